@@ -1,0 +1,16 @@
+//! The mesh's vocabulary: what pilot compiles, `explain` decides and the proxy executes.
+//!
+//! Four shapes, no type serves two: **raw** objects as users wrote them ([`crd`], feature `crd`), the
+//! **understood** [`model`], its **wire** form ([`wire`]), and the executable form, which is the proxy's own.
+//!
+//! Pure data: no I/O, no clock, no logging, no `async`.
+
+#[cfg(feature = "crd")]
+pub mod crd;
+pub mod diagnostic;
+pub mod identity;
+pub mod matcher;
+pub mod model;
+pub mod name;
+pub mod path;
+pub mod wire;

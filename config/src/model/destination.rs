@@ -1,0 +1,239 @@
+//! How clients reach a service: load balancing, connection pools, upstream TLS, subsets.
+
+use super::{Labels, Precedence, Visibility};
+use crate::name::{Host, NamespacedName, Port};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// Which endpoint is picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum LoadBalancer {
+    /// The less busy of two random ones.
+    #[default]
+    LeastRequest,
+    /// One after the other.
+    RoundRobin,
+    /// Any.
+    Random,
+    /// The address that the client asked for.
+    Passthrough,
+}
+
+/// TCP keep-alive probes; `None` leaves the system's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct TcpKeepalive {
+    /// Probes without an answer before the connection is dead.
+    pub probes: Option<u32>,
+    /// Idle time before the first probe.
+    pub time: Option<Duration>,
+    /// Time between probes.
+    pub interval: Option<Duration>,
+}
+
+/// Whether HTTP/1.1 requests are sent as HTTP/2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum H2Upgrade {
+    /// `UPGRADE`.
+    Upgrade,
+    /// `DO_NOT_UPGRADE`.
+    DoNotUpgrade,
+}
+
+/// Limits; `None` means unlimited (counts) or the mesh's default (times).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct ConnectionPool {
+    /// `tcp.maxConnections`, all endpoints of the cluster together.
+    pub max_connections: Option<u32>,
+    /// `tcp.connectTimeout`: TCP and TLS handshake.
+    pub connect_timeout: Option<Duration>,
+    /// `tcp.tcpKeepalive`.
+    pub keepalive: Option<TcpKeepalive>,
+    /// `tcp.maxConnectionDuration`.
+    pub max_connection_duration: Option<Duration>,
+    /// `tcp.idleTimeout`; zero switches it off.
+    pub tcp_idle_timeout: Option<Duration>,
+    /// `http.http1MaxPendingRequests`.
+    pub max_pending_requests: Option<u32>,
+    /// `http.http2MaxRequests`: active requests, HTTP/1.1 and HTTP/2.
+    pub max_requests: Option<u32>,
+    /// `http.maxRequestsPerConnection`.
+    pub max_requests_per_connection: Option<u32>,
+    /// `http.maxRetries`: concurrent retries.
+    pub max_retries: Option<u32>,
+    /// `http.idleTimeout` of pooled connections.
+    pub http_idle_timeout: Option<Duration>,
+    /// `http.h2UpgradePolicy`.
+    pub h2_upgrade: Option<H2Upgrade>,
+    /// `http.useClientProtocol`.
+    pub use_client_protocol: bool,
+    /// `http.maxConcurrentStreams` of an HTTP/2 connection.
+    pub max_concurrent_streams: Option<u32>,
+}
+
+/// How the connection to an endpoint is secured. Where a policy has none, mutual TLS is used when the endpoint
+/// can (`Endpoint::mutual_tls`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum UpstreamTls {
+    /// Plain text.
+    Disable,
+    /// The mesh's mutual TLS.
+    IstioMutual {
+        /// Instead of `outbound_.<port>_.<subset>_.<host>`.
+        sni: Option<Arc<str>>,
+        /// Instead of the endpoint's identity.
+        subject_alt_names: Vec<Arc<str>>,
+    },
+    /// TLS without a client certificate.
+    Simple(SimpleTls),
+}
+
+/// TLS to a server outside the mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct SimpleTls {
+    /// Name in the ClientHello; otherwise the request's host.
+    pub sni: Option<Arc<str>>,
+    /// File of root certificates on the proxy's machine; otherwise the system's.
+    pub ca_file: Option<Arc<str>>,
+    /// Names that the certificate may carry; otherwise the name in the ClientHello.
+    pub subject_alt_names: Vec<Arc<str>>,
+    /// Accept any certificate.
+    pub insecure_skip_verify: bool,
+}
+
+/// One block of settings; `None` leaves the block to the next wider one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct TrafficPolicy {
+    /// `loadBalancer`.
+    pub load_balancer: Option<LoadBalancer>,
+    /// `connectionPool`.
+    pub connection_pool: Option<ConnectionPool>,
+    /// `tls`.
+    pub tls: Option<UpstreamTls>,
+    /// `portLevelSettings`. An entry replaces the blocks above wholesale: what it leaves out is the proxy's
+    /// default, not the wider block.
+    pub ports: BTreeMap<Port, PortPolicy>,
+}
+
+/// One entry of `portLevelSettings`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct PortPolicy {
+    /// `loadBalancer`.
+    pub load_balancer: Option<LoadBalancer>,
+    /// `connectionPool`.
+    pub connection_pool: Option<ConnectionPool>,
+    /// `tls`.
+    pub tls: Option<UpstreamTls>,
+}
+
+/// Endpoints of the service that carry these labels.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Subset {
+    /// The name that routes use.
+    pub name: Arc<str>,
+    /// Which endpoints.
+    pub labels: Labels,
+    /// Laid over the rule's own, block by block.
+    pub policy: TrafficPolicy,
+}
+
+/// One DestinationRule; rules of the same namespace, host and selector are merged into one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Destination {
+    /// The (oldest) rule's name.
+    pub name: NamespacedName,
+    /// The host it is for, fully qualified; may be a wildcard.
+    pub host: Host,
+    /// Which rule wins among equals.
+    pub precedence: Precedence,
+    /// Which clients see it.
+    pub visibility: Visibility,
+    /// Only for client workloads of its namespace with these labels.
+    pub workload_selector: Option<Labels>,
+    /// For all subsets.
+    pub policy: TrafficPolicy,
+    /// In order.
+    pub subsets: Vec<Subset>,
+}
+
+/// The settings in force for one port of one subset (or of the whole service).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct EffectivePolicy {
+    /// How an endpoint is picked.
+    pub load_balancer: LoadBalancer,
+    /// Limits.
+    pub connection_pool: ConnectionPool,
+    /// `None`: mutual TLS when the endpoint can.
+    pub tls: Option<UpstreamTls>,
+}
+
+impl Destination {
+    /// The subset of this name.
+    pub fn subset(&self, name: &str) -> Option<&Subset> {
+        self.subsets.iter().find(|s| &*s.name == name)
+    }
+
+    /// The settings in force for `port` of `subset`, or of the whole service. An unknown subset has the rule's own.
+    pub fn effective(&self, subset: Option<&str>, port: Port) -> EffectivePolicy {
+        let over = subset.and_then(|name| self.subset(name)).map(|s| &s.policy);
+        let port_entry = over.and_then(|p| p.ports.get(&port)).or_else(|| self.policy.ports.get(&port));
+        if let Some(entry) = port_entry {
+            return EffectivePolicy {
+                load_balancer: entry.load_balancer.unwrap_or_default(),
+                connection_pool: entry.connection_pool.clone().unwrap_or_default(),
+                tls: entry.tls.clone(),
+            };
+        }
+        let block = |pick: fn(&TrafficPolicy) -> bool| match over {
+            Some(p) if pick(p) => p,
+            _ => &self.policy,
+        };
+        EffectivePolicy {
+            load_balancer: block(|p| p.load_balancer.is_some()).load_balancer.unwrap_or_default(),
+            connection_pool: block(|p| p.connection_pool.is_some()).connection_pool.clone().unwrap_or_default(),
+            tls: block(|p| p.tls.is_some()).tls.clone(),
+        }
+    }
+}
+
+/// The client whose rule is looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Client<'a> {
+    /// Its namespace.
+    pub namespace: &'a crate::name::Namespace,
+    /// Its labels.
+    pub labels: &'a Labels,
+}
+
+/// The rule in force for `service` as seen by `client`: the client's namespace, then the service's, then the root
+/// namespace; in each the most specific host, selector-bearing rules before others, then the oldest. The first
+/// namespace with a hit ends the search: rules are not merged across namespaces.
+pub fn choose<'a>(
+    rules: impl Iterator<Item = &'a Arc<Destination>> + Clone,
+    client: Client<'_>,
+    service: &super::ServiceKey,
+    root: &crate::name::Namespace,
+) -> Option<&'a Arc<Destination>> {
+    let in_namespace = |ns: &crate::name::Namespace, own: bool| {
+        rules
+            .clone()
+            .filter(|r| r.name.namespace == *ns && r.host.covers(&service.host))
+            .filter(|r| match &r.workload_selector {
+                Some(selector) => client.namespace == ns && selector.selects(client.labels),
+                None => r.visibility.includes(client.namespace) && (own || !is_private(r)),
+            })
+            .max_by(|a, b| {
+                let rank = |r: &Destination| (r.host.specificity(), r.workload_selector.is_some());
+                rank(a).cmp(&rank(b)).then_with(|| (&b.precedence, &b.name).cmp(&(&a.precedence, &a.name)))
+            })
+    };
+    let own = (client.namespace != root).then(|| in_namespace(client.namespace, true)).flatten();
+    own.or_else(|| in_namespace(&service.namespace, client.namespace == &service.namespace))
+        .or_else(|| in_namespace(root, client.namespace == root))
+}
+
+/// Exported to its own namespace alone.
+fn is_private(rule: &Destination) -> bool {
+    match &rule.visibility {
+        Visibility::Everywhere => false,
+        Visibility::Namespaces(set) => set.len() == 1 && set.contains(&rule.name.namespace),
+    }
+}

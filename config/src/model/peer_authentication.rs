@@ -1,0 +1,71 @@
+//! What a workload accepts: plain text, mutual TLS, or both.
+
+use super::{Labels, Precedence};
+use crate::name::{Namespace, NamespacedName, Port};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// What is accepted on a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum MtlsMode {
+    /// Plain text only.
+    Disable,
+    /// Both, told apart by the first bytes.
+    #[default]
+    Permissive,
+    /// Mutual TLS only.
+    Strict,
+}
+
+/// One PeerAuthentication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerAuthentication {
+    /// The object's name.
+    pub name: NamespacedName,
+    /// The oldest wins among equals.
+    pub precedence: Precedence,
+    /// Which workloads of its namespace; `None`: all (root namespace: all of the mesh).
+    pub selector: Option<Labels>,
+    /// `None`: UNSET, inherited from the next wider policy.
+    pub mode: Option<MtlsMode>,
+    /// By the workload's own port; `None`: UNSET, the workload's mode.
+    pub ports: BTreeMap<Port, Option<MtlsMode>>,
+}
+
+/// A policy and the mode in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectiveMtls {
+    /// What is accepted.
+    pub mode: MtlsMode,
+    /// The policy that decided; `None`: the built-in default.
+    pub decided_by: Option<NamespacedName>,
+}
+
+/// The mode of `port` (`None`: of ports not named) of a workload: policies with a selector in its own namespace,
+/// then namespace-wide, then mesh-wide in `root`, the oldest of each; else PERMISSIVE. UNSET inherits. A policy
+/// with a selector in the root namespace does not count.
+pub fn effective<'a>(
+    policies: impl Iterator<Item = &'a Arc<PeerAuthentication>> + Clone,
+    namespace: &Namespace,
+    labels: &Labels,
+    root: &Namespace,
+    port: Option<Port>,
+) -> EffectiveMtls {
+    let oldest = |level: &dyn Fn(&PeerAuthentication) -> bool| {
+        policies
+            .clone()
+            .filter(|p| level(p))
+            .min_by(|a, b| (&a.precedence, &a.name).cmp(&(&b.precedence, &b.name)))
+    };
+    let own = oldest(&|p| {
+        p.name.namespace == *namespace && *namespace != *root && p.selector.as_ref().is_some_and(|s| s.selects(labels))
+    });
+    let wide = oldest(&|p| p.name.namespace == *namespace && *namespace != *root && p.selector.is_none());
+    let mesh = oldest(&|p| p.name.namespace == *root && p.selector.is_none());
+    let port_mode = own.zip(port).and_then(|(p, n)| p.ports.get(&n).copied().flatten().map(|m| (m, &p.name)));
+    let mode = port_mode
+        .or_else(|| [own, wide, mesh].into_iter().flatten().find_map(|p| p.mode.map(|m| (m, &p.name))));
+    match mode {
+        Some((mode, name)) => EffectiveMtls { mode, decided_by: Some(name.clone()) },
+        None => EffectiveMtls { mode: MtlsMode::default(), decided_by: None },
+    }
+}
