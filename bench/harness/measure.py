@@ -1,5 +1,6 @@
 """One run of one column: the load's figures and what it cost the column's processes."""
 import statistics
+import time
 from dataclasses import asdict, dataclass, field
 
 from .lab import OTHER_CPU, PROXY_CPU, cpu_busy
@@ -8,8 +9,8 @@ from .lab import OTHER_CPU, PROXY_CPU, cpu_busy
 @dataclass
 class Sample:
     """Figures of one run. `cpu`: CPU seconds of all counted processes a million requests (or connections; for
-    bulk: a GB); `split`: the same a process, client's side first; `foreign`: share of the proxies' CPU
-    that went to somebody else while it ran."""
+    bulk: a GB); `split`: the same a process, client's side first; `foreign`: share of the time in
+    which the proxies' CPU was busy for somebody else."""
     column: str
     load: dict
     cpu: float | None = None
@@ -29,7 +30,9 @@ def measure(running, load, per=1e6):
     try:
         before = [p.cpu_seconds() for p in procs]
         (busy0, steal0), (_, other0) = cpu_busy(PROXY_CPU), cpu_busy(OTHER_CPU)
+        start = time.monotonic()
         sent = load()
+        took = time.monotonic() - start
         used = [p.cpu_seconds() - b for p, b in zip(procs, before)]
         (busy1, steal1), (_, other1) = cpu_busy(PROXY_CPU), cpu_busy(OTHER_CPU)
         s = Sample(running.name, asdict(sent))
@@ -37,7 +40,7 @@ def measure(running, load, per=1e6):
             s.split = [round(u / sent.sent * per, 3) for u in used]
             s.cpu = sum(used) / sent.sent * per
             s.rss = [p.rss_bytes() for p in procs]
-        s.foreign = max(0.0, (busy1 - busy0) - sum(used)) / max(busy1 - busy0, 1e-9) if procs else 0.0
+        s.foreign = max(0.0, (busy1 - busy0) - sum(used)) / took
         s.steal = steal1 - steal0 + other1 - other0
         if not sent.n:
             s.error = "nothing got through"

@@ -95,7 +95,7 @@ def noise(all_rounds):
     if not shares:
         return "nothing was measured"
     low, mid, high = quartiles(shares)
-    return (f"share of the proxies' CPU that went to other work (kernel work in nobody's name included) while they were measured: "
+    return (f"share of the time in which the proxies' CPU was busy with other work (kernel work in nobody's name included): "
             f"median {mid:.1%}, upper quartile {high:.1%}, most {max(shares):.1%}; taken by the hypervisor: {steal:.1f} s in all")
 
 
