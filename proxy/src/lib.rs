@@ -1,1 +1,15 @@
-//! Skeleton.
+//! Sidecar and gateway data plane. In reading order of a request:
+//!
+//! `net` accepts → `outbound`, `inbound` or `gateway` decide what the connection is (`detect`, TLS) → `http` or
+//! `tcp` carry it → `route` says where to → `authz` gives the permit → `attempt` tries, and tries again →
+//! `upstream` picks an endpoint, keeps connections, sends → `exchange` is the record, written by `observe`.
+//!
+//! `snapshot` is the configuration that all of them read, built from the parts that `discovery` receives.
+//! Without feature `serve` the crate is its pure core: `snapshot`, `route`, `authz`, `detect`.
+
+pub mod authz;
+pub mod route;
+pub mod snapshot;
+
+#[cfg(feature = "serve")]
+pub mod net;

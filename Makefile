@@ -1,0 +1,51 @@
+# The only interface: one verb a need. Pipelines call the same verbs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+SUITES ?= ../shared/suites
+CARGO ?= cargo
+
+.PHONY: help demo build test check storm suites bench fuzz generate layers size fmt clippy docs tools
+
+help: ## list the verbs
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## a whole mesh on this machine: two versions, mutual TLS, a canary, a denied call (CI=true: end after the tour)
+	@.ci/tools build
+	@.ci/demo
+
+build: ## release binaries: pilot, proxy, ca, meshctl
+	@.ci/tools build
+	$(CARGO) build --release --locked -p mesh-pilot -p mesh-proxy -p mesh-ca -p meshctl
+
+test: ## every test that this machine can run; the last line counts what did not run
+	@.ci/tools test
+	@.ci/test
+
+check: ## formatting, lints, edges between crates, generated code, documentation's links
+	@.ci/tools check
+	@.ci/check
+
+storm: ## timed drills under load: changes, restarts, rotation, stale connections; nothing may fail
+	@.ci/tools build
+	$(CARGO) run --release --locked -p mesh-e2e --bin storm
+
+suites: ## judges from outside, read from SUITES=DIR
+	@.ci/tools build
+	$(CARGO) build --release --locked -p meshctl
+	@.ci/suites $(SUITES)
+
+bench: ## CPU, latency and memory beside Envoy, nginx, haproxy and a bare proxy (root; several minutes)
+	@bench/setup
+	@bench/run
+
+fuzz: ## fuzz what peers send, FUZZ_SECONDS each (needs a nightly toolchain and cargo-fuzz)
+	@.ci/fuzz
+
+generate: ## regenerate the protobuf code from config/proto
+	$(CARGO) run --locked --manifest-path config/generate/Cargo.toml --target-dir target/generate
+
+layers: ## which crate and which module may use which
+	@.ci/layers
+
+size: ## sizes of the release binaries against their budget
+	@.ci/size

@@ -1,0 +1,7 @@
+//! Sockets; nothing above bytes.
+
+pub mod connect;
+pub mod copy;
+pub mod listen;
+pub mod origin;
+pub mod prefix;

@@ -1,0 +1,135 @@
+//! Listening sockets and the accept loop.
+//!
+//! A socket belongs to the process: workers accept on duplicates of it, so that it can outlive any of them.
+
+use crate::net::origin::unmap;
+use mesh_runtime::drain;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdListener},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// Binds and listens. Address reuse is on, so that a restart need not wait for old connections.
+pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(address.ip() != std::net::Ipv6Addr::UNSPECIFIED)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A bound on the process's accepted connections.
+#[derive(Debug, Clone)]
+pub struct ConnectionLimit {
+    open: Arc<AtomicUsize>,
+    most: usize,
+}
+
+/// One accepted connection's place within the limit; given back on drop.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl ConnectionLimit {
+    /// At most `most` connections at once.
+    pub fn new(most: usize) -> Self {
+        ConnectionLimit { open: Arc::default(), most }
+    }
+
+    /// Connections open now.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// A place, or `None` when the limit is reached.
+    pub fn take(&self) -> Option<Place> {
+        let taken = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < self.most).then_some(n + 1));
+        taken.ok().map(|_| Place(self.open.clone()))
+    }
+}
+
+/// One accepted connection.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The socket, without Nagle.
+    pub stream: TcpStream,
+    /// Who connected.
+    pub source: SocketAddr,
+    /// Its place within the limit.
+    pub place: Place,
+}
+
+/// Accepts until `closing` is signalled and hands each connection to `serve`. Over the limit a connection is closed
+/// at once. Errors of one accept never end the loop; when the process is out of descriptors it waits a little.
+pub async fn accept(
+    listener: TcpListener,
+    limit: ConnectionLimit,
+    closing: drain::Watch,
+    mut serve: impl FnMut(Accepted),
+) {
+    let closed = closing.signaled();
+    tokio::pin!(closed);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted,
+            () = &mut closed => return,
+        };
+        match accepted {
+            Ok((stream, source)) => {
+                let Some(place) = limit.take() else {
+                    tracing::warn!(%source, "connection refused: the limit of open connections is reached");
+                    continue;
+                };
+                if stream.set_nodelay(true).is_err() {
+                    continue; // already gone
+                }
+                serve(Accepted { stream, source: unmap(source), place });
+            }
+            Err(error) if out_of_descriptors(&error) => {
+                tracing::error!(%error, "cannot accept: raise the limit of open files");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(error) => tracing::debug!(%error, "a connection was gone before it was accepted"),
+        }
+    }
+}
+
+/// EMFILE or ENFILE.
+fn out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_and_given_back() {
+        let limit = ConnectionLimit::new(1);
+        let place = limit.take().unwrap();
+        assert!(limit.take().is_none());
+        drop(place);
+        assert!(limit.take().is_some());
+        assert_eq!(limit.open(), 0);
+    }
+}

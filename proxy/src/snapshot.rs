@@ -1,0 +1,66 @@
+//! Everything a request may ask, immutable, made of shared parts.
+//!
+//! A request takes one snapshot and keeps it from start to end. What changes most, endpoints, is not in it: each
+//! cluster points at a cell of its own. Live state (pools, counts) is kept elsewhere, keyed by [`cluster::ClusterId`].
+
+pub mod build;
+pub mod cluster;
+pub mod inbound;
+pub mod index;
+pub mod listener;
+pub mod outbound;
+pub mod policy;
+pub mod virtual_host;
+
+use mesh_config::{
+    model::{Labels, Settings, Workload, workload::WorkloadInfo},
+    name::Namespace,
+};
+use std::{net::IpAddr, sync::Arc};
+
+/// What this proxy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Beside one application.
+    Sidecar,
+    /// At an edge.
+    Gateway,
+}
+
+/// Who this proxy stands for. Namespace and account are proven; the rest is what pilot said about the workload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Own {
+    /// What this proxy is.
+    pub role: Role,
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// The workload's labels; empty while pilot has not said them.
+    pub labels: Labels,
+    /// Its addresses; the first is the one it dials from where it must choose.
+    pub addresses: Vec<IpAddr>,
+    /// What telemetry says about it.
+    pub info: Arc<WorkloadInfo>,
+    /// The workload, once pilot has said it.
+    pub workload: Option<Arc<Workload>>,
+}
+
+/// One consistent configuration.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Grows by one with each snapshot of the process.
+    pub version: u64,
+    /// Mesh-wide settings.
+    pub settings: Arc<Settings>,
+    /// Who this proxy stands for.
+    pub own: Arc<Own>,
+    /// Every name and address in scope.
+    pub index: Arc<index::Index>,
+    /// What to listen on, besides the captured ports.
+    pub listeners: Arc<Vec<listener::ListenerSpec>>,
+    /// Services in use, their routes and clusters.
+    pub outbound: Arc<outbound::Outbound>,
+    /// The workload's own ports.
+    pub inbound: Arc<inbound::Inbound>,
+    /// Authorisation rules for this workload.
+    pub policies: Arc<policy::Policies>,
+}

@@ -1,0 +1,62 @@
+//! What to listen on besides the captured ports, and the key that a connection carries.
+
+use mesh_config::{
+    model::{Protocol, ServiceKey, sidecar::EgressHost},
+    name::Port,
+};
+use std::{net::SocketAddr, sync::Arc};
+
+/// Which rules a connection's requests are held against. A connection keeps the key, not its meaning: what it means
+/// is looked up in each request's own snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum DestinationKey {
+    /// An outbound port that carries HTTP services: the host chooses.
+    HttpPort(Port),
+    /// One service's port, chosen by address or by a listener with a single TCP service.
+    Service(ServiceKey, Port),
+    /// A `Sidecar` egress listener that binds by itself: position in [`super::Snapshot::listeners`] by name.
+    Egress(Arc<str>),
+    /// A gateway's port.
+    Gateway(Port),
+    /// A port of the application.
+    Inbound(Port),
+    /// Nothing in the index: to where the client wanted (or refused, as the outbound policy says).
+    Unknown(SocketAddr),
+}
+
+/// One socket to bind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListenerSpec {
+    /// As users know it: `10.0.0.5_9080`.
+    pub name: Arc<str>,
+    /// Where.
+    pub address: SocketAddr,
+    /// What comes in.
+    pub kind: ListenerKind,
+}
+
+/// What comes in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ListenerKind {
+    /// Connections of the application (`Sidecar` egress with `bind`).
+    Egress {
+        /// The listener's port number as rules see it.
+        port: Port,
+        /// Declared.
+        protocol: Protocol,
+        /// What can be reached through it.
+        hosts: Arc<[EgressHost]>,
+    },
+    /// Connections of peers (`Sidecar` ingress with `bind`).
+    Ingress {
+        /// The inbound port that policies name.
+        port: Port,
+    },
+    /// Connections of clients outside (Gateway).
+    Gateway {
+        /// The Gateway's port number.
+        port: Port,
+        /// TLS is terminated with the credentials of the servers, by SNI.
+        tls: bool,
+    },
+}
