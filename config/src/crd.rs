@@ -1,0 +1,17 @@
+//! The user's objects as written: YAML or JSON text to understood parts.
+//!
+//! Text becomes [`node`]s with line numbers, nodes become [`object`]s (kind, name, namespace), and
+//! [`parse`](parse::parse) turns one object into one understood value and its diagnostics, reading its fields
+//! through [`reader`]. Nothing here looks at a second object: linking is the compiler's.
+
+pub mod kubernetes;
+pub mod mesh_config;
+pub mod networking;
+pub mod node;
+pub mod object;
+pub mod parse;
+pub mod reader;
+pub mod security;
+
+pub use object::{Object, ObjectMeta, read_text};
+pub use parse::{ParseContext, Parsed, parse};

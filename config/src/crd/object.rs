@@ -1,0 +1,239 @@
+//! Objects: what every document has in common (kind, name, namespace, labels), before its fields are understood.
+
+use super::node::{self, Node, Value};
+use super::reader::{Fields, Item, Report};
+use crate::diagnostic::{Diagnostic, ObjectRef, Origin, Severity};
+use crate::model::{Labels, Precedence};
+use crate::name::NamespacedName;
+use std::sync::Arc;
+
+/// `metadata`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ObjectMeta {
+    /// `name`.
+    pub name: Arc<str>,
+    /// `namespace`; `default` when it is not given.
+    pub namespace: Arc<str>,
+    /// `labels`.
+    pub labels: Labels,
+    /// `annotations`.
+    pub annotations: Labels,
+    /// `creationTimestamp` in seconds since the epoch; 0 when it is not given.
+    pub created: i64,
+    /// `generation`; 0 when it is not given.
+    pub generation: i64,
+    /// `uid`; empty when it is not given.
+    pub uid: Arc<str>,
+}
+
+/// One object of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// `group/version`, or `v1`.
+    pub api_version: Arc<str>,
+    /// E.g. `VirtualService`.
+    pub kind: Arc<str>,
+    /// `metadata`.
+    pub meta: ObjectMeta,
+    /// File and first line.
+    pub origin: Origin,
+    /// Where it stands among the objects of its source: text order is source order.
+    pub position: Arc<str>,
+    /// All of it, as written.
+    pub root: Node,
+}
+
+impl Object {
+    /// API group; empty for Kubernetes' core.
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+
+    /// API version without the group.
+    pub fn version(&self) -> &str {
+        self.api_version.split_once('/').map_or(&self.api_version, |(_, version)| version)
+    }
+
+    /// `namespace/name`.
+    pub fn name(&self) -> NamespacedName {
+        NamespacedName::new(&self.meta.namespace, &self.meta.name)
+    }
+
+    /// For "oldest wins".
+    pub fn precedence(&self) -> Precedence {
+        Precedence { created: self.meta.created, position: self.position.clone() }
+    }
+
+    /// For diagnostics.
+    pub fn reference(&self) -> ObjectRef {
+        ObjectRef {
+            kind: self.kind.clone(),
+            namespace: self.meta.namespace.clone(),
+            name: self.meta.name.clone(),
+        }
+    }
+}
+
+/// Every object of a text that came from `file`. Documents that are broken or are no objects are reported (codes
+/// `broken-document`, `invalid-object`), the others served. The entries of a `List` are objects of their own.
+pub fn read_text(file: &Arc<str>, text: &str) -> (Vec<Object>, Vec<Diagnostic>) {
+    let (mut objects, mut diagnostics) = (Vec::new(), Vec::new());
+    for document in node::read(text) {
+        match document {
+            Ok(document) => {
+                let position = format!("{file}:{:06}", document.number);
+                read_node(document.node, file, position, &mut objects, &mut diagnostics);
+            }
+            Err(broken) => {
+                let report = Report::new(ObjectRef { kind: "".into(), namespace: "".into(), name: "".into() }, file.clone());
+                report.add(Severity::Error, "broken-document", ("", broken.line), broken.reason);
+                diagnostics.extend(report.into_diagnostics());
+            }
+        }
+    }
+    (objects, diagnostics)
+}
+
+fn read_node(root: Node, file: &Arc<str>, position: String, objects: &mut Vec<Object>, found: &mut Vec<Diagnostic>) {
+    let kind = root.get("kind").and_then(Node::as_str).unwrap_or_default();
+    if kind.ends_with("List") && matches!(root.get("items"), Some(Node { value: Value::Seq(_), .. })) {
+        let Value::Map(entries) = root.value else { return };
+        let items = entries.into_iter().find(|(key, _)| key == "items").map(|(_, node)| node.value);
+        if let Some(Value::Seq(items)) = items {
+            for (i, item) in items.into_iter().enumerate() {
+                read_node(item, file, format!("{position}/{i:06}"), objects, found);
+            }
+        }
+        return;
+    }
+    match object(root, file, position) {
+        Ok(object) => objects.push(object),
+        Err(diagnostics) => found.extend(diagnostics),
+    }
+}
+
+fn object(root: Node, file: &Arc<str>, position: String) -> Result<Object, Vec<Diagnostic>> {
+    let text = |key: &str| root.get(key).and_then(Node::as_str).unwrap_or_default();
+    let metadata = |key: &str| root.get("metadata").and_then(|m| m.get(key)).and_then(Node::as_str).unwrap_or_default();
+    let reference =
+        ObjectRef { kind: text("kind").into(), namespace: metadata("namespace").into(), name: metadata("name").into() };
+    let report = Report::new(reference, file.clone());
+    let head = Item::new(&root, "", &report).object(|f| {
+        let api_version = f.required("apiVersion").and_then(|item| item.non_empty());
+        let kind = f.required("kind").and_then(|item| item.non_empty());
+        let meta = f.required("metadata").and_then(|item| item.object(|f| metadata_fields(f)));
+        f.ignore_rest();
+        Some((api_version?, kind?, meta?))
+    });
+    match head {
+        Some((api_version, kind, meta)) if report.errors() == 0 => {
+            let origin = Origin { file: file.clone(), line: root.line };
+            Ok(Object { api_version, kind, meta, origin, position: position.into(), root })
+        }
+        _ => Err(report.into_diagnostics()),
+    }
+}
+
+fn metadata_fields(f: &mut Fields<'_>) -> Option<ObjectMeta> {
+    let name = f.required("name").and_then(|item| item.non_empty());
+    let namespace = f.opt_string("namespace").filter(|ns| !ns.is_empty());
+    let created = f.item("creationTimestamp").and_then(|item| {
+        let text = item.string()?;
+        epoch_seconds(&text).or_else(|| item.invalid(format!("{text:?} is not a time such as 2024-05-01T12:00:00Z")))
+    });
+    let meta = ObjectMeta {
+        name: name?,
+        namespace: namespace.unwrap_or_else(|| "default".into()),
+        labels: f.labels("labels"),
+        annotations: f.labels("annotations"),
+        created: created.unwrap_or(0),
+        generation: f.item("generation").and_then(|item| item.i64()).unwrap_or(0),
+        uid: f.opt_string("uid").unwrap_or_default(),
+    };
+    // The rest of metadata is the API server's bookkeeping.
+    f.ignore_rest();
+    Some(meta)
+}
+
+/// Seconds since the epoch of an RFC 3339 time; fractions are cut off.
+fn epoch_seconds(text: &str) -> Option<i64> {
+    let digits = |range: std::ops::Range<usize>| -> Option<i64> {
+        let part = text.get(range)?;
+        part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten()
+    };
+    let sign = |at: usize, wanted: &[u8]| text.as_bytes().get(at).is_some_and(|b| wanted.contains(b));
+    if !(sign(4, b"-") && sign(7, b"-") && sign(10, b"Tt ") && sign(13, b":") && sign(16, b":")) {
+        return None;
+    }
+    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
+    let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let rest = text.get(19..)?;
+    let zone = match rest.strip_prefix('.') {
+        Some(fraction) => fraction.trim_start_matches(|c: char| c.is_ascii_digit()),
+        None => rest,
+    };
+    Some(days_since_epoch(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset(zone)?)
+}
+
+/// Seconds that a zone (`Z`, `+02:00`) is ahead of UTC.
+fn offset(zone: &str) -> Option<i64> {
+    let (sign, rest) = match zone.as_bytes() {
+        [b'Z' | b'z'] => return Some(0),
+        [b'+', ..] => (1, &zone[1..]),
+        [b'-', ..] => (-1, &zone[1..]),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let part = |text: &str| (text.len() == 2).then(|| text.parse::<u8>().ok()).flatten().map(i64::from);
+    Some(sign * (part(hours)? * 3_600 + part(minutes)? * 60))
+}
+
+/// Days from 1970-01-01 in the Gregorian calendar; years begin in March so that leap days come last.
+fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year;
+    days - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_seconds_since_the_epoch() {
+        for (text, want) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2000-02-29T00:00:00Z", Some(951_782_400)),
+            ("2024-05-01T12:00:00+02:00", Some(1_714_557_600)),
+            ("2024-05-01T10:00:00.123Z", Some(1_714_557_600)),
+            ("2024-05-01", None),
+            ("2024-13-01T10:00:00Z", None),
+            ("2024-05-01T10:00:00", None),
+            ("2024-05-01T10:00:0éZ", None),
+        ] {
+            assert_eq!(epoch_seconds(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn objects_are_read_with_their_place() {
+        let text = "apiVersion: v1\nkind: A\nmetadata: {name: a}\n---\nkind: B\n---\napiVersion: v1\nkind: List\nitems:\n- apiVersion: g/v2\n  kind: C\n  metadata: {name: c, namespace: x, labels: {k: v}, managedFields: []}\n";
+        let (objects, found) = read_text(&"f".into(), text);
+        let seen: Vec<_> = objects.iter().map(|o| (o.name().to_string(), &*o.position, o.origin.line)).collect();
+        assert_eq!(seen, [("default/a".into(), "f:000000", 1), ("x/c".into(), "f:000002/000000", 10)]);
+        assert_eq!((objects[1].group(), objects[1].version()), ("g", "v2"));
+        let codes: Vec<_> = found.iter().map(|d| (d.code, &*d.field, d.origin.line)).collect();
+        assert_eq!(codes, [("missing-field", "apiVersion", 5), ("missing-field", "metadata", 5)]);
+    }
+
+    #[test]
+    fn a_broken_document_is_reported_with_file_and_line() {
+        let (objects, found) = read_text(&"f".into(), "a: [\n---\napiVersion: v1\nkind: A\nmetadata: {name: a}\n");
+        assert_eq!((objects.len(), found.len(), found[0].code), (1, 1, "broken-document"));
+        assert_eq!(&*found[0].origin.file, "f");
+    }
+}

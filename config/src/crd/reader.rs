@@ -1,0 +1,343 @@
+//! Reading an object's fields: typed getters that know their path and report instead of failing at once.
+//!
+//! [`Fields`] is a cursor over a map, [`Item`] over any value. Every getter marks its field as read; what is left
+//! over at the end is reported as unknown, so a field is read, named as not acted on, or an error: never ignored
+//! in silence. A getter that returns nothing for a field that is there has recorded an error, and an object
+//! with any error is dropped whole. As in protobuf's JSON, numbers may be texts; `null` is an absent field.
+
+mod scalar;
+mod similar;
+
+pub use scalar::{IntOrString, parse_duration};
+
+use super::node::{Node, Value};
+use crate::diagnostic::{Diagnostic, ObjectRef, Origin, Severity};
+use crate::model::Labels;
+use std::{
+    cell::{Cell, RefCell},
+    sync::Arc,
+};
+
+/// Findings about one object, as they are gathered.
+#[derive(Debug)]
+pub struct Report {
+    object: ObjectRef,
+    file: Arc<str>,
+    found: RefCell<Vec<Diagnostic>>,
+    errors: Cell<usize>,
+}
+
+impl Report {
+    /// For one object of one file.
+    pub fn new(object: ObjectRef, file: Arc<str>) -> Self {
+        Report { object, file, found: RefCell::default(), errors: Cell::new(0) }
+    }
+
+    /// Adds a finding.
+    pub fn add(&self, severity: Severity, code: &'static str, at: (&str, u32), message: impl Into<String>) {
+        if severity == Severity::Error {
+            self.errors.set(self.errors.get() + 1);
+        }
+        self.found.borrow_mut().push(Diagnostic {
+            severity,
+            code,
+            object: self.object.clone(),
+            field: at.0.to_owned(),
+            message: message.into(),
+            origin: Origin { file: self.file.clone(), line: at.1 },
+        });
+    }
+
+    /// How many errors were found so far.
+    pub fn errors(&self) -> usize {
+        self.errors.get()
+    }
+
+    /// Everything found, in order.
+    pub fn into_diagnostics(self) -> Vec<Diagnostic> {
+        self.found.into_inner()
+    }
+}
+
+/// A value at its path.
+#[derive(Debug, Clone)]
+pub struct Item<'a> {
+    node: &'a Node,
+    path: String,
+    report: &'a Report,
+}
+
+impl<'a> Item<'a> {
+    /// A value at its path.
+    pub fn new(node: &'a Node, path: impl Into<String>, report: &'a Report) -> Self {
+        Item { node, path: path.into(), report }
+    }
+
+    /// As written.
+    pub fn node(&self) -> &'a Node {
+        self.node
+    }
+
+    /// E.g. `spec.http[0].timeout`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Reports the value as wrong (code `invalid-field`). Always `None`, for the end of a getter.
+    pub fn invalid<T>(&self, message: impl Into<String>) -> Option<T> {
+        self.report.add(Severity::Error, "invalid-field", (&self.path, self.node.line), message);
+        None
+    }
+
+    /// Reports something of note about the value.
+    pub fn warn(&self, code: &'static str, message: impl Into<String>) {
+        self.report.add(Severity::Warning, code, (&self.path, self.node.line), message);
+    }
+
+    /// Reports the value as well-formed and without effect yet (code `field-not-acted-on`).
+    pub fn not_acted_on(&self, instead: &str) {
+        let name = self.path.rsplit('.').next().unwrap_or(&self.path);
+        let dot = if instead.is_empty() { "" } else { ": " };
+        self.warn("field-not-acted-on", format!("{name} is not acted on yet{dot}{instead}"));
+    }
+
+    /// The map's fields go through `read`; those it leaves over are then reported as unknown, unless it found
+    /// nothing to return (which it has reported).
+    pub fn object<T>(&self, read: impl FnOnce(&mut Fields<'a>) -> Option<T>) -> Option<T> {
+        let Value::Map(entries) = &self.node.value else {
+            return self.invalid(format!("must be a map of fields, and is {}", self.node.describe()));
+        };
+        let mut fields = Fields {
+            entries,
+            seen: vec![false; entries.len()],
+            known: Vec::new(),
+            line: self.node.line,
+            path: self.path.clone(),
+            report: self.report,
+        };
+        let value = read(&mut fields)?;
+        fields.finish();
+        Some(value)
+    }
+
+    /// Each entry of a list through `read`. Entries for which it returns nothing are left out.
+    pub fn list<T>(&self, mut read: impl FnMut(Item<'a>) -> Option<T>) -> Vec<T> {
+        let Value::Seq(items) = &self.node.value else {
+            self.invalid::<()>(format!("must be a list, and is {}", self.node.describe()));
+            return Vec::new();
+        };
+        let item = |(i, node)| Item { node, path: format!("{}[{i}]", self.path), report: self.report };
+        items.iter().enumerate().filter_map(|entry| read(item(entry))).collect()
+    }
+
+    /// Each entry of a map with free keys through `read`.
+    pub fn map<T>(&self, mut read: impl FnMut(&'a str, Item<'a>) -> Option<T>) -> Vec<T> {
+        let Value::Map(entries) = &self.node.value else {
+            self.invalid::<()>(format!("must be a map, and is {}", self.node.describe()));
+            return Vec::new();
+        };
+        let item = |key: &str, node| Item { node, path: join(&self.path, key), report: self.report };
+        entries.iter().filter_map(|(key, node)| read(key, item(key, node))).collect()
+    }
+}
+
+/// A cursor over a map's fields.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    entries: &'a [(String, Node)],
+    seen: Vec<bool>,
+    known: Vec<&'static str>,
+    line: u32,
+    path: String,
+    report: &'a Report,
+}
+
+impl<'a> Fields<'a> {
+    /// A field that is there and not null.
+    pub fn item(&mut self, name: &'static str) -> Option<Item<'a>> {
+        self.known.push(name);
+        let place = self.entries.iter().position(|(key, _)| key == name)?;
+        self.seen[place] = true;
+        let node = &self.entries[place].1;
+        let item = || Item { node, path: join(&self.path, name), report: self.report };
+        (node.value != Value::Null).then(item)
+    }
+
+    /// A field that must be there (code `missing-field`).
+    pub fn required(&mut self, name: &'static str) -> Option<Item<'a>> {
+        let item = self.item(name);
+        if item.is_none() {
+            let message = format!("{name} is required");
+            self.report.add(Severity::Error, "missing-field", (&join(&self.path, name), self.line), message);
+        }
+        item
+    }
+
+    /// Whether a field is there and not null; does not mark it as read.
+    pub fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, node)| key == name && node.value != Value::Null)
+    }
+
+    /// This map as a value.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Reports this map as wrong (code `invalid-field`). Always `None`.
+    pub fn invalid<T>(&self, message: impl Into<String>) -> Option<T> {
+        self.report.add(Severity::Error, "invalid-field", (&self.path, self.line), message);
+        None
+    }
+
+    /// Reports something of note about this map.
+    pub fn warn(&self, code: &'static str, message: impl Into<String>) {
+        self.report.add(Severity::Warning, code, (&self.path, self.line), message);
+    }
+
+    /// How many errors the whole object has so far.
+    pub fn errors(&self) -> usize {
+        self.report.errors()
+    }
+
+    /// Reads a field, and reports it as without effect yet (code `field-not-acted-on`) when it is there.
+    pub fn not_acted_on(&mut self, name: &'static str) {
+        self.not_acted_on_because(name, "");
+    }
+
+    /// As [`Self::not_acted_on`], saying what happens instead.
+    pub fn not_acted_on_because(&mut self, name: &'static str, instead: &str) {
+        if let Some(item) = self.item(name) {
+            item.not_acted_on(instead);
+        }
+    }
+
+    /// Marks fields as read that say nothing to this mesh by their meaning (status, deprecated without effect).
+    pub fn ignore(&mut self, names: &[&'static str]) {
+        for name in names {
+            self.item(name);
+        }
+    }
+
+    /// Marks everything as read: for foreign objects of which few fields matter.
+    pub fn ignore_rest(&mut self) {
+        self.seen.fill(true);
+    }
+
+    /// A text that must be there.
+    pub fn string(&mut self, name: &'static str) -> Option<Arc<str>> {
+        self.required(name)?.string()
+    }
+
+    /// A text.
+    pub fn opt_string(&mut self, name: &'static str) -> Option<Arc<str>> {
+        self.item(name)?.string()
+    }
+
+    /// A truth value.
+    pub fn bool(&mut self, name: &'static str) -> Option<bool> {
+        self.item(name)?.bool()
+    }
+
+    /// A whole number from 0.
+    pub fn u32(&mut self, name: &'static str) -> Option<u32> {
+        self.item(name)?.u32()
+    }
+
+    /// A number or a text, as Kubernetes has for target ports.
+    pub fn int_or_string(&mut self, name: &'static str) -> Option<IntOrString> {
+        self.item(name)?.int_or_string()
+    }
+
+    /// A port, 1 to 65535.
+    pub fn port(&mut self, name: &'static str) -> Option<crate::name::Port> {
+        self.item(name)?.port()
+    }
+
+    /// A time span as Go writes it: `1.5s`, `100ms`, `1h30m`.
+    pub fn duration(&mut self, name: &'static str) -> Option<std::time::Duration> {
+        self.item(name)?.duration()
+    }
+
+    /// One of these words.
+    pub fn enum_of<T: Clone>(&mut self, name: &'static str, values: &[(&str, T)]) -> Option<T> {
+        self.item(name)?.enum_of(values)
+    }
+
+    /// A map of fields, when it is there; see [`Item::object`].
+    pub fn object<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Fields<'a>) -> Option<T>) -> Option<T> {
+        self.item(name)?.object(read)
+    }
+
+    /// A list; absent is empty.
+    pub fn list<T>(&mut self, name: &'static str, read: impl FnMut(Item<'a>) -> Option<T>) -> Vec<T> {
+        self.item(name).map(|item| item.list(read)).unwrap_or_default()
+    }
+
+    /// A list of maps of fields; absent is empty.
+    pub fn objects<T>(&mut self, name: &'static str, mut read: impl FnMut(&mut Fields<'a>) -> Option<T>) -> Vec<T> {
+        self.list(name, |item| item.object(&mut read))
+    }
+
+    /// A list of texts; absent is empty.
+    pub fn strings(&mut self, name: &'static str) -> Vec<Arc<str>> {
+        self.list(name, |item| item.string())
+    }
+
+    /// A map with free keys; absent is empty.
+    pub fn map<T>(&mut self, name: &'static str, read: impl FnMut(&'a str, Item<'a>) -> Option<T>) -> Vec<T> {
+        self.item(name).map(|item| item.map(read)).unwrap_or_default()
+    }
+
+    /// A map of texts; absent is empty.
+    pub fn string_map(&mut self, name: &'static str) -> Vec<(Arc<str>, Arc<str>)> {
+        self.map(name, |key, item| Some((Arc::from(key), item.string()?)))
+    }
+
+    /// Labels; absent is empty.
+    pub fn labels(&mut self, name: &'static str) -> Labels {
+        self.string_map(name).into_iter().collect()
+    }
+
+    /// Labels to select by: values are at most 63 bytes, nothing holds `*`; absent is empty.
+    pub fn selector(&mut self, name: &'static str) -> Labels {
+        let checked = |key: &str, item: Item<'a>| {
+            let value = item.string()?;
+            if key.is_empty() || key.contains('*') || value.contains('*') {
+                return item.invalid("a label selector has no empty names and no wildcards");
+            }
+            if value.len() > 63 {
+                return item.invalid("a label's value is at most 63 bytes long");
+            }
+            Some((Arc::<str>::from(key), value))
+        };
+        self.map(name, checked).into_iter().collect()
+    }
+
+    /// Reports the fields that nobody read (code `unknown-field`).
+    pub fn finish(&mut self) {
+        for (entry, seen) in self.entries.iter().zip(&mut self.seen) {
+            if std::mem::replace(seen, true) {
+                continue;
+            }
+            let (name, node) = entry;
+            let hint = match similar::nearest(name, &self.known) {
+                Some(near) => format!("; did you mean {near}?"),
+                None => String::new(),
+            };
+            let message = format!("there is no field {name:?} here{hint}");
+            self.report.add(Severity::Error, "unknown-field", (&join(&self.path, name), node.line), message);
+        }
+    }
+}
+
+/// `path.key`, with keys that hold dots in brackets.
+fn join(path: &str, key: &str) -> String {
+    match (path.is_empty(), key.contains(['.', '[', '/'])) {
+        (_, true) => format!("{path}[{key:?}]"),
+        (true, false) => key.to_owned(),
+        (false, false) => format!("{path}.{key}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+use super::*;
+use crate::crd::node;
+use std::time::Duration;
+
+fn report() -> Report {
+    let object = ObjectRef { kind: "K".into(), namespace: "ns".into(), name: "n".into() };
+    Report::new(object, "f.yaml".into())
+}
+
+/// What `read` returns for a text, and its findings as `code field:line`.
+fn check<T>(text: &str, read: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> (Option<T>, Vec<String>) {
+    let node = node::read(text).remove(0).unwrap().node;
+    let report = report();
+    let value = Item::new(&node, "spec", &report).object(read);
+    let found = report.into_diagnostics().into_iter();
+    (value, found.map(|d| format!("{} {}:{}", d.code, d.field, d.origin.line)).collect())
+}
+
+#[test]
+fn fields_left_over_are_unknown_and_a_near_name_is_offered() {
+    let node = node::read("timeout: 1s\nretrys: {}\nzzz: 1\n").remove(0).unwrap().node;
+    let report = report();
+    Item::new(&node, "spec", &report).object(|f| {
+        f.duration("timeout");
+        f.item("retries");
+        Some(())
+    });
+    let found = report.into_diagnostics();
+    assert_eq!(found[0].to_string(), "Error [unknown-field] (K ns/n f.yaml:2) spec.retrys: there is no field \"retrys\" here; did you mean retries?");
+    assert_eq!(found[1].message, "there is no field \"zzz\" here");
+}
+
+#[test]
+fn numbers_may_be_texts_and_null_is_absent() {
+    let (got, found) = check("a: \"8080\"\nb: 80\nc: null\nd: 3.0\ne: http\n", |f| {
+        Some((f.u32("a"), f.port("b").map(|p| p.get()), f.u32("c"), f.u32("d"), f.int_or_string("e")))
+    });
+    assert_eq!(got, Some((Some(8080), Some(80), None, Some(3), Some(IntOrString::String("http".into())))));
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn wrong_values_are_reported_where_they_stand() {
+    let (_, found) = check("a: x\nb: 70000\nc: 5\nd:\n- 1\n- {}\ne: 1.0\n", |f| {
+        f.u32("a");
+        f.port("b");
+        f.duration("c");
+        f.strings("d");
+        f.opt_string("e");
+        f.string("f");
+        Some(())
+    });
+    let want = [
+        "invalid-field spec.a:1",
+        "invalid-field spec.b:2",
+        "invalid-field spec.c:3",
+        "invalid-field spec.d[0]:5",
+        "invalid-field spec.d[1]:6",
+        "invalid-field spec.e:7",
+        "missing-field spec.f:1",
+    ];
+    assert_eq!(found, want);
+}
+
+#[test]
+fn a_field_without_effect_is_named() {
+    let (got, found) = check("a: 1\n", |f| {
+        f.not_acted_on("a");
+        f.not_acted_on("b");
+        Some(())
+    });
+    assert_eq!((got, found), (Some(()), vec!["field-not-acted-on spec.a:1".to_owned()]));
+}
+
+#[test]
+fn time_spans_are_read_as_go_does() {
+    for (text, want) in [
+        ("0", Some(0)),
+        ("0s", Some(0)),
+        ("1.5s", Some(1_500_000_000)),
+        ("100ms", Some(100_000_000)),
+        ("1h30m", Some(5_400_000_000_000)),
+        (".5s", Some(500_000_000)),
+        ("10us", Some(10_000)),
+        ("1µs", Some(1_000)),
+        ("", None),
+        ("5", None),
+        ("-1s", None),
+        ("s", None),
+        (".s", None),
+        ("1..5s", None),
+        ("1d", None),
+        ("99999999999h", None),
+        ("1s2", None),
+    ] {
+        assert_eq!(parse_duration(text), want.map(Duration::from_nanos), "{text}");
+    }
+}
+
+#[test]
+fn selectors_have_no_wildcards() {
+    let (_, found) = check("a: {app: \"*\", x/y.z: \"ok\"}\n", |f| Some(f.selector("a")));
+    assert_eq!(found, ["invalid-field spec.a.app:1"]);
+}
