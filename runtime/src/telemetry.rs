@@ -1,0 +1,4 @@
+//! What a process says about itself: [`log`] lines and [`metrics`].
+
+pub mod log;
+pub mod metrics;
