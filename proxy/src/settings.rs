@@ -1,0 +1,199 @@
+//! A proxy's boot parameters, from the environment, with Istio's names where it has one.
+//!
+//! Every address is settable, `off` switches a port off, and port 0 takes any free one: one machine can then run many
+//! proxies, each on its own address, and tests need no fixed ports.
+
+use crate::snapshot::Role;
+use mesh_runtime::settings::{Problems, Reader, Source};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+/// An address to listen on, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen(pub Option<SocketAddr>);
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Listen(None)),
+            _ => text.parse().map(|a| Listen(Some(a))).map_err(|_| "neither ADDRESS:PORT nor off".into()),
+        }
+    }
+}
+
+/// What this proxy listens on besides what its configuration says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    /// `FERROMESH_ADMIN_ADDRESS`, 127.0.0.1:15000.
+    pub admin: Listen,
+    /// `FERROMESH_STATUS_ADDRESS`, 0.0.0.0:15021: `/healthz/ready`.
+    pub status: Listen,
+    /// `FERROMESH_METRICS_ADDRESS`, 0.0.0.0:15020: `/stats/prometheus`, `/metrics`, `/healthz/ready`.
+    pub metrics: Listen,
+    /// `FERROMESH_PROMETHEUS_ADDRESS`, 0.0.0.0:15090: `/stats/prometheus`.
+    pub prometheus: Listen,
+    /// `FERROMESH_OUTBOUND_ADDRESS`, 0.0.0.0:15001: captured connections of the application.
+    pub outbound: Listen,
+    /// `FERROMESH_INBOUND_ADDRESS`, 0.0.0.0:15006: captured connections of peers.
+    pub inbound: Listen,
+}
+
+/// Where pilot and the certificate authority are, and how we prove ourselves to them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlPlane {
+    /// `DISCOVERY_ADDRESS`, host:port; istiod.istio-system.svc:15012.
+    pub discovery: String,
+    /// `CA_ADDR`; the discovery address.
+    pub ca: String,
+    /// `FERROMESH_XDS_SERVER_NAME`: name in pilot's certificate; the host of the discovery address.
+    pub server_name: String,
+    /// `FERROMESH_ROOT_CERT`: PEM of the roots that pilot's certificate must be signed by.
+    pub root_cert: PathBuf,
+    /// `FERROMESH_TOKEN_FILE`: service-account token, read again at each use.
+    pub token: PathBuf,
+}
+
+/// All boot parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `PROXY_TYPE`: `sidecar` or `router`.
+    pub role: Role,
+    /// `POD_NAME`.
+    pub name: String,
+    /// `POD_NAMESPACE`.
+    pub namespace: String,
+    /// `SERVICE_ACCOUNT`.
+    pub service_account: String,
+    /// `INSTANCE_IP` or `INSTANCE_IPS`, comma-separated; the first of each family is dialled from.
+    pub instance_ips: Vec<IpAddr>,
+    /// `ISTIO_META_CLUSTER_ID`, Kubernetes.
+    pub cluster: String,
+    /// What it listens on.
+    pub addresses: Addresses,
+    /// Pilot and the certificate authority.
+    pub control_plane: ControlPlane,
+    /// `FERROMESH_WORKERS`, 2: threads that carry traffic.
+    pub workers: usize,
+    /// `FERROMESH_MAX_CONNECTIONS`, 100000: accepted connections at once.
+    pub max_connections: usize,
+    /// `FERROMESH_STATE_DIR`: configuration and certificate are kept here, so that a restart serves while pilot is away.
+    pub state_dir: Option<PathBuf>,
+    /// `FERROMESH_CERT_TTL`, 24h: asked of the certificate authority.
+    pub certificate_ttl: Duration,
+    /// `TERMINATION_DRAIN_DURATION_SECONDS`: instead of the mesh's; how long a SIGTERM lets requests finish.
+    pub drain: Option<Duration>,
+    /// `FERROMESH_LOG`, info; as `tracing` filters.
+    pub log: String,
+    /// `FERROMESH_LOG_JSON`.
+    pub log_json: bool,
+}
+
+impl Settings {
+    /// Reads all parameters.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, together.
+    pub fn read(source: &dyn Source) -> Result<Self, Problems> {
+        let mut read = Reader::new(source);
+        let role = match read.or("PROXY_TYPE", "sidecar".to_owned()).as_str() {
+            "router" | "gateway" => Role::Gateway,
+            "sidecar" => Role::Sidecar,
+            other => {
+                read.problem("PROXY_TYPE", format!("{other:?} is neither sidecar nor router"));
+                Role::Sidecar
+            }
+        };
+        let mut instance_ips = read.list("INSTANCE_IPS");
+        instance_ips.extend(read.list::<IpAddr>("INSTANCE_IP").into_iter().filter(|ip| !instance_ips.contains(ip)).collect::<Vec<_>>());
+        let discovery = read.or("DISCOVERY_ADDRESS", "istiod.istio-system.svc:15012".to_owned());
+        let host = discovery.rsplit_once(':').map_or(discovery.as_str(), |(host, _)| host).trim_matches(['[', ']']);
+        if !discovery.contains(':') {
+            read.problem("DISCOVERY_ADDRESS", "must be HOST:PORT");
+        }
+        let workers = read.or("FERROMESH_WORKERS", 2usize);
+        if !(1..=256).contains(&workers) {
+            read.problem("FERROMESH_WORKERS", "must be between 1 and 256");
+        }
+        let settings = Settings {
+            role,
+            name: read.required("POD_NAME").unwrap_or_default(),
+            namespace: read.required("POD_NAMESPACE").unwrap_or_default(),
+            service_account: read.or("SERVICE_ACCOUNT", "default".to_owned()),
+            instance_ips,
+            cluster: read.or("ISTIO_META_CLUSTER_ID", "Kubernetes".to_owned()),
+            addresses: Addresses {
+                admin: read.or("FERROMESH_ADMIN_ADDRESS", any(true, 15000)),
+                status: read.or("FERROMESH_STATUS_ADDRESS", any(false, 15021)),
+                metrics: read.or("FERROMESH_METRICS_ADDRESS", any(false, 15020)),
+                prometheus: read.or("FERROMESH_PROMETHEUS_ADDRESS", any(false, 15090)),
+                outbound: read.or("FERROMESH_OUTBOUND_ADDRESS", any(false, 15001)),
+                inbound: read.or("FERROMESH_INBOUND_ADDRESS", any(false, 15006)),
+            },
+            control_plane: ControlPlane {
+                ca: read.or("CA_ADDR", discovery.clone()),
+                server_name: read.or("FERROMESH_XDS_SERVER_NAME", host.to_owned()),
+                root_cert: read.or("FERROMESH_ROOT_CERT", "/var/run/secrets/istio/root-cert.pem".into()),
+                token: read.or("FERROMESH_TOKEN_FILE", "/var/run/secrets/tokens/istio-token".into()),
+                discovery,
+            },
+            workers,
+            max_connections: read.or("FERROMESH_MAX_CONNECTIONS", 100_000),
+            state_dir: read.optional("FERROMESH_STATE_DIR"),
+            certificate_ttl: read.duration("FERROMESH_CERT_TTL", Duration::from_secs(24 * 3600)),
+            drain: read.optional("TERMINATION_DRAIN_DURATION_SECONDS").map(Duration::from_secs),
+            log: read.or("FERROMESH_LOG", "info".to_owned()),
+            log_json: read.flag("FERROMESH_LOG_JSON", false),
+        };
+        read.finish().map(|()| settings)
+    }
+
+    /// Istio's node id: `sidecar~10.0.0.1~name.namespace~namespace.svc.cluster.local`.
+    pub fn node_id(&self) -> String {
+        let kind = match self.role {
+            Role::Sidecar => "sidecar",
+            Role::Gateway => "router",
+        };
+        let ip = self.instance_ips.first().map_or_else(|| "0.0.0.0".to_owned(), IpAddr::to_string);
+        let (name, ns) = (&self.name, &self.namespace);
+        format!("{kind}~{ip}~{name}.{ns}~{ns}.svc.cluster.local")
+    }
+}
+
+/// A default address: loopback, or every address.
+fn any(loopback: bool, port: u16) -> Listen {
+    let ip = if loopback { [127, 0, 0, 1] } else { [0, 0, 0, 0] };
+    Listen(Some(SocketAddr::from((ip, port))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mesh_runtime::settings::Map;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Settings, Problems> {
+        Settings::read(&pairs.iter().copied().collect::<Map>())
+    }
+
+    #[test]
+    fn istio_names_and_defaults() {
+        let s = read(&[("POD_NAME", "cart"), ("POD_NAMESPACE", "shop"), ("INSTANCE_IP", "127.0.1.1")]).unwrap();
+        assert_eq!(s.node_id(), "sidecar~127.0.1.1~cart.shop~shop.svc.cluster.local");
+        assert_eq!(s.control_plane.server_name, "istiod.istio-system.svc");
+        assert_eq!(s.addresses.inbound, Listen(Some("0.0.0.0:15006".parse().unwrap())));
+    }
+
+    #[test]
+    fn everything_wrong_is_said_at_once() {
+        let e = read(&[("PROXY_TYPE", "x"), ("FERROMESH_WORKERS", "0"), ("FERROMESH_ADMIN_ADDRESS", "15000")]).unwrap_err();
+        let names: Vec<_> = e.0.iter().map(|p| p.name.as_str()).collect();
+        for name in ["PROXY_TYPE", "FERROMESH_WORKERS", "POD_NAME", "POD_NAMESPACE", "FERROMESH_ADMIN_ADDRESS"] {
+            assert!(names.contains(&name), "{name} in {names:?}");
+        }
+    }
+}
