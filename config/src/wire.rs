@@ -1,10 +1,39 @@
-//! The protobuf form in which the components talk: the generated messages and services, and what
-//! generation cannot express. Nothing here decides anything; a message from a peer means something
-//! only after it became a model value.
+//! The protobuf form in which the components talk: the generated messages and services, and the way from a part of
+//! the [model](crate::model) to its bytes and back.
+//!
+//! [`encode`] cannot fail. [`decode`] trusts nothing: sizes are bounded, every name is parsed again, and what it does
+//! not know (an enum value, an empty choice, a resource of a higher level) is an error that names the field, never a
+//! default. Nothing here decides anything.
 
+mod address;
+mod destination;
+mod endpoint;
+mod error;
+mod field;
+mod gateway;
+mod index;
+mod instance;
+mod matcher;
+mod name;
+mod object;
 mod packed;
+mod part;
+mod policy;
+mod route;
+mod secret;
+mod service;
+mod settings;
+mod sidecar;
+mod trust;
+mod version;
+mod workload;
 
-pub use self::packed::{Packed, UnpackError};
+pub use self::{
+    error::DecodeError,
+    packed::{Packed, UnpackError},
+    part::{Encoded, LEVEL, MAX_RESOURCE_BYTES, decode, encode},
+    version::Version,
+};
 
 /// What `config/proto` says, as Rust: one module a package, written by `make generate`.
 ///
@@ -14,3 +43,9 @@ pub use self::packed::{Packed, UnpackError};
 pub mod proto {
     include!("wire/gen/packages.rs");
 }
+
+/// The messages that the conversions below are about.
+use self::proto::ferromesh::v1;
+
+#[cfg(test)]
+mod tests;

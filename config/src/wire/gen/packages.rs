@@ -15,6 +15,11 @@ pub mod envoy {
         }
     }
 }
+pub mod ferromesh {
+    pub mod v1 {
+        include!("ferromesh.v1.rs");
+    }
+}
 pub mod google {
     pub mod rpc {
         include!("google.rpc.rs");

@@ -1,0 +1,26 @@
+//! Matchers, as the texts that users wrote; compiled again on arrival, with the same bounds.
+
+use super::{
+    error::{At, FieldError},
+    field::{Field, choice},
+    v1,
+};
+use crate::matcher::{PathTemplate, Pattern, StringMatch};
+
+/// Compiled from their text.
+macro_rules! compiled {
+    ($($ty:ty)*) => {$(
+        impl Field<String> for $ty {
+            fn put(&self) -> String {
+                self.as_str().to_owned()
+            }
+
+            fn take(wire: String) -> Result<Self, FieldError> {
+                <$ty>::new(&wire).map_err(FieldError::new)
+            }
+        }
+    )*};
+}
+
+compiled!(Pattern PathTemplate);
+choice!(StringMatch => StringMatch in string_match { Exact(text), Prefix(text), Suffix(text), Regex(pattern), Present });

@@ -1,0 +1,27 @@
+//! What objects of every kind have in common.
+
+use super::{
+    error::{At, FieldError},
+    field::{Field, choice, message, required, wrapped},
+    v1,
+};
+use crate::{
+    model::{Labels, Precedence, Visibility},
+    name::Namespace,
+};
+use std::collections::BTreeSet;
+
+impl Field<v1::Labels> for Labels {
+    fn put(&self) -> v1::Labels {
+        v1::Labels { pairs: self.0.put() }
+    }
+
+    fn take(wire: v1::Labels) -> Result<Self, FieldError> {
+        Field::take(wire.pairs).map(Labels)
+    }
+}
+
+required!(Labels => Labels);
+message!(Precedence => Precedence { created, position });
+choice!(Visibility => Visibility in visibility { Everywhere, Namespaces(set) });
+wrapped!(BTreeSet<Namespace> => visibility::Namespaces.names);
