@@ -5,7 +5,11 @@ use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{collections::BTreeMap, convert::Infallible, future::Future, sync::Arc, time::Duration};
 use tokio::{
@@ -197,6 +201,9 @@ impl Admin {
             Err(status) => return text(status, status.canonical_reason().unwrap_or_default().to_owned() + "\n"),
         };
         let (head, body) = request.into_parts();
+        if body.size_hint().lower() > BODY_LIMIT as u64 {
+            return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is above 1 MiB\n");
+        }
         match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect()).await {
             Ok(Ok(body)) => handler(Request::from_parts(head, body.to_bytes())).await,
             Ok(Err(_)) => text(StatusCode::PAYLOAD_TOO_LARGE, "the body is above 1 MiB or was cut off\n"),

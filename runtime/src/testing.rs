@@ -2,9 +2,11 @@
 //! and captured logs. Everything here panics rather than returns errors.
 
 use crate::tls::{
-    client::{ClientProfile, Mode},
+    TlsError,
+    client::{self, ClientProfile, ClientTls, Connected, Mode},
     material::{CaBundle, Certificate, Identity, Material, Roots},
-    server::HANDSHAKE_TIMEOUT,
+    server::{self, Accepted, HANDSHAKE_TIMEOUT, ServerProfile, ServerTls},
+    verify::ExpectedPeer,
 };
 use mesh_config::identity::{SpiffeId, TrustDomain};
 use rcgen::{
@@ -18,6 +20,7 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
+use tokio::io::DuplexStream;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// A root that issues what a test asks for.
@@ -121,6 +124,22 @@ pub fn mesh_profile(alpn: &[&'static [u8]], sni: &str) -> ClientProfile {
     ClientProfile { alpn: alpn.into(), sni: Some(sni.into()), mode: Mode::Mesh, handshake_timeout: HANDSHAKE_TIMEOUT }
 }
 
+/// Both ends of a connection in memory after their handshake, the server's first. Each direction holds `buffer` bytes.
+pub async fn handshake(
+    server: (&ServerTls, &ServerProfile),
+    client: (&ClientTls, &ClientProfile, &ExpectedPeer),
+    buffer: usize,
+) -> (ServerEnd, ClientEnd) {
+    let (near, far) = tokio::io::duplex(buffer);
+    tokio::join!(server.0.accept(far, server.1), client.0.connect(near, client.1, client.2))
+}
+
+/// The accepting end of [`handshake`].
+pub type ServerEnd = Result<(server::TlsStream<DuplexStream>, Accepted), TlsError>;
+
+/// The calling end of [`handshake`].
+pub type ClientEnd = Result<(client::TlsStream<DuplexStream>, Connected), TlsError>;
+
 /// Waits until `condition` holds, asking again as other tasks move.
 ///
 /// # Panics
@@ -174,5 +193,33 @@ impl<'a> MakeWriter<'a> for Logs {
 
     fn make_writer(&'a self) -> Logs {
         self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        snapshot::Reader,
+        tls::server::{ClientAuth, TrustPolicy},
+    };
+
+    #[tokio::test]
+    async fn two_ends_in_memory_shake_hands() {
+        let ca = TestCa::new("cluster.local");
+        let server = ServerTls::new(Reader::fixed(ca.identity("a", "b")), TrustPolicy::default());
+        let client = ClientTls::new(Reader::fixed(ca.identity("c", "d")));
+        let profile = ServerProfile::new([], ClientAuth::Required);
+        let (wanted, any) = (mesh_profile(&[], "b.a"), ExpectedPeer::any());
+        let (accepted, connected) = handshake((&server, &profile), (&client, &wanted, &any), 4096).await;
+        assert_eq!(accepted.unwrap().1.peer.unwrap().uris, ["spiffe://cluster.local/ns/c/sa/d"]);
+        assert_eq!(connected.unwrap().1.peer.uris, ["spiffe://cluster.local/ns/a/sa/b"]);
+    }
+
+    #[test]
+    fn logs_are_captured_on_this_thread() {
+        let (logs, _guard) = capture_logs();
+        tracing::info!(answer = 42, "said");
+        assert!(logs.text().contains("said answer=42"), "{}", logs.text());
     }
 }

@@ -5,6 +5,7 @@
 //! the session kept: see [`verify::Check::check_resumed`].
 
 pub mod client;
+pub mod grpc;
 pub mod material;
 pub mod provider;
 pub mod server;

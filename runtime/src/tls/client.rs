@@ -189,6 +189,11 @@ impl ClientTls {
         };
         state.as_ref().filter(is_current).cloned()
     }
+
+    #[cfg(test)]
+    pub(super) fn built(&self) -> usize {
+        self.current().map_or(0, |state| state.entries.read().values().map(|entry| entry.configs.read().len()).sum())
+    }
 }
 
 impl State {

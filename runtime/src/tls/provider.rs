@@ -43,7 +43,7 @@ mod tests {
         assert_eq!(provider.kx_groups[0].name(), NamedGroup::X25519MLKEM768);
         for suite in &provider.cipher_suites {
             let name = format!("{:?}", suite.suite());
-            if suite.version().version() == ProtocolVersion::TLSv1_2 {
+            if suite.version().version == ProtocolVersion::TLSv1_2 {
                 assert!(name.contains("ECDHE") && name.contains("_GCM_"), "{name}");
             }
         }

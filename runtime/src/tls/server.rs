@@ -243,6 +243,11 @@ impl ServerTls {
         let state = self.state.load();
         state.as_ref().filter(|state| self.source.is_current(&state.basis)).cloned()
     }
+
+    #[cfg(test)]
+    pub(super) fn built(&self) -> usize {
+        self.current().map_or(0, |state| state.configs.read().len())
+    }
 }
 
 impl Source {

@@ -1,0 +1,121 @@
+use super::*;
+use crate::{
+    drain, snapshot,
+    testing::TestCa,
+    tls::{
+        grpc::{self, Caller},
+        server::{ClientAuth, ServerProfile, ServerTls, Serving},
+    },
+};
+use mesh_config::{
+    identity::SpiffeId,
+    wire::proto::istio::v1::auth::{
+        IstioCertificateResponse,
+        istio_certificate_service_server::{IstioCertificateService, IstioCertificateServiceServer},
+    },
+};
+use std::net::SocketAddr;
+use tokio::{net::TcpListener, task::JoinSet};
+use tonic::Response;
+
+/// Certifies `shop/cart` for who has the token, and whoever shows a certificate for what that says.
+struct Authorities(TestCa);
+
+#[tonic::async_trait]
+impl IstioCertificateService for Authorities {
+    async fn create_certificate(
+        &self,
+        request: tonic::Request<IstioCertificateRequest>,
+    ) -> Result<Response<IstioCertificateResponse>, Status> {
+        let caller = request.extensions().get::<Caller>().expect("every connection has one");
+        let by_certificate = caller.accepted.peer.as_ref().and_then(|peer| peer.uri.as_ref()?.spiffe().cloned());
+        let token = request.metadata().get("authorization").map(|value| value.as_bytes().to_vec());
+        let by_token = (token.as_deref() == Some(b"Bearer open sesame".as_slice()))
+            .then(|| SpiffeId::new(self.0.domain().clone(), "shop", "cart"));
+        let id = by_certificate.or(by_token).ok_or_else(|| Status::unauthenticated("who are you?"))?;
+        let csr = request.into_inner().csr;
+        Ok(Response::new(IstioCertificateResponse {
+            cert_chain: self.0.sign_csr(&csr, &id, Duration::from_secs(3600)),
+        }))
+    }
+}
+
+/// Serves an authority until the set is dropped.
+async fn serve(ca: TestCa) -> (SocketAddr, JoinSet<()>) {
+    let serving = Serving {
+        certificates: vec![ca.server_certificate(&["ca.mesh.svc"])],
+        client_ca: Some(ca.bundle()),
+        ..Serving::default()
+    };
+    let tls = Arc::new(ServerTls::with_certificates(snapshot::Reader::fixed(Arc::new(serving))));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let (_signal, watch) = drain::channel();
+        let profile = ServerProfile::new([b"h2".as_slice()], ClientAuth::Optional);
+        let incoming = grpc::incoming(listener, tls, profile, watch);
+        let service = IstioCertificateServiceServer::new(Authorities(ca));
+        tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
+    });
+    (address, tasks)
+}
+
+fn client(address: SocketAddr, roots: Arc<CaBundle>, token: Option<PathBuf>) -> CaClient {
+    CaClient {
+        address: address.to_string().into(),
+        authority: Authority::Host("ca.mesh.svc".into()),
+        roots,
+        token,
+        lifetime: Duration::from_secs(3600),
+        timeout: Duration::from_secs(30),
+        wall: WallClock::system(),
+    }
+}
+
+#[tokio::test]
+async fn a_token_obtains_and_the_certificate_alone_renews() {
+    let ca = TestCa::new("cluster.local");
+    let (bundle, roots) = (ca.bundle(), ca.roots());
+    let (address, _tasks) = serve(ca).await;
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "open sesame\n").unwrap();
+
+    let with_token = client(address, bundle.clone(), Some(token.path().to_owned()));
+    let first = Arc::new(with_token.create(None).await.unwrap());
+    assert_eq!((&**first.material.uri(), &first.roots), ("spiffe://cluster.local/ns/shop/sa/cart", &roots));
+
+    let with_certificate = client(address, bundle, None);
+    let second = with_certificate.create(Some(first.clone())).await.unwrap();
+    assert_eq!(second.material.identity, first.material.identity);
+    assert_ne!(second.material.serial, first.material.serial);
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_refused_with_the_authoritys_words() {
+    let ca = TestCa::new("cluster.local");
+    let bundle = ca.bundle();
+    let (address, _tasks) = serve(ca).await;
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "guess").unwrap();
+    let error = client(address, bundle, Some(token.path().to_owned())).create(None).await.unwrap_err();
+    assert!(matches!(error, CaError::Refused { code: tonic::Code::Unauthenticated, .. }), "{error}");
+    assert!(error.to_string().contains("who are you?"), "{error}");
+}
+
+#[tokio::test]
+async fn a_false_authority_learns_nothing() {
+    let (address, _tasks) = serve(TestCa::new("cluster.local")).await;
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "open sesame").unwrap();
+    let other = TestCa::new("cluster.local").bundle();
+    let error = client(address, other, Some(token.path().to_owned())).create(None).await.unwrap_err();
+    assert!(error.to_string().contains("no chain leads from it to a trusted root"), "{error}");
+}
+
+#[tokio::test]
+async fn without_any_proof_nothing_is_asked() {
+    let bundle = TestCa::new("cluster.local").bundle();
+    let nobody = client(([127, 0, 0, 1], 1).into(), bundle, None);
+    assert!(matches!(nobody.create(None).await, Err(CaError::NoProof)));
+}

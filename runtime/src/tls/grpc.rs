@@ -1,0 +1,188 @@
+//! gRPC over our TLS: what tonic needs to call through a [`ClientTls`] and to serve behind a [`ServerTls`]. tonic's
+//! own TLS is not used, since it knows neither SPIFFE identities nor rotation.
+
+use super::{
+    client::{self, ClientProfile, ClientTls},
+    server::{self, Accepted, ServerProfile, ServerTls},
+    verify::ExpectedPeer,
+};
+use crate::drain;
+use futures_util::{FutureExt, Stream, future::BoxFuture, stream};
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
+use tonic::transport::server::Connected;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Handshakes in flight at most; further connections wait in the listener's queue.
+const HANDSHAKES: usize = 256;
+
+/// Dials one address with TLS, whatever URI it is asked for; for
+/// [`connect_with_connector_lazy`](tonic::transport::Endpoint::connect_with_connector_lazy). The endpoint's URI must
+/// be `http://…`; give the `https://…` one as its origin.
+#[derive(Clone)]
+pub struct Connector {
+    /// `host:port`.
+    pub address: Arc<str>,
+    /// Makes the handshake.
+    pub tls: Arc<ClientTls>,
+    /// How; its `alpn` should be `h2`.
+    pub profile: ClientProfile,
+    /// With whom, in mesh mode.
+    pub expected: ExpectedPeer,
+}
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = TokioIo<client::TlsStream<TcpStream>>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _uri: Uri) -> Self::Future {
+        let this = self.clone();
+        async move {
+            let tcp = TcpStream::connect(&*this.address).await.map_err(|e| format!("{}: {e}", this.address))?;
+            tcp.set_nodelay(true)?;
+            let (stream, _) = this.tls.connect(tcp, &this.profile, &this.expected).await?;
+            Ok(TokioIo::new(stream))
+        }
+        .boxed()
+    }
+}
+
+/// The far end of a gRPC connection, found among a request's extensions.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// What came out of the handshake.
+    pub accepted: Arc<Accepted>,
+    /// Where it came from.
+    pub address: SocketAddr,
+}
+
+/// An accepted connection, as tonic wants it.
+pub struct ServerStream {
+    stream: server::TlsStream<TcpStream>,
+    caller: Caller,
+}
+
+impl Connected for ServerStream {
+    type ConnectInfo = Caller;
+
+    fn connect_info(&self) -> Caller {
+        self.caller.clone()
+    }
+}
+
+impl AsyncRead for ServerStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for ServerStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+/// Accepts and shakes hands, many at a time, until drained or the stream is dropped; for tonic's
+/// `serve_with_incoming`. A failed handshake is logged and concerns nobody else. Must be called inside a runtime.
+pub fn incoming(
+    listener: TcpListener,
+    tls: Arc<ServerTls>,
+    profile: ServerProfile,
+    drain: drain::Watch,
+) -> impl Stream<Item = io::Result<ServerStream>> + Send {
+    let (tx, rx) = mpsc::channel(16);
+    let mut owner = JoinSet::new();
+    owner.spawn(accept_loop(listener, tls, Arc::new(profile), drain, tx));
+    // The set goes with the stream: dropping it ends the loop and the handshakes in flight.
+    stream::unfold((rx, owner), |(mut rx, owner)| async move {
+        let stream = rx.recv().await?;
+        Some((Ok(stream), (rx, owner)))
+    })
+}
+
+async fn accept_loop(
+    listener: TcpListener,
+    tls: Arc<ServerTls>,
+    profile: Arc<ServerProfile>,
+    drain: drain::Watch,
+    tx: mpsc::Sender<ServerStream>,
+) {
+    let slots = Arc::new(Semaphore::new(HANDSHAKES));
+    let mut handshakes = JoinSet::new();
+    let mut signaled = std::pin::pin!(drain.signaled());
+    loop {
+        let accepted = tokio::select! {
+            () = &mut signaled => break,
+            () = tx.closed() => return,
+            accepted = next(&listener, &slots) => accepted,
+        };
+        while handshakes.try_join_next().is_some() {}
+        let (tcp, address, slot) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Mostly: no file descriptors left. Others must get a chance to give theirs back.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (tls, profile, tx) = (tls.clone(), profile.clone(), tx.clone());
+        handshakes.spawn(async move {
+            let _slot = slot;
+            match shake(tcp, address, &tls, &profile).await {
+                // Fails when nobody serves any more.
+                Ok(stream) => drop(tx.send(stream).await),
+                Err(error) => tracing::debug!(%address, %error, "no TLS connection"),
+            }
+        });
+    }
+    while handshakes.join_next().await.is_some() {}
+}
+
+async fn next(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+    let (tcp, address) = listener.accept().await?;
+    Ok((tcp, address, slot))
+}
+
+async fn shake(
+    tcp: TcpStream,
+    address: SocketAddr,
+    tls: &ServerTls,
+    profile: &ServerProfile,
+) -> Result<ServerStream, super::TlsError> {
+    tcp.set_nodelay(true)?;
+    let (stream, accepted) = tls.accept(tcp, profile).await?;
+    Ok(ServerStream { stream, caller: Caller { accepted: Arc::new(accepted), address } })
+}
