@@ -30,19 +30,18 @@ def commit():
     return (head if re.fullmatch(r"[0-9a-f]{4,40}", head) else "uncommitted"), bool(dirty)
 
 
-def machine(peers):
+def machine(peers, head, dirty):
     """Name and value pairs that a reader needs to place the figures."""
-    cpu = dict(re.findall(r"^(model name|cpu MHz|cache size)\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.M))
+    cpu = dict(re.findall(r"^(model name|cpu family|model|cpu MHz|cache size)\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.M))
     memory = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())[1]) / 1024 / 1024
     release = dict(re.findall(r'^(\w+)="?(.*?)"?$', Path("/etc/os-release").read_text(), re.M)) if Path("/etc/os-release").exists() else {}
-    head, dirty = commit()
     envoy, nginx, haproxy = (peers[n].binary for n in ("envoy", "nginx", "haproxy"))
     floor_lock = (BENCH / "floor" / "Cargo.lock").read_text()
     crate = lambda n: re.search(rf'name = "{n}"\nversion = "(.*?)"', floor_lock)[1]
     return [
         ("date", datetime.datetime.now().astimezone().isoformat(timespec="seconds")),
         ("commit", head + (" with uncommitted changes" if dirty else "")),
-        ("CPU", f"{cpu.get('model name', platform.machine())}, {cpu.get('cpu MHz', '?')} MHz, {cpu.get('cache size', '?')} cache"),
+        ("CPU", f"{cpu.get('model name', platform.machine())}, family {cpu.get('cpu family', '?')} model {cpu.get('model', '?')}, {cpu.get('cpu MHz', '?')} MHz, {cpu.get('cache size', '?')} cache"),
         ("CPUs", f"{os.cpu_count()} ({platform.machine()}), {said('systemd-detect-virt') or 'virtualisation unknown'}"),
         ("memory", f"{memory:.1f} GiB"),
         ("system", f"{release.get('PRETTY_NAME', '?')}, kernel {platform.release()}"),
@@ -99,14 +98,15 @@ def noise(all_rounds):
             f"median {mid:.1%}, upper quartile {high:.1%}, most {max(shares):.1%}; taken by the hypervisor: {steal:.1f} s in all")
 
 
-def write(folder, facts, options, tables, noise_line, rows, raw):
+def write(folder, head, facts, options, tables, noise_line, rows, raw):
     """YYYY-MM-DD-<commit>.md, and the samples beside it as JSON; gives the first's path."""
-    head, _ = commit()
+    chosen = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in options.items())
+    Path(folder).mkdir(parents=True, exist_ok=True)
     path = Path(folder) / f"{datetime.date.today().isoformat()}-{head}.md"
     text = [f"# Bench of {datetime.date.today().isoformat()}, commit {head}", "",
             "Ratios are of runs seconds apart (see bench/README.md); every figure is median (lower–upper quartile).", "",
             "```", *rows, "```", "", "## Machine and versions", "", "| what | |", "|---|---|", *[f"| {k} | {v} |" for k, v in facts], "",
-            f"Measured with: {options}. {noise_line[0].upper()}{noise_line[1:]}.", "", "## Every column", "", "\n\n".join(tables), ""]
+            f"Measured with {chosen}. {noise_line[0].upper()}{noise_line[1:]}.", "", "## Every column", "", "\n\n".join(tables), ""]
     path.write_text("\n".join(text))
     path.with_suffix(".json").write_text(json.dumps(raw, separators=(",", ":")))
     return path
