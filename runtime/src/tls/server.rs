@@ -13,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use mesh_config::identity::TrustDomain;
 use parking_lot::{Mutex, RwLock};
 use rustls::{
-    HandshakeKind, ServerConfig,
+    HandshakeKind, ProtocolVersion, ServerConfig,
     server::{Acceptor, ClientHello, NoClientAuth, ProducesTickets, ResolvesServerCert},
     sign::CertifiedKey,
 };
@@ -212,8 +212,10 @@ impl ServerTls {
         let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
         let peer = match (session.peer_certificates(), &state.check) {
             (Some(chain), Some(check)) if resumed => {
-                let kept = session.received_resumption_data().unwrap_or_default();
-                Some(check.check_resumed(chain, Some(kept), self.wall.now()).map_err(TlsError::Refused)?)
+                // Of a TLS 1.2 session rustls does not tell what it remembers; its ticket's key stands for the basis.
+                let old = session.protocol_version() == Some(ProtocolVersion::TLSv1_2);
+                let kept = (!old).then(|| session.received_resumption_data().unwrap_or_default());
+                Some(check.check_resumed(chain, kept, self.wall.now()).map_err(TlsError::Refused)?)
             }
             (Some([leaf, ..]), Some(check)) => Some(check.peer(leaf).map_err(TlsError::Refused)?),
             _ if profile.client_auth == ClientAuth::Required => return Err(TlsError::Refused(Refusal::NoCertificate)),
