@@ -89,6 +89,14 @@ impl<'a> Item<'a> {
         None
     }
 
+    /// Reports the value as well-formed, and the object as not served because of it (code `field-not-served`): for
+    /// fields that would change who reaches what if they were passed over. Always `None`.
+    pub fn not_served<T>(&self, what: impl Into<String>) -> Option<T> {
+        let message = format!("{} is not served yet, and would change the object's meaning if passed over", what.into());
+        self.report.add(Severity::Error, "field-not-served", (&self.path, self.node.line), message);
+        None
+    }
+
     /// Reports something of note about the value.
     pub fn warn(&self, code: &'static str, message: impl Into<String>) {
         self.report.add(Severity::Warning, code, (&self.path, self.node.line), message);
@@ -118,6 +126,14 @@ impl<'a> Item<'a> {
         let value = read(&mut fields)?;
         fields.finish();
         Some(value)
+    }
+
+    /// A value that was read out of this one's text, at the same path. Its lines are counted within that text.
+    pub fn embedded<'b>(&self, node: &'b Node) -> Item<'b>
+    where
+        'a: 'b,
+    {
+        Item { node, path: self.path.clone(), report: self.report }
     }
 
     /// Each entry of a list through `read`. Entries for which it returns nothing are left out.
@@ -178,7 +194,7 @@ impl<'a> Fields<'a> {
         self.entries.iter().any(|(key, node)| key == name && node.value != Value::Null)
     }
 
-    /// This map as a value.
+    /// E.g. `spec.http[0]`.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -197,6 +213,15 @@ impl<'a> Fields<'a> {
     /// How many errors the whole object has so far.
     pub fn errors(&self) -> usize {
         self.report.errors()
+    }
+
+    /// Reads fields, and reports those that are there as not served; see [`Item::not_served`].
+    pub fn not_served(&mut self, names: &[&'static str]) {
+        for name in names {
+            if let Some(item) = self.item(name) {
+                item.not_served::<()>(*name);
+            }
+        }
     }
 
     /// Reads a field, and reports it as without effect yet (code `field-not-acted-on`) when it is there.
@@ -315,6 +340,15 @@ impl<'a> Fields<'a> {
 
     /// Reports the fields that nobody read (code `unknown-field`).
     pub fn finish(&mut self) {
+        self.report_unread(Severity::Error);
+    }
+
+    /// As [`Self::finish`], for objects that are worth more than one unknown field: warnings, which keep them.
+    pub fn finish_leniently(&mut self) {
+        self.report_unread(Severity::Warning);
+    }
+
+    fn report_unread(&mut self, severity: Severity) {
         for (entry, seen) in self.entries.iter().zip(&mut self.seen) {
             if std::mem::replace(seen, true) {
                 continue;
@@ -325,7 +359,7 @@ impl<'a> Fields<'a> {
                 None => String::new(),
             };
             let message = format!("there is no field {name:?} here{hint}");
-            self.report.add(Severity::Error, "unknown-field", (&join(&self.path, name), node.line), message);
+            self.report.add(severity, "unknown-field", (&join(&self.path, name), node.line), message);
         }
     }
 }

@@ -1,13 +1,17 @@
 //! ServiceEntry: names that the platform does not know.
 
-use super::EntryEndpoint;
+use super::{EntryEndpoint, names, workload_entry};
 use crate::{
-    crd::ObjectMeta,
-    model::{Labels, Precedence, Visibility, service::{Resolution, ServicePort}},
+    crd::{Object, ObjectMeta, ParseContext, reader::{Fields, Item}},
+    model::{
+        Labels, Precedence, Protocol, Visibility,
+        endpoint::EndpointAddress,
+        service::{Resolution, ServicePort},
+    },
     name::{Host, NamespacedName, Port},
 };
 use ipnet::IpNet;
-use std::sync::Arc;
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 /// A ServiceEntry, understood but not yet linked: each of its hosts becomes a service.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,4 +49,146 @@ pub struct EntryPort {
     pub port: ServicePort,
     /// Where endpoints listen that do not say otherwise; `None`: the number.
     pub target_port: Option<Port>,
+}
+
+/// The whole ServiceEntry.
+pub(super) fn service_entry(object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<ServiceEntry> {
+    let hosts = f.required("hosts").and_then(|item| hosts(&item));
+    let resolution = resolution(f);
+    let addresses = f.item("addresses").map(|item| bounded(&item, item.list(|a| address(&a, resolution)), 256));
+    let ports = f.item("ports").map(|item| bounded(&item, ports(&item), 256)).unwrap_or_default();
+    let location = f.enum_of("location", &[("MESH_EXTERNAL", true), ("MESH_INTERNAL", false)]);
+    let selector = f.item("workloadSelector");
+    let workload_selector = selector.as_ref().and_then(|item| item.object(|f| Some(f.selector("labels"))));
+    let endpoints = f.item("endpoints").map(|item| {
+        if selector.is_some() {
+            item.invalid::<()>("endpoints and workloadSelector exclude each other");
+        }
+        bounded(&item, endpoints(&item, resolution, &ports), 4096)
+    });
+    let (endpoints, hosts) = (endpoints.unwrap_or_default(), hosts?);
+    if is_dns(resolution) && endpoints.is_empty() && selector.is_none() && hosts.iter().any(Host::is_wildcard) {
+        return f.invalid("a wildcard host cannot be resolved: give endpoints, or another resolution");
+    }
+    Some(ServiceEntry {
+        name: object.name(),
+        meta: object.meta.clone(),
+        precedence: object.precedence(),
+        hosts,
+        addresses: addresses.unwrap_or_default(),
+        ports,
+        external: location.unwrap_or(true),
+        resolution,
+        endpoints,
+        workload_selector,
+        visibility: names::visibility(f, object, &context.default_service_export_to)?,
+        subject_alt_names: f.strings("subjectAltNames"),
+    })
+}
+
+fn resolution(f: &mut Fields<'_>) -> Resolution {
+    let known = [
+        ("NONE", Some(Resolution::Passthrough)),
+        ("STATIC", Some(Resolution::Static)),
+        ("DNS", Some(Resolution::Dns)),
+        ("DNS_ROUND_ROBIN", Some(Resolution::DnsRoundRobin)),
+        ("DYNAMIC_DNS", None),
+    ];
+    let read = |item: Item<'_>| item.enum_of(&known)?.or_else(|| item.not_served("DYNAMIC_DNS"));
+    f.item("resolution").and_then(read).unwrap_or(Resolution::Passthrough)
+}
+
+fn hosts(item: &Item<'_>) -> Option<Vec<Host>> {
+    let mut known = BTreeSet::new();
+    let hosts = item.list(|entry| {
+        let host = names::literal_host(&entry)?;
+        if host.as_str() == "*" {
+            return entry.invalid("the host * alone is not allowed");
+        }
+        if !host.as_str().contains(['.', ':']) {
+            return entry.invalid(format!("{host} is a short name; a fully qualified one is required"));
+        }
+        if !known.insert(host.clone()) {
+            return entry.invalid(format!("{host} is named twice"));
+        }
+        Some(host)
+    });
+    if known.is_empty() {
+        return item.invalid("at least one host is required");
+    }
+    Some(bounded(item, hosts, 256))
+}
+
+fn address(item: &Item<'_>, resolution: Resolution) -> Option<IpNet> {
+    let text = item.non_empty()?;
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Some(ip.into());
+    }
+    let Ok(block) = text.parse::<IpNet>() else {
+        return item.invalid(format!("{text:?} is not an address or a block such as 10.1.0.0/16"));
+    };
+    if is_dns(resolution) && block.prefix_len() != block.max_prefix_len() {
+        return item.invalid("a block of addresses needs resolution NONE or STATIC");
+    }
+    Some(block.trunc())
+}
+
+fn ports(item: &Item<'_>) -> Vec<EntryPort> {
+    let (mut numbers, mut named) = (BTreeSet::new(), BTreeSet::new());
+    item.list(|entry| {
+        let port = entry.object(port)?;
+        if !numbers.insert(port.port.number) {
+            return entry.invalid(format!("port {} stands twice", port.port.number));
+        }
+        if !port.port.name.is_empty() && !named.insert(port.port.name.clone()) {
+            return entry.invalid(format!("port name {} stands twice", port.port.name));
+        }
+        Some(port)
+    })
+}
+
+fn port(f: &mut Fields<'_>) -> Option<EntryPort> {
+    let number = f.required("number").and_then(|item| item.port());
+    let name = f.opt_string("name").unwrap_or_default();
+    let protocol = f.item("protocol").map_or(Some(Protocol::Auto), |item| names::protocol(&item));
+    // 0 is what a missing target port looks like on the wire.
+    let target_port = f.item("targetPort").filter(|item| item.i64() != Some(0)).and_then(|item| item.port());
+    Some(EntryPort { port: ServicePort { number: number?, name, protocol: protocol? }, target_port })
+}
+
+fn endpoints(item: &Item<'_>, resolution: Resolution, ports: &[EntryPort]) -> Vec<EntryEndpoint> {
+    let endpoints = item.list(|entry| {
+        let endpoint = entry.object(workload_entry::endpoint)?;
+        if let Some(unknown) = endpoint.ports.keys().find(|name| !ports.iter().any(|p| p.port.name == **name)) {
+            return entry.invalid(format!("ports names {unknown}, which is no port of the ServiceEntry"));
+        }
+        match (&endpoint.address, resolution) {
+            (Some(EndpointAddress::Name(name)), Resolution::Static) => {
+                entry.invalid(format!("{name} is a name; resolution STATIC needs addresses"))
+            }
+            (Some(EndpointAddress::Unix(_)), _) if is_dns(resolution) => {
+                entry.invalid("a unix socket needs resolution STATIC")
+            }
+            _ => Some(endpoint),
+        }
+    });
+    if resolution == Resolution::Passthrough && !endpoints.is_empty() {
+        item.invalid::<()>("resolution NONE sends to the address that was asked for, so there are no endpoints");
+    }
+    if resolution == Resolution::DnsRoundRobin && endpoints.len() > 1 {
+        item.invalid::<()>("resolution DNS_ROUND_ROBIN has one endpoint at most");
+    }
+    endpoints
+}
+
+fn bounded<T>(item: &Item<'_>, list: Vec<T>, most: usize) -> Vec<T> {
+    if list.len() > most {
+        item.invalid::<()>(format!("has {} entries; at most {most} are allowed", list.len()));
+    }
+    list
+}
+
+/// Names are resolved.
+fn is_dns(resolution: Resolution) -> bool {
+    matches!(resolution, Resolution::Dns | Resolution::DnsRoundRobin)
 }

@@ -1,11 +1,12 @@
 //! WorkloadEntry: a workload that is no pod; also the inline endpoints of a ServiceEntry.
 
+use super::names;
 use crate::{
-    crd::ObjectMeta,
+    crd::{Object, ObjectMeta, ParseContext, reader::{Fields, Item}},
     model::{Labels, endpoint::EndpointAddress, workload::Locality},
     name::{NamespacedName, Port},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 /// A WorkloadEntry.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +15,7 @@ pub struct WorkloadEntry {
     pub name: NamespacedName,
     /// The object's metadata.
     pub meta: ObjectMeta,
-    /// What it describes; labels of the metadata are not among its labels.
+    /// What it describes; the labels of the metadata are laid over its own.
     pub endpoint: EntryEndpoint,
 }
 
@@ -35,4 +36,69 @@ pub struct EntryEndpoint {
     pub weight: u32,
     /// Empty when not given.
     pub service_account: Arc<str>,
+}
+
+/// The whole WorkloadEntry.
+pub(super) fn workload_entry(object: &Object, f: &mut Fields<'_>, _context: &ParseContext) -> Option<WorkloadEntry> {
+    let mut endpoint = endpoint(f)?;
+    endpoint.labels.0.extend(object.meta.labels.0.iter().map(|(k, v)| (k.clone(), v.clone())));
+    Some(WorkloadEntry { name: object.name(), meta: object.meta.clone(), endpoint })
+}
+
+/// A WorkloadEntry's fields, also where it stands inside a ServiceEntry.
+pub(super) fn endpoint(f: &mut Fields<'_>) -> Option<EntryEndpoint> {
+    let (has_address, has_ports) = (f.item("address"), f.has("ports"));
+    let address = has_address.as_ref().and_then(address);
+    let network = f.opt_string("network").unwrap_or_default();
+    if has_address.is_none() && network.is_empty() {
+        return f.invalid("address is required, or network");
+    }
+    if matches!(address, Some(EndpointAddress::Unix(_))) && has_ports {
+        return f.invalid("a unix socket has no ports");
+    }
+    let ports = ports(f);
+    let labels = f.labels("labels");
+    let locality = f.item("locality").and_then(|item| locality(&item)).unwrap_or_default();
+    // 0 is what a missing weight looks like on the wire.
+    let weight = f.u32("weight").unwrap_or(0).max(1);
+    let service_account = f.opt_string("serviceAccount").unwrap_or_default();
+    if has_address.is_some() && address.is_none() {
+        return None;
+    }
+    Some(EntryEndpoint { address, ports, labels, network, locality, weight, service_account })
+}
+
+fn address(item: &Item<'_>) -> Option<EndpointAddress> {
+    let text = item.non_empty()?;
+    if let Some(path) = text.strip_prefix("unix://") {
+        let file = path.starts_with('/') && !path.ends_with('/');
+        return match file || path.starts_with('@') && path.len() > 1 {
+            true => Some(EndpointAddress::Unix(path.into())),
+            false => item.invalid("a unix socket is unix:///absolute/path or unix://@name"),
+        };
+    }
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Some(EndpointAddress::Ip(ip));
+    }
+    match names::literal_host(item)? {
+        host if host.is_wildcard() => item.invalid("an address is no wildcard"),
+        host => Some(EndpointAddress::Name(host.shared())),
+    }
+}
+
+fn ports(f: &mut Fields<'_>) -> BTreeMap<Arc<str>, Port> {
+    let Some(item) = f.item("ports") else { return BTreeMap::new() };
+    let ports: BTreeMap<_, _> = item.map(|name, item| Some((Arc::from(name), item.port()?))).into_iter().collect();
+    if ports.len() > 128 {
+        item.invalid::<()>("at most 128 ports");
+    }
+    ports
+}
+
+/// `region/zone/subzone`, fewer parts allowed.
+fn locality(item: &Item<'_>) -> Option<Locality> {
+    let text = item.string()?;
+    let mut parts = text.splitn(3, '/').map(Arc::<str>::from);
+    let mut part = || parts.next().unwrap_or_default();
+    Some(Locality { region: part(), zone: part(), subzone: part() })
 }

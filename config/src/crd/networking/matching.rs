@@ -1,0 +1,106 @@
+//! What a VirtualService's rule matches on.
+
+use super::names;
+use crate::{
+    crd::{Object, reader::{Fields, Item}},
+    matcher::{Pattern, StringMatch},
+    model::route::{HeaderMatch, Parent, PathMatch, QueryMatch, RouteMatch},
+};
+use std::sync::Arc;
+
+/// One entry of `match`.
+pub(super) fn route_match(f: &mut Fields<'_>, object: &Object, parents: &[Parent]) -> Option<RouteMatch> {
+    let ignore_case = f.bool("ignoreUriCase").unwrap_or(false);
+    let path = f.item("uri").and_then(|item| string_match(&item, Regex::MustCompile));
+    let text = |f: &mut Fields<'_>, name| f.item(name).and_then(|item| string_match(&item, Regex::MustCompile));
+    let mut headers = header_matches(f, "headers", false);
+    headers.extend(header_matches(f, "withoutHeaders", true));
+    f.not_acted_on("statPrefix");
+    Some(RouteMatch {
+        name: f.opt_string("name").unwrap_or_default(),
+        // An empty match on the path asks for nothing: every request has one.
+        path: path.filter(|m| *m != StringMatch::Present).map(|matcher| PathMatch { matcher, ignore_case }),
+        scheme: text(f, "scheme"),
+        method: text(f, "method"),
+        authority: text(f, "authority"),
+        headers,
+        query: f.map("queryParams", query_match),
+        port: f.port("port"),
+        source_labels: f.selector("sourceLabels"),
+        source_namespace: f.opt_string("sourceNamespace").filter(|ns| !ns.is_empty()).map(|ns| (&*ns).into()),
+        parents: match_parents(f, object, parents),
+    })
+}
+
+/// `gateways` of a match: some of the VirtualService's own.
+fn match_parents(f: &mut Fields<'_>, object: &Object, of_route: &[Parent]) -> Vec<Parent> {
+    f.list("gateways", |item| {
+        let parent = names::parent(&item, object)?;
+        if !of_route.contains(&parent) {
+            item.warn("never-matches", "the VirtualService is not bound to this gateway, so this never matches");
+        }
+        Some(parent)
+    })
+}
+
+fn header_matches(f: &mut Fields<'_>, field: &'static str, invert: bool) -> Vec<HeaderMatch> {
+    f.map(field, |key, item| {
+        if key.starts_with("@request.auth.claims") {
+            return item.not_served("matching on a token's claims");
+        }
+        if !is_header_name(key) {
+            return item.invalid(format!("{key:?} is not a header's name"));
+        }
+        let matcher = string_match(&item, Regex::StarIsPresence)?;
+        Some(HeaderMatch { name: key.to_ascii_lowercase().into(), matcher, invert })
+    })
+}
+
+fn query_match(key: &str, item: Item<'_>) -> Option<QueryMatch> {
+    if key.is_empty() {
+        return item.invalid("a query parameter has a name");
+    }
+    match string_match(&item, Regex::StarIsPresence)? {
+        StringMatch::Prefix(_) => item.invalid("a query parameter is matched by exact or regex, not by prefix"),
+        matcher => Some(QueryMatch { name: key.into(), matcher }),
+    }
+}
+
+/// What the expression `*` means, which is none by itself.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Regex {
+    /// That the value is there.
+    StarIsPresence,
+    /// Nothing: it is refused.
+    MustCompile,
+}
+
+/// `exact`, `prefix` or `regex`; none of them asks for presence.
+pub(super) fn string_match(item: &Item<'_>, star: Regex) -> Option<StringMatch> {
+    item.object(|f| {
+        let exact = f.item("exact").map(|item| item.string().map(StringMatch::Exact));
+        let prefix = f.item("prefix").map(|item| item.non_empty().map(StringMatch::Prefix));
+        let regex = f.item("regex").map(|item| match &*item.non_empty()? {
+            "*" if star == Regex::StarIsPresence => Some(StringMatch::Present),
+            _ => pattern(&item).map(StringMatch::Regex),
+        });
+        let mut given = [exact, prefix, regex].into_iter().flatten();
+        match (given.next(), given.next()) {
+            (None, _) => Some(StringMatch::Present),
+            (Some(matcher), None) => matcher,
+            (Some(_), Some(_)) => f.invalid("only one of exact, prefix and regex may be given"),
+        }
+    })
+}
+
+/// A regular expression that can be used.
+pub(super) fn pattern(item: &Item<'_>) -> Option<Pattern> {
+    let text: Arc<str> = item.non_empty()?;
+    Pattern::new(&text).map_err(|e| item.invalid::<()>(e.to_string())).ok()
+}
+
+/// A token in the sense of RFC 9110; pseudo-headers begin with a colon.
+pub(super) fn is_header_name(name: &str) -> bool {
+    let token = name.strip_prefix(':').unwrap_or(name);
+    !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}

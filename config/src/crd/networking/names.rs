@@ -1,0 +1,110 @@
+//! Names as objects write them: short hosts, `exportTo`, gateways, protocols.
+
+use crate::{
+    crd::{Object, ParseContext, reader::{Fields, Item}},
+    model::{Protocol, Visibility, route::Parent},
+    name::{Host, NamespacedName},
+};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+/// A host as written: a DNS name, maybe with a leading wildcard label, or an address. A last dot is dropped.
+pub(super) fn literal_host(item: &Item<'_>) -> Option<Host> {
+    host_text(item, &item.string()?)
+}
+
+/// As [`literal_host`], of a text that is part of the item's.
+pub(super) fn host_text(item: &Item<'_>, text: &str) -> Option<Host> {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    if text.parse::<IpAddr>().is_err() && !is_dns_name(text) {
+        return item.invalid(format!("{text:?} is not a DNS name such as a.example.com or *.example.com"));
+    }
+    text.parse().map_err(|e: crate::name::NameError| item.invalid::<()>(e.to_string())).ok()
+}
+
+/// A host that may be short: a name without a dot is a service of the object's namespace.
+pub(super) fn service_host(item: &Item<'_>, object: &Object, context: &ParseContext) -> Option<Host> {
+    let host = literal_host(item)?;
+    if host.is_wildcard() || host.as_str().contains(['.', ':']) {
+        return Some(host);
+    }
+    let full = format!("{host}.{}.svc.{}", object.meta.namespace, context.cluster_domain);
+    full.parse().map_err(|e: crate::name::NameError| item.invalid::<()>(e.to_string())).ok()
+}
+
+/// Labels of letters, digits, `-` and `_`, at most 63 bytes; the first may be `*` or begin with `*-`.
+fn is_dns_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let mut labels = text.split('.');
+    let first = labels.next().unwrap_or_default();
+    (first == "*" || label(first.strip_prefix("*-").unwrap_or(first))) && labels.all(label)
+}
+
+/// `exportTo`, or the mesh's default for the kind.
+pub(super) fn visibility(f: &mut Fields<'_>, object: &Object, default: &[Arc<str>]) -> Option<Visibility> {
+    let Some(item) = f.item("exportTo") else { return Some(resolve_visibility(default, object)) };
+    let entries = item.list(|entry| entry.non_empty());
+    let distinct: BTreeSet<_> = entries.iter().collect();
+    if distinct.len() != entries.len() {
+        return item.invalid("names a namespace twice");
+    }
+    if entries.len() > 1 && entries.iter().any(|e| matches!(&**e, "*" | "~")) {
+        return item.invalid("\"*\" and \"~\" stand alone");
+    }
+    if entries.iter().any(|e| &**e == ".") && distinct.contains(&object.meta.namespace) {
+        return item.invalid("\".\" and the object's own namespace are the same");
+    }
+    let default = if entries.is_empty() { default } else { &entries };
+    Some(resolve_visibility(default, object))
+}
+
+fn resolve_visibility(entries: &[Arc<str>], object: &Object) -> Visibility {
+    if entries.iter().any(|e| &**e == "*") {
+        return Visibility::Everywhere;
+    }
+    let own = |e: &Arc<str>| if &**e == "." { object.meta.namespace.clone() } else { e.clone() };
+    Visibility::Namespaces(entries.iter().filter(|e| &***e != "~").map(|e| (&*own(e)).into()).collect())
+}
+
+/// An entry of `gateways`: `mesh`, `name`, `namespace/name`, or the old `name.namespace[.svc…]`.
+pub(super) fn parent(item: &Item<'_>, object: &Object) -> Option<Parent> {
+    let text = item.non_empty()?;
+    let own = &*object.meta.namespace;
+    let (namespace, name) = match text.split_once('/') {
+        _ if &*text == "mesh" => return Some(Parent::Mesh),
+        Some((".", name)) => (own, name),
+        Some(pair) => pair,
+        None => match text.split_once('.') {
+            Some((name, rest)) => (rest.split('.').next().unwrap_or(rest), name),
+            None => (own, &*text),
+        },
+    };
+    if namespace.is_empty() || name.is_empty() || name.contains('/') {
+        return item.invalid(format!("{text:?} is not mesh, a name, or namespace/name"));
+    }
+    Some(Parent::Gateway(NamespacedName::new(namespace, name)))
+}
+
+/// A port's protocol as ServiceEntry, Gateway and Sidecar write it. Databases are opaque bytes here.
+pub(super) fn protocol(item: &Item<'_>) -> Option<Protocol> {
+    let text = item.string()?;
+    Some(match text.to_ascii_uppercase().as_str() {
+        "" => Protocol::Auto,
+        "HTTP" | "HTTP_PROXY" => Protocol::Http,
+        "HTTP2" => Protocol::Http2,
+        "GRPC" => Protocol::Grpc,
+        "GRPC-WEB" => Protocol::GrpcWeb,
+        "HTTPS" => Protocol::Https,
+        "TLS" => Protocol::Tls,
+        "TCP" | "MONGO" | "MYSQL" | "REDIS" => Protocol::Tcp,
+        "UDP" => Protocol::Udp,
+        _ => {
+            let known = "HTTP, HTTP2, GRPC, GRPC-WEB, HTTPS, TLS, TCP, MONGO, MYSQL, REDIS or UDP";
+            return item.invalid(format!("{text:?} is not one of {known}"));
+        }
+    })
+}

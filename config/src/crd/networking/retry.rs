@@ -1,0 +1,78 @@
+//! Retry policies.
+
+use super::super::reader::{Fields, Item};
+use crate::model::route::{RetryOn, RetryPolicy};
+use std::time::Duration;
+
+/// `retries` of a rule, also MeshConfig's `defaultHttpRetryPolicy`.
+pub(in crate::crd) fn retries(item: &Item<'_>) -> Option<RetryPolicy> {
+    item.object(|f| {
+        let detailed = ["perTryTimeout", "retryOn", "backoff", "retryRemoteLocalities", "retryIgnorePreviousHosts"]
+            .iter()
+            .any(|name| f.has(name));
+        let attempts = f.u32("attempts").unwrap_or(0);
+        if attempts == 0 && detailed && f.errors() == 0 {
+            return f.invalid("attempts of 0 switches retries off, so nothing else may be given");
+        }
+        f.not_acted_on("retryRemoteLocalities");
+        Some(RetryPolicy {
+            attempts,
+            per_try_timeout: at_least_a_millisecond(f, "perTryTimeout"),
+            on: f.item("retryOn").and_then(|item| retry_on(&item)).unwrap_or_else(default_retry_on),
+            backoff: at_least_a_millisecond(f, "backoff").unwrap_or(Duration::from_millis(25)),
+            avoid_previous: f.bool("retryIgnorePreviousHosts").unwrap_or(true),
+        })
+    })
+}
+
+/// What is retried when nothing is said.
+pub(in crate::crd) fn default_retry_on() -> RetryOn {
+    RetryOn { connect_failure: true, refused_stream: true, grpc: vec![1, 14], ..RetryOn::default() }
+}
+
+fn at_least_a_millisecond(f: &mut Fields<'_>, name: &'static str) -> Option<Duration> {
+    let item = f.item(name)?;
+    let time = item.duration()?;
+    if time < Duration::from_millis(1) { item.invalid("must be at least 1ms") } else { Some(time) }
+}
+
+/// Comma-separated words and status codes. `None` for a text without any: the default stands.
+fn retry_on(item: &Item<'_>) -> Option<RetryOn> {
+    let text = item.string()?;
+    let mut on = RetryOn::default();
+    let mut words = text.split(',').map(str::trim).filter(|word| !word.is_empty()).peekable();
+    words.peek()?;
+    for word in words {
+        match word {
+            "5xx" => on.server_error = true,
+            "gateway-error" => on.gateway_error = true,
+            "reset" => on.reset = true,
+            "reset-before-request" => on.reset_before_request = true,
+            "connect-failure" => on.connect_failure = true,
+            "refused-stream" => on.refused_stream = true,
+            "retriable-4xx" => on.retriable_4xx = true,
+            "envoy-ratelimited" => on.rate_limited = true,
+            // Only with codes beside it does it say anything, and those are kept as they come.
+            "retriable-status-codes" => {}
+            "cancelled" => push(&mut on.grpc, 1),
+            "deadline-exceeded" => push(&mut on.grpc, 4),
+            "resource-exhausted" => push(&mut on.grpc, 8),
+            "internal" => push(&mut on.grpc, 13),
+            "unavailable" => push(&mut on.grpc, 14),
+            "retriable-headers" | "http3-post-connect-failure" => {
+                item.warn("field-not-acted-on", format!("retryOn: {word} is not acted on yet"));
+            }
+            _ => match word.parse::<u16>() {
+                Ok(code @ 100..=599) => push(&mut on.status_codes, code),
+                _ => item.warn("unknown-word", format!("retryOn: {word:?} is not known and has no effect")),
+            },
+        }
+    }
+    Some(on)
+}
+
+fn push<T: PartialEq>(list: &mut Vec<T>, value: T) {
+    if !list.contains(&value) {
+        list.push(value);
+    }
+}

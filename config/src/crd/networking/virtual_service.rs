@@ -1,0 +1,84 @@
+//! VirtualService: HTTP routing rules.
+
+use super::{http_action, matching, names, retry};
+use crate::{
+    crd::{Object, ParseContext, reader::{Fields, Item}},
+    model::route::{Parent, Route, RouteRule},
+    name::Host,
+};
+
+/// The rules of `http`; `None` without an error where there are only `tls` or `tcp` rules.
+pub(super) fn virtual_service(object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<Route> {
+    let parents = parents(f, object);
+    let hosts = hosts(f, object, context, &parents);
+    let visibility = names::visibility(f, object, &context.default_virtual_service_export_to);
+    let other = f.has("tls") || f.has("tcp");
+    f.not_acted_on("tls");
+    f.not_acted_on("tcp");
+    let mut http = false;
+    let rules = f.objects("http", |f| {
+        http = true;
+        rule(f, object, context, &parents)
+    });
+    if !http && !other && f.errors() == 0 {
+        return f.invalid("one of http, tls and tcp is required");
+    }
+    if !http {
+        f.finish();
+        return None;
+    }
+    Some(Route {
+        name: object.name(),
+        hosts: hosts?,
+        parents,
+        precedence: object.precedence(),
+        visibility: visibility?,
+        rules: rules.into_iter().flatten().collect(),
+    })
+}
+
+fn parents(f: &mut Fields<'_>, object: &Object) -> Vec<Parent> {
+    let parents = f.list("gateways", |item| names::parent(&item, object));
+    if parents.is_empty() { vec![Parent::Mesh] } else { parents }
+}
+
+fn hosts(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &[Parent]) -> Option<Vec<Host>> {
+    let item = f.required("hosts")?;
+    let mut hosts: Vec<Host> = Vec::new();
+    item.list(|entry| {
+        let host = names::service_host(&entry, object, context)?;
+        if host.as_str() == "*" && parents.contains(&Parent::Mesh) {
+            return entry.invalid::<()>("the host * is for gateways alone, and this is bound to the mesh");
+        }
+        if hosts.contains(&host) {
+            return entry.invalid(format!("{host} is named twice"));
+        }
+        hosts.push(host);
+        Some(())
+    });
+    if hosts.is_empty() && f.errors() == 0 {
+        return item.invalid("at least one host is required");
+    }
+    Some(hosts)
+}
+
+/// One entry of `http`. Inner `None`: it is well-formed and left out, which has been reported.
+fn rule(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &[Parent]) -> Option<Option<RouteRule>> {
+    let name = f.opt_string("name").unwrap_or_default();
+    let matches = f.objects("match", |f| matching::route_match(f, object, parents));
+    for field in ["fault", "mirror", "mirrors", "mirrorPercentage", "mirrorPercent", "corsPolicy"] {
+        f.not_acted_on(field);
+    }
+    let timeout = f.duration("timeout");
+    let retries = f.item("retries").and_then(|item: Item<'_>| retry::retries(&item));
+    let outcome = http_action::outcome(f, object, context, &matches)?;
+    Some(outcome.map(|o| RouteRule {
+        name,
+        matches,
+        action: o.action,
+        rewrite: o.rewrite,
+        timeout,
+        retries,
+        headers: o.headers,
+    }))
+}
