@@ -120,6 +120,7 @@ class Ours:
             "FERROMESH_ADMIN_ADDRESS": f"{ip}:{ADMIN}", "FERROMESH_STATUS_ADDRESS": f"{ip}:{STATUS}",
             "FERROMESH_METRICS_ADDRESS": f"{ip}:{METRICS}", "FERROMESH_PROMETHEUS_ADDRESS": f"{ip}:{PROMETHEUS}",
             "FERROMESH_OUTBOUND_ADDRESS": "off", "FERROMESH_INBOUND_ADDRESS": "off",
+            "FERROMESH_LOG": "warn", "TERMINATION_DRAIN_DURATION_SECONDS": "0",
         }
         p = lab.start(f"{home.name}-{account}", ns, [*self.wrap, self.bin / "proxy", "run"], env=env, counted=True,
                       cpu=PROXY_CPU)
