@@ -1,5 +1,5 @@
 //! How a process obtains and keeps its certificate: a key pair and request of its own ([`csr`]), signed by the
-//! mesh's authority ([`client`]) or read from disk ([`file`]), renewed in time ([`rotate`]).
+//! mesh's authority ([`client`]) or read from disk ([`mod@file`]), renewed in time ([`rotate`]).
 
 pub mod client;
 pub mod csr;

@@ -1,5 +1,5 @@
-//! The calling end. Configurations are kept per identity, expected peer and protocol list; sessions per expected
-//! peer and server name, so that no session made with one peer is ever offered to another.
+//! The calling end. Configurations are kept per identity, expected peer, server name and protocol list; sessions per
+//! expected peer and server name, so that no session made with one peer is ever offered to another.
 
 use super::{
     TlsError,
@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 
 pub use tokio_rustls::client::TlsStream;
 
-/// Expected peers remembered at most; when there are more, all are forgotten and built anew as they are used.
+/// Expected peers and names remembered at most; when there are more, all are forgotten and built anew as they are used.
 const ENTRIES: usize = 8192;
 
 /// How a connection to a peer is secured.
@@ -93,8 +93,11 @@ struct State {
     identity: Option<Arc<Identity>>,
     /// One value for all configurations: rustls resumes a session only with the credentials it was made with.
     shown: Arc<Shown>,
-    entries: RwLock<HashMap<(Mode, ExpectedPeer), Arc<Entry>>>,
+    entries: RwLock<HashMap<EntryKey, Arc<Entry>>>,
 }
+
+/// Whom we call: how, who it must be, and the server name sent.
+type EntryKey = (Mode, ExpectedPeer, Option<Arc<str>>);
 
 /// Everything about one expected peer.
 #[derive(Debug)]
@@ -145,7 +148,7 @@ impl ClientTls {
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let name = server_name(profile.sni.as_deref())?;
-        let entry = self.state().entry(&profile.mode, expected, self)?;
+        let entry = self.state().entry(profile, expected, self)?;
         let config = entry.config(&profile.alpn, &self.wall)?;
         let limit = profile.handshake_timeout;
         let handshake = TlsConnector::from(config).connect(name, io);
@@ -197,11 +200,12 @@ impl ClientTls {
 }
 
 impl State {
-    fn entry(&self, mode: &Mode, expected: &ExpectedPeer, tls: &ClientTls) -> Result<Arc<Entry>, TlsError> {
+    fn entry(&self, profile: &ClientProfile, expected: &ExpectedPeer, tls: &ClientTls) -> Result<Arc<Entry>, TlsError> {
         // Cloned counts only; what a peer of a Simple connection is expected to be is part of its mode.
-        let key = match mode {
-            Mode::Mesh => (Mode::Mesh, expected.clone()),
-            Mode::Simple(simple) => (Mode::Simple(simple.clone()), ExpectedPeer::any()),
+        let sni = profile.sni.clone();
+        let key = match &profile.mode {
+            Mode::Mesh => (Mode::Mesh, expected.clone(), sni),
+            Mode::Simple(simple) => (Mode::Simple(simple.clone()), ExpectedPeer::any(), sni),
         };
         if let Some(entry) = self.entries.read().get(&key) {
             return Ok(entry.clone());
@@ -214,7 +218,7 @@ impl State {
         Ok(entries.entry(key).or_insert(built).clone())
     }
 
-    fn build_entry(&self, (mode, expected): &(Mode, ExpectedPeer), tls: &ClientTls) -> Result<Entry, TlsError> {
+    fn build_entry(&self, (mode, expected, _): &EntryKey, tls: &ClientTls) -> Result<Entry, TlsError> {
         let (rule, shown, local_uri) = match mode {
             Mode::Mesh => {
                 let identity = self.identity.as_ref().ok_or(TlsError::NoIdentity)?;

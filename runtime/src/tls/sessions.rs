@@ -1,4 +1,4 @@
-//! The client's memory of sessions. Each expected peer has its own, so a session made for one peer is never offered
+//! The client's memory of sessions. Each expected peer and server name has its own, so a session made for one peer is never offered
 //! to another; and it forgets in time: a resumed session must not outlive the chain that it was made with.
 
 use crate::clock::WallClock;
@@ -13,8 +13,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-/// Eight tickets for each of eight server names.
-const SIZE: usize = 64;
+/// Eight tickets for one server name: every expected peer and name has a store of its own.
+const SIZE: usize = 8;
 
 /// Sessions end so much before their chain does, so that no resumption is refused for a chain that ends meanwhile.
 const MARGIN: Duration = Duration::from_secs(60);
