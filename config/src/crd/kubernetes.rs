@@ -1,48 +1,63 @@
-//! Kubernetes' own objects, as far as the mesh needs them.
+//! Kubernetes' own objects, as far as the mesh needs them. What they hold besides is none of its business and is
+//! not reported.
+
+mod endpoint_slice;
+mod pod;
+mod secret;
+mod service;
+
+pub use endpoint_slice::{EndpointSlice, SliceEndpoint, SlicePort};
+pub use pod::{ContainerPort, Pod, PodPhase};
+pub use secret::Secret;
+pub use service::{KubePort, Service, ServiceKind, TargetPort};
 
 use super::{Object, ParseContext, reader::Fields};
-
-/// A Kubernetes Service.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Service {}
-
-/// Reads a Service (all its fields, `apiVersion`, `kind`, `metadata` are marked as read).
-pub(super) fn parse_service(_object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<Service> {
-    fields.invalid("Service cannot be read yet")
-}
-
-/// A Kubernetes EndpointSlice.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EndpointSlice {}
-
-/// Reads a EndpointSlice (all its fields, `apiVersion`, `kind`, `metadata` are marked as read).
-pub(super) fn parse_endpoint_slice(_object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<EndpointSlice> {
-    fields.invalid("EndpointSlice cannot be read yet")
-}
-
-/// A Kubernetes Pod.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Pod {}
-
-/// Reads a Pod (all its fields, `apiVersion`, `kind`, `metadata` are marked as read).
-pub(super) fn parse_pod(_object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<Pod> {
-    fields.invalid("Pod cannot be read yet")
-}
+use crate::model::Labels;
+use std::sync::Arc;
 
 /// A Kubernetes Namespace.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Namespace {}
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its labels.
+    pub labels: Labels,
+}
+
+/// Reads a Service (all its fields, `apiVersion`, `kind`, `metadata` are marked as read).
+pub(super) fn parse_service(object: &Object, fields: &mut Fields<'_>, context: &ParseContext) -> Option<Service> {
+    fields.ignore_rest();
+    service::parse(object, fields, context)
+}
+
+/// Reads an EndpointSlice (all its fields, `apiVersion`, `kind`, `metadata` are marked as read).
+pub(super) fn parse_endpoint_slice(
+    object: &Object,
+    fields: &mut Fields<'_>,
+    _context: &ParseContext,
+) -> Option<EndpointSlice> {
+    fields.ignore_rest();
+    endpoint_slice::parse(object, fields)
+}
+
+/// Reads a Pod (all its fields, `apiVersion`, `kind`, `metadata` are marked as read).
+pub(super) fn parse_pod(object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<Pod> {
+    fields.ignore_rest();
+    pod::parse(object, fields)
+}
 
 /// Reads a Namespace (all its fields, `apiVersion`, `kind`, `metadata` are marked as read).
-pub(super) fn parse_namespace(_object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<Namespace> {
-    fields.invalid("Namespace cannot be read yet")
+pub(super) fn parse_namespace(object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<Namespace> {
+    fields.ignore_rest();
+    Some(Namespace { name: object.meta.name.clone(), labels: object.meta.labels.clone() })
 }
 
-/// A Kubernetes Secret.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Secret {}
-
-/// Reads a Secret (all its fields, `apiVersion`, `kind`, `metadata` are marked as read).
-pub(super) fn parse_secret(_object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<Secret> {
-    fields.invalid("Secret cannot be read yet")
+/// Reads a Secret (all its fields, `apiVersion`, `kind`, `metadata` are marked as read). `None` without an error: it
+/// holds nothing for TLS.
+pub(super) fn parse_secret(object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<Secret> {
+    fields.ignore_rest();
+    secret::parse(object, fields)
 }
+
+#[cfg(test)]
+mod tests;

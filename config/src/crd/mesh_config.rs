@@ -1,10 +1,30 @@
 //! MeshConfig: the mesh's settings, and the defaults that other objects are read with.
+//!
+//! Unlike other objects it survives fields that are not known: a mesh whose settings are dropped for one word would
+//! lose its trust domain with it. A wrong value is an error all the same.
 
-use super::{Object, ParseContext, reader::Fields};
-use crate::model::Settings;
+mod providers;
+
+use super::{
+    Object, ParseContext,
+    networking::retry,
+    node,
+    reader::{Fields, Item, Report},
+};
+use crate::{
+    diagnostic::{Diagnostic, ObjectRef, Severity},
+    identity::TrustDomain,
+    model::{
+        Settings,
+        destination::{H2Upgrade, TcpKeepalive},
+        settings::{AccessLog, AccessLogEncoding, OutboundPolicy},
+    },
+    path::Normalization,
+};
+use std::{sync::Arc, time::Duration};
 
 /// What a MeshConfig says.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct MeshConfig {
     /// What proxies need.
     pub settings: Settings,
@@ -12,11 +32,242 @@ pub struct MeshConfig {
     pub context: ParseContext,
 }
 
-/// Reads a ConfigMap (all its fields: `data` holds the text). `None` without a finding: not a mesh's.
+/// Reads MeshConfig as YAML text. What is wrong is reported and left at its default.
+pub fn parse_text(text: &str) -> (MeshConfig, Vec<Diagnostic>) {
+    let reference = ObjectRef { kind: "MeshConfig".into(), namespace: "".into(), name: "".into() };
+    let report = Report::new(reference, "".into());
+    let config = match node::read(text).into_iter().next() {
+        None => None,
+        Some(Err(broken)) => {
+            report.add(Severity::Error, "broken-document", ("", broken.line), broken.reason);
+            None
+        }
+        Some(Ok(document)) => Item::new(&document.node, "", &report).object(|f| Some(mesh_config(f))),
+    };
+    (config.unwrap_or_default(), report.into_diagnostics())
+}
+
+/// Reads a ConfigMap (all its fields: `data` holds the text). `None` without a finding: not a mesh's. The mesh's are
+/// called `istio` or `istio-REVISION` and hold the key `mesh`; lines in findings are counted within that text.
 pub(super) fn parse_config_map(
-    _object: &Object,
+    object: &Object,
     fields: &mut Fields<'_>,
     _context: &ParseContext,
 ) -> Option<MeshConfig> {
-    fields.invalid("MeshConfig cannot be read yet")
+    fields.ignore(&["binaryData", "immutable"]);
+    let name = &*object.meta.name;
+    let data = fields.item("data").filter(|_| name == "istio" || name.starts_with("istio-"))?;
+    data.map(|key, item| (key == "mesh").then(|| from_text_of(&item)).flatten()).pop()
 }
+
+fn from_text_of(item: &Item<'_>) -> Option<MeshConfig> {
+    let text = item.string()?;
+    match node::read(&text).into_iter().next() {
+        None => Some(MeshConfig::default()),
+        Some(Err(broken)) => item.invalid(broken.to_string()),
+        Some(Ok(document)) => item.embedded(&document.node).object(|f| Some(mesh_config(f))),
+    }
+}
+
+fn mesh_config(f: &mut Fields<'_>) -> MeshConfig {
+    let mut config = MeshConfig::default();
+    identity(f, &mut config.settings);
+    traffic(f, &mut config.settings);
+    access_log(f, &mut config.settings.access_log);
+    f.object("defaultConfig", |f| {
+        proxy_config(f, &mut config.settings);
+        Some(())
+    });
+    let meshwide = [("TLS_AUTO", false), ("TLSV1_2", false), ("TLSV1_3", true)];
+    f.object("meshMTLS", |f| {
+        config.settings.require_tls13 = f.enum_of("minProtocolVersion", &meshwide).unwrap_or(false);
+        f.not_acted_on("cipherSuites");
+        f.not_acted_on("ecdhCurves");
+        Some(())
+    });
+    if let Some(item) = f.item("extensionProviders") {
+        config.settings.external_authorizers = providers::external_authorizers(&item);
+    }
+    export_defaults(f, &mut config.context);
+    config.context.root_namespace = config.settings.root_namespace.clone();
+    config.context.trust_domain = config.settings.trust_domain.clone();
+    config.context.cluster_domain = config.settings.cluster_domain.clone();
+    NOT_ACTED_ON.iter().for_each(|name| f.not_acted_on(name));
+    f.finish_leniently();
+    config
+}
+
+fn identity(f: &mut Fields<'_>, settings: &mut Settings) {
+    let domain = |item: Item<'_>| item.parsed::<TrustDomain>();
+    if let Some(name) = f.item("trustDomain").and_then(domain) {
+        settings.trust_domain = name;
+    }
+    settings.trust_domain_aliases = f.list("trustDomainAliases", domain);
+    if let Some(name) = f.item("rootNamespace").and_then(|item| item.non_empty()) {
+        settings.root_namespace = (&*name).into();
+    }
+    settings.auto_mtls = f.bool("enableAutoMtls").unwrap_or(settings.auto_mtls);
+}
+
+fn traffic(f: &mut Fields<'_>, settings: &mut Settings) {
+    if let Some(policy) = f.object("outboundTrafficPolicy", outbound_policy) {
+        settings.outbound_policy = policy;
+    }
+    let modes = [
+        ("DEFAULT", Normalization::Base),
+        ("NONE", Normalization::None),
+        ("BASE", Normalization::Base),
+        ("MERGE_SLASHES", Normalization::MergeSlashes),
+        ("DECODE_AND_MERGE_SLASHES", Normalization::DecodeAndMergeSlashes),
+    ];
+    let mode = f.object("pathNormalization", |f| f.enum_of("normalization", &modes));
+    settings.path_normalization = mode.unwrap_or_default();
+    let time = |f: &mut Fields<'_>, name, default: Duration| f.duration(name).unwrap_or(default);
+    settings.connect_timeout = time(f, "connectTimeout", settings.connect_timeout);
+    settings.protocol_detection_timeout = time(f, "protocolDetectionTimeout", settings.protocol_detection_timeout);
+    settings.dns_refresh = time(f, "dnsRefreshRate", settings.dns_refresh);
+    settings.tcp_keepalive = f.object("tcpKeepalive", |f| {
+        Some(TcpKeepalive { probes: f.u32("probes"), time: f.duration("time"), interval: f.duration("interval") })
+    });
+    let upgrades = [("DO_NOT_UPGRADE", H2Upgrade::DoNotUpgrade), ("UPGRADE", H2Upgrade::Upgrade)];
+    settings.h2_upgrade = f.enum_of("h2UpgradePolicy", &upgrades).unwrap_or(settings.h2_upgrade);
+    settings.default_retries = f.item("defaultHttpRetryPolicy").and_then(|item| retry::retries(&item));
+}
+
+fn outbound_policy(f: &mut Fields<'_>) -> Option<OutboundPolicy> {
+    f.not_acted_on("tls");
+    let mode = f.item("mode")?;
+    match &*mode.string()? {
+        "ALLOW_ANY" => Some(OutboundPolicy::AllowAny),
+        "REGISTRY_ONLY" => Some(OutboundPolicy::RegistryOnly),
+        "ALLOW_ANY_DYNAMIC_DNS" => {
+            mode.not_acted_on("ALLOW_ANY_DYNAMIC_DNS is taken as ALLOW_ANY");
+            Some(OutboundPolicy::AllowAny)
+        }
+        other => mode.invalid(format!("{other:?} is not one of ALLOW_ANY, REGISTRY_ONLY")),
+    }
+}
+
+fn access_log(f: &mut Fields<'_>, log: &mut AccessLog) {
+    log.file = f.opt_string("accessLogFile").unwrap_or_default();
+    log.format = f.opt_string("accessLogFormat").unwrap_or_default();
+    let encodings = [("TEXT", AccessLogEncoding::Text), ("JSON", AccessLogEncoding::Json)];
+    log.encoding = f.enum_of("accessLogEncoding", &encodings).unwrap_or_default();
+}
+
+/// `defaultConfig`, a ProxyConfig.
+fn proxy_config(f: &mut Fields<'_>, settings: &mut Settings) {
+    settings.drain_duration = f.duration("drainDuration").unwrap_or(settings.drain_duration);
+    settings.termination_drain_duration =
+        f.duration("terminationDrainDuration").unwrap_or(settings.termination_drain_duration);
+    f.object("gatewayTopology", |f| {
+        settings.trusted_proxies = f.u32("numTrustedProxies").unwrap_or(0);
+        f.not_acted_on("forwardClientCertDetails");
+        f.not_acted_on("proxyProtocol");
+        Some(())
+    });
+    PROXY_NOT_ACTED_ON.iter().for_each(|name| f.not_acted_on(name));
+    f.finish_leniently();
+}
+
+fn export_defaults(f: &mut Fields<'_>, context: &mut ParseContext) {
+    for (name, default) in [
+        ("defaultServiceExportTo", &mut context.default_service_export_to),
+        ("defaultVirtualServiceExportTo", &mut context.default_virtual_service_export_to),
+        ("defaultDestinationRuleExportTo", &mut context.default_destination_rule_export_to),
+    ] {
+        let named: Vec<Arc<str>> = f.list(name, |item| item.non_empty());
+        if !named.is_empty() {
+            *default = named;
+        }
+    }
+}
+
+/// Fields of MeshConfig that are known and have no effect yet.
+const NOT_ACTED_ON: &[&str] = &[
+    "proxyListenPort",
+    "proxyInboundListenPort",
+    "proxyHttpPort",
+    "hboneIdleTimeout",
+    "ingressClass",
+    "ingressService",
+    "ingressSelector",
+    "ingressControllerMode",
+    "enableTracing",
+    "enableEnvoyAccessLogService",
+    "disableEnvoyListenerLog",
+    "inboundTrafficPolicy",
+    "configSources",
+    "caCertificates",
+    "localityLbSetting",
+    "zoneAwareLbSetting",
+    "inboundClusterStatName",
+    "outboundClusterStatName",
+    "serviceSettings",
+    "serviceScopeConfigs",
+    "enablePrometheusMerge",
+    "ca",
+    "defaultProviders",
+    "discoverySelectors",
+    "defaultInboundHttpRetryPolicy",
+    "tlsDefaults",
+    "defaultTrafficPolicy",
+    "serviceEntryVisibility",
+    "verifyCertificateAtClient",
+    "certificates",
+    "thriftConfig",
+    "mixerCheckServer",
+    "mixerReportServer",
+    "reportBatchMaxEntries",
+    "reportBatchMaxTime",
+    "policyCheckFailOpen",
+    "disablePolicyChecks",
+    "enableClientSidePolicyCheck",
+    "disableMixerHttpReports",
+];
+
+/// Fields of ProxyConfig that are known and have no effect yet.
+const PROXY_NOT_ACTED_ON: &[&str] = &[
+    "configPath",
+    "binaryPath",
+    "serviceCluster",
+    "tracingServiceName",
+    "discoveryAddress",
+    "proxyAdminPort",
+    "statusPort",
+    "statNameLength",
+    "controlPlaneAuthPolicy",
+    "concurrency",
+    "interceptionMode",
+    "proxyMetadata",
+    "tracing",
+    "zipkinAddress",
+    "meshId",
+    "proxyStatsMatcher",
+    "extraStatTags",
+    "holdApplicationUntilProxyStarts",
+    "readinessProbe",
+    "image",
+    "privateKeyProvider",
+    "runtimeValues",
+    "customConfigFile",
+    "proxyBootstrapTemplatePath",
+    "envoyAccessLogService",
+    "envoyMetricsService",
+    "envoyMetricsServiceAddress",
+    "statsdUdpAddress",
+    "sds",
+    "availabilityZone",
+    "proxyHeaders",
+    "fileFlushInterval",
+    "fileFlushMinSizeKb",
+    "statsCompression",
+    "caCertificatesPem",
+    "connectionSettings",
+    "parentShutdownDuration",
+    "discoveryRefreshDelay",
+    "connectTimeout",
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,22 +1,35 @@
 //! Policies of `security.istio.io`.
 
-use super::{Object, ParseContext, reader::Fields};
-use crate::model;
+mod authorization;
+mod condition;
+mod peer_authentication;
+mod values;
 
-/// Reads an AuthorizationPolicy's `spec`.
+use super::{Object, ParseContext, reader::Fields};
+use crate::model::{self, Labels};
+
+/// Reads an AuthorizationPolicy's `spec`. `None` without an error: it is for other targets than workloads.
 pub(super) fn parse_authorization_policy(
-    _object: &Object,
+    object: &Object,
     fields: &mut Fields<'_>,
     _context: &ParseContext,
 ) -> Option<model::Authorization> {
-    fields.invalid("AuthorizationPolicy cannot be read yet")
+    authorization::parse(object, fields)
 }
 
 /// Reads a PeerAuthentication's `spec`.
 pub(super) fn parse_peer_authentication(
-    _object: &Object,
+    object: &Object,
     fields: &mut Fields<'_>,
     _context: &ParseContext,
 ) -> Option<model::PeerAuthentication> {
-    fields.invalid("PeerAuthentication cannot be read yet")
+    peer_authentication::parse(object, fields)
 }
+
+/// `selector.matchLabels`; absent is empty.
+fn selector(fields: &mut Fields<'_>) -> Labels {
+    fields.object("selector", |f| Some(f.selector("matchLabels"))).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
