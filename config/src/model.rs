@@ -38,7 +38,7 @@ pub use trust::TrustBundle;
 pub use visibility::Visibility;
 pub use workload::Workload;
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
 /// The kinds of parts, in the order in which one push carries them: what others refer to comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,6 +114,12 @@ impl PartName {
 impl fmt::Display for PartName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl Borrow<str> for PartName {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -1,0 +1,71 @@
+//! Precedence between objects that say different things about one subject, in one place: the oldest counts. Who
+//! counts for a client is decided in `scope`, by the same rule; here the losers are told.
+
+use super::context::{Input, Inputs, Notes};
+use mesh_config::{
+    crd::Object,
+    model::{Labels, Route, Visibility, route::Parent},
+    name::{Host, Namespace},
+};
+use std::collections::{BTreeMap, HashMap};
+
+/// Tells every object that an older one takes its place.
+pub(super) fn report(inputs: &Inputs<'_>, notes: &mut Notes) {
+    hosts_of_the_mesh(inputs, notes);
+    let sidecars = inputs.sidecars.iter().map(|s| (s.object, s.value.workload_selector.as_ref()));
+    one_of_each("Sidecar", sidecars, notes);
+    let policies = inputs.peer_authentications.iter().map(|p| (p.object, p.value.selector.as_ref()));
+    one_of_each("PeerAuthentication", policies, notes);
+}
+
+/// On the mesh (unlike on gateways) VirtualServices with one host are not merged.
+fn hosts_of_the_mesh(inputs: &Inputs<'_>, notes: &mut Notes) {
+    let mut first: HashMap<&Host, Vec<&Input<'_, Route>>> = HashMap::new();
+    for input in inputs.virtual_services.iter().filter(|i| i.value.parents.contains(&Parent::Mesh)) {
+        for host in &input.value.hosts {
+            let known = first.entry(host).or_default();
+            match known.iter().find(|older| meet(&older.value.visibility, &input.value.visibility)) {
+                Some(older) => {
+                    let message = format!(
+                        "{} has host {host} on the mesh already, is older and counts; merge the two, or narrow exportTo",
+                        older.value.name
+                    );
+                    notes.warn(input.object, "shadowed-host", "spec.hosts", message);
+                }
+                None => known.push(input),
+            }
+        }
+    }
+}
+
+/// Whether there is a namespace that sees both.
+fn meet(a: &Visibility, b: &Visibility) -> bool {
+    match (a, b) {
+        (Visibility::Everywhere, Visibility::Everywhere) => true,
+        (Visibility::Everywhere, Visibility::Namespaces(set)) | (Visibility::Namespaces(set), Visibility::Everywhere) => {
+            !set.is_empty()
+        }
+        (Visibility::Namespaces(a), Visibility::Namespaces(b)) => !a.is_disjoint(b),
+    }
+}
+
+/// At most one object of a kind per namespace and selector.
+fn one_of_each<'a>(
+    kind: &str,
+    objects: impl Iterator<Item = (&'a std::sync::Arc<Object>, Option<&'a Labels>)>,
+    notes: &mut Notes,
+) {
+    let mut first: BTreeMap<(Namespace, Option<&Labels>), &Object> = BTreeMap::new();
+    for (object, selector) in objects {
+        let subject = (object.name().namespace, selector);
+        match first.get(&subject) {
+            Some(older) => {
+                let message = format!("{kind} {} selects the same workloads, is older and counts", older.name());
+                notes.warn(object, "shadowed-object", "", message);
+            }
+            None => {
+                first.insert(subject, object);
+            }
+        }
+    }
+}

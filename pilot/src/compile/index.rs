@@ -1,0 +1,39 @@
+//! The index: one entry for each service, and one for each host that a VirtualService names on the mesh, for the
+//! proxies that see no service with it.
+
+use super::services::Registry;
+use mesh_config::model::{
+    IndexEntry, Part, Route, ServiceKey,
+    index::IndexKind,
+    route::Parent,
+    service::Resolution,
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+/// All entries, those of services first.
+pub(super) fn compile(registry: &Registry, routes: &[Route]) -> Vec<Part> {
+    let services = registry.iter().map(|service| IndexEntry {
+        key: service.key.clone(),
+        kind: IndexKind::Service,
+        addresses: service.addresses.clone(),
+        ports: service.ports.clone(),
+        resolution: service.resolution,
+        headless: service.headless,
+    });
+    let virtual_hosts = names_on_the_mesh(routes).into_iter().filter(|key| registry.get(key).is_none());
+    let virtual_hosts = virtual_hosts.map(|key| IndexEntry {
+        key,
+        kind: IndexKind::VirtualHost,
+        addresses: Vec::new(),
+        ports: Vec::new(),
+        resolution: Resolution::Static,
+        headless: false,
+    });
+    services.chain(virtual_hosts).map(|entry| Part::Index(Arc::new(entry))).collect()
+}
+
+fn names_on_the_mesh(routes: &[Route]) -> BTreeSet<ServiceKey> {
+    let on_mesh = routes.iter().filter(|route| route.parents.contains(&Parent::Mesh));
+    let key = |route: &Route, host: &_| ServiceKey { namespace: route.name.namespace.clone(), host: Clone::clone(host) };
+    on_mesh.flat_map(|route| route.hosts.iter().map(move |host| key(route, host))).collect()
+}

@@ -1,0 +1,146 @@
+//! Kubernetes Services and ServiceEntries → services, one for each namespace and host.
+//!
+//! What two objects say about one service is merged: a Kubernetes Service before ServiceEntries, then the oldest;
+//! later ones add ports and addresses (of ServiceEntries) and endpoints, and change nothing else.
+
+use super::{
+    context::{Input, Inputs, Notes},
+    kubernetes,
+};
+use crate::mesh::ServiceFacts;
+use mesh_config::{
+    crd::{Object, networking::ServiceEntry},
+    model::{Part, Service, ServiceKey},
+    name::{Host, Namespace},
+};
+use std::{
+    collections::{BTreeMap, HashMap, btree_map::Entry},
+    sync::Arc,
+};
+
+/// Every service of the mesh.
+#[derive(Default)]
+pub(super) struct Registry {
+    services: BTreeMap<ServiceKey, Service>,
+    facts: HashMap<ServiceKey, ServiceFacts>,
+    by_host: HashMap<Host, Vec<ServiceKey>>,
+}
+
+impl Registry {
+    pub(super) fn get(&self, key: &ServiceKey) -> Option<&Service> {
+        self.services.get(key)
+    }
+
+    pub(super) fn facts(&self, key: &ServiceKey) -> Option<&ServiceFacts> {
+        self.facts.get(key)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Service> {
+        self.services.values()
+    }
+
+    /// Services with this very host, in any namespace.
+    pub(super) fn with_host(&self, host: &Host) -> impl Iterator<Item = &Service> {
+        self.by_host.get(host).into_iter().flatten().filter_map(|key| self.services.get(key))
+    }
+
+    pub(super) fn into_parts(self) -> (Vec<Part>, HashMap<ServiceKey, ServiceFacts>) {
+        let parts = self.services.into_values().map(|service| Part::Service(Arc::new(service))).collect();
+        (parts, self.facts)
+    }
+
+    fn add(&mut self, service: Service, facts: ServiceFacts, object: &Object, notes: &mut Notes) {
+        match self.services.entry(service.key.clone()) {
+            Entry::Vacant(place) => {
+                self.by_host.entry(service.key.host.clone()).or_default().push(service.key.clone());
+                self.facts.insert(service.key.clone(), facts);
+                place.insert(service);
+            }
+            Entry::Occupied(mut first) => {
+                let by_kubernetes = self.facts.get(&service.key).is_some_and(|f| f.kubernetes);
+                merge(first.get_mut(), service, by_kubernetes, object, notes);
+            }
+        }
+    }
+}
+
+/// All services.
+pub(super) fn compile(inputs: &Inputs<'_>, notes: &mut Notes) -> Registry {
+    let mut registry = Registry::default();
+    for input in &inputs.kube_services {
+        let (service, facts) = kubernetes::service(input);
+        registry.add(service, facts, input.object, notes);
+    }
+    for input in &inputs.service_entries {
+        for host in &input.value.hosts {
+            let (service, facts) = of_entry(input, host);
+            registry.add(service, facts, input.object, notes);
+        }
+    }
+    for input in &inputs.kube_services {
+        let Some(target) = kubernetes::alias(input.value, &registry).cloned() else { continue };
+        let (service, _) = kubernetes::service(input);
+        // Another name of a service of the mesh is as much inside it.
+        if let Some(service) = registry.services.get_mut(&service.key) {
+            (service.resolution, service.external) = (target.resolution, target.external);
+        }
+    }
+    registry
+}
+
+/// The service of one host of a ServiceEntry.
+pub(super) fn entry_key(entry: &ServiceEntry, host: &Host) -> ServiceKey {
+    ServiceKey { namespace: Namespace::from(entry.name.namespace.as_str()), host: host.clone() }
+}
+
+fn of_entry(input: &Input<'_, ServiceEntry>, host: &Host) -> (Service, ServiceFacts) {
+    let entry = input.value;
+    let service = Service {
+        key: entry_key(entry, host),
+        name: host.shared(),
+        addresses: entry.addresses.clone(),
+        ports: entry.ports.iter().map(|p| p.port.clone()).collect(),
+        resolution: entry.resolution,
+        external: entry.external,
+        headless: false,
+        subject_alt_names: entry.subject_alt_names.clone(),
+    };
+    let facts = ServiceFacts {
+        visibility: entry.visibility.clone(),
+        kubernetes: false,
+        precedence: entry.precedence.clone(),
+    };
+    (service, facts)
+}
+
+fn merge(first: &mut Service, more: Service, by_kubernetes: bool, object: &Object, notes: &mut Notes) {
+    if first.resolution != more.resolution && !by_kubernetes {
+        let message = format!("an older object resolves {} differently, and counts", first.key.host);
+        notes.warn(object, "conflicting-resolution", "spec.resolution", message);
+    }
+    for port in more.ports {
+        match first.ports.iter().find(|p| p.number == port.number) {
+            Some(known) if known.protocol != port.protocol => {
+                let message = format!(
+                    "port {} of {} is {:?} in an older object, and here {:?}; the older one counts",
+                    port.number, first.key.host, known.protocol, port.protocol
+                );
+                notes.warn(object, "conflicting-protocol", "spec.ports", message);
+            }
+            Some(_) => {}
+            // The ports of a Kubernetes Service are its own.
+            None if by_kubernetes => {}
+            None => first.ports.push(port),
+        }
+    }
+    for address in more.addresses.into_iter().filter(|_| !by_kubernetes) {
+        if !first.addresses.contains(&address) {
+            first.addresses.push(address);
+        }
+    }
+    for name in more.subject_alt_names {
+        if !first.subject_alt_names.contains(&name) {
+            first.subject_alt_names.push(name);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The compiled mesh: immutable, made of shared parts.
+//!
+//! A [`Mesh`] is never changed: compiling makes the next one, in which every part that says the same as before is
+//! the very same [`SharedPart`], with the bytes and the version it already had. So "what changed" is a comparison
+//! of pointers, and each part is encoded once, whoever many clients hold it.
+
+mod hosts;
+mod lookups;
+
+pub use self::lookups::Lookups;
+pub(crate) use self::{hosts::ByHost, lookups::{ServiceFacts, Standing}};
+
+use mesh_config::{
+    diagnostic::Diagnostic,
+    model::{Kind, Part, PartName},
+    wire::{self, Encoded},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    ops::Bound,
+    sync::{Arc, OnceLock},
+};
+
+/// One part with its name, and its bytes once somebody asked for them.
+pub struct SharedPart {
+    name: PartName,
+    part: Part,
+    encoded: OnceLock<Encoded>,
+}
+
+impl SharedPart {
+    pub(crate) fn new(part: Part) -> Self {
+        SharedPart { name: part.name(), part, encoded: OnceLock::new() }
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        self.part.kind()
+    }
+
+    /// Its name within its kind.
+    pub fn name(&self) -> &PartName {
+        &self.name
+    }
+
+    /// What it says.
+    pub fn part(&self) -> &Part {
+        &self.part
+    }
+
+    /// Version and bytes, made at the first call and shared from then on.
+    pub fn encoded(&self) -> &Encoded {
+        self.encoded.get_or_init(|| wire::encode(&self.part))
+    }
+}
+
+impl fmt::Debug for SharedPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}", self.kind(), self.name)
+    }
+}
+
+/// The parts of one kind, in the order of their names.
+pub type Parts = BTreeMap<PartName, Arc<SharedPart>>;
+
+/// Counts the meshes of one process that differ from the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct MeshVersion(pub u64);
+
+impl fmt::Display for MeshVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Everything that pilot tells anybody, at one moment.
+#[derive(Debug, Default)]
+pub struct Mesh {
+    version: MeshVersion,
+    parts: BTreeMap<Kind, Parts>,
+    lookups: Lookups,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Mesh {
+    /// The mesh of `parts`: those that equal a part of `previous` are the previous ones. Of two parts with the
+    /// same kind and name the first counts.
+    pub(crate) fn assemble(
+        parts: Vec<Part>,
+        standing: Standing,
+        diagnostics: Vec<Diagnostic>,
+        previous: Option<&Mesh>,
+    ) -> Self {
+        let mut by_kind: BTreeMap<Kind, Parts> = BTreeMap::new();
+        for part in parts {
+            let fresh = SharedPart::new(part);
+            let map = by_kind.entry(fresh.kind()).or_default();
+            if map.contains_key(&fresh.name) {
+                continue;
+            }
+            let before = previous.and_then(|p| p.part(fresh.kind(), fresh.name.as_str()));
+            let shared = match before {
+                Some(old) if old.part == fresh.part => old.clone(),
+                _ => Arc::new(fresh),
+            };
+            map.insert(shared.name.clone(), shared);
+        }
+        let lookups = Lookups::new(&by_kind, standing);
+        let mut mesh = Mesh { version: MeshVersion(1), parts: by_kind, lookups, diagnostics };
+        if let Some(old) = previous {
+            // Visibility is no part of a service's bytes and still changes what proxies see.
+            let same = changed(old, &mesh).is_empty() && old.lookups.same_standing(&mesh.lookups);
+            mesh.version = if same { old.version } else { MeshVersion(old.version.0 + 1) };
+        }
+        mesh
+    }
+
+    /// Grows with every mesh that differs from the one before.
+    pub fn version(&self) -> MeshVersion {
+        self.version
+    }
+
+    /// What is wrong, or might be, with the objects that it was made of. In the order of files and lines.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+
+    /// The parts of one kind.
+    pub fn parts(&self, kind: Kind) -> impl Iterator<Item = &Arc<SharedPart>> + Clone {
+        self.parts.get(&kind).into_iter().flat_map(|parts| parts.values())
+    }
+
+    /// All parts, in push order.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<SharedPart>> {
+        self.parts.values().flat_map(|parts| parts.values())
+    }
+
+    /// One part.
+    pub fn part(&self, kind: Kind, name: &str) -> Option<&Arc<SharedPart>> {
+        self.parts.get(&kind)?.get(name)
+    }
+
+    /// The parts of one kind whose names begin with `prefix`.
+    pub fn starting_with<'a>(&'a self, kind: Kind, prefix: &'a str) -> impl Iterator<Item = &'a Arc<SharedPart>> {
+        self.parts
+            .get(&kind)
+            .into_iter()
+            .flat_map(move |parts| parts.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)))
+            .take_while(move |(name, _)| name.as_str().starts_with(prefix))
+            .map(|(_, part)| part)
+    }
+
+    /// Look-ups that choosing needs: by host, by address, by gateway.
+    pub fn lookups(&self) -> &Lookups {
+        &self.lookups
+    }
+}
+
+/// Names of parts that differ between two meshes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChangedKeys {
+    /// New, or saying something else.
+    pub upserted: BTreeMap<Kind, BTreeSet<PartName>>,
+    /// Gone.
+    pub removed: BTreeMap<Kind, BTreeSet<PartName>>,
+}
+
+impl ChangedKeys {
+    /// Nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.upserted.is_empty() && self.removed.is_empty()
+    }
+
+    /// Whether a part was upserted or removed.
+    pub fn contains(&self, kind: Kind, name: &PartName) -> bool {
+        [&self.upserted, &self.removed].into_iter().any(|m| m.get(&kind).is_some_and(|names| names.contains(name)))
+    }
+
+    /// Whether only parts of these kinds differ.
+    pub fn only(&self, kinds: &[Kind]) -> bool {
+        self.upserted.keys().chain(self.removed.keys()).all(|kind| kinds.contains(kind))
+    }
+}
+
+/// What differs: a comparison of pointers, since equal parts are shared.
+pub fn changed(old: &Mesh, new: &Mesh) -> ChangedKeys {
+    let mut keys = ChangedKeys::default();
+    for kind in Kind::ALL {
+        let (before, after) = (old.parts.get(&kind), new.parts.get(&kind));
+        let upserted: BTreeSet<PartName> = after
+            .into_iter()
+            .flatten()
+            .filter(|(name, part)| before.and_then(|b| b.get(*name)).is_none_or(|b| !Arc::ptr_eq(b, part)))
+            .map(|(name, _)| name.clone())
+            .collect();
+        let removed: BTreeSet<PartName> = before
+            .into_iter()
+            .flat_map(|b| b.keys())
+            .filter(|name| after.is_none_or(|a| !a.contains_key(*name)))
+            .cloned()
+            .collect();
+        if !upserted.is_empty() {
+            keys.upserted.insert(kind, upserted);
+        }
+        if !removed.is_empty() {
+            keys.removed.insert(kind, removed);
+        }
+    }
+    keys
+}

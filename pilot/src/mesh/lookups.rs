@@ -1,0 +1,124 @@
+//! Look-ups over the parts, made once a mesh: what choosing for a proxy would otherwise search for.
+
+use super::{Parts, hosts::ByHost};
+use mesh_config::{
+    model::{Destination, Gateway, Kind, Part, PartName, Precedence, Route, ServiceKey, Sidecar, Visibility, Workload, route::Parent},
+    name::{Namespace, NamespacedName},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
+
+/// What is known of a service and stands in none of its parts, because no proxy needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServiceFacts {
+    /// Which namespaces may see it.
+    pub(crate) visibility: Visibility,
+    /// Defined by a Kubernetes Service: wins over service entries with the same host.
+    pub(crate) kubernetes: bool,
+    /// Otherwise the oldest wins.
+    pub(crate) precedence: Precedence,
+}
+
+/// Facts of objects that stand in none of their parts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Standing {
+    pub(crate) services: HashMap<ServiceKey, ServiceFacts>,
+    pub(crate) sidecars: BTreeMap<NamespacedName, Precedence>,
+}
+
+/// Look-ups over one mesh.
+#[derive(Debug, Default)]
+pub struct Lookups {
+    standing: Standing,
+    pub(crate) services: ByHost<ServiceKey>,
+    pub(crate) destinations: ByHost<Arc<Destination>>,
+    /// Attached to the mesh; under each host the oldest first.
+    pub(crate) mesh_routes: ByHost<Arc<Route>>,
+    /// By gateway, the oldest first.
+    pub(crate) gateway_routes: BTreeMap<NamespacedName, Vec<Arc<Route>>>,
+    /// The oldest first.
+    pub(crate) gateways: Vec<Arc<Gateway>>,
+    /// By namespace, the oldest first.
+    pub(crate) sidecars: BTreeMap<Namespace, Vec<Arc<Sidecar>>>,
+    pub(crate) by_address: HashMap<IpAddr, PartName>,
+    /// By namespace and service account, those that have one.
+    pub(crate) by_account: HashMap<(Arc<str>, Arc<str>), Vec<Arc<Workload>>>,
+}
+
+impl Lookups {
+    pub(super) fn new(parts: &BTreeMap<Kind, Parts>, standing: Standing) -> Self {
+        let mut made = Lookups { standing, ..Lookups::default() };
+        for (name, shared) in parts.values().flatten() {
+            match &shared.part {
+                Part::Service(service) => made.services.insert(&service.key.host, service.key.clone()),
+                Part::Destination(rule) => made.destinations.insert(&rule.host, rule.clone()),
+                Part::Route(route) => made.add_route(route),
+                Part::Gateway(gateway) => made.gateways.push(gateway.clone()),
+                Part::Sidecar(sidecar) => {
+                    made.sidecars.entry(sidecar.name.namespace.clone()).or_default().push(sidecar.clone());
+                }
+                Part::Workload(workload) => made.add_workload(name, workload),
+                Part::Settings(_)
+                | Part::Trust(_)
+                | Part::Instance(_)
+                | Part::PeerAuthentication(_)
+                | Part::Authorization(_)
+                | Part::Secret(_)
+                | Part::Index(_)
+                | Part::Endpoint(_) => {}
+            }
+        }
+        made.sort();
+        made
+    }
+
+    fn add_route(&mut self, route: &Arc<Route>) {
+        for parent in &route.parents {
+            match parent {
+                Parent::Mesh => {
+                    for host in &route.hosts {
+                        self.mesh_routes.insert(host, route.clone());
+                    }
+                }
+                Parent::Gateway(name) => {
+                    self.gateway_routes.entry(name.clone()).or_default().push(route.clone());
+                }
+            }
+        }
+    }
+
+    fn add_workload(&mut self, name: &PartName, workload: &Arc<Workload>) {
+        for address in &workload.addresses {
+            self.by_address.entry(*address).or_insert_with(|| name.clone());
+        }
+        if !workload.service_account.is_empty() {
+            let account = (workload.info.namespace.clone(), workload.service_account.clone());
+            self.by_account.entry(account).or_default().push(workload.clone());
+        }
+    }
+
+    fn sort(&mut self) {
+        self.mesh_routes.sort_by_key(|route| (route.precedence.clone(), route.name.clone()));
+        self.destinations.sort_by_key(|rule| (rule.precedence.clone(), rule.name.clone()));
+        for routes in self.gateway_routes.values_mut() {
+            routes.sort_by(|a, b| (&a.precedence, &a.name).cmp(&(&b.precedence, &b.name)));
+        }
+        self.gateways.sort_by(|a, b| (&a.precedence, &a.name).cmp(&(&b.precedence, &b.name)));
+        let age = &self.standing.sidecars;
+        for sidecars in self.sidecars.values_mut() {
+            sidecars.sort_by(|a, b| (age.get(&a.name), &a.name).cmp(&(age.get(&b.name), &b.name)));
+        }
+    }
+
+    pub(crate) fn service_facts(&self, key: &ServiceKey) -> Option<&ServiceFacts> {
+        self.standing.services.get(key)
+    }
+
+    /// Whether objects are as visible and as old as in another mesh.
+    pub(super) fn same_standing(&self, other: &Lookups) -> bool {
+        self.standing == other.standing
+    }
+}

@@ -1,0 +1,60 @@
+//! From texts to what a proxy would be told, with no process around it: offline commands and decision tests.
+
+use crate::{
+    compile::compile,
+    mesh::Mesh,
+    scope::{self, ProxyFacts},
+    source::memory,
+    world::World,
+};
+use mesh_config::{
+    diagnostic::Diagnostic,
+    model::{Kind, Part, index::IndexKind},
+};
+
+/// The mesh that `objects` (any number of YAML documents) describe. `mesh_config` is MeshConfig as YAML; it counts
+/// where `objects` hold none.
+pub fn compile_text(objects: &str, mesh_config: Option<&str>) -> (Mesh, Vec<Diagnostic>) {
+    let (mut world, mut diagnostics) = match mesh_config {
+        Some(text) => world_with(text),
+        None => (World::default(), Vec::new()),
+    };
+    world.apply_all(memory::changes("objects", objects));
+    let mesh = compile(&world, None);
+    diagnostics.extend_from_slice(mesh.diagnostics());
+    (mesh, diagnostics)
+}
+
+/// Everything that the proxy sees at its start; with `all`, also what it could ask for: each service with its
+/// children, each route, and workloads by address.
+pub fn parts_for(mesh: &Mesh, facts: &ProxyFacts, all: bool) -> Vec<Part> {
+    let visible = scope::visible(mesh, facts).parts;
+    let mut parts: Vec<Part> = visible.iter().map(|shared| shared.part().clone()).collect();
+    if !all {
+        return parts;
+    }
+    let mut routes = std::collections::BTreeSet::new();
+    for shared in &visible {
+        let Part::Index(entry) = shared.part() else { continue };
+        let Some(children) = scope::children(mesh, facts, &entry.key) else { continue };
+        debug_assert!(entry.kind == IndexKind::VirtualHost || children.service.is_some());
+        // One VirtualService may be the route of many services, one DestinationRule of many hosts.
+        let once = |shared: &&std::sync::Arc<_>| is_once(shared, &mut routes);
+        parts.extend(children.in_order().filter(once).map(|shared| shared.part().clone()));
+    }
+    parts.extend(mesh.parts(Kind::Workload).map(|shared| shared.part().clone()));
+    parts
+}
+
+fn is_once(shared: &crate::mesh::SharedPart, seen: &mut std::collections::BTreeSet<(Kind, String)>) -> bool {
+    match shared.kind() {
+        kind @ (Kind::Route | Kind::Destination) => seen.insert((kind, shared.name().to_string())),
+        _ => true,
+    }
+}
+
+/// A world with this MeshConfig.
+fn world_with(mesh_config: &str) -> (World, Vec<Diagnostic>) {
+    let (config, diagnostics) = mesh_config::crd::mesh_config::parse_text(mesh_config);
+    (World::with_mesh_config(config), diagnostics)
+}

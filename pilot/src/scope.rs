@@ -1,0 +1,159 @@
+//! Which parts may this proxy see? Pure: (mesh, what is proved and known about the proxy) → parts.
+//!
+//! What a proxy says about itself only picks among workloads of the namespace and service account that it proved;
+//! its labels are the registry's. Rules that depend on the client (DestinationRule order, `exportTo`, `Sidecar`,
+//! which VirtualService is a host's) are decided here, so that the parts themselves are the same for everybody.
+
+mod locate;
+mod policies;
+mod routers;
+mod view;
+
+pub use self::locate::{locate, workload_at};
+
+use self::view::View;
+use crate::mesh::{Mesh, SharedPart};
+use mesh_config::{
+    model::{Kind, Labels, ServiceKey, Sidecar, destination, index::IndexKind, Part, settings},
+    name::Namespace,
+};
+use std::{net::IpAddr, sync::Arc};
+
+/// What kind of proxy asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Beside a workload.
+    Sidecar,
+    /// A gateway.
+    Router,
+}
+
+/// What is proved and known about a proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyFacts {
+    /// Proved by its token or certificate.
+    pub namespace: Namespace,
+    /// Proved by its token or certificate.
+    pub service_account: Arc<str>,
+    /// As it says.
+    pub role: Role,
+    /// Uid of its workload, see [`locate`]; `None` when the registry has none.
+    pub workload: Option<Arc<str>>,
+    /// The registry's labels of that workload.
+    pub labels: Labels,
+    /// The registry's addresses of that workload.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl ProxyFacts {
+    /// Of a proxy that proved a namespace and service account, with the workload that [`locate`] finds for it.
+    pub fn resolve(
+        mesh: &Mesh,
+        role: Role,
+        proved: (&Namespace, &str),
+        claimed_name: Option<&str>,
+        claimed_addresses: &[IpAddr],
+    ) -> Self {
+        let (namespace, service_account) = proved;
+        let workload = locate(mesh, namespace, service_account, claimed_name, claimed_addresses);
+        ProxyFacts {
+            namespace: namespace.clone(),
+            service_account: service_account.into(),
+            role,
+            labels: workload.map(|w| w.labels.clone()).unwrap_or_default(),
+            addresses: workload.map(|w| w.addresses.clone()).unwrap_or_default(),
+            workload: workload.map(|w| w.uid.clone()),
+        }
+    }
+}
+
+/// Parts of the kinds that a proxy subscribes to as a whole.
+#[derive(Debug, Clone, Default)]
+pub struct Visible {
+    /// In push order: by kind, then by name.
+    pub parts: Vec<Arc<SharedPart>>,
+}
+
+/// A service's parts, as one proxy sees them.
+#[derive(Debug, Clone, Default)]
+pub struct Children {
+    /// The rule in force for this client, if there is one.
+    pub destinations: Vec<Arc<SharedPart>>,
+    /// Every membership in the service.
+    pub endpoints: Vec<Arc<SharedPart>>,
+    /// The VirtualService that is the host's for this client, if there is one.
+    pub routes: Vec<Arc<SharedPart>>,
+    /// The service itself; `None` for a name that only VirtualServices know.
+    pub service: Option<Arc<SharedPart>>,
+}
+
+impl Children {
+    /// All of them, in the order in which they are sent: the service itself last.
+    pub fn in_order(&self) -> impl Iterator<Item = &Arc<SharedPart>> {
+        self.destinations.iter().chain(&self.endpoints).chain(&self.routes).chain(&self.service)
+    }
+}
+
+/// The parts of the wildcard kinds that this proxy sees.
+pub fn visible(mesh: &Mesh, facts: &ProxyFacts) -> Visible {
+    let view = View::new(mesh, facts);
+    let mut parts: Vec<Arc<SharedPart>> = Vec::new();
+    parts.extend(mesh.part(Kind::Settings, settings::NAME).cloned());
+    parts.extend(mesh.parts(Kind::Trust).cloned());
+    parts.extend(facts.workload.as_ref().and_then(|uid| mesh.part(Kind::Instance, uid)).cloned());
+    let sidecar = view.sidecar().and_then(|s| mesh.part(Kind::Sidecar, &s.name.to_string()));
+    parts.extend(sidecar.cloned());
+    policies::select(mesh, facts, &view, &mut parts);
+    if facts.role == Role::Router {
+        routers::secrets(mesh, facts, &mut parts);
+    }
+    view.index(&mut parts);
+    if facts.role == Role::Router {
+        routers::gateways_and_routes(mesh, facts, &mut parts);
+    }
+    Visible { parts }
+}
+
+/// What belongs to one name of the index; `None` when this proxy does not see it.
+pub fn children(mesh: &Mesh, facts: &ProxyFacts, key: &ServiceKey) -> Option<Children> {
+    let view = View::new(mesh, facts);
+    let name = key.to_string();
+    let entry = mesh.part(Kind::Index, &name)?;
+    let Part::Index(index) = entry.part() else { return None };
+    let routes: Vec<_> = view
+        .route_of(&key.host)
+        .and_then(|route| mesh.part(Kind::Route, &route.name.to_string()))
+        .cloned()
+        .into_iter()
+        .collect();
+    match index.kind {
+        IndexKind::VirtualHost => {
+            let alone = !routes.is_empty() && !view.knows_host(&key.host);
+            alone.then(|| Children { routes, ..Children::default() })
+        }
+        IndexKind::Service => view.sees_service(key).then(|| {
+            let client = destination::Client { namespace: &facts.namespace, labels: &facts.labels };
+            let rules = mesh.lookups().destinations.covering(&key.host).flat_map(|(_, rules)| rules);
+            let rule = destination::choose(rules, client, key, view.root());
+            let prefix = format!("{name}/");
+            Children {
+                destinations: rule
+                    .and_then(|rule| mesh.part(Kind::Destination, &rule.name.to_string()))
+                    .cloned()
+                    .into_iter()
+                    .collect(),
+                endpoints: mesh.starting_with(Kind::Endpoint, &prefix).cloned().collect(),
+                routes,
+                service: mesh.part(Kind::Service, &name).cloned(),
+            }
+        }),
+    }
+}
+
+/// The `Sidecar` in force for this proxy, if there is one.
+pub fn sidecar<'a>(mesh: &'a Mesh, facts: &'a ProxyFacts) -> Option<&'a Arc<Sidecar>> {
+    View::new(mesh, facts).sidecar()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! One client's view of names: which services, which VirtualService for a host.
+
+use super::{ProxyFacts, Role};
+use crate::mesh::{Mesh, SharedPart};
+use mesh_config::{
+    model::{Kind, Part, Route, ServiceKey, Sidecar, index::IndexKind, settings},
+    name::{Host, Namespace},
+};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// The mesh as one client sees it.
+pub(super) struct View<'a> {
+    mesh: &'a Mesh,
+    facts: &'a ProxyFacts,
+    sidecar: Option<&'a Arc<Sidecar>>,
+    root: Namespace,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(mesh: &'a Mesh, facts: &'a ProxyFacts) -> Self {
+        let root = match mesh.part(Kind::Settings, settings::NAME).map(|p| p.part()) {
+            Some(Part::Settings(settings)) => settings.root_namespace.clone(),
+            _ => settings::Settings::default().root_namespace,
+        };
+        let sidecar = match facts.role {
+            Role::Sidecar => choose_sidecar(mesh, facts, &root),
+            Role::Router => None,
+        };
+        View { mesh, facts, sidecar, root }
+    }
+
+    pub(super) fn root(&self) -> &Namespace {
+        &self.root
+    }
+
+    pub(super) fn sidecar(&self) -> Option<&'a Arc<Sidecar>> {
+        self.sidecar
+    }
+
+    /// Exported to the client and named by an egress listener: of services with one host, the one that counts.
+    pub(super) fn sees_service(&self, key: &ServiceKey) -> bool {
+        if !self.may_see(key) {
+            return false;
+        }
+        let same_host = self.mesh.lookups().services.at(&key.host);
+        match same_host.len() {
+            0 | 1 => true,
+            _ => same_host.iter().filter(|k| self.may_see(k)).max_by_key(|k| self.rank(k)) == Some(key),
+        }
+    }
+
+    /// Whether any service with this host, or under this wildcard, is seen.
+    pub(super) fn knows_host(&self, host: &Host) -> bool {
+        let services = &self.mesh.lookups().services;
+        match host.is_wildcard() {
+            false => services.at(host).iter().any(|key| self.may_see(key)),
+            true => services.covered_by(host).any(|(_, keys)| keys.iter().any(|key| self.may_see(key))),
+        }
+    }
+
+    /// The VirtualService for a host: under the most specific host that a visible one names, the oldest.
+    pub(super) fn route_of(&self, host: &Host) -> Option<&'a Arc<Route>> {
+        if self.facts.role == Role::Router {
+            return None;
+        }
+        let routes = &self.mesh.lookups().mesh_routes;
+        // Only the host's text is looked up, so what is found lives as long as the mesh.
+        let (at, _) = routes.covering(host).find(|(at, found)| found.iter().any(|r| self.sees_route(at, r)))?;
+        routes.at(at).iter().find(|route| self.sees_route(at, route))
+    }
+
+    fn sees_route(&self, at: &Host, route: &Route) -> bool {
+        route.visibility.includes(&self.facts.namespace)
+            && self.listens_to(&ServiceKey { namespace: route.name.namespace.clone(), host: at.clone() })
+    }
+
+    fn may_see(&self, key: &ServiceKey) -> bool {
+        let facts = self.mesh.lookups().service_facts(key);
+        facts.is_some_and(|f| f.visibility.includes(&self.facts.namespace)) && self.listens_to(key)
+    }
+
+    fn listens_to(&self, key: &ServiceKey) -> bool {
+        match self.sidecar {
+            Some(sidecar) if !sidecar.egress.is_empty() => sidecar.egress.iter().any(|l| l.selects(key)),
+            _ => true,
+        }
+    }
+
+    /// Among services with one host: the client's own namespace's, then Kubernetes', then the oldest.
+    fn rank(&self, key: &ServiceKey) -> impl Ord + use<> {
+        let facts = self.mesh.lookups().service_facts(key);
+        (
+            key.namespace == self.facts.namespace,
+            facts.is_some_and(|f| f.kubernetes),
+            Reverse(facts.map(|f| f.precedence.clone())),
+            Reverse(key.namespace.clone()),
+        )
+    }
+
+    /// Every name in scope, in the order of the names: services, and hosts that only VirtualServices know.
+    pub(super) fn index(&self, parts: &mut Vec<Arc<SharedPart>>) {
+        let virtual_hosts = self.virtual_hosts();
+        parts.extend(self.mesh.parts(Kind::Index).filter(|shared| match shared.part() {
+            Part::Index(entry) => match entry.kind {
+                IndexKind::Service => self.sees_service(&entry.key),
+                IndexKind::VirtualHost => virtual_hosts.contains(shared.name().as_str()),
+            },
+            _ => false,
+        }).cloned());
+    }
+
+    /// Names of entries for hosts that no visible service has; of several VirtualServices, the one in force's.
+    fn virtual_hosts(&self) -> BTreeSet<String> {
+        if self.facts.role == Role::Router {
+            return BTreeSet::new();
+        }
+        let mut names = BTreeMap::new();
+        for (host, routes) in self.mesh.lookups().mesh_routes.iter() {
+            let seen = routes.iter().find(|route| self.sees_route(host, route));
+            if let Some(route) = seen.filter(|_| !self.knows_host(host)) {
+                let key = ServiceKey { namespace: route.name.namespace.clone(), host: host.clone() };
+                names.insert(host.clone(), key.to_string());
+            }
+        }
+        names.into_values().collect()
+    }
+}
+
+/// A selector's match in the own namespace, else the namespace's default, else the mesh's; the oldest of each.
+fn choose_sidecar<'a>(mesh: &'a Mesh, facts: &ProxyFacts, root: &Namespace) -> Option<&'a Arc<Sidecar>> {
+    let of = |namespace: &Namespace| mesh.lookups().sidecars.get(namespace).map_or(&[][..], Vec::as_slice);
+    let own = of(&facts.namespace);
+    own.iter()
+        .find(|s| s.workload_selector.as_ref().is_some_and(|selector| selector.selects(&facts.labels)))
+        .or_else(|| own.iter().find(|s| s.workload_selector.is_none()))
+        .or_else(|| of(root).iter().find(|s| s.workload_selector.is_none()))
+}

@@ -1,0 +1,189 @@
+//! A directory of YAML: the objects of local meshes, and of offline commands.
+//!
+//! [`Directory`] turns (path → text) into changes and is pure; [`read_tree`] is the one place that reads the disk.
+//! A file that does not parse keeps its previous objects and says so; a deleted file deletes; of an object that
+//! stands twice the first path in sorted order counts. Files have no creation times: "oldest" is path and position.
+
+mod tree;
+#[cfg(feature = "serve")]
+pub mod watch;
+
+pub use self::tree::{Fingerprint, MAX_FILES, fingerprint, read_tree};
+
+use super::{Change, ObjectId};
+use mesh_config::{
+    crd::{self, Object},
+    diagnostic::{Diagnostic, ObjectRef, Origin, Severity},
+};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
+
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileText {
+    /// Its content.
+    Text(String),
+    /// Why there is none.
+    Unreadable(String),
+}
+
+/// Files by path, in sorted order.
+pub type Tree = BTreeMap<Arc<str>, FileText>;
+
+/// What one scan found.
+#[derive(Debug, Default, PartialEq)]
+pub struct Scan {
+    /// To be applied together.
+    pub changes: Vec<Change>,
+    /// A file has just become empty, as happens while an editor writes it: scan again in a moment, and it counts.
+    pub again: bool,
+}
+
+/// A directory as it was last seen.
+#[derive(Debug, Default)]
+pub struct Directory {
+    files: BTreeMap<Arc<str>, File>,
+    emitted: BTreeMap<ObjectId, Arc<Object>>,
+    notes: Vec<Diagnostic>,
+    synced: bool,
+}
+
+#[derive(Debug)]
+struct File {
+    text: FileText,
+    objects: Vec<Arc<Object>>,
+    notes: Vec<Diagnostic>,
+}
+
+impl Directory {
+    /// What is different from the scan before. The first one ends with [`Change::Synced`].
+    pub fn scan(&mut self, tree: Tree) -> Scan {
+        let again = self.take_in(tree);
+        let (objects, duplicates) = self.objects();
+        let mut changes = Vec::new();
+        for id in self.emitted.keys().filter(|id| !objects.contains_key(id)) {
+            changes.push(Change::Delete(id.clone()));
+        }
+        for (id, object) in &objects {
+            let same = |old: &Arc<Object>| Arc::ptr_eq(old, object) || old == object;
+            if !self.emitted.get(id).is_some_and(same) {
+                changes.push(Change::Upsert(object.clone()));
+            }
+        }
+        self.emitted = objects;
+        let notes: Vec<Diagnostic> =
+            self.files.values().flat_map(|file| &file.notes).cloned().chain(duplicates).collect();
+        if notes != self.notes {
+            self.notes.clone_from(&notes);
+            changes.push(Change::Notes(notes));
+        }
+        if !std::mem::replace(&mut self.synced, true) {
+            changes.push(Change::Synced);
+        }
+        Scan { changes, again }
+    }
+
+    /// Reads the files that differ. Whether one of them should be looked at again.
+    fn take_in(&mut self, tree: Tree) -> bool {
+        let mut again = false;
+        self.files.retain(|path, _| tree.contains_key(path));
+        for (path, text) in tree {
+            match self.files.entry(path.clone()) {
+                Entry::Occupied(known) if known.get().is_settled_as(&text) => {}
+                Entry::Occupied(mut known) => again |= known.get_mut().update(&path, text),
+                Entry::Vacant(new) => {
+                    let (objects, notes) = read(&path, &text);
+                    new.insert(File { text, objects, notes });
+                }
+            }
+        }
+        again
+    }
+
+    /// Each object once, and a finding for each further time that it stands somewhere.
+    fn objects(&self) -> (BTreeMap<ObjectId, Arc<Object>>, Vec<Diagnostic>) {
+        let (mut objects, mut duplicates) = (BTreeMap::new(), Vec::new());
+        for object in self.files.values().flat_map(|file| &file.objects) {
+            match objects.entry(ObjectId::of(object)) {
+                Entry::Vacant(place) => {
+                    place.insert(object.clone());
+                }
+                Entry::Occupied(first) => duplicates.push(duplicate(object, first.get())),
+            }
+        }
+        (objects, duplicates)
+    }
+}
+
+impl File {
+    /// Whether the text is the one that was read, and nothing is being waited for.
+    fn is_settled_as(&self, text: &FileText) -> bool {
+        self.text == *text && !is_note(&self.notes, "file-emptied")
+    }
+
+    /// Takes a new text; keeps the objects when it cannot be understood. Whether to look again.
+    fn update(&mut self, path: &Arc<str>, text: FileText) -> bool {
+        let is_empty = matches!(&text, FileText::Text(t) if t.trim().is_empty());
+        let just_emptied = is_empty && !self.objects.is_empty() && !is_note(&self.notes, "file-emptied");
+        if just_emptied {
+            // The text is not taken over, so that the next scan sees a difference again and believes it.
+            self.notes = vec![note(path, "file-emptied", "is empty now; its objects stay until that is sure".into())];
+            return true;
+        }
+        let (objects, mut notes) = read(path, &text);
+        if !self.objects.is_empty() && notes.iter().any(|n| n.severity == Severity::Error) {
+            let message = "does not parse; its objects stay as they were before";
+            notes.push(note(path, "file-kept", message.into()));
+        } else {
+            self.objects = objects;
+        }
+        self.notes = notes;
+        self.text = text;
+        false
+    }
+}
+
+fn read(path: &Arc<str>, text: &FileText) -> (Vec<Arc<Object>>, Vec<Diagnostic>) {
+    match text {
+        FileText::Text(text) => {
+            let (objects, notes) = crd::read_text(path, text);
+            (objects.into_iter().map(Arc::new).collect(), notes)
+        }
+        FileText::Unreadable(reason) => {
+            let mut unreadable = note(path, "file-unreadable", format!("cannot be read: {reason}"));
+            unreadable.severity = Severity::Error;
+            (Vec::new(), vec![unreadable])
+        }
+    }
+}
+
+fn is_note(notes: &[Diagnostic], code: &str) -> bool {
+    notes.iter().any(|n| n.code == code)
+}
+
+fn note(path: &Arc<str>, code: &'static str, message: String) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Warning,
+        code,
+        object: ObjectRef { kind: "".into(), namespace: "".into(), name: "".into() },
+        field: String::new(),
+        message: format!("the file {message}"),
+        origin: Origin { file: path.clone(), line: 1 },
+    }
+}
+
+fn duplicate(object: &Object, first: &Object) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Warning,
+        code: "duplicate-object",
+        object: object.reference(),
+        field: String::new(),
+        message: format!("stands already in {}:{}, which counts; remove one", first.origin.file, first.origin.line),
+        origin: object.origin.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+use super::*;
+use crate::source::ObjectId;
+use std::{collections::BTreeSet, fs};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A followed directory and the names of the objects that it holds, as far as received.
+struct Followed {
+    root: tempfile::TempDir,
+    batches: mpsc::Receiver<Vec<Change>>,
+    names: BTreeSet<String>,
+    _follower: tokio::task::JoinHandle<()>,
+}
+
+impl Followed {
+    fn start() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let (sender, batches) = mpsc::channel(4);
+        let path = root.path().to_owned();
+        let _follower = tokio::spawn(async move { follow(path, sender).await.unwrap() });
+        Followed { root, batches, names: BTreeSet::new(), _follower }
+    }
+
+    fn write(&self, file: &str, names: &[&str]) {
+        let document = |name: &&str| format!("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n");
+        fs::write(self.root.path().join(file), names.iter().map(document).collect::<String>()).unwrap();
+    }
+
+    /// Receives until exactly these objects are there.
+    async fn holds(&mut self, want: &[&str]) {
+        let want: BTreeSet<String> = want.iter().map(|n| (*n).to_owned()).collect();
+        let reached = time::timeout(DEADLINE, async {
+            while self.names != want {
+                for change in self.batches.recv().await.unwrap() {
+                    match change {
+                        Change::Upsert(object) => self.names.insert(ObjectId::of(&object).name.name.to_string()),
+                        Change::Delete(id) => self.names.remove(&*id.name.name),
+                        Change::Notes(_) | Change::Synced => false,
+                    };
+                }
+            }
+        });
+        assert!(reached.await.is_ok(), "wanted {want:?}, has {:?}", self.names);
+    }
+}
+
+#[tokio::test]
+async fn edits_renames_and_deletions_are_followed() {
+    let mut followed = Followed::start();
+    let first = time::timeout(DEADLINE, followed.batches.recv()).await.unwrap();
+    assert_eq!(first, Some(vec![Change::Synced]));
+
+    followed.write("a.yaml", &["one"]);
+    followed.holds(&["one"]).await;
+
+    // As editors save: a new file takes the old one's name.
+    followed.write(".a.yaml.new", &["one", "two"]);
+    fs::rename(followed.root.path().join(".a.yaml.new"), followed.root.path().join("a.yaml")).unwrap();
+    followed.holds(&["one", "two"]).await;
+
+    fs::create_dir(followed.root.path().join("sub")).unwrap();
+    followed.write("sub/b.yaml", &["three"]);
+    followed.holds(&["one", "two", "three"]).await;
+
+    fs::remove_file(followed.root.path().join("a.yaml")).unwrap();
+    followed.holds(&["three"]).await;
+}
+
+#[tokio::test]
+async fn a_file_that_stays_empty_is_believed() {
+    let mut followed = Followed::start();
+    followed.write("a.yaml", &["one"]);
+    followed.holds(&["one"]).await;
+    followed.write("a.yaml", &[]);
+    followed.holds(&[]).await;
+}
+
+#[tokio::test]
+async fn it_ends_when_nobody_receives() {
+    let root = tempfile::tempdir().unwrap();
+    let (sender, batches) = mpsc::channel(4);
+    drop(batches);
+    let ended = time::timeout(DEADLINE, follow(root.path().to_owned(), sender)).await;
+    assert!(ended.unwrap().is_ok());
+}

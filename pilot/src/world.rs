@@ -1,0 +1,177 @@
+//! All inputs as received, keyed. One owner applies changes to it; compiling only reads.
+//!
+//! Each object's meaning is kept beside it, so that a change parses one object and not the mesh; when MeshConfig
+//! changes what objects mean, all of them are parsed again.
+
+mod touched;
+
+pub use self::touched::Touched;
+
+use crate::source::{Change, ObjectId};
+use mesh_config::{
+    crd::{self, Object, ParseContext, Parsed, mesh_config::MeshConfig},
+    diagnostic::Diagnostic,
+    identity::TrustDomain,
+    model::Settings,
+    name::NamespacedName,
+};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// Root certificates (DER) by trust domain, as the certificate authority gives them.
+pub type TrustRoots = BTreeMap<TrustDomain, BTreeSet<Bytes>>;
+
+/// Everything that a mesh is compiled from.
+#[derive(Debug, Default)]
+pub struct World {
+    inputs: BTreeMap<ObjectId, Input>,
+    mesh_config: Option<(ObjectId, MeshConfig)>,
+    /// In force where no object says otherwise (a file given at the start).
+    base: Option<MeshConfig>,
+    context: ParseContext,
+    notes: Vec<Diagnostic>,
+    roots: TrustRoots,
+    synced: bool,
+}
+
+#[derive(Debug)]
+struct Input {
+    object: Arc<Object>,
+    parsed: Option<Parsed>,
+    notes: Vec<Diagnostic>,
+}
+
+impl World {
+    /// A world whose MeshConfig is `base` until an object says otherwise.
+    pub fn with_mesh_config(base: MeshConfig) -> Self {
+        World { context: base.context.clone(), base: Some(base), ..World::default() }
+    }
+
+    /// Takes in changes that belong together.
+    pub fn apply_all(&mut self, changes: impl IntoIterator<Item = Change>) -> Touched {
+        let mut touched = Touched::default();
+        for change in changes {
+            touched.merge(self.apply(change));
+        }
+        touched
+    }
+
+    /// Takes in one change.
+    pub fn apply(&mut self, change: Change) -> Touched {
+        match change {
+            Change::Upsert(object) => {
+                let id = ObjectId::of(&object);
+                let touched = Touched::of_kind(&id.kind);
+                self.inputs.insert(id, Input::parse(object, &self.context));
+                self.choose_config();
+                touched
+            }
+            Change::Delete(id) => match self.inputs.remove(&id) {
+                None => Touched::default(),
+                Some(_) => {
+                    self.choose_config();
+                    Touched::of_kind(&id.kind)
+                }
+            },
+            Change::Notes(notes) => {
+                self.notes = notes;
+                Touched::of_kind("")
+            }
+            Change::Synced => {
+                self.synced = true;
+                Touched::of_kind("")
+            }
+        }
+    }
+
+    /// Takes in the root certificates.
+    pub fn set_roots(&mut self, roots: TrustRoots) -> Touched {
+        if self.roots == roots {
+            return Touched::default();
+        }
+        self.roots = roots;
+        Touched::of_kind("")
+    }
+
+    /// Whether the source has handed over everything that was there at its start.
+    pub fn is_synced(&self) -> bool {
+        self.synced
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Settings {
+        self.config().map(|c| c.settings.clone()).unwrap_or_default()
+    }
+
+    /// What objects are read with.
+    pub fn context(&self) -> &ParseContext {
+        &self.context
+    }
+
+    pub(crate) fn roots(&self) -> &TrustRoots {
+        &self.roots
+    }
+
+    /// Objects that mean something, with their meaning.
+    pub(crate) fn parsed(&self) -> impl Iterator<Item = (&Arc<Object>, &Parsed)> {
+        self.inputs.values().filter_map(|input| Some((&input.object, input.parsed.as_ref()?)))
+    }
+
+    /// Findings about the source and about single objects.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.notes.iter().chain(self.inputs.values().flat_map(|input| &input.notes))
+    }
+
+    fn config(&self) -> Option<&MeshConfig> {
+        self.mesh_config.as_ref().map(|(_, config)| config).or(self.base.as_ref())
+    }
+
+    /// `istio` before `istio-REVISION`. One that can no longer be read leaves its last good state in force.
+    fn choose_config(&mut self) {
+        let configs = self.inputs.range(config_maps()).take_while(|(id, _)| id.group.is_empty() && &*id.kind == CONFIG_MAP);
+        let read = configs.filter_map(|(id, input)| match &input.parsed {
+            Some(Parsed::MeshConfig(config)) => Some((id, config)),
+            _ => None,
+        });
+        let best = read.min_by_key(|(id, _)| (&*id.name.name != "istio", *id));
+        match (best, &self.mesh_config) {
+            (Some((id, config)), held) => {
+                if held.as_ref().is_some_and(|(from, known)| from == id && known == &**config) {
+                    return;
+                }
+                self.mesh_config = Some((id.clone(), (**config).clone()));
+            }
+            (None, Some((from, _))) if !self.inputs.contains_key(from) => self.mesh_config = None,
+            (None, _) => return,
+        }
+        self.reread_if_context_changed();
+    }
+
+    fn reread_if_context_changed(&mut self) {
+        let context = self.config().map(|c| c.context.clone()).unwrap_or_default();
+        if context == self.context {
+            return;
+        }
+        self.context = context;
+        for input in self.inputs.values_mut() {
+            *input = Input::parse(input.object.clone(), &self.context);
+        }
+    }
+}
+
+const CONFIG_MAP: &str = "ConfigMap";
+
+/// From the first ConfigMap on: the core group's name is empty and sorts first.
+fn config_maps() -> std::ops::RangeFrom<ObjectId> {
+    ObjectId { group: "".into(), kind: CONFIG_MAP.into(), name: NamespacedName::new("", "") }..
+}
+
+impl Input {
+    fn parse(object: Arc<Object>, context: &ParseContext) -> Self {
+        let (parsed, notes) = crd::parse(&object, context);
+        Input { object, parsed, notes }
+    }
+}
