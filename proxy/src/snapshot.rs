@@ -13,10 +13,14 @@ pub mod policy;
 pub mod virtual_host;
 
 use mesh_config::{
-    model::{Labels, Settings, Workload, workload::WorkloadInfo},
-    name::Namespace,
+    model::{Credential, Labels, Settings, Sidecar, TrustBundle, Workload, workload::WorkloadInfo},
+    name::{Namespace, NamespacedName},
 };
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
 
 /// What this proxy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,4 +67,12 @@ pub struct Snapshot {
     pub inbound: Arc<inbound::Inbound>,
     /// Authorisation rules for this workload.
     pub policies: Arc<policy::Policies>,
+    /// The `Sidecar` that holds for this workload, if any.
+    pub sidecar: Option<Arc<Sidecar>>,
+    /// Root certificates of each trust domain.
+    pub trust: Arc<Vec<Arc<TrustBundle>>>,
+    /// Key pairs for the servers of a gateway.
+    pub credentials: Arc<BTreeMap<NamespacedName, Arc<Credential>>>,
+    /// Workloads that were asked for, by address.
+    pub workloads: Arc<HashMap<IpAddr, Arc<Workload>>>,
 }

@@ -16,8 +16,15 @@ pub enum DestinationKey {
     Service(ServiceKey, Port),
     /// A `Sidecar` egress listener that binds by itself: position in [`super::Snapshot::listeners`] by name.
     Egress(Arc<str>),
-    /// A gateway's port.
+    /// A gateway's port that speaks plain text.
     Gateway(Port),
+    /// A gateway's server that terminates TLS, chosen by the name in the client's hello.
+    GatewayTls {
+        /// The gateway's port.
+        port: Port,
+        /// The server's route configuration: `https.<port>.<port name>.<gateway>.<namespace>`.
+        server: Arc<str>,
+    },
     /// A port of the application.
     Inbound(Port),
     /// Nothing in the index: to where the client wanted (or refused, as the outbound policy says).

@@ -1,0 +1,270 @@
+//! Parts in, snapshots out. A change makes anew only what it touches; everything else is shared with the snapshot
+//! before. Endpoints are written into their cells and make no snapshot at all.
+
+mod clusters;
+mod gateways;
+mod hosts;
+mod listeners;
+mod parts;
+mod ports;
+
+use super::{
+    Own, Role, Snapshot,
+    cluster::{Cluster, ClusterId, ClusterKey},
+    inbound::Inbound,
+    index::Index,
+    outbound::{Outbound, ServiceInUse},
+    policy::Policies,
+};
+use clusters::Clusters;
+use mesh_config::{
+    model::{Authorization, Kind, Part, PartName, ServiceKey, Settings, Sidecar, workload::WorkloadInfo},
+    name::{Namespace, Port},
+};
+use parts::{Parts, Touched};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+/// What a proxy knows of itself before pilot has said anything.
+#[derive(Debug, Clone)]
+pub struct OwnFacts {
+    /// What it is.
+    pub role: Role,
+    /// Its namespace, proven by its certificate.
+    pub namespace: Namespace,
+    /// Its addresses; the first is the one it dials from where it must choose.
+    pub ips: Vec<IpAddr>,
+}
+
+/// One push, whole.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// New and changed parts.
+    pub upserts: Vec<Part>,
+    /// Parts that are gone.
+    pub removed: Vec<(Kind, PartName)>,
+}
+
+/// What a push did.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// The configuration from now on.
+    pub snapshot: Arc<Snapshot>,
+    /// Whether it is another one than before.
+    pub changed: bool,
+    /// Service ports whose endpoints are not what they were.
+    pub endpoints_changed: Vec<(ServiceKey, Port)>,
+    /// Clusters that are gone. Their ids are given out again from the change after next.
+    pub retired: Vec<ClusterId>,
+}
+
+/// Everything received, and the snapshot made of it.
+#[derive(Debug)]
+pub struct State {
+    parts: Parts,
+    clusters: Clusters,
+    snapshot: Arc<Snapshot>,
+}
+
+impl State {
+    /// Before anything is received: an empty mesh with default settings.
+    pub fn new(facts: OwnFacts) -> Self {
+        let info = empty_info(&facts.namespace);
+        let own = Arc::new(Own {
+            role: facts.role,
+            namespace: facts.namespace,
+            labels: Default::default(),
+            addresses: facts.ips,
+            info: Arc::new(info),
+            workload: None,
+        });
+        let settings = Arc::new(Settings::default());
+        let index = Arc::new(Index::new(own.namespace.clone(), &settings.cluster_domain));
+        let mut clusters = Clusters::default();
+        let special = Special::new(&mut clusters, None);
+        let parts = Parts::new(settings.clone(), index.clone());
+        let sources = Sources { parts: &parts, own: &own, sidecar: None };
+        let inbound = ports::build(&sources, &mut clusters, None);
+        let outbound = hosts::build(&sources, &HashMap::new(), &special, None);
+        let snapshot = Snapshot {
+            version: 1,
+            settings: settings.clone(),
+            own: own.clone(),
+            index,
+            listeners: Arc::new(listeners::build(&sources)),
+            outbound: Arc::new(outbound),
+            inbound: Arc::new(inbound),
+            policies: Arc::new(Policies::build(&[], &settings)),
+            sidecar: None,
+            trust: Arc::default(),
+            credentials: Arc::default(),
+            workloads: Arc::default(),
+        };
+        State { parts, clusters, snapshot: Arc::new(snapshot) }
+    }
+
+    /// The configuration now.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Takes one push in, as a whole.
+    pub fn apply(&mut self, changes: Changes) -> Applied {
+        let own_namespace = self.snapshot.own.namespace.clone();
+        let touched = self.parts.take(changes, &own_namespace);
+        let endpoints_changed = self.parts.write_cells(&touched);
+        if !touched.beyond_endpoints() {
+            return Applied {
+                snapshot: self.snapshot.clone(),
+                changed: false,
+                endpoints_changed,
+                retired: Vec::new(),
+            };
+        }
+        self.clusters.begin();
+        self.snapshot = Arc::new(self.rebuild(&touched));
+        let retired = self.clusters.retire(&self.snapshot);
+        self.parts.drop_empty_cells();
+        Applied { snapshot: self.snapshot.clone(), changed: true, endpoints_changed, retired }
+    }
+
+    fn rebuild(&mut self, touched: &Touched) -> Snapshot {
+        let before = &self.snapshot;
+        let own = if touched.instance { self.own() } else { before.own.clone() };
+        let who = touched.instance || touched.settings;
+        let sidecar = match touched.sidecars || who {
+            true => self.choose_sidecar(&own),
+            false => before.sidecar.clone(),
+        };
+        let sources = Sources { parts: &self.parts, own: &own, sidecar: sidecar.as_ref() };
+        let resided = before.sidecar != sidecar;
+
+        let services = match who || !touched.services.is_empty() || !touched.destinations.is_empty() {
+            true => clusters::services(&sources, &before.outbound.services, touched, who, &mut self.clusters),
+            false => before.outbound.services.clone(),
+        };
+        let outbound = match who || resided || touched.outbound() {
+            true => {
+                let special = Special::new(&mut self.clusters, Some(&before.outbound));
+                Arc::new(hosts::build(&sources, &services, &special, Some(&before.outbound)))
+            }
+            false => before.outbound.clone(),
+        };
+        let inbound = match who || resided || touched.peer_authentications {
+            true => Arc::new(ports::build(&sources, &mut self.clusters, Some(&before.inbound))),
+            false => before.inbound.clone(),
+        };
+        let policies = match who || touched.authorizations {
+            true => Arc::new(Policies::build(&self.applying(&own), &self.parts.settings)),
+            false => before.policies.clone(),
+        };
+        let listeners = match who || resided || touched.gateways {
+            true => Arc::new(listeners::build(&sources)),
+            false => before.listeners.clone(),
+        };
+        Snapshot {
+            version: before.version + 1,
+            settings: self.parts.settings.clone(),
+            index: self.parts.index.clone(),
+            listeners,
+            outbound,
+            inbound,
+            policies,
+            trust: if touched.trust { self.parts.trust() } else { before.trust.clone() },
+            credentials: if touched.secrets { self.parts.credentials() } else { before.credentials.clone() },
+            workloads: if touched.workloads { self.parts.workloads() } else { before.workloads.clone() },
+            sidecar,
+            own,
+        }
+    }
+
+    fn own(&self) -> Arc<Own> {
+        let before = &self.snapshot.own;
+        let workload = self.parts.instance.as_ref().map(|i| Arc::new(i.workload.clone()));
+        Arc::new(Own {
+            labels: workload.as_ref().map(|w| w.labels.clone()).unwrap_or_default(),
+            info: match &workload {
+                Some(w) => w.info.clone(),
+                None => Arc::new(empty_info(&before.namespace)),
+            },
+            workload,
+            role: before.role,
+            namespace: before.namespace.clone(),
+            addresses: before.addresses.clone(),
+        })
+    }
+
+    /// One that selects the workload, else its namespace's, else the mesh's.
+    fn choose_sidecar(&self, own: &Own) -> Option<Arc<Sidecar>> {
+        if own.role == Role::Gateway {
+            return None;
+        }
+        let root = &self.parts.settings.root_namespace;
+        let all = || self.parts.sidecars.values();
+        let of = |ns: &Namespace| all().find(|s| s.name.namespace == *ns && s.workload_selector.is_none()).cloned();
+        let selected = all().find(|s| {
+            s.name.namespace == own.namespace && s.workload_selector.as_ref().is_some_and(|l| l.selects(&own.labels))
+        });
+        selected.cloned().or_else(|| of(&own.namespace)).or_else(|| of(root))
+    }
+
+    /// Policies of the own and the root namespace that select the workload.
+    fn applying(&self, own: &Own) -> Vec<Arc<Authorization>> {
+        let root = &self.parts.settings.root_namespace;
+        let applies = |a: &&Arc<Authorization>| {
+            let ns = &a.name.namespace;
+            (*ns == own.namespace || ns == root) && a.selector.selects(&own.labels)
+        };
+        self.parts.authorizations.values().filter(applies).cloned().collect()
+    }
+}
+
+/// What the steps of a build read.
+struct Sources<'a> {
+    parts: &'a Parts,
+    own: &'a Arc<Own>,
+    sidecar: Option<&'a Arc<Sidecar>>,
+}
+
+/// Clusters that every proxy has.
+struct Special {
+    passthrough: Arc<Cluster>,
+    black_hole: Arc<Cluster>,
+}
+
+impl Special {
+    fn new(clusters: &mut Clusters, before: Option<&Outbound>) -> Self {
+        match before {
+            Some(outbound) => {
+                Special { passthrough: outbound.passthrough.clone(), black_hole: outbound.black_hole.clone() }
+            }
+            None => Special {
+                passthrough: Arc::new(clusters.special(ClusterKey::Passthrough)),
+                black_hole: Arc::new(clusters.special(ClusterKey::BlackHole)),
+            },
+        }
+    }
+}
+
+fn empty_info(namespace: &Namespace) -> WorkloadInfo {
+    let none: Arc<str> = "".into();
+    WorkloadInfo {
+        workload: none.clone(),
+        namespace: namespace.as_str().into(),
+        canonical_name: none.clone(),
+        canonical_revision: none.clone(),
+        app: none.clone(),
+        version: none.clone(),
+        cluster: none,
+    }
+}
+
+type Services = HashMap<ServiceKey, Arc<ServiceInUse>>;
+type Hosts = HashSet<mesh_config::name::Host>;
+type InboundBefore<'a> = Option<&'a Inbound>;
+
+#[cfg(test)]
+mod tests;

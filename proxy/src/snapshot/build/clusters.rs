@@ -1,0 +1,214 @@
+//! Services in use into clusters, each with an index of its own for live state.
+
+use super::{Services, Sources, parts::Touched};
+use crate::snapshot::{
+    Snapshot,
+    cluster::{Cluster, ClusterId, ClusterKey, EndpointCell},
+    outbound::{PortInUse, ServiceInUse, cluster_name},
+};
+use mesh_config::{
+    model::{
+        Destination, Protocol, Service, Settings,
+        destination::{Client, ConnectionPool, EffectivePolicy, UpstreamTls, choose},
+        service::{Resolution, ServicePort},
+    },
+    name::Host,
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Gives out indexes; the same key keeps its own.
+#[derive(Debug, Default)]
+pub(super) struct Clusters {
+    ids: HashMap<ClusterKey, ClusterId>,
+    next: u32,
+    free: Vec<ClusterId>,
+    told: Vec<ClusterId>,
+}
+
+impl Clusters {
+    pub(super) fn id(&mut self, key: &ClusterKey) -> ClusterId {
+        if let Some(id) = self.ids.get(key) {
+            return *id;
+        }
+        let id = self.free.pop().unwrap_or_else(|| {
+            let id = ClusterId(self.next);
+            self.next += 1;
+            id
+        });
+        self.ids.insert(key.clone(), id);
+        id
+    }
+
+    /// A change begins: what the one before retired is known to live state by now.
+    pub(super) fn begin(&mut self) {
+        self.free.append(&mut self.told);
+    }
+
+    /// Takes back the indexes of keys that the snapshot does not have.
+    pub(super) fn retire(&mut self, snapshot: &Snapshot) -> Vec<ClusterId> {
+        let outbound = snapshot.outbound.clusters();
+        let inbound = snapshot.inbound.clusters();
+        let used: HashSet<ClusterId> = outbound.chain(inbound).map(|c| c.id).collect();
+        if used.len() == self.ids.len() {
+            return Vec::new();
+        }
+        self.ids.retain(|_, id| {
+            let keep = used.contains(id);
+            if !keep {
+                self.told.push(*id);
+            }
+            keep
+        });
+        self.told.clone()
+    }
+
+    /// One of the clusters that every proxy has.
+    pub(super) fn special(&mut self, key: ClusterKey) -> Cluster {
+        let name = match &key {
+            ClusterKey::Passthrough => "PassthroughCluster",
+            ClusterKey::InboundPassthrough => "InboundPassthroughCluster",
+            _ => "BlackHoleCluster",
+        };
+        let pool = ConnectionPool { http_idle_timeout: Some(Duration::from_secs(300)), ..ConnectionPool::default() };
+        Cluster {
+            id: self.id(&key),
+            key,
+            name: name.into(),
+            sni: "".into(),
+            protocol: Protocol::Auto,
+            resolution: Resolution::Passthrough,
+            subset_labels: Default::default(),
+            policy: EffectivePolicy { connection_pool: pool, tls: Some(UpstreamTls::Disable), ..Default::default() },
+            external: true,
+            subject_alt_names: Arc::new([]),
+            service_host: "".into(),
+            service_name: name.into(),
+            service_namespace: "".into(),
+            endpoints: Default::default(),
+            local: None,
+        }
+    }
+}
+
+/// The services in use after a change; those that it does not touch keep their compiled form. `all`: none keeps it
+/// unlooked at, because settings or the client's own labels changed.
+pub(super) fn services(
+    sources: &Sources<'_>,
+    before: &Services,
+    touched: &Touched,
+    all: bool,
+    ids: &mut Clusters,
+) -> Services {
+    let ruled = |host: &Host| touched.destinations.iter().any(|rule| rule.covers(host));
+    let compiled = sources.parts.services.iter().map(|(key, service)| {
+        let old = before.get(key);
+        let stale = all || touched.services.contains(key) || ruled(&key.host);
+        let new = match old {
+            Some(old) if !stale => old.clone(),
+            _ => compile(sources, service, old, ids),
+        };
+        (key.clone(), new)
+    });
+    compiled.collect()
+}
+
+fn compile(
+    sources: &Sources<'_>,
+    service: &Arc<Service>,
+    old: Option<&Arc<ServiceInUse>>,
+    ids: &mut Clusters,
+) -> Arc<ServiceInUse> {
+    let settings = &*sources.parts.settings;
+    let client = Client { namespace: &sources.own.namespace, labels: &sources.own.labels };
+    let rules = sources.parts.destinations.values();
+    let rule = choose(rules, client, &service.key, &settings.root_namespace);
+    let names: Arc<[Arc<str>]> = service.subject_alt_names.clone().into();
+    let ports = service.ports.iter().filter(|p| p.protocol != Protocol::Udp).map(|port| {
+        let was = old.and_then(|o| o.port(port.number));
+        let cell = sources.parts.cell(&service.key, port.number);
+        let mut cluster = |subset: Option<&Arc<str>>| {
+            let new = one(settings, service, port, rule.map(|r| &**r), subset, &cell, &names, ids);
+            match was.and_then(|w| w.subset(subset.map(|s| &**s))) {
+                Some(old) if same(old, &new) => old.clone(),
+                _ => Arc::new(new),
+            }
+        };
+        let subsets = rule.map_or(&[][..], |r| &r.subsets);
+        PortInUse {
+            cluster: cluster(None),
+            subsets: subsets.iter().map(|s| (s.name.clone(), cluster(Some(&s.name)))).collect(),
+            port: port.clone(),
+            endpoints: cell,
+        }
+    });
+    let ports = ports.collect();
+    Arc::new(ServiceInUse { service: service.clone(), destination: rule.cloned(), ports })
+}
+
+#[expect(clippy::too_many_arguments, reason = "one call, all of different types")]
+fn one(
+    settings: &Settings,
+    service: &Service,
+    port: &ServicePort,
+    rule: Option<&Destination>,
+    subset: Option<&Arc<str>>,
+    cell: &EndpointCell,
+    names: &Arc<[Arc<str>]>,
+    ids: &mut Clusters,
+) -> Cluster {
+    let subset_name = subset.map(|s| &**s);
+    let host = service.key.host.as_str();
+    let key = ClusterKey::Outbound { service: service.key.clone(), port: port.number, subset: subset.cloned() };
+    let policy = rule.map(|r| r.effective(subset_name, port.number)).unwrap_or_default();
+    let labels = rule.zip(subset_name).and_then(|(r, name)| r.subset(name)).map(|s| s.labels.clone());
+    Cluster {
+        id: ids.id(&key),
+        key,
+        name: cluster_name(port.number, subset_name, host),
+        sni: format!("outbound_.{}_.{}_.{host}", port.number, subset_name.unwrap_or("")).into(),
+        protocol: port.protocol,
+        resolution: service.resolution,
+        subset_labels: labels.unwrap_or_default(),
+        policy: with_defaults(policy, settings),
+        external: service.external,
+        subject_alt_names: names.clone(),
+        service_host: service.key.host.shared(),
+        service_name: service.name.clone(),
+        service_namespace: service.key.namespace.as_str().into(),
+        endpoints: cell.clone(),
+        local: None,
+    }
+}
+
+/// Fills in what the mesh says where the rule says nothing.
+pub(super) fn with_defaults(mut policy: EffectivePolicy, settings: &Settings) -> EffectivePolicy {
+    let pool = &mut policy.connection_pool;
+    pool.connect_timeout.get_or_insert(settings.connect_timeout);
+    pool.keepalive = pool.keepalive.or(settings.tcp_keepalive);
+    pool.h2_upgrade.get_or_insert(settings.h2_upgrade);
+    if !settings.auto_mtls {
+        policy.tls.get_or_insert(UpstreamTls::Disable);
+    }
+    policy
+}
+
+/// Whether the two are reached in the same way.
+pub(super) fn same(a: &Cluster, b: &Cluster) -> bool {
+    a.id == b.id
+        && a.key == b.key
+        && a.protocol == b.protocol
+        && a.resolution == b.resolution
+        && a.subset_labels == b.subset_labels
+        && a.policy == b.policy
+        && a.external == b.external
+        && a.subject_alt_names == b.subject_alt_names
+        && a.service_host == b.service_host
+        && a.service_name == b.service_name
+        && a.service_namespace == b.service_namespace
+        && a.local == b.local
+        && Arc::ptr_eq(&a.endpoints, &b.endpoints)
+}

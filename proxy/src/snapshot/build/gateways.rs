@@ -1,0 +1,226 @@
+//! Servers of all Gateways that select this proxy, merged by port; virtual hosts where a server's and a
+//! VirtualService's hosts meet.
+
+use super::{Services, Sources};
+use crate::snapshot::{
+    Role,
+    outbound::{GatewayPort, Outbound, TlsServer, resolve},
+    virtual_host::{
+        RouteEntry, VirtualHost,
+        compile::{Place, is_catch_all},
+        table::HostTable,
+    },
+};
+use mesh_config::{
+    model::{
+        Gateway, Route,
+        gateway::{Server, ServerHost, ServerProtocol},
+        route::{Parent, RetryPolicy},
+    },
+    name::{Host, Port},
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A server and the Gateway that it is of.
+pub(super) struct Placed<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) server: &'a Server,
+}
+
+/// The servers of each port, oldest Gateway first. The first says whether the port speaks TLS; servers that
+/// disagree are left out.
+pub(super) fn by_port<'a>(sources: &Sources<'a>) -> BTreeMap<Port, Vec<Placed<'a>>> {
+    let mut ports: BTreeMap<Port, Vec<Placed<'a>>> = BTreeMap::new();
+    if sources.own.role != Role::Gateway {
+        return ports;
+    }
+    let parts = sources.parts;
+    let mut gateways: Vec<&'a Gateway> =
+        parts.gateways.values().map(|g| &**g).filter(|g| g.selector.selects(&sources.own.labels)).collect();
+    gateways.sort_by(|a, b| (&a.precedence, &a.name).cmp(&(&b.precedence, &b.name)));
+    let tls = |server: &Server| matches!(server.protocol, ServerProtocol::Https(_));
+    for gateway in gateways {
+        for server in &gateway.servers {
+            let servers = ports.entry(server.port).or_default();
+            if servers.first().is_none_or(|first| tls(first.server) == tls(server)) {
+                servers.push(Placed { gateway, server });
+            }
+        }
+    }
+    ports
+}
+
+/// The tables of every port.
+pub(super) fn build(
+    sources: &Sources<'_>,
+    services: &Services,
+    retries: Option<&Arc<RetryPolicy>>,
+    before: Option<&Outbound>,
+) -> BTreeMap<Port, Arc<GatewayPort>> {
+    let mut routes: Vec<&Arc<Route>> = sources.parts.routes.values().collect();
+    routes.sort_by(|a, b| (&a.precedence, &a.name).cmp(&(&b.precedence, &b.name)));
+    let build = Build { sources, services, retries, routes };
+    let ports = by_port(sources).into_iter().map(|(port, servers)| {
+        let was = before.and_then(|b| b.gateway(port));
+        (port, Arc::new(build.port(port, &servers, was.map(|g| &**g))))
+    });
+    ports.collect()
+}
+
+struct Build<'a> {
+    sources: &'a Sources<'a>,
+    services: &'a Services,
+    retries: Option<&'a Arc<RetryPolicy>>,
+    /// Oldest first.
+    routes: Vec<&'a Arc<Route>>,
+}
+
+impl Build<'_> {
+    fn port(&self, port: Port, servers: &[Placed<'_>], before: Option<&GatewayPort>) -> GatewayPort {
+        if !matches!(servers[0].server.protocol, ServerProtocol::Https(_)) {
+            let table = self.table(port, servers, format!("http.{port}").into(), before.map(|b| &b.http));
+            return GatewayPort { http: table, tls: Vec::new() };
+        }
+        let mut tls: Vec<TlsServer> = Vec::new();
+        for placed in servers {
+            let ServerProtocol::Https(settings) = &placed.server.protocol else { continue };
+            let name = &placed.gateway.name;
+            let route_config: Arc<str> =
+                format!("https.{port}.{}.{}.{}", placed.server.port_name, name.name, name.namespace).into();
+            // A name that an older server has is not served twice.
+            let taken = |h: &Host| tls.iter().any(|s| s.hosts.contains(h));
+            let hosts: Vec<Host> =
+                placed.server.hosts.iter().map(|h| h.host.clone()).filter(|h| !taken(h)).collect();
+            if hosts.is_empty() {
+                continue;
+            }
+            let was = before.and_then(|b| b.tls.iter().find(|s| s.route_config == route_config)).map(|s| &s.table);
+            let table = self.table(port, std::slice::from_ref(placed), route_config.clone(), was);
+            tls.push(TlsServer { route_config, hosts, tls: settings.clone(), table });
+        }
+        GatewayPort { http: HostTable::default(), tls }
+    }
+
+    fn table(
+        &self,
+        port: Port,
+        servers: &[Placed<'_>],
+        route_config: Arc<str>,
+        before: Option<&HostTable>,
+    ) -> HostTable {
+        let mut hosts: Vec<(Host, Vec<RouteEntry>, bool)> = Vec::new();
+        for placed in servers {
+            let redirect = placed.server.https_redirect;
+            for server_host in &placed.server.hosts {
+                for route in &self.routes {
+                    let domains = meet(route, server_host);
+                    for domain in domains {
+                        let Some(entries) = self.entries(placed, port, &route_config, route, &domain) else { continue };
+                        add(&mut hosts, domain, entries, redirect);
+                    }
+                }
+                if redirect {
+                    add(&mut hosts, server_host.host.clone(), Vec::new(), true);
+                }
+            }
+        }
+        if hosts.is_empty() {
+            let any: Host = "*".parse().expect("a wildcard is a host");
+            let place = self.place(&Parent::Mesh, port, &route_config, format!("blackhole:{port}").into());
+            let host = place.with(|p| p.virtual_host(vec![any.shared()], Vec::new(), false));
+            return HostTable::new([keep(host, before)]);
+        }
+        let built = hosts.into_iter().map(|(domain, mut entries, redirect)| {
+            // What matches everything comes last, so that no VirtualService hides another's rules.
+            entries.sort_by_key(|e| e.conditions().is_none_or(is_catch_all));
+            let place = self.place(&Parent::Mesh, port, &route_config, format!("{domain}:{port}").into());
+            keep(place.with(|p| p.virtual_host(vec![domain.shared()], entries, redirect)), before)
+        });
+        HostTable::new(built.collect::<Vec<_>>())
+    }
+
+    /// The entries of a VirtualService on a server, if it is attached to the server's Gateway.
+    fn entries(
+        &self,
+        placed: &Placed<'_>,
+        port: Port,
+        route_config: &Arc<str>,
+        route: &Arc<Route>,
+        domain: &Host,
+    ) -> Option<Vec<RouteEntry>> {
+        let parent = Parent::Gateway(placed.gateway.name.clone());
+        if !route.parents.contains(&parent) {
+            return None;
+        }
+        let place = self.place(&parent, port, route_config, format!("{domain}:{port}").into());
+        Some(place.with(|p| p.entries(route)))
+    }
+
+    fn place<'b>(
+        &'b self,
+        parent: &'b Parent,
+        port: Port,
+        route_config: &Arc<str>,
+        virtual_host: Arc<str>,
+    ) -> Where<'b> {
+        Where { build: self, parent, port, route_config: route_config.clone(), virtual_host }
+    }
+}
+
+struct Where<'b> {
+    build: &'b Build<'b>,
+    parent: &'b Parent,
+    port: Port,
+    route_config: Arc<str>,
+    virtual_host: Arc<str>,
+}
+
+impl Where<'_> {
+    fn with<T>(self, f: impl FnOnce(&Place<'_>) -> T) -> T {
+        let Build { sources, services, retries, .. } = self.build;
+        let find = |target: &_, port| resolve(&sources.parts.index, services, target, port);
+        f(&Place {
+            parent: self.parent,
+            port: self.port,
+            own: sources.own,
+            route_config: self.route_config,
+            virtual_host: self.virtual_host,
+            default_retries: retries.cloned(),
+            resolve: &find,
+        })
+    }
+}
+
+/// The names that a VirtualService and a server have in common: of two that overlap the narrower.
+fn meet(route: &Route, server: &ServerHost) -> Vec<Host> {
+    if server.namespace.as_ref().is_some_and(|ns| *ns != route.name.namespace) {
+        return Vec::new();
+    }
+    let narrower = |host: &Host| match (server.host.covers(host), host.covers(&server.host)) {
+        (true, _) => Some(host.clone()),
+        (false, true) => Some(server.host.clone()),
+        (false, false) => None,
+    };
+    let mut hosts: Vec<Host> = route.hosts.iter().filter_map(narrower).collect();
+    hosts.dedup();
+    hosts
+}
+
+fn add(hosts: &mut Vec<(Host, Vec<RouteEntry>, bool)>, domain: Host, entries: Vec<RouteEntry>, redirect: bool) {
+    match hosts.iter_mut().find(|(host, ..)| *host == domain) {
+        Some((_, all, to_https)) => {
+            all.extend(entries);
+            *to_https |= redirect;
+        }
+        None => hosts.push((domain, entries, redirect)),
+    }
+}
+
+/// The one before, if it decides the same.
+pub(super) fn keep(new: VirtualHost, before: Option<&HostTable>) -> Arc<VirtualHost> {
+    let name = &new.meta.virtual_host;
+    match before.and_then(|t| t.iter().find(|h| h.meta.virtual_host == *name)) {
+        Some(old) if old.same(&new) => old.clone(),
+        _ => Arc::new(new),
+    }
+}

@@ -1,0 +1,358 @@
+//! Virtual hosts for the application's calls: by HTTP port, by detected service port, by listener of the `Sidecar`.
+
+use super::{Hosts, Role, Services, Sources, Special, gateways, listeners};
+use crate::snapshot::{
+    index::single,
+    outbound::{Beyond, Egress, HttpPort, Outbound, ServiceInUse, admits, beyond, resolve},
+    virtual_host::{
+        Resolved, VirtualHost,
+        compile::{Place, built_in_retries},
+        table::HostTable,
+    },
+};
+use mesh_config::{
+    model::{
+        IndexEntry, Protocol, Route, ServiceKey,
+        index::IndexKind,
+        route::{Parent, RetryPolicy, Target},
+        service::ServicePort,
+        settings::OutboundPolicy,
+        sidecar::EgressListener,
+    },
+    name::{Host, Port},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
+
+/// Builds everything outbound from the services in use.
+pub(super) fn build(
+    sources: &Sources<'_>,
+    services: &Services,
+    special: &Special,
+    before: Option<&Outbound>,
+) -> Outbound {
+    let settings = &sources.parts.settings;
+    let retries = settings.default_retries.clone().unwrap_or_else(built_in_retries);
+    let retries = (retries.attempts > 0).then(|| Arc::new(retries));
+    let routes = MeshRoutes::new(sources);
+    let build = Build { sources, services, routes: &routes, retries: retries.as_ref() };
+    let policy = sources
+        .sidecar
+        .and_then(|s| s.outbound_policy.clone())
+        .unwrap_or_else(|| settings.outbound_policy.clone());
+    let egress_proxy = match &policy {
+        OutboundPolicy::EgressProxy(target) => Some(build.resolve(target, target.port.unwrap_or(http()))),
+        OutboundPolicy::AllowAny | OutboundPolicy::RegistryOnly => None,
+    };
+    let sidecar = sources.own.role == Role::Sidecar;
+    // Without an address that the client wanted, what may be passed on has nowhere to go.
+    let unknown = |route_config: Arc<str>| match &egress_proxy {
+        Some(_) => beyond(&policy, egress_proxy.as_ref(), &special.passthrough, route_config),
+        None => beyond(&OutboundPolicy::RegistryOnly, None, &special.passthrough, route_config),
+    };
+    let in_use: Vec<&Arc<ServiceInUse>> = if sidecar { build.ordered() } else { Vec::new() };
+    Outbound {
+        ports: build.ports(&in_use, before),
+        sniffed: build.sniffed(&in_use, before),
+        egress: if sidecar { build.listeners(&in_use, &unknown, before) } else { HashMap::new() },
+        gateways: gateways::build(sources, services, retries.as_ref(), before),
+        routed_hosts: routes.hosts(),
+        services: services.clone(),
+        sidecar: sources.sidecar.cloned(),
+        passthrough: special.passthrough.clone(),
+        black_hole: special.black_hole.clone(),
+        unknown_address: beyond(&policy, egress_proxy.as_ref(), &special.passthrough, "".into()),
+        policy,
+        egress_proxy,
+    }
+}
+
+/// The port of hosts that have no service.
+fn http() -> Port {
+    Port::new(80).expect("80 is not 0")
+}
+
+/// The routes that sidecars act on, by host; for each host the oldest.
+struct MeshRoutes<'a> {
+    exact: HashMap<&'a str, &'a Arc<Route>>,
+    wildcards: Vec<(&'a Host, &'a Arc<Route>)>,
+}
+
+impl<'a> MeshRoutes<'a> {
+    fn new(sources: &Sources<'a>) -> Self {
+        let own = &sources.own.namespace;
+        let mut routes: Vec<&'a Arc<Route>> = sources
+            .parts
+            .routes
+            .values()
+            .filter(|r| r.parents.contains(&Parent::Mesh) && r.visibility.includes(own))
+            .collect();
+        routes.sort_by(|a, b| (&a.precedence, &a.name).cmp(&(&b.precedence, &b.name)));
+        let mut all = MeshRoutes { exact: HashMap::new(), wildcards: Vec::new() };
+        for route in routes {
+            for host in &route.hosts {
+                match host.is_wildcard() {
+                    true => all.wildcards.push((host, route)),
+                    false => drop(all.exact.entry(host.as_str()).or_insert(route)),
+                }
+            }
+        }
+        // Stable: among equal hosts the oldest stays first.
+        all.wildcards.sort_by_key(|(host, _)| std::cmp::Reverse(host.specificity()));
+        all
+    }
+
+    /// The route for a service: the most specific host over it, then the oldest.
+    fn over(&self, host: &Host) -> Option<&'a Arc<Route>> {
+        let wildcard = || self.wildcards.iter().find(|(wide, _)| wide.covers(host)).map(|(_, route)| *route);
+        self.exact.get(host.as_str()).copied().or_else(wildcard)
+    }
+
+    /// The route that names this very host.
+    fn naming(&self, host: &Host) -> Option<&'a Arc<Route>> {
+        let wildcard = || self.wildcards.iter().find(|(wide, _)| *wide == host).map(|(_, route)| *route);
+        self.exact.get(host.as_str()).copied().or_else(wildcard)
+    }
+
+    fn hosts(&self) -> Hosts {
+        let exact = self.exact.values().flat_map(|r| r.hosts.iter().filter(|h| !h.is_wildcard()));
+        exact.chain(self.wildcards.iter().map(|(host, _)| *host)).cloned().collect()
+    }
+}
+
+struct Build<'a> {
+    sources: &'a Sources<'a>,
+    services: &'a Services,
+    routes: &'a MeshRoutes<'a>,
+    retries: Option<&'a Arc<RetryPolicy>>,
+}
+
+impl Build<'_> {
+    /// Services in the order in which they may claim names: the own namespace first, then by key.
+    fn ordered(&self) -> Vec<&Arc<ServiceInUse>> {
+        let own = &self.sources.own.namespace;
+        let mut all: Vec<_> = self.services.values().collect();
+        all.sort_by_key(|s| (s.service.key.namespace != *own, s.service.key.clone()));
+        all
+    }
+
+    fn resolve(&self, target: &Target, port: Port) -> Resolved {
+        resolve(&self.sources.parts.index, self.services, target, port)
+    }
+
+    fn admits(&self, key: &ServiceKey, port: Port) -> bool {
+        admits(self.sources.sidecar.map(|s| &**s), key, port)
+    }
+
+    /// Captured HTTP ports.
+    fn ports(&self, in_use: &[&Arc<ServiceInUse>], before: Option<&Outbound>) -> BTreeMap<Port, Arc<HttpPort>> {
+        let mut by_port: BTreeMap<Port, Vec<&Arc<ServiceInUse>>> = BTreeMap::new();
+        for service in in_use {
+            for port in service.ports.iter().map(|p| &p.port) {
+                let http = port.protocol.is_http() || port.protocol == Protocol::Auto;
+                if http && self.admits(&service.service.key, port.number) {
+                    by_port.entry(port.number).or_default().push(service);
+                }
+            }
+        }
+        let without_service = self.without_service(|key| self.admits(key, http()));
+        if !without_service.is_empty() {
+            by_port.entry(http()).or_default();
+        }
+        let built = by_port.into_iter().map(|(port, services)| {
+            let route_config: Arc<str> = port.to_string().into();
+            let was = before.and_then(|b| b.port(port));
+            let extra = if port == http() { &without_service[..] } else { &[] };
+            let table = self.table(port, &route_config, &services, extra, was.map(|w| &w.table));
+            (port, Arc::new(HttpPort { route_config, table }))
+        });
+        built.collect()
+    }
+
+    /// Indexed hosts without service whose routes are here.
+    fn without_service(&self, admitted: impl Fn(&ServiceKey) -> bool) -> Vec<(Host, &Arc<Route>)> {
+        let mut hosts: BTreeMap<&Host, &Arc<Route>> = BTreeMap::new();
+        for host in self.routes.exact.values().flat_map(|r| &r.hosts).chain(self.routes.wildcards.iter().map(|(h, _)| *h)) {
+            let entry = self.sources.parts.index.by_host(host.as_str()).iter();
+            let mut wanted = entry.filter(|e| e.kind == IndexKind::VirtualHost && admitted(&e.key));
+            if let Some(route) = wanted.next().and_then(|_| self.routes.naming(host)) {
+                hosts.insert(host, route);
+            }
+        }
+        hosts.into_iter().map(|(host, route)| (host.clone(), route)).collect()
+    }
+
+    fn table(
+        &self,
+        port: Port,
+        route_config: &Arc<str>,
+        services: &[&Arc<ServiceInUse>],
+        without_service: &[(Host, &Arc<Route>)],
+        before: Option<&HostTable>,
+    ) -> HostTable {
+        let of_services = services.iter().map(|s| self.of_service(s, port, route_config.clone(), self.domains(s)));
+        let of_routes = without_service.iter().map(|(host, route)| {
+            let name = format!("{host}:{port}").into();
+            self.place(port, route_config.clone(), name, |p| {
+                p.virtual_host(vec![host.shared()], p.entries(route), false)
+            })
+        });
+        let built: Vec<VirtualHost> = of_services.chain(of_routes).collect();
+        HostTable::new(built.into_iter().map(|host| gateways::keep(host, before)).collect::<Vec<_>>())
+    }
+
+    /// A service's virtual host on one of its ports: its VirtualService's rules, or straight to it.
+    fn of_service(
+        &self,
+        service: &ServiceInUse,
+        port: Port,
+        route_config: Arc<str>,
+        domains: Vec<Arc<str>>,
+    ) -> VirtualHost {
+        let host = &service.service.key.host;
+        self.place(port, route_config, format!("{host}:{port}").into(), |p| {
+            let entries = match self.routes.over(host) {
+                Some(route) => p.entries(route),
+                None => match service.port(port) {
+                    Some(found) => vec![p.service_entry(&service.service, Resolved::Ready(found.cluster.clone()))],
+                    None => Vec::new(),
+                },
+            };
+            p.virtual_host(domains, entries, false)
+        })
+    }
+
+    fn place<T>(
+        &self,
+        port: Port,
+        route_config: Arc<str>,
+        virtual_host: Arc<str>,
+        f: impl FnOnce(&Place<'_>) -> T,
+    ) -> T {
+        f(&Place {
+            parent: &Parent::Mesh,
+            port,
+            own: self.sources.own,
+            route_config,
+            virtual_host,
+            default_retries: self.retries.cloned(),
+            resolve: &|target, port| self.resolve(target, port),
+        })
+    }
+
+    /// The names that a client may call a service by: its host first, then short names and addresses.
+    fn domains(&self, service: &ServiceInUse) -> Vec<Arc<str>> {
+        let service = &service.service;
+        let host = &service.key.host;
+        let mut domains = vec![host.shared()];
+        if host.is_wildcard() {
+            return domains;
+        }
+        let names = self.sources.parts.index.other_names(host.as_str());
+        if service.headless {
+            domains.extend(std::iter::once(host.as_str()).chain(names.iter().map(String::as_str)).map(|n| format!("*.{n}").into()));
+        }
+        domains.extend(names.into_iter().map(Arc::from));
+        domains.extend(service.addresses.iter().filter_map(single).map(|address| match address {
+            IpAddr::V4(v4) => v4.to_string().into(),
+            IpAddr::V6(v6) => format!("[{v6}]").into(),
+        }));
+        domains
+    }
+
+    /// Ports whose protocol is detected: any host reaches the service.
+    fn sniffed(
+        &self,
+        in_use: &[&Arc<ServiceInUse>],
+        before: Option<&Outbound>,
+    ) -> HashMap<ServiceKey, Vec<(Port, Arc<VirtualHost>)>> {
+        let mut all = HashMap::new();
+        for service in in_use {
+            let key = &service.service.key;
+            let ports = service.ports.iter().map(|p| &p.port).filter(|p| p.protocol == Protocol::Auto);
+            let hosts: Vec<_> = ports
+                .map(|port| {
+                    let config = format!("{}:{}", key.host, port.number).into();
+                    let new = self.of_service(service, port.number, config, vec!["*".into()]);
+                    let old = before.and_then(|b| b.sniffed(key, port.number)).filter(|old| old.same(&new));
+                    (port.number, old.cloned().unwrap_or_else(|| Arc::new(new)))
+                })
+                .collect();
+            if !hosts.is_empty() {
+                all.insert(key.clone(), hosts);
+            }
+        }
+        all
+    }
+
+    /// Listeners of the `Sidecar` that bind by themselves.
+    fn listeners(
+        &self,
+        in_use: &[&Arc<ServiceInUse>],
+        unknown: &dyn Fn(Arc<str>) -> Beyond,
+        before: Option<&Outbound>,
+    ) -> HashMap<Arc<str>, Arc<Egress>> {
+        let declared = self.sources.sidecar.map_or(&[][..], |s| &s.egress);
+        let mut all = HashMap::new();
+        for listener in declared {
+            let Some((address, port)) = listeners::egress_address(listener) else { continue };
+            let name = listeners::name(address);
+            let was = before.and_then(|b| b.egress(&name)).map(|e| &e.table);
+            let route_config: Arc<str> = port.to_string().into();
+            // The first of two listeners for one address is the one that is bound.
+            all.entry(name.clone()).or_insert_with(|| {
+                Arc::new(Egress {
+                    name,
+                    port,
+                    table: self.named_by(listener, port, &route_config, in_use, was),
+                    single: self.single(listener, port),
+                    unknown: unknown(route_config),
+                    listener: Arc::new(listener.clone()),
+                })
+            });
+        }
+        all
+    }
+
+    /// Services with the listener's port that the listener names.
+    fn named_by(
+        &self,
+        listener: &EgressListener,
+        port: Port,
+        route_config: &Arc<str>,
+        in_use: &[&Arc<ServiceInUse>],
+        before: Option<&HostTable>,
+    ) -> HostTable {
+        let carries_http = |s: &ServiceInUse| {
+            s.port(port).is_some_and(|p| p.port.protocol.is_http() || p.port.protocol == Protocol::Auto)
+        };
+        let named: Vec<_> =
+            in_use.iter().copied().filter(|s| listener.selects(&s.service.key) && carries_http(s)).collect();
+        let extra = match port == http() {
+            true => self.without_service(|key| listener.selects(key)),
+            false => Vec::new(),
+        };
+        self.table(port, route_config, &named, &extra, before)
+    }
+
+    /// The one service that opaque connections to a listener are for: one that does not declare the port as HTTP,
+    /// if there is any; the own namespace's first.
+    fn single(&self, listener: &EgressListener, port: Port) -> Option<(ServiceKey, ServicePort)> {
+        if listener.protocol.is_http() {
+            return None;
+        }
+        let index = &self.sources.parts.index;
+        let own = &self.sources.own.namespace;
+        let first = |entries: &mut dyn Iterator<Item = &Arc<IndexEntry>>| {
+            entries
+                .filter(|e| e.kind == IndexKind::Service && listener.selects(&e.key))
+                .filter_map(|e| Some((&e.key, e.ports.iter().find(|p| p.number == port && p.protocol != Protocol::Udp)?)))
+                .min_by_key(|(key, _)| (key.namespace != *own, *key))
+                .map(|(key, port)| (key.clone(), port.clone()))
+        };
+        first(&mut index.port(port).into_iter().flat_map(|used| &used.others)).or_else(|| first(&mut index.iter()))
+    }
+}
