@@ -4,7 +4,7 @@
 //! bounded: [`MAX_TEXT`], [`MAX_DEPTH`], [`MAX_NODES`] (aliases count for what they stand for).
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Largest text that is read, in bytes.
 pub const MAX_TEXT: usize = 4 << 20;
@@ -170,7 +170,13 @@ impl<'t> Reader<'t> {
     }
 
     /// The node that begins with `event`, and how many nodes it holds.
-    fn node(&mut self, event: Event<'t>, span: Span, depth: usize, anchors: &mut Anchors) -> Result<(Node, usize), Broken> {
+    fn node(
+        &mut self,
+        event: Event<'t>,
+        span: Span,
+        depth: usize,
+        anchors: &mut Anchors,
+    ) -> Result<(Node, usize), Broken> {
         let at = line(span.start.line());
         let broken = |reason: String| Broken { line: at, reason };
         if depth > MAX_DEPTH {
@@ -198,6 +204,8 @@ impl<'t> Reader<'t> {
         self.spend(1, at)?;
         let node = Node { line: at, value };
         if anchor != 0 {
+            // The copy is paid for here, each use of it again where it is used.
+            self.spend(size, at)?;
             anchors.insert(anchor, (node.clone(), size));
         }
         Ok((node, size))
@@ -221,7 +229,7 @@ impl<'t> Reader<'t> {
 
     fn map(&mut self, depth: usize, anchors: &mut Anchors) -> Result<(Vec<(String, Node)>, usize), Broken> {
         let mut entries = Vec::new();
-        let mut places = HashMap::new();
+        let mut places = HashSet::new();
         let (mut merged, mut size) = (Vec::new(), 1);
         let mut key: Option<(String, u32)> = None;
         while let Some((event, span)) = self.next()? {
@@ -230,7 +238,7 @@ impl<'t> Reader<'t> {
                 (Event::MappingEnd, _) => break,
                 (Event::Scalar(text, style, _, _), None) => {
                     let at = line(span.start.line());
-                    if places.insert(text.to_string(), ()).is_some() {
+                    if !places.insert(text.to_string()) {
                         return Err(Broken { line: at, reason: format!("key {text:?} stands twice in one map") });
                     }
                     key = Some((text.into_owned(), at));
@@ -256,7 +264,7 @@ impl<'t> Reader<'t> {
             }
         }
         for node in merged {
-            merge(&mut entries, node)?;
+            merge(&mut entries, &mut places, node)?;
         }
         Ok((entries, size))
     }
@@ -275,17 +283,17 @@ impl<'t> Reader<'t> {
 }
 
 /// `<<`: entries that the map does not have itself.
-fn merge(entries: &mut Vec<(String, Node)>, from: Node) -> Result<(), Broken> {
+fn merge(entries: &mut Vec<(String, Node)>, places: &mut HashSet<String>, from: Node) -> Result<(), Broken> {
     match from.value {
         Value::Map(more) => {
             for (key, node) in more {
-                if !entries.iter().any(|(k, _)| *k == key) {
+                if places.insert(key.clone()) {
                     entries.push((key, node));
                 }
             }
             Ok(())
         }
-        Value::Seq(maps) => maps.into_iter().try_for_each(|map| merge(entries, map)),
+        Value::Seq(maps) => maps.into_iter().try_for_each(|map| merge(entries, places, map)),
         _ => Err(Broken { line: from.line, reason: "<< needs a map, or a list of maps".into() }),
     }
 }

@@ -66,11 +66,7 @@ impl Object {
 
     /// For diagnostics.
     pub fn reference(&self) -> ObjectRef {
-        ObjectRef {
-            kind: self.kind.clone(),
-            namespace: self.meta.namespace.clone(),
-            name: self.meta.name.clone(),
-        }
+        ObjectRef { kind: self.kind.clone(), namespace: self.meta.namespace.clone(), name: self.meta.name.clone() }
     }
 }
 
@@ -85,7 +81,8 @@ pub fn read_text(file: &Arc<str>, text: &str) -> (Vec<Object>, Vec<Diagnostic>) 
                 read_node(document.node, file, position, &mut objects, &mut diagnostics);
             }
             Err(broken) => {
-                let report = Report::new(ObjectRef { kind: "".into(), namespace: "".into(), name: "".into() }, file.clone());
+                let report =
+                    Report::new(ObjectRef { kind: "".into(), namespace: "".into(), name: "".into() }, file.clone());
                 report.add(Severity::Error, "broken-document", ("", broken.line), broken.reason);
                 diagnostics.extend(report.into_diagnostics());
             }

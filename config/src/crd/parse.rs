@@ -116,7 +116,8 @@ pub fn parse(object: &Object, context: &ParseContext) -> (Option<Parsed>, Vec<Di
             None
         }
         Shape::Version => {
-            let message = format!("{} is not a served version of {}; use {}/v1", object.api_version, object.kind, object.group());
+            let message =
+                format!("{} is not a served version of {}; use {}/v1", object.api_version, object.kind, object.group());
             note(Severity::Error, "unknown-version", message);
             None
         }

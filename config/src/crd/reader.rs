@@ -15,8 +15,12 @@ use crate::diagnostic::{Diagnostic, ObjectRef, Origin, Severity};
 use crate::model::Labels;
 use std::{
     cell::{Cell, RefCell},
+    cmp::Ordering,
     sync::Arc,
 };
+
+/// Most findings about one object that are told.
+const MAX_FINDINGS: usize = 200;
 
 /// Findings about one object, as they are gathered.
 #[derive(Debug)]
@@ -38,14 +42,14 @@ impl Report {
         if severity == Severity::Error {
             self.errors.set(self.errors.get() + 1);
         }
-        self.found.borrow_mut().push(Diagnostic {
-            severity,
-            code,
-            object: self.object.clone(),
-            field: at.0.to_owned(),
-            message: message.into(),
-            origin: Origin { file: self.file.clone(), line: at.1 },
-        });
+        let mut found = self.found.borrow_mut();
+        let (code, field, message) = match found.len().cmp(&MAX_FINDINGS) {
+            Ordering::Less => (code, at.0.to_owned(), message.into()),
+            Ordering::Equal => ("more-findings", String::new(), format!("only {MAX_FINDINGS} findings are told")),
+            Ordering::Greater => return,
+        };
+        let origin = Origin { file: self.file.clone(), line: at.1 };
+        found.push(Diagnostic { severity, code, object: self.object.clone(), field, message, origin });
     }
 
     /// How many errors were found so far.
@@ -92,7 +96,8 @@ impl<'a> Item<'a> {
     /// Reports the value as well-formed, and the object as not served because of it (code `field-not-served`): for
     /// fields that would change who reaches what if they were passed over. Always `None`.
     pub fn not_served<T>(&self, what: impl Into<String>) -> Option<T> {
-        let message = format!("{} is not served yet, and would change the object's meaning if passed over", what.into());
+        let message =
+            format!("{} is not served yet, and would change the object's meaning if passed over", what.into());
         self.report.add(Severity::Error, "field-not-served", (&self.path, self.node.line), message);
         None
     }

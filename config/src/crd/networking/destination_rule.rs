@@ -2,7 +2,10 @@
 
 use super::{names, traffic_policy::traffic_policy};
 use crate::{
-    crd::{Object, ParseContext, reader::{Fields, Item}},
+    crd::{
+        Object, ParseContext,
+        reader::{Fields, Item},
+    },
     model::{Destination, Labels, Visibility, destination::Subset},
 };
 use std::{collections::BTreeSet, sync::Arc};

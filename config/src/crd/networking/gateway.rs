@@ -2,7 +2,10 @@
 
 use super::names;
 use crate::{
-    crd::{Object, ParseContext, reader::{Fields, Item}},
+    crd::{
+        Object, ParseContext,
+        reader::{Fields, Item},
+    },
     model::{
         Gateway, Protocol,
         gateway::{Server, ServerHost, ServerProtocol, ServerTls},
@@ -15,9 +18,9 @@ use std::{collections::BTreeSet, sync::Arc};
 pub(super) fn gateway(object: &Object, f: &mut Fields<'_>, _context: &ParseContext) -> Option<Gateway> {
     let selector = f.selector("selector");
     let item = f.required("servers")?;
-    let mut names = BTreeSet::new();
+    let (mut names, before) = (BTreeSet::new(), f.errors());
     let servers = item.list(|entry| entry.object(|f| server(f, object, &mut names)));
-    if servers.is_empty() && f.errors() == 0 {
+    if servers.is_empty() && f.errors() == before {
         return item.invalid("at least one server is required");
     }
     let servers = servers.into_iter().flatten().collect();
@@ -128,8 +131,14 @@ const CERTIFICATES: [&str; 5] =
     ["serverCertificate", "privateKey", "caCertificates", "credentialNames", "tlsCertificates"];
 
 /// Fields that narrow who may connect: without them the server would be wider than meant.
-const NARROWING: [&str; 6] =
-    ["caCertCredentialName", "caCrl", "subjectAltNames", "verifyCertificateSpki", "verifyCertificateHash", "insecureSkipVerify"];
+const NARROWING: [&str; 6] = [
+    "caCertCredentialName",
+    "caCrl",
+    "subjectAltNames",
+    "verifyCertificateSpki",
+    "verifyCertificateHash",
+    "insecureSkipVerify",
+];
 
 /// TLS ended here. Inner `None`: left out, which has been reported.
 fn https(item: &Item<'_>) -> Option<Option<(ServerProtocol, bool)>> {

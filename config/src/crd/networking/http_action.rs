@@ -2,7 +2,10 @@
 
 use super::{headers, headers::Headers, matching, names};
 use crate::{
-    crd::{Object, ParseContext, reader::{Fields, Item}},
+    crd::{
+        Object, ParseContext,
+        reader::{Fields, Item},
+    },
     matcher::StringMatch,
     model::route::{
         Backend, DirectResponse, HeaderOps, Redirect, RedirectPath, RedirectPort, Rewrite, RouteAction, RouteMatch,

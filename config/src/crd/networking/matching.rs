@@ -2,7 +2,10 @@
 
 use super::names;
 use crate::{
-    crd::{Object, reader::{Fields, Item}},
+    crd::{
+        Object,
+        reader::{Fields, Item},
+    },
     matcher::{Pattern, StringMatch},
     model::route::{HeaderMatch, Parent, PathMatch, QueryMatch, RouteMatch},
 };

@@ -1,7 +1,10 @@
 //! Names as objects write them: short hosts, `exportTo`, gateways, protocols.
 
 use crate::{
-    crd::{Object, ParseContext, reader::{Fields, Item}},
+    crd::{
+        Object, ParseContext,
+        reader::{Fields, Item},
+    },
     model::{Protocol, Visibility, route::Parent},
     name::{Host, NamespacedName},
 };

@@ -10,8 +10,9 @@ pub(in crate::crd) fn retries(item: &Item<'_>) -> Option<RetryPolicy> {
         let detailed = ["perTryTimeout", "retryOn", "backoff", "retryRemoteLocalities", "retryIgnorePreviousHosts"]
             .iter()
             .any(|name| f.has(name));
+        let before = f.errors();
         let attempts = f.u32("attempts").unwrap_or(0);
-        if attempts == 0 && detailed && f.errors() == 0 {
+        if attempts == 0 && detailed && f.errors() == before {
             return f.invalid("attempts of 0 switches retries off, so nothing else may be given");
         }
         f.not_acted_on("retryRemoteLocalities");

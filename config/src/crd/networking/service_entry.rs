@@ -2,7 +2,10 @@
 
 use super::{EntryEndpoint, names, workload_entry};
 use crate::{
-    crd::{Object, ObjectMeta, ParseContext, reader::{Fields, Item}},
+    crd::{
+        Object, ObjectMeta, ParseContext,
+        reader::{Fields, Item},
+    },
     model::{
         Labels, Precedence, Protocol, Visibility,
         endpoint::EndpointAddress,

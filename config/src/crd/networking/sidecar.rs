@@ -2,7 +2,10 @@
 
 use super::{http_action, names};
 use crate::{
-    crd::{Object, ParseContext, reader::{Fields, Item}},
+    crd::{
+        Object, ParseContext,
+        reader::{Fields, Item},
+    },
     model::{
         Protocol, Sidecar,
         settings::OutboundPolicy,
@@ -97,7 +100,9 @@ fn endpoint(item: &Item<'_>) -> Option<IngressEndpoint> {
     match address.and_then(|a| Some((a, Port::new(a.port())?))) {
         Some((address, port)) if address.ip().is_unspecified() => Some(IngressEndpoint::InstancePort(port)),
         Some((address, _)) => Some(IngressEndpoint::Address(address)),
-        None => item.invalid(format!("{text:?} is not 127.0.0.1:PORT, [::1]:PORT, 0.0.0.0:PORT, [::]:PORT or unix:///path")),
+        None => {
+            item.invalid(format!("{text:?} is not 127.0.0.1:PORT, [::1]:PORT, 0.0.0.0:PORT, [::]:PORT or unix:///path"))
+        }
     }
 }
 

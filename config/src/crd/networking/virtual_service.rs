@@ -2,7 +2,10 @@
 
 use super::{http_action, matching, names, retry};
 use crate::{
-    crd::{Object, ParseContext, reader::{Fields, Item}},
+    crd::{
+        Object, ParseContext,
+        reader::{Fields, Item},
+    },
     model::route::{Parent, Route, RouteRule},
     name::Host,
 };
@@ -15,12 +18,13 @@ pub(super) fn virtual_service(object: &Object, f: &mut Fields<'_>, context: &Par
     let other = f.has("tls") || f.has("tcp");
     f.not_acted_on("tls");
     f.not_acted_on("tcp");
+    let before = f.errors();
     let mut http = false;
     let rules = f.objects("http", |f| {
         http = true;
         rule(f, object, context, &parents)
     });
-    if !http && !other && f.errors() == 0 {
+    if !http && !other && f.errors() == before {
         return f.invalid("one of http, tls and tcp is required");
     }
     if !http {
@@ -45,6 +49,7 @@ fn parents(f: &mut Fields<'_>, object: &Object) -> Vec<Parent> {
 fn hosts(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &[Parent]) -> Option<Vec<Host>> {
     let item = f.required("hosts")?;
     let mut hosts: Vec<Host> = Vec::new();
+    let before = f.errors();
     item.list(|entry| {
         let host = names::service_host(&entry, object, context)?;
         if host.as_str() == "*" && parents.contains(&Parent::Mesh) {
@@ -56,7 +61,7 @@ fn hosts(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &
         hosts.push(host);
         Some(())
     });
-    if hosts.is_empty() && f.errors() == 0 {
+    if hosts.is_empty() && f.errors() == before {
         return item.invalid("at least one host is required");
     }
     Some(hosts)

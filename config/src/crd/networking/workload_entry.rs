@@ -2,7 +2,10 @@
 
 use super::names;
 use crate::{
-    crd::{Object, ObjectMeta, ParseContext, reader::{Fields, Item}},
+    crd::{
+        Object, ObjectMeta, ParseContext,
+        reader::{Fields, Item},
+    },
     model::{Labels, endpoint::EndpointAddress, workload::Locality},
     name::{NamespacedName, Port},
 };

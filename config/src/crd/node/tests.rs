@@ -59,6 +59,8 @@ fn input_is_bounded() {
         bomb.push_str(&format!("a{i}: &a{i} [{of}]\n"));
     }
     assert!(broken(&bomb).reason.contains("aliases"));
+    let nested = format!("{}[{}]{}", "&a [".repeat(60), "1,".repeat(100_000), "]".repeat(60));
+    assert!(broken(&nested).reason.contains("values"));
 }
 
 #[test]

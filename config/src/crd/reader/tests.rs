@@ -26,7 +26,10 @@ fn fields_left_over_are_unknown_and_a_near_name_is_offered() {
         Some(())
     });
     let found = report.into_diagnostics();
-    assert_eq!(found[0].to_string(), "Error [unknown-field] (K ns/n f.yaml:2) spec.retrys: there is no field \"retrys\" here; did you mean retries?");
+    assert_eq!(
+        found[0].to_string(),
+        "Error [unknown-field] (K ns/n f.yaml:2) spec.retrys: there is no field \"retrys\" here; did you mean retries?"
+    );
     assert_eq!(found[1].message, "there is no field \"zzz\" here");
 }
 
@@ -101,4 +104,11 @@ fn time_spans_are_read_as_go_does() {
 fn selectors_have_no_wildcards() {
     let (_, found) = check("a: {app: \"*\", x/y.z: \"ok\"}\n", |f| Some(f.selector("a")));
     assert_eq!(found, ["invalid-field spec.a.app:1"]);
+}
+
+#[test]
+fn findings_are_bounded() {
+    let text: String = (0..1000).map(|i| format!("x{i}: 1\n")).collect();
+    let (_, found) = check(&text, |_| Some(()));
+    assert_eq!((found.len(), &*found[200]), (201, "more-findings :201"));
 }
