@@ -7,6 +7,7 @@
 
 mod address;
 mod destination;
+mod discovery;
 mod endpoint;
 mod error;
 mod field;
@@ -29,6 +30,7 @@ mod version;
 mod workload;
 
 pub use self::{
+    discovery::{Nonce, Refusal, refusal_text, refusals_of_text},
     error::DecodeError,
     packed::{Packed, UnpackError},
     part::{Encoded, LEVEL, MAX_RESOURCE_BYTES, decode, encode},
