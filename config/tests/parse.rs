@@ -326,8 +326,12 @@ fn sidecar_of_web() -> Sidecar {
             ingress(9081, Protocol::Tcp, IngressEndpoint::Address("127.0.0.1:8081".parse().unwrap())),
             ingress(9082, Protocol::Tcp, IngressEndpoint::InstancePort(port(8082))),
             IngressListener {
-                bind: Some("0.0.0.0".parse().unwrap()),
+                bind: Some("10.0.0.1".parse().unwrap()),
                 ..ingress(9083, Protocol::Auto, IngressEndpoint::Unix("/run/app.sock".into()))
+            },
+            IngressListener {
+                bind: Some("0.0.0.0".parse().unwrap()),
+                ..ingress(9084, Protocol::Auto, IngressEndpoint::Loopback)
             },
         ],
         egress: vec![

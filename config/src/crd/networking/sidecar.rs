@@ -79,6 +79,9 @@ fn ingress(f: &mut Fields<'_>) -> Option<IngressListener> {
     // Without it the port would take what the user wants refused.
     f.not_served(&["tls"]);
     let (port, protocol, name) = listener?;
+    if bind.is_some() && capture != Capture::None {
+        f.warn("no-effect", "bind has an effect with captureMode NONE only");
+    }
     // Captured traffic arrives on the proxy's one inbound port; binding the address too would take the application's.
     let bind = (capture == Capture::None).then(|| bind.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
     Some(IngressListener { port, protocol, name, bind, default_endpoint: default_endpoint? })

@@ -10,7 +10,8 @@ use crate::{
     name::Host,
 };
 
-/// The rules of `http`; `None` without an error where there are only `tls` or `tcp` rules.
+/// The rules of `http`; `None` without an error where there are only rules that are not served yet: without a
+/// route, requests go where they would without the object.
 pub(super) fn virtual_service(object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<Route> {
     let parents = parents(f, object);
     let hosts = hosts(f, object, context, &parents);
@@ -27,7 +28,8 @@ pub(super) fn virtual_service(object: &Object, f: &mut Fields<'_>, context: &Par
     if !http && !other && f.errors() == before {
         return f.invalid("one of http, tls and tcp is required");
     }
-    if !http {
+    let rules: Vec<_> = rules.into_iter().flatten().collect();
+    if rules.is_empty() {
         f.finish();
         return None;
     }
@@ -37,7 +39,7 @@ pub(super) fn virtual_service(object: &Object, f: &mut Fields<'_>, context: &Par
         parents,
         precedence: object.precedence(),
         visibility: visibility?,
-        rules: rules.into_iter().flatten().collect(),
+        rules,
     })
 }
 
@@ -71,7 +73,7 @@ fn hosts(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &
 fn rule(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &[Parent]) -> Option<Option<RouteRule>> {
     let name = f.opt_string("name").unwrap_or_default();
     let matches = f.objects("match", |f| matching::route_match(f, object, parents));
-    for field in ["fault", "mirror", "mirrors", "mirrorPercentage", "mirrorPercent", "corsPolicy"] {
+    for field in ["fault", "mirror", "mirrors", "mirrorPercentage", "mirrorPercent", "mirror_percent", "corsPolicy"] {
         f.not_acted_on(field);
     }
     let timeout = f.duration("timeout");
