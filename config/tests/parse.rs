@@ -448,6 +448,32 @@ fn the_meshs_defaults_stand_in_for_a_missing_export_to() {
     assert_eq!(rule.host.as_str(), "a.x.svc.mesh.test");
 }
 
+/// Codes of what is found in a VirtualService with this one rule.
+fn codes_of_rule(rule: &str) -> Vec<&'static str> {
+    let head = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\n";
+    let (objects, _) = read_text(&"f".into(), &format!("{head}spec: {{hosts: [a.b], http: [{rule}]}}\n"));
+    parse(&objects[0], &ParseContext::default()).1.iter().map(|d| d.code).collect()
+}
+
+#[test]
+fn the_body_of_a_direct_response_is_bounded() {
+    let body = |bytes: usize| format!("{{directResponse: {{status: 200, body: {{string: {}}}}}}}", "x".repeat(bytes));
+    assert_eq!(codes_of_rule(&body(100 << 10)), [""; 0]);
+    assert_eq!(codes_of_rule(&body((100 << 10) + 1)), ["large-value"]);
+    assert_eq!(codes_of_rule(&body((1 << 20) - 1)), ["large-value"]);
+    assert_eq!(codes_of_rule(&body(1 << 20)), ["invalid-field"]);
+}
+
+#[test]
+fn the_sum_of_weights_is_bounded() {
+    let route = |a: u32, b: u32| {
+        format!("{{route: [{{destination: {{host: a}}, weight: {a}}}, {{destination: {{host: b}}, weight: {b}}}]}}")
+    };
+    assert_eq!(codes_of_rule(&route(u32::MAX - 1, 1)), [""; 0]);
+    assert_eq!(codes_of_rule(&route(u32::MAX, 1)), ["invalid-field"]);
+    assert_eq!(codes_of_rule(&route(0, 0)), ["invalid-field"]);
+}
+
 #[test]
 fn wrong_objects_are_refused_with_the_line_that_is_wrong() {
     assert!(check_marks("refused.yaml").iter().all(Option::is_none));

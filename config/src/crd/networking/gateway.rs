@@ -110,7 +110,7 @@ fn hosts(item: &Item<'_>, object: &Object) -> Option<Vec<ServerHost>> {
             Some("") => return entry.invalid("the namespace before the slash is empty"),
             Some(other) => Some(other.into()),
         };
-        Some(ServerHost { namespace, host: names::host_text(&entry, name)? })
+        Some(ServerHost { namespace, host: names::qualified_host(&entry, name)? })
     });
     if hosts.is_empty() { item.invalid("at least one host is required") } else { Some(hosts) }
 }

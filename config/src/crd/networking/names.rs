@@ -24,6 +24,22 @@ pub(super) fn host_text(item: &Item<'_>, text: &str) -> Option<Host> {
     text.parse().map_err(|e: crate::name::NameError| item.invalid::<()>(e.to_string())).ok()
 }
 
+/// A host after a namespace in a Gateway or Sidecar: `*`, `*.suffix`, an address, or fully qualified.
+pub(super) fn qualified_host(item: &Item<'_>, text: &str) -> Option<Host> {
+    let host = host_text(item, text)?;
+    match host.as_str() {
+        "*" => {}
+        partial if partial.starts_with("*-") => {
+            return item.invalid(format!("{partial:?}: a wildcard stands for whole labels, as in *.example.com"));
+        }
+        short if !short.contains(['.', ':']) => {
+            return item.invalid(format!("{short} is a short name; a fully qualified one is required"));
+        }
+        _ => {}
+    }
+    Some(host)
+}
+
 /// A host that may be short: a name without a dot is a service of the object's namespace.
 pub(super) fn service_host(item: &Item<'_>, object: &Object, context: &ParseContext) -> Option<Host> {
     let host = literal_host(item)?;

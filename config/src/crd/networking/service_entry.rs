@@ -109,7 +109,7 @@ fn hosts(item: &Item<'_>) -> Option<Vec<Host>> {
             return entry.invalid("the host * alone is not allowed");
         }
         if !host.as_str().contains(['.', ':']) {
-            return entry.invalid(format!("{host} is a short name; a fully qualified one is required"));
+            entry.warn("short-host", format!("{host} is taken as it is: only this very name reaches it"));
         }
         if !known.insert(host.clone()) {
             return entry.invalid(format!("{host} is named twice"));

@@ -164,7 +164,7 @@ fn egress_host(item: &Item<'_>, object: &Object) -> Option<EgressHost> {
     let Some((namespace, name)) = text.split_once('/') else {
         return item.invalid(format!("{text:?} is not of the form namespace/host"));
     };
-    let host = names::host_text(item, name)?;
+    let host = names::qualified_host(item, name)?;
     let (namespace, exclude) = match namespace {
         "~" => return None,
         _ => namespace.strip_prefix('~').map_or((namespace, false), |ns| (ns, true)),
