@@ -28,8 +28,8 @@ use std::sync::Arc;
 /// The mesh that `world` describes. With `previous`, routes and subsets are replaced only when what they need is
 /// there (make before break, rules in `compile/hold.rs`).
 pub fn compile(world: &World, previous: Option<&Mesh>) -> Mesh {
-    let mut notes = Notes::new(world.notes());
     let inputs = Inputs::of(world);
+    let mut notes = Notes::new(world.notes(), &inputs);
 
     // What there is, and who is behind it.
     let registry = services::compile(&inputs, &mut notes);

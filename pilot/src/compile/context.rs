@@ -7,7 +7,10 @@ use mesh_config::{
     model::{Authorization, Destination, Gateway, PeerAuthentication, Precedence, Route, Sidecar},
     name::NamespacedName,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// An object and its meaning.
 pub(super) struct Input<'a, T> {
@@ -78,11 +81,16 @@ impl<'a> Inputs<'a> {
 /// Findings, gathered by all passes.
 pub(super) struct Notes {
     found: Vec<Diagnostic>,
+    /// Where the objects stand that findings are about by their name alone.
+    origins: HashMap<(Arc<str>, NamespacedName), Origin>,
 }
 
 impl Notes {
-    pub(super) fn new<'a>(first: impl Iterator<Item = &'a Diagnostic>) -> Self {
-        Notes { found: first.cloned().collect() }
+    pub(super) fn new<'a>(first: impl Iterator<Item = &'a Diagnostic>, inputs: &Inputs<'_>) -> Self {
+        let routes = inputs.virtual_services.iter().map(|input| input.object);
+        let objects = routes.chain(inputs.destination_rules.iter().map(|input| input.object));
+        let origins = objects.map(|object| ((object.kind.clone(), object.name()), object.origin.clone())).collect();
+        Notes { found: first.cloned().collect(), origins }
     }
 
     /// About an object as a whole or one of its fields.
@@ -94,7 +102,8 @@ impl Notes {
     pub(super) fn warn_of(&mut self, kind: &str, name: &NamespacedName, code: &'static str, message: String) {
         let namespace = name.namespace.as_str().into();
         let object = ObjectRef { kind: kind.into(), namespace, name: name.name.clone() };
-        self.add(Severity::Warning, code, object, Origin::default(), "", message);
+        let origin = self.origins.get(&(kind.into(), name.clone())).cloned().unwrap_or_default();
+        self.add(Severity::Warning, code, object, origin, "", message);
     }
 
     fn add(

@@ -1,0 +1,203 @@
+use super::*;
+use crate::offline;
+use mesh_config::model::PartName;
+
+fn objects() -> Mesh {
+    let (mesh, diagnostics) = offline::compile_text(include_str!("../../tests/data/scope/in.yaml"), None);
+    assert_eq!(diagnostics, Vec::new());
+    mesh
+}
+
+fn proxy(role: Role, namespace: &str, labels: &[(&str, &str)]) -> ProxyFacts {
+    ProxyFacts {
+        namespace: namespace.into(),
+        service_account: "default".into(),
+        role,
+        workload: None,
+        labels: labels.iter().copied().collect(),
+        addresses: Vec::new(),
+    }
+}
+
+fn sidecar_in(namespace: &str) -> ProxyFacts {
+    proxy(Role::Sidecar, namespace, &[])
+}
+
+fn names(parts: &[Arc<SharedPart>], kind: Kind) -> Vec<&str> {
+    parts.iter().filter(|p| p.kind() == kind).map(|p| p.name().as_str()).collect()
+}
+
+fn seen(mesh: &Mesh, facts: &ProxyFacts, kind: Kind) -> Vec<String> {
+    names(&visible(mesh, facts).parts, kind).into_iter().map(str::to_owned).collect()
+}
+
+fn of(mesh: &Mesh, facts: &ProxyFacts, key: &str) -> Option<Children> {
+    children(mesh, facts, &key.parse().unwrap())
+}
+
+fn route_and_rule(mesh: &Mesh, facts: &ProxyFacts, key: &str) -> (Vec<String>, Vec<String>) {
+    let children = of(mesh, facts, key).unwrap();
+    let texts = |parts: &[Arc<SharedPart>]| parts.iter().map(|p| p.name().to_string()).collect();
+    (texts(&children.routes), texts(&children.destinations))
+}
+
+#[test]
+fn the_index_holds_what_is_exported_to_the_namespace() {
+    let mesh = objects();
+    let want = ["shop/cart.shop", "shop/only-a-route.example", "shop/private.shop", "shop/same.host", "web/front.web"];
+    assert_eq!(seen(&mesh, &sidecar_in("shop"), Kind::Index), want);
+    let want = ["other/same.host", "shop/cart.shop", "shop/only-a-route.example", "web/front.web"];
+    assert_eq!(seen(&mesh, &sidecar_in("other"), Kind::Index), want);
+    assert!(of(&mesh, &sidecar_in("other"), "shop/private.shop").is_none());
+    assert!(of(&mesh, &sidecar_in("other"), "shop/unknown").is_none());
+}
+
+#[test]
+fn of_services_with_one_host_the_own_namespaces_counts_then_the_oldest() {
+    let mesh = objects();
+    assert!(of(&mesh, &sidecar_in("shop"), "shop/same.host").is_some());
+    assert!(of(&mesh, &sidecar_in("shop"), "other/same.host").is_none());
+    // The older of the two stands first in the file, and is other's.
+    assert!(of(&mesh, &sidecar_in("third"), "other/same.host").is_some());
+    assert!(of(&mesh, &sidecar_in("third"), "shop/same.host").is_none());
+}
+
+#[test]
+fn a_sidecar_object_narrows_what_is_seen() {
+    let mesh = objects();
+    let narrow = proxy(Role::Sidecar, "web", &[("app", "narrow")]);
+    assert_eq!(sidecar(&mesh, &narrow).unwrap().name.to_string(), "web/narrow");
+    assert_eq!(seen(&mesh, &narrow, Kind::Index), ["web/front.web"]);
+    assert_eq!(seen(&mesh, &narrow, Kind::Sidecar), ["web/narrow"]);
+    assert!(of(&mesh, &narrow, "shop/cart.shop").is_none());
+
+    let wide = proxy(Role::Sidecar, "web", &[]);
+    assert_eq!(sidecar(&mesh, &wide).unwrap().name.to_string(), "web/default");
+    // The default names cart but not the namespace of the VirtualService that is cart's for others.
+    assert_eq!(route_and_rule(&mesh, &wide, "shop/cart.shop").0, Vec::<String>::new());
+}
+
+#[test]
+fn the_root_namespaces_sidecar_is_for_namespaces_without_one_and_not_for_gateways() {
+    let (mesh, _) = offline::compile_text(
+        "{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: a, namespace: istio-system}, \
+         spec: {egress: [{hosts: [\"istio-system/*\"]}]}}\n",
+        None,
+    );
+    assert!(sidecar(&mesh, &sidecar_in("any")).is_some());
+    assert!(sidecar(&mesh, &proxy(Role::Router, "any", &[])).is_none());
+}
+
+#[test]
+fn the_most_specific_virtual_service_is_the_hosts_then_the_oldest() {
+    let mesh = objects();
+    let route = |facts: &ProxyFacts, key: &str| route_and_rule(&mesh, facts, key).0;
+    assert_eq!(route(&sidecar_in("shop"), "shop/cart.shop"), ["routes/cart"]);
+    assert_eq!(route(&sidecar_in("shop"), "shop/private.shop"), ["routes/wildcard"]);
+    // Exported to shop alone, and so not seen here.
+    assert_eq!(route(&sidecar_in("other"), "shop/cart.shop"), ["routes/wildcard"]);
+}
+
+#[test]
+fn a_host_that_only_routes_know_has_routes_and_no_service() {
+    let mesh = objects();
+    let children = of(&mesh, &sidecar_in("other"), "shop/only-a-route.example").unwrap();
+    assert!(children.service.is_none() && children.endpoints.is_empty());
+    assert_eq!(names(&children.routes, Kind::Route), ["shop/alone"]);
+}
+
+#[test]
+fn the_clients_namespace_then_the_services_then_the_roots_gives_the_rule() {
+    let mesh = objects();
+    let rule = |namespace: &str, key: &str| route_and_rule(&mesh, &sidecar_in(namespace), key).1;
+    assert_eq!(rule("other", "shop/cart.shop"), ["other/cart"]);
+    assert_eq!(rule("third", "shop/cart.shop"), ["shop/cart"]);
+    assert_eq!(rule("third", "web/front.web"), ["istio-system/all"]);
+}
+
+#[test]
+fn children_come_with_the_service_last() {
+    let mesh = objects();
+    let children = of(&mesh, &sidecar_in("shop"), "shop/cart.shop").unwrap();
+    let kinds: Vec<Kind> = children.in_order().map(|p| p.kind()).collect();
+    assert_eq!(kinds, [Kind::Destination, Kind::Endpoint, Kind::Route, Kind::Service]);
+}
+
+#[test]
+fn policies_of_the_namespace_and_the_root_that_select_the_workload() {
+    let mesh = objects();
+    let cart = proxy(Role::Sidecar, "shop", &[("app", "cart")]);
+    assert_eq!(seen(&mesh, &cart, Kind::Authorization), ["istio-system/labelled", "shop/cart", "shop/wide"]);
+    assert_eq!(seen(&mesh, &cart, Kind::PeerAuthentication), ["istio-system/wide", "shop/cart"]);
+    let other = proxy(Role::Sidecar, "shop", &[]);
+    assert_eq!(seen(&mesh, &other, Kind::Authorization), ["shop/wide"]);
+    assert_eq!(seen(&mesh, &other, Kind::PeerAuthentication), ["istio-system/wide"]);
+}
+
+#[test]
+fn gateways_have_their_listeners_routes_and_key_pairs_of_their_own_namespace() {
+    let mesh = objects();
+    let edge = proxy(Role::Router, "edge", &[("istio", "edge")]);
+    assert_eq!(seen(&mesh, &edge, Kind::Gateway), ["shop/public"]);
+    assert_eq!(seen(&mesh, &edge, Kind::Route), ["shop/public"]);
+    assert_eq!(seen(&mesh, &edge, Kind::Secret), ["edge/pair"]);
+    // Routes of the mesh are not a gateway's.
+    assert!(of(&mesh, &edge, "shop/cart.shop").unwrap().routes.is_empty());
+
+    let elsewhere = proxy(Role::Router, "elsewhere", &[("istio", "edge")]);
+    assert_eq!(seen(&mesh, &elsewhere, Kind::Secret), Vec::<String>::new());
+    for kind in [Kind::Gateway, Kind::Route, Kind::Secret] {
+        let sidecar = proxy(Role::Sidecar, "edge", &[("istio", "edge")]);
+        assert_eq!(seen(&mesh, &sidecar, kind), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn parts_come_in_push_order() {
+    let mesh = objects();
+    let parts = visible(&mesh, &proxy(Role::Router, "edge", &[("istio", "edge")])).parts;
+    let keys: Vec<(Kind, &PartName)> = parts.iter().map(|p| (p.kind(), p.name())).collect();
+    assert!(keys.is_sorted(), "{keys:?}");
+}
+
+#[test]
+fn a_claim_only_picks_among_workloads_of_what_was_proved() {
+    let mesh = objects();
+    let shop = Namespace::from("shop");
+    let uid = |account: &str, name: Option<&str>, address: &str| {
+        let addresses: Vec<IpAddr> = address.parse().into_iter().collect();
+        locate(&mesh, &shop, account, name, &addresses).map(|w| w.uid.rsplit('/').next().unwrap().to_owned())
+    };
+    assert_eq!(uid("cart", Some("cart-2"), ""), Some("cart-2".into()));
+    assert_eq!(uid("cart", None, "127.0.1.1"), Some("cart-1".into()));
+    // The address says more than the name.
+    assert_eq!(uid("cart", Some("cart-2"), "127.0.1.1"), Some("cart-1".into()));
+    assert_eq!(uid("cart", Some("admin"), "127.0.1.3"), None);
+    assert_eq!(uid("nobody", Some("cart-1"), "127.0.1.1"), None);
+    assert_eq!(uid("cart", None, ""), None);
+
+    let facts = ProxyFacts::resolve(&mesh, Role::Sidecar, (&shop, "cart"), Some("cart-1"), &[]);
+    assert_eq!(facts.labels.get("app").map(|v| &**v), Some("cart"));
+    assert_eq!(seen(&mesh, &facts, Kind::Instance).len(), 1);
+}
+
+#[test]
+fn a_workload_is_found_by_its_address() {
+    let mesh = objects();
+    let at = |address: &str| workload_at(&mesh, address.parse().unwrap()).map(|p| p.name().to_string());
+    assert!(at("127.0.1.3").is_some_and(|uid| uid.ends_with("/shop/admin")));
+    assert_eq!(at("127.0.9.9"), None);
+}
+
+#[test]
+fn offline_everything_visible_is_there_once() {
+    let mesh = objects();
+    let parts = offline::parts_for(&mesh, &sidecar_in("shop"), true);
+    let mut keys: Vec<_> = parts.iter().map(|p| (p.kind(), p.name())).collect();
+    let all = keys.len();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), all);
+    let services = keys.iter().filter(|(kind, _)| *kind == Kind::Service).count();
+    assert_eq!(services, 4);
+}
