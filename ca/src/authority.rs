@@ -1,0 +1,153 @@
+//! The authority: a root and the rules of what it signs. Its users show a [`SubjectKey`], which cannot be had without
+//! proof of the private key, and name an identity, which they have from [`crate::authn`].
+
+use crate::{
+    bundle,
+    error::Failure,
+    issue::{self, Leaf, Serial, SubjectKey, Validity},
+    root::Root,
+};
+use mesh_config::{
+    identity::{SpiffeId, TrustDomain},
+    model::TrustBundle,
+};
+use mesh_runtime::{
+    clock::WallClock,
+    identity::{csr::Request, rotate::Fetch},
+    tls::material::{self, CaBundle, Identity},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// How long leaves live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// When the caller wishes nothing; 24 h.
+    pub default: Duration,
+    /// At most, whatever the caller wishes; 90 days.
+    pub max: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Lifetimes { default: Duration::from_secs(24 * 3600), max: Duration::from_secs(90 * 24 * 3600) }
+    }
+}
+
+/// A certificate that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// PEM: the leaf, each intermediate, and last all roots in one text.
+    pub chain: Vec<String>,
+    /// Lower-case hexadecimal.
+    pub serial: String,
+    /// Its end.
+    pub not_after: SystemTime,
+}
+
+/// Signs certificates of one trust domain.
+pub struct Authority {
+    trust_domain: TrustDomain,
+    root: Root,
+    lifetimes: Lifetimes,
+}
+
+impl Authority {
+    /// An authority for a trust domain.
+    pub fn new(trust_domain: TrustDomain, root: Root, lifetimes: Lifetimes) -> Self {
+        Authority { trust_domain, root, lifetimes }
+    }
+
+    /// Whose identities it gives.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.trust_domain
+    }
+
+    /// The roots that vouch for its certificates.
+    pub fn roots(&self) -> &Arc<CaBundle> {
+        self.root.bundle()
+    }
+
+    /// The roots as the part that proxies are told.
+    pub fn bundle(&self) -> TrustBundle {
+        bundle::part(self.trust_domain.clone(), self.roots())
+    }
+
+    /// When its own certificate ends.
+    pub fn expires(&self) -> SystemTime {
+        self.root.not_after()
+    }
+
+    /// A certificate for an identity that the caller has proved.
+    ///
+    /// # Errors
+    /// When our own certificate has expired, or signing fails.
+    pub fn issue(
+        &self,
+        identity: &SpiffeId,
+        key: &SubjectKey,
+        wish: Option<Duration>,
+        now: SystemTime,
+    ) -> Result<Issued, Failure> {
+        self.issue_named(identity, &[], key, wish, now)
+    }
+
+    /// Key and certificate for a server in this very process, with the names that it is reached by.
+    ///
+    /// # Errors
+    /// As [`Authority::issue`], or when a name cannot stand in a certificate.
+    pub fn issue_local(
+        &self,
+        identity: &SpiffeId,
+        dns_names: &[String],
+        ttl: Duration,
+        now: SystemTime,
+    ) -> Result<Identity, Failure> {
+        let request = Request::new()?;
+        let key = SubjectKey::from_request(request.pem()).map_err(|e| Failure::Name(e.to_string()))?;
+        let issued = self.issue_named(identity, dns_names, &key, Some(ttl), now)?;
+        Ok(request.complete(&issued.chain, now)?)
+    }
+
+    /// [`Authority::issue_local`] in the form in which [`mesh_runtime::identity::rotate`] asks for it.
+    pub fn fetch_local(
+        self: &Arc<Self>,
+        identity: SpiffeId,
+        dns_names: Vec<String>,
+        ttl: Duration,
+        clock: WallClock,
+    ) -> Fetch<Failure> {
+        let authority = self.clone();
+        Arc::new(move |_| {
+            let fetched = authority.issue_local(&identity, &dns_names, ttl, clock.now());
+            Box::pin(async move { fetched })
+        })
+    }
+
+    fn issue_named(
+        &self,
+        identity: &SpiffeId,
+        dns_names: &[String],
+        key: &SubjectKey,
+        wish: Option<Duration>,
+        now: SystemTime,
+    ) -> Result<Issued, Failure> {
+        let lifetime = wish.unwrap_or(self.lifetimes.default).min(self.lifetimes.max);
+        let validity = Validity::new(now, lifetime, self.root.not_after())?;
+        let serial = random_serial()?;
+        let leaf = issue::sign(self.root.issuer(), key, &Leaf { identity, dns_names, validity, serial })?;
+        let intermediates = self.root.intermediates().iter().map(|der| material::pem("CERTIFICATE", der));
+        let chain = [material::pem("CERTIFICATE", &leaf)].into_iter().chain(intermediates).chain([self.roots().pem()]);
+        let digits = serial.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Issued { chain: chain.collect(), serial: digits, not_after: validity.not_after })
+    }
+}
+
+/// The one place where serial numbers come from.
+pub(crate) fn random_serial() -> Result<Serial, Failure> {
+    let mut serial = [0; 16];
+    aws_lc_rs::rand::fill(&mut serial).map_err(|_| Failure::Random)?;
+    Ok(Serial(serial))
+}
