@@ -29,9 +29,9 @@ fn test(test: &Test, call: &Attributes<'_>) -> bool {
         Test::Identity(values) => call.peer.is_some_and(|p| values.iter().any(|v| identity(v, p.uri()))),
         Test::Method(values) => http.is_some_and(|h| values.iter().any(|v| v.matches(h.method))),
         Test::Path(values) => http.is_some_and(|h| path(values, h.path)),
-        Test::Host(values) => http
-            .and_then(|h| h.authority)
-            .is_some_and(|host| values.iter().any(|v| v.matches_ignoring_case(host))),
+        Test::Host(values) => {
+            http.and_then(|h| h.authority).is_some_and(|host| values.iter().any(|v| v.matches_ignoring_case(host)))
+        }
         Test::Header(name, values) => http.is_some_and(|h| header(h, name, values)),
         Test::SourceIp(blocks) => contains(blocks, call.source_ip),
         Test::RemoteIp(blocks) => contains(blocks, call.remote_ip),

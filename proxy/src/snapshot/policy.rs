@@ -240,7 +240,13 @@ impl RuleSets {
 
     /// One provider a workload, and it must be usable; otherwise what should have been asked is refused. A policy that
     /// is only tried asks nobody, but its provider counts.
-    fn add_custom(&mut self, applying: &[Arc<Authorization>], settings: &Settings, domains: &trust_domain::Domains, layer: Layer) {
+    fn add_custom(
+        &mut self,
+        applying: &[Arc<Authorization>],
+        settings: &Settings,
+        domains: &trust_domain::Domains,
+        layer: Layer,
+    ) {
         let mut enforced: BTreeMap<&Arc<str>, Vec<&Arc<Authorization>>> = BTreeMap::new();
         let mut providers = BTreeSet::new();
         for policy in applying {

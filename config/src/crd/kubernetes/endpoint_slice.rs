@@ -1,7 +1,10 @@
 //! EndpointSlice: addresses behind a Service.
 
 use crate::{
-    crd::{Object, reader::{Fields, Item}},
+    crd::{
+        Object,
+        reader::{Fields, Item},
+    },
     name::{NamespacedName, Port},
 };
 use std::{net::IpAddr, sync::Arc};

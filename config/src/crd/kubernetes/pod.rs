@@ -1,7 +1,10 @@
 //! Pod: a workload.
 
 use crate::{
-    crd::{Object, ObjectMeta, reader::{Fields, Item}},
+    crd::{
+        Object, ObjectMeta,
+        reader::{Fields, Item},
+    },
     name::Port,
 };
 use std::{net::IpAddr, sync::Arc};
@@ -105,10 +108,8 @@ fn spec(f: &mut Fields<'_>, pod: &mut Pod) {
 fn container_port(f: &mut Fields<'_>) -> Option<Option<ContainerPort>> {
     f.ignore_rest();
     let is_tcp = f.opt_string("protocol").is_none_or(|protocol| &*protocol == "TCP");
-    let port = ContainerPort {
-        name: f.opt_string("name").unwrap_or_default(),
-        number: f.required("containerPort")?.port()?,
-    };
+    let port =
+        ContainerPort { name: f.opt_string("name").unwrap_or_default(), number: f.required("containerPort")?.port()? };
     Some(is_tcp.then_some(port))
 }
 

@@ -1,7 +1,10 @@
 //! Secret: key pairs and CA certificates for gateways. Values never reach a message or a log.
 
 use crate::{
-    crd::{Object, reader::{Fields, Item}},
+    crd::{
+        Object,
+        reader::{Fields, Item},
+    },
     model::Credential,
     name::NamespacedName,
 };

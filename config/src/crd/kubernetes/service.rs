@@ -1,7 +1,10 @@
 //! Service: a name, its ports, and which pods stand behind it.
 
 use crate::{
-    crd::{Object, ObjectMeta, ParseContext, reader::{Fields, IntOrString, Item}},
+    crd::{
+        Object, ObjectMeta, ParseContext,
+        reader::{Fields, IntOrString, Item},
+    },
     model::{Labels, Precedence, Protocol, Visibility, service::ServicePort},
     name::{Host, NameError, Port},
 };
@@ -100,10 +103,14 @@ fn ports(f: &mut Fields<'_>) -> Vec<KubePort> {
         match ports.iter().any(|known| known.port.number == found.port.number) {
             // One number may be given for TCP and UDP; TCP is what the mesh carries.
             true if found.port.protocol == Protocol::Udp => {}
-            true => match ports.iter_mut().find(|p| p.port.number == found.port.number && p.port.protocol == Protocol::Udp) {
-                Some(udp) => *udp = found,
-                None => item.warn("duplicate-port", format!("port {} stands twice; the first is used", found.port.number)),
-            },
+            true => {
+                match ports.iter_mut().find(|p| p.port.number == found.port.number && p.port.protocol == Protocol::Udp)
+                {
+                    Some(udp) => *udp = found,
+                    None => item
+                        .warn("duplicate-port", format!("port {} stands twice; the first is used", found.port.number)),
+                }
+            }
             false => ports.push(found),
         }
     }

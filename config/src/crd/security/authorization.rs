@@ -2,7 +2,10 @@
 
 use super::{condition, selector, values};
 use crate::{
-    crd::{Object, reader::{Fields, Item}},
+    crd::{
+        Object,
+        reader::{Fields, Item},
+    },
     model::{
         Authorization,
         authorization::{Action, Operation, Rule, Source, Values},
@@ -44,7 +47,12 @@ fn targets_workloads(f: &mut Fields<'_>) -> bool {
 }
 
 fn action(f: &mut Fields<'_>) -> Option<Action> {
-    let plain = [("ALLOW", Some(Action::Allow)), ("DENY", Some(Action::Deny)), ("AUDIT", Some(Action::Audit)), ("CUSTOM", None)];
+    let plain = [
+        ("ALLOW", Some(Action::Allow)),
+        ("DENY", Some(Action::Deny)),
+        ("AUDIT", Some(Action::Audit)),
+        ("CUSTOM", None),
+    ];
     let action = match f.item("action") {
         Some(item) => item.enum_of(&plain)?,
         None => Some(Action::Allow),
@@ -63,7 +71,8 @@ fn dry_run(object: &Object, f: &Fields<'_>) -> bool {
         None | Some("0" | "f" | "F" | "FALSE" | "false" | "False") => false,
         Some("1" | "t" | "T" | "TRUE" | "true" | "True") => true,
         Some(other) => {
-            let message = format!("annotation istio.io/dry-run is {other:.20?}, neither true nor false: the policy is enforced");
+            let message =
+                format!("annotation istio.io/dry-run is {other:.20?}, neither true nor false: the policy is enforced");
             f.warn("invalid-annotation", message);
             false
         }
@@ -81,9 +90,7 @@ fn bounded<'a, T>(f: &mut Fields<'a>, name: &'static str, read: impl FnMut(Item<
 
 fn rule(f: &mut Fields<'_>, namespace: &Arc<str>) -> Option<Rule> {
     Some(Rule {
-        sources: bounded(f, "from", |item| {
-            item.object(|f| f.required("source")?.object(|f| source(f, namespace)))
-        }),
+        sources: bounded(f, "from", |item| item.object(|f| f.required("source")?.object(|f| source(f, namespace)))),
         operations: bounded(f, "to", |item| item.object(|f| f.required("operation")?.object(operation))),
         conditions: bounded(f, "when", |item| item.object(|f| condition::parse(f, namespace))),
     })
@@ -100,11 +107,13 @@ fn source(f: &mut Fields<'_>, namespace: &Arc<str>) -> Option<Source> {
         ip_blocks: both(f, "ipBlocks", "notIpBlocks", |i| values::block(&i)),
         remote_ip_blocks: both(f, "remoteIpBlocks", "notRemoteIpBlocks", |i| values::block(&i)),
     };
+    f.finish();
     if source == Source::default() && f.errors() == 0 {
         return f.invalid("a source must say something; leave `from` out to mean any source");
     }
     let accounts = &source.service_accounts;
-    if !accounts.is_empty() && !(source.principals.is_empty() && source.namespaces.is_empty()) {
+    let others = !source.principals.is_empty() || !source.namespaces.is_empty();
+    if others && !accounts.is_empty() {
         return f.invalid("serviceAccounts cannot stand beside principals or namespaces in one source");
     }
     if accounts.any_of.len().max(accounts.none_of.len()) > MAX_SERVICE_ACCOUNTS {
@@ -120,6 +129,7 @@ fn operation(f: &mut Fields<'_>) -> Option<Operation> {
         methods: both(f, "methods", "notMethods", |i| values::text_item(&i)),
         paths: both(f, "paths", "notPaths", |i| values::path(&i)),
     };
+    f.finish();
     if operation == Operation::default() && f.errors() == 0 {
         return f.invalid("an operation must say something; leave `to` out to mean any operation");
     }

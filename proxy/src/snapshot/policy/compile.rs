@@ -2,7 +2,9 @@
 //!
 //! Conditions belong to the half (who calls, what is called) that their key is about, and hold in every alternative.
 
-use super::{Check, CompiledRule, IdentityMatch, Layer, NamespaceMatch, RuleId, Test, TokenPrincipal, trust_domain::Domains};
+use super::{
+    Check, CompiledRule, IdentityMatch, Layer, NamespaceMatch, RuleId, Test, TokenPrincipal, trust_domain::Domains,
+};
 use mesh_config::{
     matcher::{Pattern, StringMatch},
     model::{
@@ -158,7 +160,10 @@ impl Compiler<'_> {
 fn is_about_the_source(key: &Attribute) -> bool {
     !matches!(
         key,
-        Attribute::DestinationIp | Attribute::DestinationPort | Attribute::ConnectionSni | Attribute::FilterMetadata { .. }
+        Attribute::DestinationIp
+            | Attribute::DestinationPort
+            | Attribute::ConnectionSni
+            | Attribute::FilterMetadata { .. }
     )
 }
 
