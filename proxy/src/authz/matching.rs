@@ -137,9 +137,9 @@ fn namespace(value: &NamespaceMatch, uri: &str) -> bool {
 fn account(namespace: &str, account: &str, uri: &str) -> bool {
     let Some(rest) = after_scheme(uri) else { return false };
     let ends_well = |tail: &str| tail.is_empty() || tail.len() > 1 && tail.starts_with('/');
-    // Each place of the namespace, at least one byte behind the scheme; after it, each place of the account that
+    // Each place of the namespace, at least one character behind the scheme; after it, each place of the account that
     // begins a segment.
-    let mut from = 1;
+    let mut from = rest.chars().next().map_or(1, char::len_utf8);
     while let Some(at) = rest.get(from..).and_then(|r| find(r, namespace)) {
         let behind = &rest[from + at + namespace.len()..];
         let mut start = 0;

@@ -210,6 +210,7 @@ fn service_accounts_allow_more_segments() {
         ("spiffe://td/ns/a//sa/b", false),
         ("spiffe://td/ns/aa/sa/b", false),
         ("spiffe:///ns/a/sa/b", false),
+        ("spiffe://é/ns/a/sa/b", true),
         ("https://td/ns/a/sa/b", false),
         ("spiffe://td/ns/x/ns/a/sa/b", true),
         ("spiffe://td/ns/a/ns/a/sa/b", true),
