@@ -3,11 +3,14 @@
 //! Each object's meaning is kept beside it, so that a change parses one object and not the mesh; when MeshConfig
 //! changes what objects mean, all of them are parsed again.
 
+mod change;
 mod touched;
 
-pub use self::touched::Touched;
+pub use self::{
+    change::{Change, ObjectId},
+    touched::Touched,
+};
 
-use crate::source::{Change, ObjectId};
 use mesh_config::{
     crd::{self, Object, ParseContext, Parsed, mesh_config::MeshConfig},
     diagnostic::Diagnostic,

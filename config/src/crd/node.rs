@@ -7,11 +7,11 @@ use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
 use std::collections::{HashMap, HashSet};
 
 /// Largest text that is read, in bytes.
-pub const MAX_TEXT: usize = 4 << 20;
+pub const MAX_TEXT: usize = 16 << 20;
 /// Deepest nesting of maps and lists.
 pub const MAX_DEPTH: usize = 64;
 /// Most nodes in one text, aliases expanded.
-pub const MAX_NODES: usize = 500_000;
+pub const MAX_NODES: usize = 2_000_000;
 
 /// A value and the line that it begins on, counted from 1.
 #[derive(Debug, Clone, PartialEq)]

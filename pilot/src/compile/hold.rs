@@ -11,7 +11,8 @@
 //!    missing part are answered 503 (NC), as Istio does.
 //!
 //! A subset *exists* when any rule that covers the host defines it; which rule a client uses is its own matter.
-//! Services are never held: when one is gone, so are its endpoints.
+//! Services are never held: when one is gone, so are its endpoints. A control plane that starts knows no mesh before
+//! and compiles everything as written.
 
 mod present;
 
@@ -81,11 +82,11 @@ fn previous_route<'a>(mesh: &'a Mesh, name: &NamespacedName) -> Option<&'a Arc<R
 
 /// Everything that a route may forward to.
 fn targets(route: &Route) -> BTreeSet<&Target> {
-    let of = |action| match action {
-        &RouteAction::Forward(ref backends) => backends.as_slice(),
+    let backends = route.rules.iter().flat_map(|rule| match &rule.action {
+        RouteAction::Forward(backends) => backends.as_slice(),
         RouteAction::Redirect(_) | RouteAction::Respond(_) => &[],
-    };
-    route.rules.iter().flat_map(|rule| of(&rule.action)).map(|backend| &backend.target).collect()
+    });
+    backends.map(|backend| &backend.target).collect()
 }
 
 /// Subsets of rules of the previous mesh that routes in force name and no rule defines any more: rule, subsets.

@@ -43,13 +43,16 @@ impl Backing {
     }
 }
 
+/// Namespace, label and value.
+type LabelIn = (Arc<str>, Arc<str>, Arc<str>);
+
 /// Pods and WorkloadEntries, found by name and by label.
 #[derive(Default)]
 pub(super) struct Workloads {
     all: Vec<Backing>,
     by_uid: HashMap<Arc<str>, usize>,
-    /// By namespace, label and value, so that a selector does not look at every workload.
-    by_label: HashMap<(Arc<str>, Arc<str>, Arc<str>), Vec<usize>>,
+    /// So that a selector does not look at every workload.
+    by_label: HashMap<LabelIn, Vec<usize>>,
     by_namespace: HashMap<Arc<str>, Vec<usize>>,
 }
 

@@ -45,7 +45,7 @@ pub struct Lookups {
     pub(crate) sidecars: BTreeMap<Namespace, Vec<Arc<Sidecar>>>,
     pub(crate) by_address: HashMap<IpAddr, PartName>,
     /// By namespace and service account, those that have one.
-    pub(crate) by_account: HashMap<(Arc<str>, Arc<str>), Vec<Arc<Workload>>>,
+    pub(crate) by_account: HashMap<NamespacedName, Vec<Arc<Workload>>>,
 }
 
 impl Lookups {
@@ -95,7 +95,7 @@ impl Lookups {
             self.by_address.entry(*address).or_insert_with(|| name.clone());
         }
         if !workload.service_account.is_empty() {
-            let account = (workload.info.namespace.clone(), workload.service_account.clone());
+            let account = NamespacedName::new(&workload.info.namespace, &workload.service_account);
             self.by_account.entry(account).or_default().push(workload.clone());
         }
     }

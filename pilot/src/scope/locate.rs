@@ -3,7 +3,7 @@
 use crate::mesh::{Mesh, SharedPart};
 use mesh_config::{
     model::{Kind, Workload},
-    name::Namespace,
+    name::{Namespace, NamespacedName},
 };
 use std::{net::IpAddr, sync::Arc};
 
@@ -16,7 +16,7 @@ pub fn locate<'a>(
     claimed_name: Option<&str>,
     claimed_addresses: &[IpAddr],
 ) -> Option<&'a Arc<Workload>> {
-    let account = (Arc::from(namespace.as_str()), Arc::from(service_account));
+    let account = NamespacedName::new(namespace.as_str(), service_account);
     let workloads = mesh.lookups().by_account.get(&account)?;
     let rank = |w: &Workload| {
         let named = claimed_name.is_some_and(|name| w.uid.rsplit('/').next() == Some(name));
