@@ -24,12 +24,17 @@ impl Pattern {
         if text.len() > Self::MAX_LENGTH {
             return Err(PatternError(format!("regular expression is longer than {} bytes", Self::MAX_LENGTH)));
         }
-        let whole = regex::bytes::RegexBuilder::new(&format!("^(?s:{text})$"))
-            .unicode(false)
-            .size_limit(1 << 20)
-            .dfa_size_limit(1 << 18)
-            .build()
-            .map_err(|e| PatternError(format!("regular expression {text:?} cannot be used: {e}")))?;
+        let compile = |pattern: &str| {
+            regex::bytes::RegexBuilder::new(pattern)
+                .unicode(false)
+                .size_limit(1 << 20)
+                .dfa_size_limit(1 << 18)
+                .build()
+                .map_err(|e| PatternError(format!("regular expression {text:?} cannot be used: {e}")))
+        };
+        // On its own first: `a)(b` must not close the group that is put around it.
+        compile(text)?;
+        let whole = compile(&format!("^(?s:{text})$"))?;
         Ok(Pattern { text: text.into(), whole })
     }
 
@@ -149,6 +154,7 @@ mod tests {
         assert!(p.matches(b"a") && p.matches(b"bx") && !p.matches(b"xa") && !p.matches(b"ab"));
         assert!(Pattern::new("a.b").unwrap().matches(b"a\nb"));
         assert!(Pattern::new("(").is_err());
+        assert!(Pattern::new("a)(b").is_err());
         assert!(Pattern::new(&"a".repeat(1025)).is_err());
     }
 

@@ -1,0 +1,273 @@
+//! What an operator may ask a running proxy: its configuration as it is in force, in the columns that people know.
+//!
+//! The shape is described in `docs/reference/proxy-config.md`. Keys and tokens are never in it.
+
+mod text;
+
+use crate::{
+    listeners::{BoundSet, Purpose},
+    snapshot::{
+        Snapshot,
+        cluster::{Cluster, ClusterKey},
+        listener::ListenerKind,
+        outbound::Destination,
+        virtual_host::{Action, Resolved, VirtualHost, table::HostTable},
+    },
+};
+use mesh_config::model::{Endpoint, endpoint::{EndpointAddress, Health}, service::Resolution};
+use mesh_runtime::tls::material::Identity;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use text::{conditions, rfc3339};
+
+/// Everything that is in force.
+pub fn config_dump(node: &str, snapshot: &Snapshot, bound: &BoundSet, identity: &Identity) -> Value {
+    json!({
+        "version": snapshot.version,
+        "node": node,
+        "own": {
+            "namespace": snapshot.own.namespace.as_str(),
+            "workload": snapshot.own.info.workload,
+            "uid": snapshot.own.workload.as_ref().map(|w| w.uid.clone()),
+            "labels": snapshot.own.labels.0,
+        },
+        "listeners": listeners(snapshot, bound),
+        "routes": routes(snapshot),
+        "clusters": clusters(snapshot).map(|c| cluster(snapshot, c)).collect::<Vec<_>>(),
+        "endpoints": endpoints(snapshot),
+        "secrets": secrets(snapshot, identity),
+        "index": snapshot.index.len(),
+    })
+}
+
+fn listeners(snapshot: &Snapshot, bound: &BoundSet) -> Vec<Value> {
+    let rows = bound.values().flat_map(|b| {
+        let row = |matched: String, destination: String| {
+            json!({
+                "name": b.name,
+                "address": b.address.ip().to_string(),
+                "port": b.address.port(),
+                "kind": kind(&b.purpose),
+                "match": matched,
+                "destination": destination,
+            })
+        };
+        match &b.purpose {
+            Purpose::OutboundCaptured => vec![row("ALL".into(), unknown_destination(snapshot))],
+            Purpose::InboundCaptured => snapshot
+                .inbound
+                .declared()
+                .map(|p| row(format!("Addr: *:{}", p.port), format!("Cluster: {}", p.cluster.name)))
+                .collect(),
+            Purpose::Configured(ListenerKind::Ingress { port }) => {
+                vec![row("ALL".into(), format!("Cluster: {}", snapshot.inbound.port(*port).cluster.name))]
+            }
+            Purpose::Configured(ListenerKind::Egress { protocol, port, .. }) if protocol.is_http() => {
+                vec![row("ALL".into(), format!("Route: {port}"))]
+            }
+            Purpose::Configured(ListenerKind::Egress { .. }) => {
+                let egress = snapshot.outbound.egress(&b.name);
+                let destination = egress.map(|e| crate::snapshot::outbound::through(snapshot, e));
+                let name = match destination {
+                    Some(Destination::Service { cluster, .. } | Destination::Refused(cluster)) => cluster.name.to_string(),
+                    Some(Destination::Passthrough(cluster)) => cluster.name.to_string(),
+                    Some(Destination::Pending { service, .. }) => format!("{service} (not loaded)"),
+                    Some(Destination::HttpPort(port)) => port.to_string(),
+                    None => "-".to_owned(),
+                };
+                vec![row("ALL".into(), format!("Cluster: {name}"))]
+            }
+            Purpose::Configured(ListenerKind::Gateway { port, tls }) => {
+                let gateway = snapshot.outbound.gateway(*port);
+                match (gateway, tls) {
+                    (Some(gateway), true) => gateway
+                        .tls
+                        .iter()
+                        .map(|s| {
+                            let hosts: Vec<&str> = s.hosts.iter().map(|h| h.as_str()).collect();
+                            row(format!("SNI: {}", hosts.join(",")), format!("Route: {}", s.route_config))
+                        })
+                        .collect(),
+                    _ => vec![row("ALL".into(), format!("Route: http.{port}"))],
+                }
+            }
+        }
+    });
+    rows.collect()
+}
+
+fn kind(purpose: &Purpose) -> &'static str {
+    match purpose {
+        Purpose::OutboundCaptured | Purpose::Configured(ListenerKind::Egress { .. }) => "outbound",
+        Purpose::InboundCaptured | Purpose::Configured(ListenerKind::Ingress { .. }) => "inbound",
+        Purpose::Configured(ListenerKind::Gateway { .. }) => "gateway",
+    }
+}
+
+fn unknown_destination(snapshot: &Snapshot) -> String {
+    use crate::snapshot::outbound::Beyond;
+    match snapshot.outbound.unknown_address() {
+        Beyond::Blocked { .. } => format!("Cluster: {}", snapshot.outbound.black_hole().name),
+        Beyond::To { to, .. } => format!("Cluster: {}", resolved(to)),
+    }
+}
+
+/// One row a route; a host without routes of its own has its default route.
+fn routes(snapshot: &Snapshot) -> Vec<Value> {
+    let outbound = &snapshot.outbound;
+    let mut rows = Vec::new();
+    for (_, port) in outbound.ports() {
+        table(&mut rows, &port.table);
+    }
+    for host in outbound.all_sniffed() {
+        virtual_host(&mut rows, host);
+    }
+    for egress in outbound.all_egress() {
+        table(&mut rows, &egress.table);
+    }
+    for (_, gateway) in outbound.gateways() {
+        table(&mut rows, &gateway.http);
+        gateway.tls.iter().for_each(|server| table(&mut rows, &server.table));
+    }
+    for port in snapshot.inbound.declared() {
+        rows.push(json!({
+            "name": port.meta.route_config,
+            "virtual_host": port.meta.virtual_host,
+            "route": port.meta.route,
+            "domains": ["*"],
+            "match": "/*",
+            "destination": port.cluster.name,
+            "object": Value::Null,
+        }));
+    }
+    rows
+}
+
+fn table(rows: &mut Vec<Value>, table: &HostTable) {
+    table.iter().for_each(|host| virtual_host(rows, host));
+}
+
+fn virtual_host(rows: &mut Vec<Value>, host: &Arc<VirtualHost>) {
+    for entry in &host.entries {
+        let destinations: Vec<String> = match &entry.action {
+            Action::Rule(rule) => rule.backends.iter().map(resolved).collect(),
+            Action::Service { to, .. } => vec![resolved(to)],
+        };
+        rows.push(json!({
+            "name": entry.meta.route_config,
+            "virtual_host": entry.meta.virtual_host,
+            "route": entry.meta.route,
+            "domains": host.domains,
+            "match": entry.conditions().map_or_else(|| "/*".to_owned(), conditions),
+            "destination": destinations.join(","),
+            "object": entry.meta.object.as_ref().map(ToString::to_string),
+        }));
+    }
+}
+
+fn resolved(to: &Resolved) -> String {
+    match to {
+        Resolved::Ready(cluster) => cluster.name.to_string(),
+        Resolved::Pending(service) => format!("{service} (not loaded)"),
+        Resolved::Missing(name) => format!("{name} (missing)"),
+    }
+}
+
+fn clusters(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Cluster>> {
+    let inbound = snapshot.inbound.declared().map(|p| &p.cluster);
+    let special = [snapshot.outbound.passthrough(), snapshot.outbound.black_hole(), &snapshot.inbound.other().cluster];
+    snapshot.outbound.services().flat_map(|s| s.clusters()).chain(inbound).chain(special)
+}
+
+fn cluster(snapshot: &Snapshot, cluster: &Cluster) -> Value {
+    let (port, subset, direction, rule) = match &cluster.key {
+        ClusterKey::Outbound { service, port, subset } => {
+            let rule = snapshot.outbound.service(service).and_then(|s| s.destination.as_ref());
+            (Some(port.get()), subset.as_deref(), "outbound", rule.map(|r| r.name.to_string()))
+        }
+        ClusterKey::Inbound { port } => (Some(port.get()), None, "inbound", None),
+        ClusterKey::Passthrough | ClusterKey::InboundPassthrough | ClusterKey::BlackHole => (None, None, "", None),
+    };
+    let kind = match (&cluster.key, cluster.resolution) {
+        (ClusterKey::Outbound { .. }, Resolution::Static) => "EDS",
+        (ClusterKey::Outbound { .. }, Resolution::Dns) => "STRICT_DNS",
+        (ClusterKey::Outbound { .. }, Resolution::DnsRoundRobin) => "LOGICAL_DNS",
+        (ClusterKey::BlackHole, _) => "STATIC",
+        (ClusterKey::Inbound { .. }, _) if cluster.local.is_some() => "STATIC",
+        _ => "ORIGINAL_DST",
+    };
+    let fqdn = if cluster.service_host.is_empty() { &cluster.name } else { &cluster.service_host };
+    json!({
+        "name": cluster.name,
+        "fqdn": fqdn,
+        "port": port,
+        "subset": subset,
+        "direction": direction,
+        "type": kind,
+        "destination_rule": rule,
+    })
+}
+
+fn endpoints(snapshot: &Snapshot) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for service in snapshot.outbound.services() {
+        for cluster in service.clusters() {
+            let set = cluster.endpoints.load();
+            let members = set.endpoints.iter().filter(|e| cluster.subset_labels.selects(&e.labels));
+            rows.extend(members.map(|endpoint| row(endpoint, cluster)));
+        }
+    }
+    rows
+}
+
+fn row(endpoint: &Endpoint, cluster: &Cluster) -> Value {
+    let address = match &endpoint.address {
+        EndpointAddress::Ip(ip) => ip.to_string(),
+        EndpointAddress::Name(name) => name.to_string(),
+        EndpointAddress::Unix(path) => format!("unix://{path}"),
+    };
+    let status = match endpoint.health {
+        Health::Healthy => "HEALTHY",
+        Health::Draining => "DRAINING",
+        Health::Unhealthy => "UNHEALTHY",
+    };
+    json!({
+        "address": address,
+        "port": endpoint.target_port,
+        "status": status,
+        "outlier": "OK",
+        "cluster": cluster.name,
+        "identity": endpoint.identity.as_ref().map(ToString::to_string),
+        "mutual_tls": endpoint.mutual_tls,
+    })
+}
+
+/// Our certificate, the roots, and a gateway's credentials: what they are, never what they hold.
+fn secrets(snapshot: &Snapshot, identity: &Identity) -> Vec<Value> {
+    let material = &identity.material;
+    let own = json!({
+        "name": "default",
+        "type": "Cert Chain",
+        "status": "ACTIVE",
+        "valid": material.not_after > std::time::SystemTime::now(),
+        "serial": material.serial,
+        "not_before": rfc3339(material.not_before),
+        "not_after": rfc3339(material.not_after),
+        "trust_domain": material.identity.trust_domain.as_str(),
+    });
+    let roots = snapshot.trust.iter().map(|bundle| {
+        json!({
+            "name": "ROOTCA",
+            "type": "CA",
+            "status": "ACTIVE",
+            "valid": true,
+            "serial": Value::Null,
+            "certificates": bundle.roots.len(),
+            "trust_domain": bundle.trust_domain.as_str(),
+        })
+    });
+    let credentials = snapshot.credentials.keys().map(|name| {
+        json!({ "name": format!("kubernetes://{}", name.name), "type": "Cert Chain", "status": "ACTIVE", "valid": true })
+    });
+    std::iter::once(own).chain(roots).chain(credentials).collect()
+}

@@ -1,0 +1,127 @@
+//! What one worker needs to take connections in, shared by all its listeners.
+
+use crate::{
+    conn::{Connection, Direction, Memo, Secured},
+    listeners::Purpose,
+    net::{listen::Accepted, origin::original_destination, prefix::Prefixed},
+    observe::Observer,
+    opening::Verdicts,
+    snapshot::{
+        Snapshot,
+        listener::{DestinationKey, ListenerKind},
+    },
+    worker::Worker,
+    {gateway, inbound, outbound},
+};
+use mesh_config::{model::ServiceKey, name::Port};
+use mesh_runtime::{drain, tls::server::ServerTls};
+use std::{
+    cell::Cell,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+};
+use tokio::net::TcpStream;
+
+/// A plain connection whose first bytes may have been read.
+pub type Plain = Prefixed<TcpStream>;
+
+/// See the module.
+pub struct Edge {
+    /// The HTTP path.
+    pub worker: Rc<Worker>,
+    /// Accepts mutual TLS with the mesh's identity.
+    pub mesh_tls: Arc<ServerTls>,
+    /// Accepts TLS with credentials of gateway servers.
+    pub gateway_tls: gateway::Credentials,
+    /// Counts and logs.
+    pub observer: Rc<Observer>,
+    /// Signalled when the process wants to end.
+    pub closing: drain::Watch,
+    /// Outbound ports whose servers speak first.
+    pub outbound_verdicts: Verdicts<(ServiceKey, Port)>,
+    /// Inbound ports whose servers speak first.
+    pub inbound_verdicts: Verdicts<Port>,
+    /// What we tell peers about ourselves on TCP.
+    pub node_id: Arc<str>,
+    /// Numbers connections; each worker begins elsewhere.
+    pub next_id: Cell<u64>,
+}
+
+impl Edge {
+    /// The configuration in force now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.worker.snapshot())
+    }
+
+    /// Carries one accepted connection to its end.
+    pub async fn serve(self: Rc<Self>, accepted: Accepted, listener: Arc<str>, purpose: Purpose, bound: SocketAddr) {
+        let Accepted { stream, source, place } = accepted;
+        let original = match original_destination(&stream) {
+            Ok(original) => original,
+            Err(error) => return tracing::debug!(%source, %error, "a connection was gone before it was looked at"),
+        };
+        let arrival = Arrival { source, original };
+        match purpose {
+            // Who dials the capture port itself would be sent round in circles.
+            Purpose::OutboundCaptured | Purpose::InboundCaptured if original.port() == bound.port() => {
+                tracing::debug!(%source, %original, "not captured: connections to the capture port itself are closed");
+            }
+            Purpose::OutboundCaptured => outbound::captured(self, stream, arrival).await,
+            Purpose::InboundCaptured => match Port::new(original.port()) {
+                Some(port) => inbound::serve(self, stream, arrival, port).await,
+                None => {}
+            },
+            Purpose::Configured(ListenerKind::Egress { protocol, port, .. }) => {
+                outbound::listener(self, stream, arrival, listener, protocol, port).await;
+            }
+            Purpose::Configured(ListenerKind::Ingress { port }) => inbound::serve(self, stream, arrival, port).await,
+            Purpose::Configured(ListenerKind::Gateway { port, tls }) => {
+                gateway::serve(self, stream, arrival, port, tls).await;
+            }
+        }
+        drop(place);
+    }
+
+    /// The facts of a connection.
+    pub fn connection(
+        &self,
+        direction: Direction,
+        key: DestinationKey,
+        listener_port: Port,
+        arrival: Arrival,
+        secured: Option<Secured>,
+    ) -> Rc<Connection> {
+        let id = self.next_id.get();
+        self.next_id.set(id.wrapping_add(1));
+        Rc::new(Connection {
+            id,
+            direction,
+            key,
+            listener_port,
+            local: arrival.original,
+            remote: arrival.source,
+            secured,
+            memo: Memo::default(),
+        })
+    }
+}
+
+/// Between whom a connection is.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// Who connected.
+    pub source: SocketAddr,
+    /// Where to, before any redirection.
+    pub original: SocketAddr,
+}
+
+/// What a TLS handshake proved, in the form that connections keep.
+pub fn secured(accepted: &mesh_runtime::tls::server::Accepted) -> Secured {
+    Secured {
+        peer: accepted.peer.clone(),
+        own: accepted.local_uri.clone().unwrap_or_default(),
+        sni: accepted.sni.as_deref().map(Arc::from),
+        alpn: accepted.alpn.as_deref().unwrap_or_default().into(),
+    }
+}

@@ -1,0 +1,174 @@
+//! From a peer to the application.
+//!
+//! What is accepted is decided here and nowhere else: `PeerAuthentication` says plain text, mutual TLS, or both, and
+//! the first bytes tell which of them came. Then the declared protocol, the ALPN that the peer's proxy agreed on, or
+//! the bytes themselves say whether requests are looked at.
+
+use crate::{
+    conn::{Connection, Direction},
+    detect::{ClientHello, Detected},
+    edge::{Arrival, Edge, Plain, secured},
+    http,
+    net::prefix::Prefixed,
+    opening::{self, Opening},
+    snapshot::{inbound::PortPolicy, listener::DestinationKey},
+    tcp,
+};
+use bytes::{Bytes, BytesMut};
+use mesh_config::{
+    model::{Protocol, peer_authentication::MtlsMode},
+    name::Port,
+};
+use mesh_runtime::tls::server::{ClientAuth, HANDSHAKE_TIMEOUT, ServerProfile, TlsStream};
+use std::{rc::Rc, time::Duration};
+use tokio::{net::TcpStream, time::Instant};
+
+/// ALPN of chains that carry HTTP, in order of preference.
+const HTTP_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+/// ALPN of chains that carry opaque bytes.
+const TCP_ALPN: [&[u8]; 3] = [b"istio-peer-exchange", b"h2", b"http/1.1"];
+/// How long the rest of a first line may take on a port whose protocol is not declared.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection that is ready to be carried.
+enum Ready {
+    Http(Io, Rc<Connection>),
+    Opaque(Io, Rc<Connection>),
+    /// Nobody has spoken: whoever speaks first decides.
+    Undecided(Plain, Rc<Connection>),
+    Refused,
+}
+
+/// Its bytes.
+enum Io {
+    Plain(Plain),
+    Tls(Box<TlsStream<Plain>>),
+}
+
+/// Carries one connection to `port` of the workload.
+pub async fn serve(edge: Rc<Edge>, stream: TcpStream, arrival: Arrival, port: Port) {
+    // Boxed in two halves, so that an idle connection does not hold the memory of its handshake.
+    let ready = Box::pin(admit(&edge, stream, arrival, port)).await;
+    match ready {
+        Ready::Refused => {}
+        Ready::Http(Io::Plain(io), conn) => http::server::serve(io, conn, edge.worker.clone(), &edge.closing).await,
+        Ready::Http(Io::Tls(io), conn) => http::server::serve(*io, conn, edge.worker.clone(), &edge.closing).await,
+        Ready::Opaque(Io::Plain(io), conn) => Box::pin(tcp::inbound(&edge, io, conn, None)).await,
+        Ready::Opaque(Io::Tls(io), conn) => Box::pin(tcp::inbound(&edge, *io, conn, None)).await,
+        Ready::Undecided(io, conn) => Box::pin(undecided(edge, io, conn, port)).await,
+    }
+}
+
+/// Plain text, mutual TLS, the application's own TLS, or nothing that is accepted here.
+async fn admit(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, port: Port) -> Ready {
+    let policy = edge.snapshot().inbound.port(port);
+    let (mode, protocol) = (policy.mtls.mode, policy.protocol);
+    let plain = |seen: BytesMut, stream| Io::Plain(Prefixed::new(seen.freeze(), stream));
+    let conn = |secured| {
+        edge.connection(Direction::Inbound, DestinationKey::Inbound(port), port, arrival, secured)
+    };
+    let mut seen = BytesMut::new();
+    if mode == MtlsMode::Disable && !matches!(protocol, Protocol::Auto) {
+        return match protocol.is_http() {
+            true => Ready::Http(plain(seen, stream), conn(None)),
+            false => Ready::Opaque(plain(seen, stream), conn(None)),
+        };
+    }
+    let (silence, patience) = match mode {
+        MtlsMode::Strict => (Some(HANDSHAKE_TIMEOUT), Some(HANDSHAKE_TIMEOUT)),
+        _ if protocol.is_http() => (None, None),
+        _ => (Some(edge.inbound_verdicts.silence(&port, Instant::now())), Some(PATIENCE)),
+    };
+    match opening::read(&mut stream, &mut seen, silence, patience).await {
+        Opening::Ended => Ready::Refused,
+        Opening::Said(Detected::Tls(hello)) if mode != MtlsMode::Disable => {
+            terminate(edge, stream, seen.freeze(), &hello, &policy, arrival).await
+        }
+        _ if mode == MtlsMode::Strict => {
+            tracing::debug!(source = %arrival.source, port = port.get(), "refused: plain text where mutual TLS is required");
+            Ready::Refused
+        }
+        Opening::Said(said) => match protocol.is_http() || protocol == Protocol::Auto && said.is_http() {
+            true => Ready::Http(plain(seen, stream), conn(None)),
+            false => Ready::Opaque(plain(seen, stream), conn(None)),
+        },
+        Opening::Silent => Ready::Undecided(Prefixed::new(Bytes::new(), stream), conn(None)),
+    }
+}
+
+/// A ClientHello came where mutual TLS is accepted.
+async fn terminate(
+    edge: &Rc<Edge>,
+    stream: TcpStream,
+    seen: Bytes,
+    hello: &ClientHello,
+    policy: &PortPolicy,
+    arrival: Arrival,
+) -> Ready {
+    let port = policy.port;
+    let key = DestinationKey::Inbound(port);
+    let offers = |names: &[&[u8]]| hello.alpn.iter().any(|offered| names.contains(&offered.as_slice()));
+    let from_mesh = hello.alpn.iter().any(|offered| offered.starts_with(b"istio"));
+    if policy.mtls.mode == MtlsMode::Permissive && !from_mesh {
+        // Not a sidecar's hello: the application's own TLS, where bytes may be opaque.
+        if policy.protocol.is_http() {
+            tracing::debug!(source = %arrival.source, port = port.get(), "refused: TLS of no mesh client to an HTTP port");
+            return Ready::Refused;
+        }
+        let conn = edge.connection(Direction::Inbound, key, port, arrival, None);
+        return Ready::Opaque(Io::Plain(Prefixed::new(seen, stream)), conn);
+    }
+    let http = match policy.protocol {
+        Protocol::Auto => offers(&[b"istio-http/1.0", b"istio-http/1.1", b"istio-h2"]),
+        declared => declared.is_http(),
+    };
+    let alpn: &[&'static [u8]] = if http { &HTTP_ALPN } else { &TCP_ALPN };
+    let profile = ServerProfile::new(alpn.to_vec(), ClientAuth::Required);
+    match edge.mesh_tls.accept(Prefixed::new(seen, stream), &profile).await {
+        Ok((io, accepted)) => {
+            let conn = edge.connection(Direction::Inbound, key, port, arrival, Some(secured(&accepted)));
+            let io = Io::Tls(Box::new(io));
+            if http { Ready::Http(io, conn) } else { Ready::Opaque(io, conn) }
+        }
+        Err(error) => {
+            tracing::debug!(source = %arrival.source, port = port.get(), %error, "refused: mutual TLS failed");
+            Ready::Refused
+        }
+    }
+}
+
+/// Plain text to a port whose client is silent: the application is dialled, and whoever speaks first decides.
+async fn undecided(edge: Rc<Edge>, io: Plain, conn: Rc<Connection>, port: Port) {
+    let (_, stream) = io.into_parts();
+    match tcp::race(&edge, stream, &conn).await {
+        tcp::Race::Server(io, dialled) => {
+            edge.inbound_verdicts.server_spoke(port, Instant::now());
+            tcp::inbound(&edge, io, conn, Some(dialled)).await;
+        }
+        tcp::Race::Client(said, seen, stream, dialled) => {
+            edge.inbound_verdicts.client_spoke(&port);
+            let policy = edge.snapshot().inbound.port(port);
+            let arrival = Arrival { source: conn.remote, original: conn.local };
+            match said {
+                Detected::Tls(hello) if policy.mtls.mode != MtlsMode::Disable => {
+                    drop(dialled);
+                    match terminate(&edge, stream, seen, &hello, &policy, arrival).await {
+                        Ready::Http(Io::Tls(io), conn) => {
+                            http::server::serve(*io, conn, edge.worker.clone(), &edge.closing).await;
+                        }
+                        Ready::Opaque(Io::Tls(io), conn) => tcp::inbound(&edge, *io, conn, None).await,
+                        Ready::Opaque(Io::Plain(io), conn) => tcp::inbound(&edge, io, conn, None).await,
+                        Ready::Http(Io::Plain(_), _) | Ready::Undecided(..) | Ready::Refused => {}
+                    }
+                }
+                said if said.is_http() && policy.protocol == Protocol::Auto => {
+                    drop(dialled);
+                    let io = Prefixed::new(seen, stream);
+                    http::server::serve(io, conn, edge.worker.clone(), &edge.closing).await;
+                }
+                _ => tcp::inbound(&edge, Prefixed::new(seen, stream), conn, Some(dialled)).await,
+            }
+        }
+        tcp::Race::Ended => {}
+    }
+}

@@ -1,0 +1,395 @@
+//! Opaque connections, both directions: permit, endpoint, connection, copy.
+//!
+//! A connection is not decided on once for all: when policies change it is looked at again, and ended if it would be
+//! refused now.
+
+pub mod peer_exchange;
+
+use crate::{
+    authz::{self, Attributes, Permit},
+    conn::{Connection, Direction},
+    detect::Detected,
+    edge::{Edge, Plain},
+    error::Error,
+    exchange::{Flag, Flags},
+    net::{
+        copy::{self, End, Moved},
+        prefix::{Prefixed, read_more},
+    },
+    observe::stream::Stream,
+    opening::{self, Opening},
+    snapshot::{Snapshot, cluster::Cluster, listener::DestinationKey},
+    upstream::acquire::StreamLease,
+};
+use bytes::{Bytes, BytesMut};
+use mesh_config::model::{peer_authentication::MtlsMode, workload::WorkloadInfo};
+use peer_exchange::Decoded;
+use std::{
+    borrow::Cow,
+    cell::Cell,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+    time::Instant,
+};
+
+/// Bytes of long connections are counted this often.
+const REPORT: Duration = Duration::from_secs(5);
+/// How long a peer may take to say who it is, once it agreed to.
+const INTRODUCTION: Duration = Duration::from_secs(5);
+
+/// Endpoints that are tried before a connection fails: nothing has been sent, so trying is safe.
+const TRIES: usize = 3;
+/// ALPN of proxies that introduce themselves.
+const INTRODUCES: &[u8] = b"istio-peer-exchange";
+
+/// An upstream connection made before it was known what would be carried.
+pub struct Dialled {
+    lease: StreamLease,
+    cluster: Arc<Cluster>,
+    seen: Bytes,
+}
+
+/// Who spoke first.
+pub enum Race {
+    /// The server: carry opaque bytes.
+    Server(Plain, Dialled),
+    /// The client: what it said, its bytes, its stream, and the connection that was made meanwhile.
+    Client(Detected, Bytes, TcpStream, Dialled),
+    /// Nobody: one of them is gone. The record is written.
+    Ended,
+}
+
+/// Carries a connection of a peer to the application.
+pub async fn inbound<IO>(edge: &Rc<Edge>, io: IO, conn: Rc<Connection>, dialled: Option<Dialled>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let snapshot = edge.snapshot();
+    let cluster = snapshot.inbound.port(conn.listener_port).cluster;
+    carry(edge, io, conn, snapshot, cluster, dialled).await;
+}
+
+/// Carries a connection of the application to `cluster`.
+pub async fn outbound<IO>(edge: &Rc<Edge>, io: IO, conn: Rc<Connection>, cluster: Arc<Cluster>, dialled: Option<Dialled>)
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    carry(edge, io, conn, edge.snapshot(), cluster, dialled).await;
+}
+
+/// Records a connection that is closed because it may not, or cannot, go anywhere.
+pub fn refused(edge: &Rc<Edge>, conn: Rc<Connection>, cluster: Arc<Cluster>, why: &str) {
+    tracing::debug!(source = %conn.remote, destination = %conn.local, why, "connection refused");
+    let mut record = Record::new(edge, conn, &edge.snapshot(), cluster);
+    record.stream.flags.set(Flag::NoHealthyUpstream);
+}
+
+/// Dials the application for a silent client, and waits for either to speak.
+pub async fn race(edge: &Rc<Edge>, stream: TcpStream, conn: &Rc<Connection>) -> Race {
+    let cluster = edge.snapshot().inbound.port(conn.listener_port).cluster;
+    race_to(edge, stream, conn, cluster).await
+}
+
+/// Dials `cluster` for a silent client, and waits for either to speak.
+pub async fn race_to(edge: &Rc<Edge>, mut stream: TcpStream, conn: &Rc<Connection>, cluster: Arc<Cluster>) -> Race {
+    let snapshot = edge.snapshot();
+    let mut record = Record::new(edge, conn.clone(), &snapshot, cluster.clone());
+    let Some(permit) = record.permit(&snapshot) else { return Race::Ended };
+    let Some(mut lease) = record.dial(permit, &snapshot).await else { return Race::Ended };
+    let (mut said, mut answer) = (BytesMut::new(), BytesMut::with_capacity(2048));
+    let spoke = tokio::select! {
+        opening = opening::read(&mut stream, &mut said, None, None) => Some(opening),
+        read = lease.io.read_buf(&mut answer) => {
+            if !matches!(read, Ok(n) if n > 0) {
+                return Race::Ended;
+            }
+            None
+        }
+    };
+    // From here on the record is made by whoever carries the connection.
+    record.forget();
+    match spoke {
+        None => {
+            let dialled = Dialled { lease, cluster, seen: answer.freeze() };
+            Race::Server(Prefixed::new(said.freeze(), stream), dialled)
+        }
+        Some(Opening::Said(what)) => {
+            let dialled = Dialled { lease, cluster, seen: Bytes::new() };
+            Race::Client(what, said.freeze(), stream, dialled)
+        }
+        Some(Opening::Silent | Opening::Ended) => Race::Ended,
+    }
+}
+
+/// The whole path of one connection.
+async fn carry<IO>(
+    edge: &Rc<Edge>,
+    mut io: IO,
+    conn: Rc<Connection>,
+    snapshot: Arc<Snapshot>,
+    cluster: Arc<Cluster>,
+    dialled: Option<Dialled>,
+) where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let dialled = dialled.filter(|d| Arc::ptr_eq(&d.cluster, &cluster) || d.cluster.key == cluster.key);
+    let mut record = Record::new(edge, conn.clone(), &snapshot, cluster);
+    // 1. may it?
+    let Some(permit) = record.permit(&snapshot) else { return };
+    // 2. what the peer's proxy says about its workload
+    let introduced = introduced(&conn);
+    let mut early = BytesMut::new();
+    if introduced {
+        match exchange(edge, &snapshot, &mut io, &mut early).await {
+            Ok(peer) => record.stream.peer = peer,
+            Err(error) => return tracing::debug!(source = %conn.remote, %error, "the peer broke off its introduction"),
+        }
+    }
+    // 3. the connection
+    let (mut lease, answer) = match dialled {
+        Some(dialled) => {
+            record.stream.upstream = Some(dialled.lease.upstream.clone());
+            (dialled.lease, dialled.seen)
+        }
+        None => match record.dial(permit, &snapshot).await {
+            Some(lease) => (lease, Bytes::new()),
+            None => return,
+        },
+    };
+    let mut answer = BytesMut::from(answer);
+    if lease.alpn.as_deref() == Some(INTRODUCES) {
+        match exchange(edge, &snapshot, &mut lease.io, &mut answer).await {
+            Ok(peer) => record.stream.peer = peer,
+            Err(error) => return tracing::debug!(%error, "the upstream broke off its introduction"),
+        }
+    }
+    // 4. bytes, until both are done or policies change their mind
+    let client = Prefixed::new(early.freeze(), io);
+    let server = Prefixed::new(answer.freeze(), &mut lease.io);
+    record.copy(client, server).await;
+}
+
+/// Whether the peer's proxy agreed to introduce itself.
+fn introduced(conn: &Connection) -> bool {
+    conn.direction == Direction::Inbound && conn.secured.as_ref().is_some_and(|s| &*s.alpn == INTRODUCES)
+}
+
+/// Says who we are and hears who the peer is. Bytes that follow are left in `seen`.
+async fn exchange<IO: AsyncRead + AsyncWrite + Unpin>(
+    edge: &Edge,
+    snapshot: &Snapshot,
+    io: &mut IO,
+    seen: &mut BytesMut,
+) -> std::io::Result<Option<Arc<WorkloadInfo>>> {
+    let introduction = async {
+        io.write_all(&peer_exchange::encode(&snapshot.own.info, &edge.node_id)).await?;
+        io.flush().await?;
+        loop {
+            match peer_exchange::decode(seen) {
+                Decoded::Payload => return Ok(None),
+                Decoded::Announcement(peer, length) => {
+                    let _ = seen.split_to(length);
+                    return Ok(peer);
+                }
+                Decoded::More => {
+                    if !read_more(io, seen, 8 + peer_exchange::MOST).await? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    };
+    match tokio::time::timeout(INTRODUCTION, introduction).await {
+        Ok(done) => done,
+        Err(_) => Ok(None), // silent about itself: what it sends later is payload
+    }
+}
+
+/// A connection's record while it is carried; written when it is dropped.
+struct Record<'a> {
+    edge: &'a Rc<Edge>,
+    stream: Stream,
+    begun: Instant,
+    forgotten: Cell<bool>,
+}
+
+impl<'a> Record<'a> {
+    fn new(edge: &'a Rc<Edge>, conn: Rc<Connection>, snapshot: &Snapshot, cluster: Arc<Cluster>) -> Self {
+        let stream = Stream {
+            conn,
+            own: snapshot.own.info.clone(),
+            start: SystemTime::now(),
+            duration: Duration::ZERO,
+            cluster: Some(cluster),
+            upstream: None,
+            peer: None,
+            moved: Moved::default(),
+            reported: Cell::default(),
+            opened: Cell::default(),
+            flags: Flags::default(),
+            termination: Cow::Borrowed(""),
+            transport_failure: Cow::Borrowed(""),
+        };
+        Record { edge, stream, begun: Instant::now(), forgotten: Cell::new(false) }
+    }
+
+    /// Somebody else will record this connection.
+    fn forget(self) {
+        self.forgotten.set(true);
+    }
+
+    /// The proof that the connection is allowed, or `None` when it is not.
+    fn permit(&mut self, snapshot: &Snapshot) -> Option<Permit> {
+        match decide(&self.stream.conn, snapshot) {
+            Ok(permit) => Some(permit),
+            Err(termination) => {
+                self.stream.termination = Cow::Owned(termination);
+                None
+            }
+        }
+    }
+
+    /// A connection to an endpoint of the cluster.
+    async fn dial(&mut self, _permit: Permit, snapshot: &Snapshot) -> Option<StreamLease> {
+        let cluster = self.stream.cluster.clone()?;
+        let upstreams = &self.edge.worker.upstreams;
+        let live = upstreams.cluster(&cluster, Instant::now());
+        let mut tried = Vec::new();
+        loop {
+            let picked = live.pick(upstreams, Some(self.stream.conn.local), &snapshot.own.addresses, &tried).await;
+            let host = match picked {
+                Ok(host) => host,
+                Err(error) => return self.failed(&error),
+            };
+            match live.stream(upstreams, &host, &snapshot.settings).await {
+                Ok(lease) => {
+                    self.stream.upstream = Some(lease.upstream.clone());
+                    return Some(lease);
+                }
+                Err((error, upstream)) => {
+                    self.stream.upstream = upstream;
+                    tried.push(host);
+                    if tried.len() == TRIES || !matches!(error, Error::Connect { .. }) {
+                        return self.failed(&error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// As Envoy's TCP proxy says it.
+    fn failed(&mut self, error: &Error) -> Option<StreamLease> {
+        let flags: &[Flag] = match error {
+            Error::Connect { .. } => &[Flag::UpstreamConnectFailure, Flag::UpstreamRetryLimit],
+            Error::Overflow => &[Flag::UpstreamOverflow],
+            Error::Dns(_) => &[Flag::DnsFailure],
+            Error::ClusterNotFound(_) => &[Flag::NoCluster],
+            _ => &[Flag::NoHealthyUpstream],
+        };
+        flags.iter().for_each(|flag| self.stream.flags.set(*flag));
+        if let Error::Connect { reason, .. } = error {
+            self.stream.transport_failure = Cow::Owned(reason.replace(' ', "_"));
+        }
+        None
+    }
+
+    /// Copies until the end, counting on the way.
+    async fn copy<A, B>(&mut self, mut client: A, mut server: B)
+    where
+        A: AsyncRead + AsyncWrite + Unpin,
+        B: AsyncRead + AsyncWrite + Unpin,
+    {
+        let pool = self.stream.cluster.as_ref().map(|c| c.policy.connection_pool.clone()).unwrap_or_default();
+        // No idle limit unless one is set: keep-alive probes find dead peers, and quiet databases are no fault.
+        let idle = pool.tcp_idle_timeout.filter(|t| !t.is_zero());
+        let deadline = pool.max_connection_duration.map(|most| self.begun + most);
+        let mut snapshots = self.edge.worker.snapshots();
+        let end = {
+            let this = &*self;
+            let copied = copy::bidirectional(&mut client, &mut server, &this.stream.moved, idle);
+            let watch = async {
+                let mut report = tokio::time::interval_at(Instant::now() + REPORT, REPORT);
+                loop {
+                    tokio::select! {
+                        _ = report.tick() => this.edge.observer.stream(&this.stream, false),
+                        changed = snapshots.changed() => {
+                            if changed.is_err() {
+                                std::future::pending::<()>().await;
+                            }
+                            if let Err(termination) = decide(&this.stream.conn, &snapshots.get()) {
+                                return Ended::Policy(termination);
+                            }
+                        }
+                        () = this.edge.closing.forced() => return Ended::Shutdown,
+                    }
+                }
+            };
+            tokio::select! {
+                biased;
+                end = copied => Ended::Copy(end),
+                end = watch => end,
+                () = until(deadline) => Ended::Deadline,
+            }
+        };
+        match end {
+            Ended::Copy(End::B(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => {
+                self.stream.flags.set(Flag::UpstreamRemoteReset);
+            }
+            Ended::Copy(_) | Ended::Shutdown => {}
+            Ended::Deadline => self.stream.flags.set(Flag::DownstreamDuration),
+            Ended::Policy(termination) => self.stream.termination = Cow::Owned(termination),
+        }
+    }
+}
+
+/// Why a copy is over.
+enum Ended {
+    Copy(End),
+    Policy(String),
+    Deadline,
+    Shutdown,
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        if !self.forgotten.get() {
+            self.stream.duration = self.begun.elapsed();
+            self.edge.observer.stream(&self.stream, true);
+        }
+    }
+}
+
+/// Whether the connection is allowed under this configuration.
+fn decide(conn: &Connection, snapshot: &Snapshot) -> Result<Permit, String> {
+    let DestinationKey::Inbound(port) = &conn.key else { return Ok(authz::egress::permit()) };
+    if conn.secured.is_none() && snapshot.inbound.port(*port).mtls.mode == MtlsMode::Strict {
+        return Err("plain_text_where_mutual_TLS_is_required".into());
+    }
+    let call = Attributes {
+        http: None,
+        peer: conn.peer_certificate().and_then(|c| c.uri.as_ref()),
+        source_ip: Some(conn.remote.ip()),
+        remote_ip: Some(conn.remote.ip()),
+        destination_ip: Some(conn.local.ip()),
+        destination_port: port.get(),
+        sni: conn.sni(),
+        metadata: None,
+    };
+    let verdict = authz::decide(&snapshot.policies, &call);
+    for rule in &verdict.audited {
+        tracing::info!(%rule, source = %conn.remote, "audited");
+    }
+    verdict.permit().map_err(|denial| denial.to_string())
+}
