@@ -1,1 +1,64 @@
-fn main() {}
+//! `meshctl`: parse, dispatch, exit code. 0 success, 1 failure, 64 a command line that makes no sense.
+
+mod cli;
+mod command;
+mod context;
+
+mod report;
+
+use anyhow::Result;
+use clap::{Parser, error::ErrorKind};
+use cli::{Cli, Command};
+use context::{Context, format};
+use std::{io::Write as _, process::ExitCode};
+
+/// The command line makes no sense (`EX_USAGE`).
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("Error: {error:#}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    let context = Context::new(cli.namespace.clone());
+    match &cli.command {
+        Command::Explain(args) => {
+            let format = format(&args.output, "table")?;
+            command::explain::run(args, &context)?.print(format)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Help is no failure; everything else about the command line is one.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // That nobody reads the help to its end is no failure either.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        _ => {
+            say(&format!("Error: {}", text.strip_prefix("error: ").unwrap_or(&text)));
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// There is nobody to tell that standard error is closed.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}

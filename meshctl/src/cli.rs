@@ -1,0 +1,245 @@
+//! The command line exactly as it is typed; no logic. Names, aliases and short flags are istioctl's.
+
+use crate::context::duration;
+use clap::{Args, Parser, Subcommand};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+/// Command line of the mesh.
+#[derive(Debug, Parser)]
+#[command(name = "meshctl", about = "Command line of the mesh", disable_version_flag = true)]
+#[command(arg_required_else_help = true, infer_subcommands = false)]
+pub(crate) struct Cli {
+    /// Namespace of names that have none.
+    #[arg(short, long, global = true)]
+    pub(crate) namespace: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Where a call goes and why: route, endpoints, mutual TLS, the policy that decides. From objects in files.
+    Explain(ExplainArgs),
+    /// What one proxy is configured with.
+    #[command(name = "proxy-config", visible_alias = "pc", arg_required_else_help = true)]
+    ProxyConfig(ProxyConfigArgs),
+    /// Which proxies are connected to the control plane, and whether they have its latest configuration.
+    #[command(name = "proxy-status", visible_alias = "ps")]
+    ProxyStatus(ProxyStatusArgs),
+    /// Version of this command, of the control plane and of the proxies.
+    Version(VersionArgs),
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// File or directory of YAML objects; `-` is standard input. May be given more than once.
+    #[arg(short, long)]
+    pub(crate) filename: Vec<PathBuf>,
+    /// MeshConfig as a YAML file; counts where the objects hold none.
+    #[arg(long = "meshConfigFile", value_name = "FILE")]
+    pub(crate) mesh_config_file: Option<PathBuf>,
+    /// Who calls: NAMESPACE/NAME of a pod, WorkloadEntry or deployment, or labels (app=cart,version=v1).
+    #[arg(long, value_name = "WORKLOAD")]
+    pub(crate) from: Option<String>,
+    /// What is called: http://, grpc://, https:// or tcp:// URL with the port as the caller dials it.
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: Option<String>,
+    /// Method of the request.
+    #[arg(short = 'X', long)]
+    pub(crate) method: Option<String>,
+    /// Header of the request, name=value. May be given more than once.
+    #[arg(short = 'H', long)]
+    pub(crate) header: Vec<String>,
+    /// Which way it is told: outbound (from the caller's proxy on), inbound (only the proxies of what is called),
+    /// gateway (--from is a gateway's workload).
+    #[arg(long, default_value = "outbound")]
+    pub(crate) direction: String,
+    /// Address that is dialled, where it is not the host's.
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Option<IpAddr>,
+    /// How the call comes: plaintext, tls or mtls.
+    #[arg(long)]
+    pub(crate) tls: Option<String>,
+    /// Server name in the TLS hello.
+    #[arg(long)]
+    pub(crate) sni: Option<String>,
+    /// Identity of the caller (a SPIFFE id), where it is not the workload's; for inbound.
+    #[arg(long, value_name = "ID")]
+    pub(crate) principal: Option<String>,
+    /// Address of the caller; for inbound.
+    #[arg(long = "source-ip", value_name = "IP")]
+    pub(crate) source_ip: Option<IpAddr>,
+    /// Address of the original client.
+    #[arg(long = "remote-ip", value_name = "IP")]
+    pub(crate) remote_ip: Option<IpAddr>,
+    /// A JSON list of cases to answer instead; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["filename", "from", "to", "mesh_config_file"])]
+    pub(crate) cases: Option<PathBuf>,
+    /// Output format: table, json or yaml.
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: String,
+}
+
+/// How to reach pilot.
+#[derive(Debug, Args)]
+pub(crate) struct XdsArgs {
+    /// Address of pilot, HOST:PORT.
+    #[arg(long = "xds-address", env = "ISTIOCTL_XDS_ADDRESS", value_name = "HOST:PORT")]
+    pub(crate) xds_address: Option<String>,
+    /// Speak plain text (port 15010).
+    #[arg(long, env = "ISTIOCTL_PLAINTEXT")]
+    pub(crate) plaintext: bool,
+    /// Directory with cert-chain.pem, key.pem and root-cert.pem to prove who asks.
+    #[arg(long = "cert-dir", env = "ISTIOCTL_CERT_DIR", value_name = "DIR", conflicts_with = "plaintext")]
+    pub(crate) cert_dir: Option<PathBuf>,
+    /// File of the token that proves who asks.
+    #[arg(long = "token-file", value_name = "FILE", conflicts_with = "plaintext")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// File of the root certificates that vouch for pilot.
+    #[arg(long = "root-cert", value_name = "FILE", conflicts_with = "plaintext")]
+    pub(crate) root_cert: Option<PathBuf>,
+    /// Name that pilot's certificate must be valid for, where it is not the address's.
+    #[arg(long, env = "ISTIOCTL_AUTHORITY", conflicts_with = "plaintext")]
+    pub(crate) authority: Option<String>,
+    /// Accept any certificate of pilot.
+    #[arg(long, env = "ISTIOCTL_INSECURE", conflicts_with = "plaintext")]
+    pub(crate) insecure: bool,
+    /// How long to wait for an answer.
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// `proxy-status`.
+#[derive(Debug, Args)]
+pub(crate) struct ProxyStatusArgs {
+    /// One proxy: NAME[.NAMESPACE].
+    pub(crate) proxy: Option<String>,
+    /// Output format: table, json or yaml.
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: String,
+    /// 1 shows the state of each type.
+    #[arg(short, long, default_value_t = 0)]
+    pub(crate) verbosity: u8,
+    #[command(flatten)]
+    pub(crate) xds: XdsArgs,
+}
+
+/// `proxy-config`.
+#[derive(Debug, Args)]
+pub(crate) struct ProxyConfigArgs {
+    #[command(subcommand)]
+    pub(crate) what: ProxyConfigCommand,
+}
+
+/// Whose configuration, and from where.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The proxy, [TYPE/]NAME[.NAMESPACE]; needed with --xds-address.
+    pub(crate) proxy: Option<String>,
+    /// Admin address of the proxy, HOST:PORT.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "xds_address")]
+    pub(crate) admin: Option<String>,
+    /// A configuration dump in a file instead of a proxy; `-` is standard input.
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["admin", "proxy"])]
+    pub(crate) file: Option<PathBuf>,
+    /// Output format: short, json or yaml.
+    #[arg(short, long, default_value = "short")]
+    pub(crate) output: String,
+    #[command(flatten)]
+    pub(crate) xds: XdsArgs,
+}
+
+/// What of it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProxyConfigCommand {
+    /// Where it sends to.
+    #[command(visible_aliases = ["clusters", "c"])]
+    Cluster {
+        /// Part of the service's name.
+        #[arg(long)]
+        fqdn: Option<String>,
+        /// Part of the direction: inbound, outbound.
+        #[arg(long)]
+        direction: Option<String>,
+        /// Part of the subset's name.
+        #[arg(long)]
+        subset: Option<String>,
+        /// Port; 0: all.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Which endpoints it knows.
+    #[command(visible_aliases = ["endpoints", "ep"])]
+    Endpoint {
+        /// Address of the endpoint.
+        #[arg(long)]
+        address: Option<String>,
+        /// Port of the endpoint; 0: all.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+        /// Cluster by its whole name.
+        #[arg(long)]
+        cluster: Option<String>,
+        /// Status: healthy, unhealthy, draining.
+        #[arg(long)]
+        status: Option<String>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Where it listens.
+    #[command(visible_aliases = ["listeners", "l"])]
+    Listener {
+        /// Address that it listens on.
+        #[arg(long)]
+        address: Option<String>,
+        /// Port; 0: all.
+        #[arg(long, default_value_t = 0)]
+        port: u16,
+        /// HTTP, TCP, HTTP+TCP or UNKNOWN.
+        #[arg(long = "type")]
+        kind: Option<String>,
+        /// One row a way through the listener; false: one a listener.
+        #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+        verbose: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// How it routes.
+    #[command(visible_aliases = ["routes", "r"])]
+    Route {
+        /// Route configuration by its whole name.
+        #[arg(long)]
+        name: Option<String>,
+        /// One row a route; false: one a route configuration.
+        #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+        verbose: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Which certificates it has.
+    #[command(visible_aliases = ["secrets", "s"])]
+    Secret {
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// `version`.
+#[derive(Debug, Args)]
+pub(crate) struct VersionArgs {
+    /// Output format: json or yaml; nothing: text.
+    #[arg(short, long, default_value = "")]
+    pub(crate) output: String,
+    /// Only versions; false: where each comes from.
+    #[arg(short, long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) short: bool,
+    /// Ask the control plane; needs --xds-address.
+    #[arg(long, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) remote: Option<bool>,
+    #[command(flatten)]
+    pub(crate) xds: XdsArgs,
+}

@@ -1,0 +1,97 @@
+//! One proxy without its sockets: pilot's scope in front, the proxy's snapshot behind, details fetched when asked.
+
+use super::{
+    answer::Answer,
+    case::{Call, Direction},
+    gateway, inbound,
+    objects::Who,
+    outbound,
+};
+use mesh_config::model::{Kind, Part, PartName, ServiceKey};
+use mesh_pilot::{Mesh, Role, scope};
+use mesh_proxy::{
+    route::{self, RequestView, Selection},
+    snapshot::{
+        self, Snapshot,
+        build::{Changes, OwnFacts, State},
+        listener::DestinationKey,
+    },
+};
+use std::sync::Arc;
+
+/// Most services that one call may need the details of.
+const MAX_FETCHES: usize = 64;
+
+/// A proxy that decides.
+pub(super) struct Desk<'m> {
+    mesh: &'m Mesh,
+    who: Who,
+    state: State,
+}
+
+impl<'m> Desk<'m> {
+    /// The proxy of `who`, with what pilot tells it at its start.
+    pub(super) fn new(mesh: &'m Mesh, who: Who) -> Self {
+        let role = match who.facts.role {
+            Role::Sidecar => snapshot::Role::Sidecar,
+            Role::Router => snapshot::Role::Gateway,
+        };
+        let (namespace, ips) = (who.facts.namespace.clone(), who.facts.addresses.clone());
+        let mut state = State::new(OwnFacts { role, namespace, ips });
+        let seen = scope::visible(mesh, &who.facts).parts;
+        let mut upserts: Vec<Part> =
+            seen.iter().filter(|s| s.kind() != Kind::Instance).map(|s| s.part().clone()).collect();
+        upserts.push(Part::Instance(who.instance.clone()));
+        state.apply(Changes { upserts, removed: Vec::new() });
+        Desk { mesh, who, state }
+    }
+
+    /// Whose proxy this is.
+    pub(super) fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// The configuration now.
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        self.state.snapshot().clone()
+    }
+
+    /// What the proxy decides about a call.
+    pub(super) fn decide(&mut self, call: &Call) -> Answer {
+        let direction = match call.direction.as_deref() {
+            None if self.who.facts.role == Role::Router => Direction::Gateway,
+            None => Direction::Outbound,
+            Some(text) => match Direction::parse(text) {
+                Some(direction) => direction,
+                None => return Answer::refuse("protocol error", format!("there is no direction {text:?}")),
+            },
+        };
+        match direction {
+            Direction::Outbound => outbound::decide(self, call),
+            Direction::Inbound => inbound::decide(&self.snapshot(), call),
+            Direction::Gateway => gateway::decide(self, call),
+        }
+    }
+
+    /// Selects, with details fetched as they turn out to be needed. `None`: they cannot be had.
+    pub(super) fn select(&mut self, key: &DestinationKey, request: &RequestView<'_>) -> Option<Selection> {
+        for _ in 0..MAX_FETCHES {
+            match route::select(self.state.snapshot(), key, request, 0) {
+                Selection::Pending { service } => self.fetch(&service)?,
+                decided => return Some(decided),
+            }
+        }
+        None
+    }
+
+    /// Takes in what belongs to a name of the index. `None`: pilot knows no such name.
+    pub(super) fn fetch(&mut self, key: &ServiceKey) -> Option<()> {
+        let children = scope::children(self.mesh, &self.who.facts, key)?;
+        let upserts = children.in_order().map(|shared| shared.part().clone()).collect();
+        // A name without service is complete when its service is said to be gone.
+        let alone = children.service.is_none();
+        let removed = alone.then(|| (Kind::Service, PartName(key.to_string().into()))).into_iter().collect();
+        self.state.apply(Changes { upserts, removed });
+        Some(())
+    }
+}

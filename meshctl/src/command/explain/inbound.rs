@@ -1,0 +1,221 @@
+//! A call that comes in: mutual TLS mode, path, authorisation, the workload's port.
+
+use super::{
+    answer::{Answer, Outcome, PolicyName, Security, ShadowAnswer},
+    case::{Call, CallTls},
+    outbound::{port_of, unnormal},
+};
+use mesh_config::{
+    identity::PeerIdentity,
+    model::{Protocol, authorization::Action, peer_authentication::MtlsMode},
+    name::Port,
+    path,
+};
+use mesh_proxy::{
+    authz::{Attributes, Decision, Denial, HttpAttributes, Verdict, decide as authorise},
+    route::{self, RequestView, Selection},
+    snapshot::{Snapshot, inbound::PortPolicy, listener::DestinationKey, policy::RuleId},
+};
+
+/// Decides on a call that comes in.
+pub(super) fn decide(snapshot: &Snapshot, call: &Call) -> Answer {
+    let Some(port) = port_of(call) else {
+        return Answer::refuse("no listener", "the call names no port between 1 and 65535");
+    };
+    let policy = snapshot.inbound.port(port);
+    let mut answer = match handshake(&policy, call) {
+        Err(refusal) => refusal,
+        Ok(stream) => within(snapshot, call, port, &policy, stream),
+    };
+    answer.listener = Some("virtualInbound".to_owned());
+    answer.filter_chain =
+        Some(if policy.declared { format!("0.0.0.0_{port}") } else { "virtualInbound".to_owned() });
+    answer.security = Some(security(&policy, call));
+    answer
+}
+
+/// What is left of a connection once its TLS is dealt with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    /// Readable bytes.
+    Open,
+    /// TLS between the client and the application.
+    Sealed,
+}
+
+fn handshake(policy: &PortPolicy, call: &Call) -> Result<Stream, Answer> {
+    let by = match &policy.mtls.decided_by {
+        Some(name) => format!("PeerAuthentication {name}"),
+        None => "the built-in default".to_owned(),
+    };
+    match (policy.mtls.mode, call.tls()) {
+        (MtlsMode::Strict, CallTls::Plaintext) => {
+            Err(Answer::refuse("no filter chain", format!("plain text, and {by} asks for mutual TLS (STRICT)")))
+        }
+        (MtlsMode::Strict, CallTls::Tls) => Err(Answer::refuse(
+            "mtls error",
+            format!("TLS without a certificate of the mesh, and {by} asks for mutual TLS (STRICT)"),
+        )),
+        (MtlsMode::Strict, CallTls::Mtls) => Ok(Stream::Open),
+        (_, CallTls::Plaintext) => Ok(Stream::Open),
+        (MtlsMode::Permissive, CallTls::Mtls) if is_mesh_alpn(call) => Ok(Stream::Open),
+        // What this proxy does not terminate is the application's own.
+        (MtlsMode::Permissive | MtlsMode::Disable, _) => Ok(Stream::Sealed),
+    }
+}
+
+/// Where both are accepted, the mesh's TLS is known by what the client offers to speak inside.
+fn is_mesh_alpn(call: &Call) -> bool {
+    call.alpn.as_deref().is_none_or(|alpn| alpn.split(',').any(|a| a.trim().starts_with("istio")))
+}
+
+fn security(policy: &PortPolicy, call: &Call) -> Security {
+    let mode = match policy.mtls.mode {
+        MtlsMode::Disable => "DISABLE",
+        MtlsMode::Permissive => "PERMISSIVE",
+        MtlsMode::Strict => "STRICT",
+    };
+    let transport = match call.tls() {
+        CallTls::Plaintext => "plain text",
+        CallTls::Tls => "TLS",
+        CallTls::Mtls => "mutual TLS",
+    };
+    let because = match &policy.mtls.decided_by {
+        Some(name) => format!("the port accepts {mode} (PeerAuthentication {name})"),
+        None => format!("the port accepts {mode} (no PeerAuthentication says otherwise)"),
+    };
+    Security { transport: transport.to_owned(), because }
+}
+
+fn within(snapshot: &Snapshot, call: &Call, port: Port, policy: &PortPolicy, stream: Stream) -> Answer {
+    let declared = policy.protocol;
+    let readable = declared == Protocol::Auto || declared.is_http();
+    if call.is_http() && stream == Stream::Open && readable {
+        return http(snapshot, call, port);
+    }
+    if !call.is_http() && stream == Stream::Open && declared.is_http() {
+        return Answer::refuse("protocol error", format!("port {port} carries HTTP, and what came is not"));
+    }
+    let verdict = authorise(&snapshot.policies, &attributes(call, port, None, peer(call, stream).as_ref()));
+    let mut answer = verdict_answer(&verdict);
+    answer.cluster = forwarded_to(&answer, policy);
+    if stream == Stream::Sealed && answer.detail.is_none() {
+        answer.detail = Some("TLS of the application's own: passed on as it is, held against TCP rules".to_owned());
+    }
+    answer
+}
+
+fn peer(call: &Call, stream: Stream) -> Option<PeerIdentity> {
+    call.principal().filter(|_| stream == Stream::Open).map(PeerIdentity::new)
+}
+
+fn http(snapshot: &Snapshot, call: &Call, port: Port) -> Answer {
+    let target = call.path.as_deref().unwrap_or("/");
+    let path = match path::normalize(target, snapshot.settings.path_normalization) {
+        Ok(path) => path,
+        Err(rejected) => return unnormal(&rejected),
+    };
+    let method = call.method.as_deref().unwrap_or("GET");
+    let request = HttpAttributes {
+        method: method.as_bytes(),
+        path: path.as_bytes(),
+        authority: call.host.as_deref().map(str::as_bytes),
+        headers: &call.headers,
+    };
+    let peer = peer(call, Stream::Open);
+    let verdict = authorise(&snapshot.policies, &attributes(call, port, Some(request), peer.as_ref()));
+    let mut answer = verdict_answer(&verdict);
+    let view = RequestView {
+        method,
+        scheme: "http",
+        authority: call.host.as_deref().unwrap_or(""),
+        path: &path,
+        headers: &call.headers,
+        listener_port: port,
+    };
+    if let Selection::Forward(routed) = route::select(snapshot, &DestinationKey::Inbound(port), &view, 0) {
+        answer.route_config = Some(routed.meta.route_config.to_string());
+        answer.virtual_host = Some(routed.meta.virtual_host.to_string());
+        answer.route = Some(routed.meta.route.to_string());
+        if answer.outcome == Outcome::Forward {
+            answer.cluster = Some(routed.cluster.name.to_string());
+        }
+    }
+    answer.path = Some(path.into_owned());
+    answer
+}
+
+fn forwarded_to(answer: &Answer, policy: &PortPolicy) -> Option<String> {
+    (answer.outcome == Outcome::Forward).then(|| policy.cluster.name.to_string())
+}
+
+fn attributes<'a>(
+    call: &'a Call,
+    port: Port,
+    http: Option<HttpAttributes<'a>>,
+    peer: Option<&'a PeerIdentity>,
+) -> Attributes<'a> {
+    let source = call.source.as_ref();
+    let source_ip = source.and_then(|s| s.ip);
+    Attributes {
+        http,
+        peer,
+        source_ip,
+        remote_ip: source.and_then(|s| s.remote_ip).or(source_ip),
+        destination_ip: call.destination_ip.or(call.address),
+        destination_port: port.get(),
+        sni: call.sni.as_deref(),
+        metadata: call.metadata.as_ref().filter(|m| !m.is_null()),
+    }
+}
+
+fn verdict_answer(verdict: &Verdict<'_>) -> Answer {
+    let policy = verdict.decided_by().map(policy_name);
+    let answer = Answer {
+        policy,
+        asks_external: verdict.asks_external.is_some(),
+        audited: verdict.audited.iter().map(|id| policy_name(id)).collect(),
+        shadow: verdict.shadow.map(|s| ShadowAnswer { allow: s.allow, deny: s.deny }),
+        ..Answer::default()
+    };
+    match verdict.decision {
+        Decision::Allow(_) => Answer {
+            outcome: Outcome::Forward,
+            detail: verdict
+                .asks_external
+                .map(|provider| format!("allowed, if the external authoriser {provider:?} agrees")),
+            ..answer
+        },
+        Decision::Deny(denial) => {
+            let why = match denial {
+                Denial::Rule(rule) if rule.unusable => {
+                    format!("the provider that AuthorizationPolicy {} names cannot be used", rule.policy)
+                }
+                Denial::Rule(rule) => format!("rule {} of AuthorizationPolicy {} denies", rule.rule, rule.policy),
+                Denial::NoRuleAllows => "ALLOW policies hold for this workload and no rule of them matches".to_owned(),
+                Denial::NotAsked(provider) => format!("the external authoriser {provider:?} was not asked"),
+            };
+            Answer {
+                outcome: Outcome::Refuse,
+                reason: Some("denied"),
+                status: Some(403),
+                detail: Some(format!("{why} ({denial})")),
+                ..answer
+            }
+        }
+    }
+}
+
+fn policy_name(id: &RuleId) -> PolicyName {
+    PolicyName {
+        action: match &id.action {
+            Action::Allow => "ALLOW",
+            Action::Deny => "DENY",
+            Action::Audit => "AUDIT",
+            Action::Custom(_) => "CUSTOM",
+        },
+        namespace: id.policy.namespace.to_string(),
+        name: id.policy.name.to_string(),
+        rule: id.rule,
+    }
+}

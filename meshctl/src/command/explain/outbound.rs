@@ -1,0 +1,390 @@
+//! A call of the application: listener, destination, route, cluster.
+
+use super::{
+    answer::{Answer, EndpointAnswer, Outcome, Security, Share},
+    case::Call,
+    desk::Desk,
+    objects::Who,
+};
+use mesh_config::{
+    model::{
+        Endpoint, IndexEntry, Protocol,
+        destination::UpstreamTls,
+        endpoint::{EndpointAddress, Health},
+        index::IndexKind,
+        route::RouteAction,
+    },
+    name::Port,
+    path,
+};
+use mesh_proxy::{
+    route::{RequestView, RouteMeta, Routed, RuleEntry, Selection, redirect::split_port, rewrite},
+    snapshot::{
+        Snapshot,
+        cluster::{Cluster, ClusterKey},
+        listener::{DestinationKey, ListenerKind},
+        outbound::{Destination, lookup, through},
+        virtual_host::Resolved,
+    },
+};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+/// Where a call goes that names neither an address nor a host that has one: in no network (RFC 5737).
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
+/// Decides on a call of the application.
+pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
+    let Some(port) = port_of(call) else {
+        return Answer::refuse("no listener", "the call names no port between 1 and 65535");
+    };
+    let entrance = Entrance::find(&desk.snapshot(), call, port);
+    let listener = entrance.listener();
+    let mut answer = match &entrance {
+        Entrance::Captured(to) => captured(desk, call, *to, port),
+        Entrance::Egress { name, .. } if call.is_http() => {
+            http(desk, call, &DestinationKey::Egress(name.clone()), port)
+        }
+        Entrance::Egress { name, .. } => match desk.snapshot().outbound.egress(name) {
+            Some(egress) => {
+                let found = through(&desk.snapshot(), egress);
+                opaque(desk, found, &|s| through(s, egress))
+            }
+            None => Answer::refuse("no listener", format!("the Sidecar has no listener {name}")),
+        },
+    };
+    answer.listener = answer.listener.or(listener);
+    answer
+}
+
+/// The port of a call.
+pub(super) fn port_of(call: &Call) -> Option<Port> {
+    call.port.and_then(|p| u16::try_from(p).ok()).and_then(Port::new)
+}
+
+/// Where a connection comes in.
+enum Entrance {
+    /// Taken from its way to this address.
+    Captured(SocketAddr),
+    /// At a listener that the `Sidecar` binds.
+    Egress { name: Arc<str> },
+}
+
+impl Entrance {
+    /// A listener at the call's very address; without an address, the `Sidecar`'s listener for the port that serves
+    /// the host; else the connection is captured on its way to the host.
+    fn find(snapshot: &Snapshot, call: &Call, port: Port) -> Entrance {
+        let entry = host_entry(snapshot, call);
+        let address = call.address.or(call.destination_ip);
+        for spec in snapshot.listeners.iter() {
+            let ListenerKind::Egress { port: own, .. } = &spec.kind else { continue };
+            let here = match address {
+                Some(address) => spec.address == SocketAddr::new(address, port.get()),
+                None => *own == port && snapshot.outbound.egress(&spec.name).is_some_and(|egress| {
+                    entry.as_ref().is_none_or(|e| egress.listener.selects(&e.key))
+                }),
+            };
+            if here {
+                return Entrance::Egress { name: spec.name.clone() };
+            }
+        }
+        let of_host = || call.host.as_deref().and_then(|h| split_port(h).0.trim_matches(['[', ']']).parse().ok());
+        let of_entry = || entry.and_then(|e| e.addresses.first().map(|net| net.addr()));
+        let address = address.or_else(of_host).or_else(of_entry).unwrap_or(NOWHERE);
+        Entrance::Captured(SocketAddr::new(address, port.get()))
+    }
+
+    fn listener(&self) -> Option<String> {
+        match self {
+            Entrance::Captured(_) => None,
+            Entrance::Egress { name } => Some(name.to_string()),
+        }
+    }
+}
+
+fn host_entry(snapshot: &Snapshot, call: &Call) -> Option<Arc<IndexEntry>> {
+    let host = split_port(call.host.as_deref()?).0.to_ascii_lowercase();
+    let service = |e: &IndexEntry| e.kind == IndexKind::Service;
+    snapshot.index.find_exact(&host, service).or_else(|| snapshot.index.find_wildcard(&host, service)).cloned()
+}
+
+fn captured(desk: &mut Desk<'_>, call: &Call, to: SocketAddr, port: Port) -> Answer {
+    let mut found = lookup(&desk.snapshot(), to);
+    if let Destination::Pending { service, .. } = &found {
+        if desk.fetch(service).is_none() {
+            return Answer::refuse("no route", format!("pilot gives no details of {service}"));
+        }
+        found = lookup(&desk.snapshot(), to);
+    }
+    let listener = captured_listener(&desk.snapshot(), &found, to);
+    let declared = match &found {
+        Destination::HttpPort(_) => Protocol::Http,
+        Destination::Service { protocol, .. } | Destination::Pending { protocol, .. } => *protocol,
+        Destination::Passthrough(_) | Destination::Refused(_) => Protocol::Auto,
+    };
+    let mut answer = match (call.is_http(), declared) {
+        (true, Protocol::Auto) => http(desk, call, &found.key(to), port),
+        (true, declared) if declared.is_http() => http(desk, call, &found.key(to), port),
+        (false, declared) if declared.is_http() => Answer::refuse(
+            "protocol error",
+            format!("port {port} carries HTTP, and what came is not; name the port tcp-… where it carries something else"),
+        ),
+        _ => opaque(desk, found, &|s| lookup(s, to)),
+    };
+    answer.listener = Some(listener);
+    answer
+}
+
+fn captured_listener(snapshot: &Snapshot, found: &Destination, to: SocketAddr) -> String {
+    match found {
+        Destination::HttpPort(port) => format!("0.0.0.0_{port}"),
+        Destination::Service { service, port, .. } | Destination::Pending { service, port, .. } => {
+            let owns = snapshot.index.at(to.ip()).any(|e| e.key == *service);
+            if owns { format!("{}_{port}", to.ip()) } else { format!("0.0.0.0_{port}") }
+        }
+        Destination::Passthrough(_) | Destination::Refused(_) => "virtualOutbound".to_owned(),
+    }
+}
+
+/// A stream of bytes.
+fn opaque(desk: &mut Desk<'_>, found: Destination, again: &dyn Fn(&Snapshot) -> Destination) -> Answer {
+    let found = match &found {
+        Destination::Pending { service, .. } => match desk.fetch(service) {
+            Some(()) => again(&desk.snapshot()),
+            None => return Answer::refuse("no route", format!("pilot gives no details of {service}")),
+        },
+        _ => found,
+    };
+    match &found {
+        Destination::Service { cluster, .. } | Destination::Passthrough(cluster) => {
+            let mut answer = forwarded(&desk.snapshot(), cluster);
+            answer.detail = matches!(found, Destination::Passthrough(_)).then(|| {
+                "no service has this address; outboundTrafficPolicy ALLOW_ANY passes it through".to_owned()
+            });
+            answer
+        }
+        Destination::Refused(cluster) => Answer {
+            cluster: Some(cluster.name.to_string()),
+            ..Answer::refuse("no route", "no service has this address, and unknown ones may not be reached (REGISTRY_ONLY)")
+        },
+        Destination::HttpPort(port) => {
+            Answer::refuse("protocol error", format!("port {port} carries HTTP, and what came is not"))
+        }
+        Destination::Pending { service, .. } => {
+            Answer::refuse("no route", format!("pilot gives no details of {service}"))
+        }
+    }
+}
+
+/// A request.
+fn http(desk: &mut Desk<'_>, call: &Call, key: &DestinationKey, port: Port) -> Answer {
+    let mode = desk.snapshot().settings.path_normalization;
+    let target = call.path.as_deref().unwrap_or("/");
+    let path = match path::normalize(target, mode) {
+        Ok(path) => path,
+        Err(rejected) => return unnormal(&rejected),
+    };
+    request(desk, call, key, port, path, "http")
+}
+
+/// A path without canonical form.
+pub(super) fn unnormal(rejected: &path::Rejected) -> Answer {
+    Answer {
+        outcome: Outcome::Answer,
+        status: Some(400),
+        reason: Some("protocol error"),
+        detail: Some(format!("path_normalization_failed: {rejected}")),
+        ..Answer::default()
+    }
+}
+
+/// A request with its normalised path, held against the rules of `key`.
+pub(super) fn request(
+    desk: &mut Desk<'_>,
+    call: &Call,
+    key: &DestinationKey,
+    port: Port,
+    path: Cow<'_, str>,
+    scheme: &str,
+) -> Answer {
+    let view = RequestView {
+        method: call.method.as_deref().unwrap_or("GET"),
+        scheme,
+        authority: call.host.as_deref().unwrap_or(""),
+        path: &path,
+        headers: &call.headers,
+        listener_port: port,
+    };
+    let mut answer = match desk.select(key, &view) {
+        Some(selection) => selected(&desk.snapshot(), &selection, &path),
+        None => Answer::refuse("no route", "pilot gives no details of a service that the rules name"),
+    };
+    answer.path = Some(path.into_owned());
+    answer
+}
+
+fn selected(snapshot: &Snapshot, selection: &Selection, path: &str) -> Answer {
+    match selection {
+        Selection::Forward(routed) => forward(snapshot, routed, path),
+        Selection::Redirect { meta, status, location, .. } => Answer {
+            outcome: Outcome::Redirect,
+            status: Some(*status),
+            location: Some(location.clone()),
+            ..of_meta(meta)
+        },
+        Selection::Respond { meta, status, body, .. } => Answer {
+            outcome: Outcome::Answer,
+            status: Some(*status),
+            detail: Some(format!("the rule answers by itself, with {} bytes", body.len())),
+            ..of_meta(meta)
+        },
+        Selection::HttpsRedirect { meta, location } => Answer {
+            outcome: Outcome::Redirect,
+            reason: Some("redirect to https"),
+            status: Some(301),
+            location: Some(location.clone()),
+            ..of_meta(meta)
+        },
+        Selection::NotFound { meta: Some(meta) } => refused(
+            "no route",
+            meta,
+            "no rule of the virtual host matches this request (404, route_not_found)".to_owned(),
+        ),
+        Selection::NotFound { meta: None } => {
+            Answer::refuse("no virtual host", "nothing here answers to this host (404, route_not_found)")
+        }
+        Selection::Blocked { meta } => refused(
+            "no virtual host",
+            meta,
+            "the mesh knows no such host, and unknown ones may not be reached from here (502)".to_owned(),
+        ),
+        Selection::ClusterNotFound { meta, cluster, .. } => Answer {
+            cluster: Some(cluster.to_string()),
+            ..refused("no route", meta, format!("the rule leads to {cluster}, which does not exist (503, NC)"))
+        },
+        Selection::Pending { service } => {
+            Answer::refuse("no route", format!("pilot gives no details of {service}"))
+        }
+    }
+}
+
+fn of_meta(meta: &RouteMeta) -> Answer {
+    let text = |t: &str| (!t.is_empty()).then(|| t.to_owned());
+    Answer {
+        route_config: text(&meta.route_config),
+        virtual_host: text(&meta.virtual_host),
+        route: text(&meta.route),
+        object: meta.object.as_ref().map(|name| format!("VirtualService {name}")),
+        ..Answer::default()
+    }
+}
+
+fn refused(reason: &'static str, meta: &RouteMeta, detail: String) -> Answer {
+    Answer { reason: Some(reason), detail: Some(detail), ..of_meta(meta) }
+}
+
+fn forward(snapshot: &Snapshot, routed: &Routed, path: &str) -> Answer {
+    let names = of_meta(&routed.meta);
+    let rewritten = routed.rule.as_ref().zip(routed.matched.as_ref()).and_then(|(r, m)| rewrite::path(r, m, path));
+    Answer {
+        route_config: names.route_config,
+        virtual_host: names.virtual_host,
+        route: names.route,
+        object: names.object,
+        backends: routed.rule.as_ref().map(|rule| shares(rule)).unwrap_or_default(),
+        rewritten_path: rewritten,
+        rewritten_host: routed.rule.as_ref().and_then(|r| rewrite::authority(r, routed.backend)).map(|h| h.to_string()),
+        ..forwarded(snapshot, &routed.cluster)
+    }
+}
+
+fn shares(rule: &RuleEntry) -> Vec<Share> {
+    let RouteAction::Forward(backends) = &rule.rule().action else { return Vec::new() };
+    if backends.len() < 2 {
+        return Vec::new();
+    }
+    let name = |resolved: &Resolved| match resolved {
+        Resolved::Ready(cluster) => cluster.name.to_string(),
+        Resolved::Pending(service) => service.to_string(),
+        Resolved::Missing(name) => format!("{name} (does not exist)"),
+    };
+    backends.iter().zip(&rule.backends).map(|(b, to)| Share { cluster: name(to), weight: b.weight }).collect()
+}
+
+/// Sent to a cluster: its endpoints and how connections to them are secured.
+pub(super) fn forwarded(snapshot: &Snapshot, cluster: &Cluster) -> Answer {
+    let set = cluster.endpoints.load();
+    let members: Vec<&Arc<Endpoint>> =
+        set.endpoints.iter().filter(|e| cluster.subset_labels.selects(&e.labels)).collect();
+    let nobody = members.is_empty() && matches!(cluster.key, ClusterKey::Outbound { .. });
+    let detail = (nobody && cluster.resolution == mesh_config::model::service::Resolution::Static)
+        .then(|| "the cluster has no endpoints: the call will fail (503, UH)".to_owned());
+    Answer {
+        outcome: Outcome::Forward,
+        cluster: Some(cluster.name.to_string()),
+        endpoints: members.iter().map(|e| endpoint(e)).collect(),
+        security: security(snapshot, cluster, &members),
+        detail,
+        ..Answer::default()
+    }
+}
+
+fn endpoint(endpoint: &Endpoint) -> EndpointAnswer {
+    let port = endpoint.target_port;
+    EndpointAnswer {
+        address: match &endpoint.address {
+            EndpointAddress::Ip(ip) => SocketAddr::new(*ip, port).to_string(),
+            EndpointAddress::Name(name) => format!("{name}:{port}"),
+            EndpointAddress::Unix(path) => format!("unix://{path}"),
+        },
+        status: match endpoint.health {
+            Health::Healthy => "HEALTHY",
+            Health::Draining => "DRAINING",
+            Health::Unhealthy => "UNHEALTHY",
+        },
+        workload: endpoint.workload.as_ref().map(|w| format!("{}/{}", w.namespace, w.workload)),
+        identity: endpoint.identity.as_ref().map(|id| id.uri()),
+        id: endpoint.key.id.to_string(),
+        port,
+    }
+}
+
+/// How connections to these endpoints are secured, and which object says so.
+fn security(snapshot: &Snapshot, cluster: &Cluster, members: &[&Arc<Endpoint>]) -> Option<Security> {
+    let ClusterKey::Outbound { service, .. } = &cluster.key else {
+        return matches!(cluster.key, ClusterKey::Passthrough).then(|| Security {
+            transport: "as the application sends it".to_owned(),
+            because: "the destination is in no service".to_owned(),
+        });
+    };
+    let rule = snapshot.outbound.service(service).and_then(|s| s.destination.as_ref());
+    let says = |mode: &str| match rule {
+        Some(rule) => format!("DestinationRule {} says {mode}", rule.name),
+        None => format!("the policy in force says {mode}"),
+    };
+    let of = |transport: &str, because: String| Some(Security { transport: transport.to_owned(), because });
+    match &cluster.policy.tls {
+        Some(UpstreamTls::Disable) => of("plain text", says("DISABLE")),
+        Some(UpstreamTls::IstioMutual { .. }) => of("mutual TLS", says("ISTIO_MUTUAL")),
+        Some(UpstreamTls::Simple(_)) => of("TLS", says("SIMPLE")),
+        None if !snapshot.settings.auto_mtls => of("plain text", "enableAutoMtls is false in MeshConfig".to_owned()),
+        None => {
+            let able = members.iter().filter(|e| e.mutual_tls).count();
+            match (able, members.len()) {
+                (_, 0) => of("mutual TLS where the endpoint can", "there are no endpoints to ask".to_owned()),
+                (0, _) => of("plain text", "no endpoint accepts mutual TLS (no proxy, or PeerAuthentication DISABLE)".to_owned()),
+                (able, all) if able == all => of("mutual TLS", "automatic: the endpoints' proxies accept it".to_owned()),
+                (able, all) => of("mutual TLS, plain text", format!("automatic: {able} of {all} endpoints accept mutual TLS")),
+            }
+        }
+    }
+}
+
+/// Whether calls to a cluster's endpoint prove the identity of `who`.
+pub(super) fn proves(answer: &Answer, who: &Who) -> Option<String> {
+    let mutual = answer.security.as_ref().is_some_and(|s| s.transport.starts_with("mutual TLS"));
+    who.identity().filter(|_| mutual).map(|id| id.uri())
+}

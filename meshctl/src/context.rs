@@ -1,0 +1,95 @@
+//! What every command needs of the arguments, resolved: output form, namespace, time limit.
+
+use crate::report::Format;
+use anyhow::{Result, bail};
+use std::time::Duration;
+
+/// Shared by all commands.
+#[derive(Debug)]
+pub(crate) struct Context {
+    namespace: Option<String>,
+}
+
+impl Context {
+    /// From the flags that stand before or behind any command.
+    pub(crate) fn new(namespace: Option<String>) -> Self {
+        Context { namespace: namespace.filter(|ns| !ns.is_empty()) }
+    }
+
+    /// The namespace of names that have none.
+    pub(crate) fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("default")
+    }
+
+    /// The namespace that was asked for, if one was.
+    pub(crate) fn only_namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+}
+
+/// The output form; `usual` is the command's own name for its table (`table` or `short`), both are taken.
+pub(crate) fn format(text: &str, usual: &str) -> Result<Format> {
+    match text.to_ascii_lowercase().as_str() {
+        "table" | "short" | "" => Ok(Format::Table),
+        "json" => Ok(Format::Json),
+        "yaml" => Ok(Format::Yaml),
+        _ => bail!("output format {text:?} not supported; use {usual}, json or yaml"),
+    }
+}
+
+/// A duration as Go writes it: `30s`, `1m30s`, `500ms`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration such as 30s, 1m30s or 500ms");
+    let mut rest = text;
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
+        let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
+        let unit_end = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| digits + at);
+        let seconds = match &rest[digits..unit_end] {
+            "ms" => number / 1000.0,
+            "s" => number,
+            "m" => number * 60.0,
+            "h" => number * 3600.0,
+            _ => return Err(wrong()),
+        };
+        total += Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
+        rest = &rest[unit_end..];
+    }
+    match total.is_zero() || total > Duration::from_secs(24 * 3600) {
+        true => Err(format!("{text:?} must be more than nothing and at most 24h")),
+        false => Ok(total),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_go_writes_them() {
+        for (text, want) in [
+            ("30s", Some(30_000)),
+            ("1m30s", Some(90_000)),
+            ("500ms", Some(500)),
+            ("1.5s", Some(1_500)),
+            ("30", None),
+            ("", None),
+            ("0s", None),
+            ("s", None),
+            ("5d", None),
+            ("25h", None),
+            ("1e9h", None),
+        ] {
+            assert_eq!(duration(text).ok().map(|d| d.as_millis()), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn output_forms_have_istioctls_names() {
+        for (text, want) in [("short", Format::Table), ("table", Format::Table), ("json", Format::Json), ("yaml", Format::Yaml)] {
+            assert_eq!(format(text, "short").unwrap(), want);
+        }
+        assert!(format("xml", "short").unwrap_err().to_string().contains("xml"));
+    }
+}
