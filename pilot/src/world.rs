@@ -28,7 +28,7 @@ use std::{
 pub type TrustRoots = BTreeMap<TrustDomain, BTreeSet<Bytes>>;
 
 /// Everything that a mesh is compiled from.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct World {
     inputs: BTreeMap<ObjectId, Input>,
     mesh_config: Option<(ObjectId, MeshConfig)>,
@@ -40,7 +40,6 @@ pub struct World {
     synced: bool,
 }
 
-#[derive(Debug)]
 struct Input {
     object: Arc<Object>,
     parsed: Option<Parsed>,
@@ -178,3 +177,6 @@ impl Input {
         Input { object, parsed, notes }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,16 +17,27 @@ use mesh_config::{
 };
 use std::{
     collections::{BTreeMap, btree_map::Entry},
+    fmt,
     sync::Arc,
 };
 
 /// What is at a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum FileText {
     /// Its content.
     Text(String),
     /// Why there is none.
     Unreadable(String),
+}
+
+// A text may hold a Secret, so it is never printed.
+impl fmt::Debug for FileText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FileText::Text(text) => write!(f, "{} bytes", text.len()),
+            FileText::Unreadable(reason) => write!(f, "unreadable: {reason}"),
+        }
+    }
 }
 
 /// Files by path, in sorted order.
@@ -42,7 +53,7 @@ pub struct Scan {
 }
 
 /// A directory as it was last seen.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Directory {
     files: BTreeMap<Arc<str>, File>,
     emitted: BTreeMap<ObjectId, Arc<Object>>,
@@ -50,7 +61,6 @@ pub struct Directory {
     synced: bool,
 }
 
-#[derive(Debug)]
 struct File {
     text: FileText,
     objects: Vec<Arc<Object>>,

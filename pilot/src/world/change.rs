@@ -1,7 +1,7 @@
 //! What every source emits.
 
 use mesh_config::{crd::Object, diagnostic::Diagnostic, name::NamespacedName};
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// Which object: API group, kind, namespace and name. The API version does not count.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,7 +22,7 @@ impl ObjectId {
 }
 
 /// What every source emits.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Change {
     /// New, or different from before.
     Upsert(Arc<Object>),
@@ -32,4 +32,16 @@ pub enum Change {
     Notes(Vec<Diagnostic>),
     /// Everything that was there at the start has been handed over.
     Synced,
+}
+
+// An object may be a Secret, so its content is never printed.
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Upsert(object) => write!(f, "Upsert({} {})", object.kind, object.name()),
+            Change::Delete(id) => write!(f, "Delete({} {})", id.kind, id.name),
+            Change::Notes(notes) => f.debug_tuple("Notes").field(notes).finish(),
+            Change::Synced => f.write_str("Synced"),
+        }
+    }
 }
