@@ -4,11 +4,21 @@
 //! [`compile()`] makes a [`mesh`]. **Choose**: [`scope`] says which parts a proxy sees. **Serve**: everything
 //! behind the feature `serve`. The first two are pure, and are all that [`offline`] commands need.
 
+#[cfg(feature = "serve")]
+pub mod app;
 pub mod compile;
+#[cfg(feature = "serve")]
+pub mod debug;
+#[cfg(feature = "serve")]
+pub mod discovery;
 pub mod error;
 pub mod mesh;
+#[cfg(feature = "serve")]
+pub mod metrics;
 pub mod offline;
 pub mod scope;
+#[cfg(feature = "serve")]
+pub mod settings;
 pub mod settle;
 pub mod source;
 pub mod world;

@@ -1,0 +1,91 @@
+//! The loop from changes to meshes: the one owner of the world.
+
+use crate::{
+    compile,
+    mesh::Mesh,
+    metrics::Metrics,
+    settle::{Decision, Pace, Settle},
+    source::Change,
+    world::World,
+};
+use mesh_config::diagnostic::Severity;
+use mesh_runtime::{clock, drain, snapshot::Publisher};
+use std::{sync::Arc, time::Instant};
+use tokio::sync::mpsc;
+
+/// What the loop owns.
+pub(super) struct Loop {
+    pub(super) world: World,
+    pub(super) batches: mpsc::Receiver<Vec<Change>>,
+    pub(super) publisher: Publisher<Mesh>,
+    pub(super) metrics: Metrics,
+}
+
+impl Loop {
+    /// Takes changes in and publishes meshes until drained.
+    pub(super) async fn run(mut self, drain: drain::Watch) {
+        let mut settle = Settle::new(Pace::FILES);
+        let mut decision = Decision::Idle;
+        loop {
+            let due = match decision {
+                Decision::Go(_) => {
+                    self.compile();
+                    None
+                }
+                Decision::Wait(due) => Some(due),
+                Decision::Idle => None,
+            };
+            decision = tokio::select! {
+                () = drain.signaled() => return,
+                () = until(due) => settle.poll(clock::now().into_std()),
+                batch = self.batches.recv() => match batch {
+                    Some(batch) => settle.offer(self.world.apply_all(batch), clock::now().into_std()),
+                    None => {
+                        tracing::error!("the objects are not followed any more; the last mesh stays in force");
+                        return drain.signaled().await;
+                    }
+                },
+            };
+        }
+    }
+
+    fn compile(&mut self) {
+        let before = self.publisher.current();
+        let begin = clock::now();
+        let mesh = compile(&self.world, Some(&before));
+        self.metrics.compile.observe(begin.elapsed().as_secs_f64());
+        if mesh.version() != before.version() {
+            tracing::info!(version = %mesh.version(), took = ?begin.elapsed(), "mesh changed");
+        } else if mesh.diagnostics() == before.diagnostics() {
+            return;
+        }
+        report_new(&mesh, &before);
+        self.metrics.mesh_version.set(mesh.version().0 as i64);
+        self.metrics.findings(mesh.diagnostics().iter().map(|d| d.severity));
+        self.publisher.publish(Arc::new(mesh));
+    }
+}
+
+/// Logs every finding about the first mesh.
+pub(super) fn report(mesh: &Mesh, metrics: &Metrics) {
+    report_new(mesh, &Mesh::default());
+    metrics.mesh_version.set(mesh.version().0 as i64);
+    metrics.findings(mesh.diagnostics().iter().map(|d| d.severity));
+}
+
+/// Logs findings that were not there before.
+fn report_new(mesh: &Mesh, before: &Mesh) {
+    for finding in mesh.diagnostics().iter().filter(|d| !before.diagnostics().contains(d)) {
+        match finding.severity {
+            Severity::Error | Severity::Warning => tracing::warn!("{finding}"),
+            Severity::Info => tracing::info!("{finding}"),
+        }
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}

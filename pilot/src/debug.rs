@@ -1,0 +1,177 @@
+//! What pilot says about itself: HTTP paths on the monitoring port, and the same as a gRPC service for callers of the
+//! root namespace.
+//!
+//! - `/debug/clients`: a list of [`Report`](crate::discovery::clients::Report)s.
+//! - `/debug/config?proxy=NAME.NAMESPACE`: `{client, meshVersion, parts: [{kind, name, version, stale, wire}]}`;
+//!   `wire` is the part in base64 as it travels, absent for private keys and for parts that are no longer in the mesh.
+//! - `/debug/diagnostics`: `{meshVersion, diagnostics: [{severity, code, kind, namespace, name, field, message, file, line}]}`.
+
+use crate::{
+    discovery::{
+        authn::Authenticate,
+        clients::{Clients, Held, label},
+    },
+    mesh::Mesh,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::StatusCode;
+use mesh_config::{
+    model::{Kind, Part, settings},
+    name::Namespace,
+    wire::proto::ferromesh::v1::{
+        ClientsRequest, ConfigRequest, DebugReport,
+        debug_server::{Debug, DebugServer},
+    },
+};
+use mesh_runtime::{
+    admin::{self, Admin},
+    snapshot,
+};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use tonic::{Request, Response, Status};
+
+/// Where the answers come from.
+#[derive(Clone)]
+pub struct Reports {
+    /// The newest mesh.
+    pub mesh: snapshot::Reader<Mesh>,
+    /// Who is connected.
+    pub clients: Clients,
+}
+
+impl Reports {
+    fn clients(&self) -> Value {
+        json!(self.clients.reports())
+    }
+
+    async fn config(&self, proxy: &str) -> Option<Value> {
+        let (client, held) = self.clients.held(proxy).await?;
+        let mesh = self.mesh.get();
+        Some(json!({ "client": client, "meshVersion": mesh.version().0, "parts": parts(&mesh, held) }))
+    }
+
+    fn diagnostics(&self) -> Value {
+        let mesh = self.mesh.get();
+        let list = mesh.diagnostics().iter().map(|d| {
+            json!({
+                "severity": format!("{:?}", d.severity),
+                "code": d.code,
+                "kind": d.object.kind,
+                "namespace": d.object.namespace,
+                "name": d.object.name,
+                "field": d.field,
+                "message": d.message,
+                "file": d.origin.file,
+                "line": d.origin.line,
+            })
+        });
+        json!({ "meshVersion": mesh.version().0, "diagnostics": list.collect::<Vec<_>>() })
+    }
+
+    /// The paths.
+    pub fn routes(&self, admin: Admin) -> Admin {
+        let (clients, config, diagnostics) = (self.clone(), self.clone(), self.clone());
+        admin
+            .get("/debug/clients", move |_| {
+                let report = clients.clients();
+                async move { pretty(&report) }
+            })
+            .get("/debug/config", move |request| {
+                let (config, proxy) = (config.clone(), proxy_of(request.uri().query()));
+                async move {
+                    match config.config(&proxy).await {
+                        Some(report) => pretty(&report),
+                        None => admin::text(StatusCode::NOT_FOUND, not_connected(&proxy) + "\n"),
+                    }
+                }
+            })
+            .get("/debug/diagnostics", move |_| {
+                let report = diagnostics.diagnostics();
+                async move { pretty(&report) }
+            })
+            .get("/version", |_| async { pretty(&json!({ "component": "pilot", "version": env!("CARGO_PKG_VERSION") })) })
+    }
+
+    /// The gRPC service. `loopback`: whoever calls from this machine is answered without proof.
+    pub fn into_server(self, authenticate: Authenticate, loopback: bool) -> DebugServer<DebugPort> {
+        DebugServer::new(DebugPort { reports: self, authenticate, loopback })
+    }
+
+    fn root_namespace(&self) -> Namespace {
+        match self.mesh.get().part(Kind::Settings, settings::NAME).map(|shared| shared.part()) {
+            Some(Part::Settings(settings)) => settings.root_namespace.clone(),
+            _ => settings::Settings::default().root_namespace,
+        }
+    }
+}
+
+/// The gRPC service on one port.
+pub struct DebugPort {
+    reports: Reports,
+    authenticate: Authenticate,
+    loopback: bool,
+}
+
+impl DebugPort {
+    async fn permit<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        if self.loopback && request.remote_addr().is_some_and(|from: SocketAddr| from.ip().is_loopback()) {
+            return Ok(());
+        }
+        let proved = (self.authenticate)(request.metadata(), request.extensions()).await?;
+        let root = self.reports.root_namespace();
+        if proved.namespace == root {
+            return Ok(());
+        }
+        let message = format!("only callers of namespace {root} may look, not of {}", proved.namespace);
+        Err(Status::permission_denied(message))
+    }
+}
+
+#[tonic::async_trait]
+impl Debug for DebugPort {
+    async fn clients(&self, request: Request<ClientsRequest>) -> Result<Response<DebugReport>, Status> {
+        self.permit(&request).await?;
+        Ok(Response::new(DebugReport { json: self.reports.clients().to_string() }))
+    }
+
+    async fn config(&self, request: Request<ConfigRequest>) -> Result<Response<DebugReport>, Status> {
+        self.permit(&request).await?;
+        let proxy = &request.get_ref().proxy;
+        let report = self.reports.config(proxy).await.ok_or_else(|| Status::not_found(not_connected(proxy)))?;
+        Ok(Response::new(DebugReport { json: report.to_string() }))
+    }
+}
+
+fn parts(mesh: &Mesh, held: Held) -> Vec<Value> {
+    let part = |(kind, name, version): (Kind, _, _)| {
+        let name: mesh_config::model::PartName = name;
+        let now = mesh.part(kind, name.as_str()).map(|shared| shared.encoded());
+        let mut value = json!({
+            "kind": label(kind),
+            "name": name.as_str(),
+            "version": mesh_config::wire::Version::to_string(&version),
+            "stale": now.is_none_or(|encoded| encoded.version != version),
+        });
+        if let Some(encoded) = now.filter(|_| !kind.is_secret()) {
+            value["wire"] = STANDARD.encode(&encoded.bytes).into();
+        }
+        value
+    };
+    held.into_iter().map(part).collect()
+}
+
+fn not_connected(proxy: &str) -> String {
+    format!("no proxy {proxy:?} is connected here; /debug/clients lists those that are")
+}
+
+/// The value of `proxy=`. Names and node ids need no escapes but for `~`, which some clients write as `%7E`.
+fn proxy_of(query: Option<&str>) -> String {
+    let pairs = query.unwrap_or_default().split('&');
+    let value = pairs.filter_map(|pair| pair.strip_prefix("proxy=")).next().unwrap_or_default();
+    value.replace("%7E", "~").replace("%7e", "~").replace("%2F", "/")
+}
+
+fn pretty(report: &Value) -> admin::Reply {
+    admin::json(StatusCode::OK, format!("{report:#}\n"))
+}

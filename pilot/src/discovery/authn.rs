@@ -1,0 +1,23 @@
+//! Who a caller is: proved by its token or certificate, decided by what `app` hands in (the certificate authority's
+//! own authenticator, so that both services believe the same callers).
+
+use mesh_config::name::Namespace;
+use std::{future::Future, pin::Pin, sync::Arc};
+use tonic::{Extensions, Status, metadata::MetadataMap};
+
+/// What a caller has proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proved {
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Its service account.
+    pub service_account: Arc<str>,
+    /// By what: `token` or `certificate`.
+    pub proof: &'static str,
+}
+
+/// The answer, in time.
+pub type Answer = Pin<Box<dyn Future<Output = Result<Proved, Status>> + Send>>;
+
+/// Decides from a call's metadata and what its connection has proved.
+pub type Authenticate = Arc<dyn Fn(&MetadataMap, &Extensions) -> Answer + Send + Sync>;

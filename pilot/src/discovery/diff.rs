@@ -1,0 +1,132 @@
+//! What a client should have against what it has.
+
+use super::session::{Found, Talks, Upsert, View};
+use crate::{mesh::SharedPart, scope};
+use mesh_config::{
+    model::{Kind, PartName},
+    wire::Version,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// What is to be sent.
+#[derive(Debug, Default)]
+pub(super) struct Difference {
+    /// In push order.
+    pub(super) upserts: Vec<Upsert>,
+    /// In push order.
+    pub(super) removed: Vec<(Kind, PartName)>,
+    /// What followed names stand for now.
+    pub(super) answers: Vec<(Kind, Arc<str>, Found)>,
+}
+
+/// What the client should have.
+#[derive(Debug, Default)]
+struct Wanted {
+    parts: BTreeMap<Rank, BTreeMap<PartName, Arc<SharedPart>>>,
+    answers: Vec<(Kind, Arc<str>, Found)>,
+}
+
+/// Push order: that of [`Kind::ALL`], but a service comes after everything, so that its arrival says it is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank(bool, Kind);
+
+impl Rank {
+    fn of(kind: Kind) -> Self {
+        Rank(kind == Kind::Service, kind)
+    }
+}
+
+/// The difference. Forgets refusals of what is not wanted any more, or says something else by now.
+pub(super) fn difference(talks: &mut Talks, view: &View<'_>) -> Difference {
+    let wanted = wanted(talks, view);
+    for (kind, talk) in talks.iter_mut() {
+        let parts = wanted.parts.get(&Rank::of(*kind));
+        let is_same = |name: &PartName, version: &Version| {
+            parts.and_then(|parts| parts.get(name)).is_some_and(|part| part.encoded().version == *version)
+        };
+        talk.refused.retain(|name, version| is_same(name, version));
+    }
+    let mut aliases = new_aliases(talks, &wanted);
+    let mut upserts = Vec::new();
+    for (Rank(_, kind), parts) in &wanted.parts {
+        let talk = talks.get(kind);
+        for (name, part) in parts {
+            let version = part.encoded().version;
+            let has = |of: &BTreeMap<PartName, _>| of.get(name) == Some(&version);
+            let aliases = if *kind == Kind::Workload { aliases.remove(name) } else { None }.unwrap_or_default();
+            let is_held = talk.is_some_and(|talk| has(&talk.held)) && aliases.is_empty();
+            if !is_held && !talk.is_some_and(|talk| has(&talk.refused)) {
+                upserts.push(Upsert { part: part.clone(), aliases });
+            }
+        }
+    }
+    let removed = removed(talks, &wanted);
+    Difference { upserts, removed, answers: wanted.answers }
+}
+
+fn wanted(talks: &Talks, view: &View<'_>) -> Wanted {
+    let mut wanted = Wanted::default();
+    for part in scope::visible(view.mesh, view.facts).parts {
+        let kind = part.kind();
+        if talks.get(&kind).is_some_and(|talk| talk.wildcard) && (view.secrets || !kind.is_secret()) {
+            wanted.add(&part);
+        }
+    }
+    for name in names(talks, Kind::Service) {
+        let key = name.parse().ok();
+        let children = key.and_then(|key| scope::children(view.mesh, view.facts, &key)).unwrap_or_default();
+        children.in_order().for_each(|part| wanted.add(part));
+        wanted.answers.push((Kind::Service, name.clone(), children.service.map(|part| part.name().clone())));
+    }
+    for address in names(talks, Kind::Workload) {
+        let part = address.parse().ok().and_then(|address| scope::workload_at(view.mesh, address));
+        part.into_iter().for_each(|part| wanted.add(part));
+        wanted.answers.push((Kind::Workload, address.clone(), part.map(|part| part.name().clone())));
+    }
+    wanted
+}
+
+fn names(talks: &Talks, kind: Kind) -> impl Iterator<Item = &Arc<str>> {
+    talks.get(&kind).into_iter().flat_map(|talk| talk.names.keys())
+}
+
+/// Addresses that have not been told of the workload which they stand for now.
+fn new_aliases(talks: &Talks, wanted: &Wanted) -> BTreeMap<PartName, Vec<Arc<str>>> {
+    let mut aliases: BTreeMap<PartName, Vec<Arc<str>>> = BTreeMap::new();
+    for (_, address, found) in wanted.answers.iter().filter(|(kind, ..)| *kind == Kind::Workload) {
+        let told = talks.get(&Kind::Workload).and_then(|talk| talk.names.get(address)).cloned().flatten();
+        if let Some(uid) = found
+            && told.flatten().as_ref() != Some(uid)
+        {
+            aliases.entry(uid.clone()).or_default().push(address.clone());
+        }
+    }
+    aliases
+}
+
+fn removed(talks: &Talks, wanted: &Wanted) -> Vec<(Kind, PartName)> {
+    let mut removed: BTreeSet<(Rank, PartName)> = BTreeSet::new();
+    for (kind, talk) in talks {
+        let rank = Rank::of(*kind);
+        let parts = wanted.parts.get(&rank);
+        let gone = talk.held.keys().filter(|name| parts.is_none_or(|parts| !parts.contains_key(*name)));
+        removed.extend(gone.map(|name| (rank, name.clone())));
+    }
+    // Whoever asked for a name that stands for nothing is told so, once.
+    for (kind, name, found) in &wanted.answers {
+        let told = talks.get(kind).and_then(|talk| talk.names.get(name));
+        if found.is_none() && told != Some(&Some(None)) {
+            removed.insert((Rank::of(*kind), PartName(name.clone())));
+        }
+    }
+    removed.into_iter().map(|(Rank(_, kind), name)| (kind, name)).collect()
+}
+
+impl Wanted {
+    fn add(&mut self, part: &Arc<SharedPart>) {
+        self.parts.entry(Rank::of(part.kind())).or_default().insert(part.name().clone(), part.clone());
+    }
+}

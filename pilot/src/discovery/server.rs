@@ -1,0 +1,242 @@
+//! The stream around a [`session`]: authenticates the call, takes the node's claim from the first request, then feeds
+//! requests and changes of the mesh to the state machine and sends what it says.
+//!
+//! One task a client. What waits to be sent is one push at most, so a slow client holds no more than that; requests
+//! are read all the while, since both ends waiting for the other to read would be for good.
+
+use super::{
+    authn::{Authenticate, Proved},
+    clients::{Clients, Connected, Inspect},
+    encode,
+    node::{Claim, NodeError},
+    session::{self, Event, Response, State, View},
+};
+use crate::{
+    mesh::Mesh,
+    metrics::Metrics,
+    scope::ProxyFacts,
+};
+use mesh_config::wire::proto::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse,
+    aggregated_discovery_service_server::{AggregatedDiscoveryService, AggregatedDiscoveryServiceServer},
+};
+use mesh_runtime::{clock, drain, snapshot};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response as Reply, Status, Streaming};
+
+/// A request may be so long, in bytes: what a proxy holds of one kind, by name and version.
+const MAX_REQUEST: usize = 32 << 20;
+/// How long the first request may take.
+const FIRST_REQUEST: Duration = Duration::from_secs(15);
+/// Responses handed to the transport ahead of time.
+const AHEAD: usize = 2;
+
+/// Serves discovery; one value for all ports.
+#[derive(Clone)]
+pub struct Discovery {
+    /// The newest mesh.
+    pub mesh: snapshot::Reader<Mesh>,
+    /// Who is connected.
+    pub clients: Clients,
+    /// Who callers are.
+    pub authenticate: Authenticate,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Ends all streams.
+    pub drain: drain::Watch,
+}
+
+/// Discovery on one port.
+pub struct Port {
+    discovery: Discovery,
+    secrets: bool,
+}
+
+impl Discovery {
+    /// The service for a port; `secrets` where it is encrypted.
+    pub fn into_server(self, secrets: bool) -> AggregatedDiscoveryServiceServer<Port> {
+        let port = Port { discovery: self, secrets };
+        AggregatedDiscoveryServiceServer::new(port).max_decoding_message_size(MAX_REQUEST)
+    }
+}
+
+#[tonic::async_trait]
+impl AggregatedDiscoveryService for Port {
+    type DeltaAggregatedResourcesStream = ReceiverStream<Result<DeltaDiscoveryResponse, Status>>;
+
+    async fn delta_aggregated_resources(
+        &self,
+        request: Request<Streaming<DeltaDiscoveryRequest>>,
+    ) -> Result<Reply<Self::DeltaAggregatedResourcesStream>, Status> {
+        let discovery = self.discovery.clone();
+        if discovery.drain.is_draining() {
+            return Err(Status::unavailable("this pilot is on its way out; connect again"));
+        }
+        let proved = (discovery.authenticate)(request.metadata(), request.extensions()).await;
+        let proved = Arc::new(proved.inspect_err(|status| {
+            discovery.metrics.refused_callers.with_label_values(&["unauthenticated"]).inc();
+            tracing::warn!(reason = status.message(), "discovery call refused");
+        })?);
+        let (out, replies) = mpsc::channel(AHEAD);
+        let guard = discovery.drain.guard();
+        let (requests, secrets) = (request.into_inner(), self.secrets);
+        // Ends with its stream or the drain, which waits for the guard.
+        tokio::spawn(async move {
+            let _guard = guard;
+            let drained = discovery.drain.signaled();
+            let served = async {
+                if let Err(status) = serve(discovery, proved, secrets, requests, &out).await {
+                    // Fails when the client is gone.
+                    let _ = out.send(Err(status)).await;
+                }
+            };
+            // Dropping the sender ends the stream politely.
+            tokio::select! { () = served => {}, () = drained => {} }
+        });
+        Ok(Reply::new(ReceiverStream::new(replies)))
+    }
+}
+
+type Out = mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>;
+
+/// One stream from its first request to its end.
+async fn serve(
+    discovery: Discovery,
+    proved: Arc<Proved>,
+    secrets: bool,
+    mut requests: Streaming<DeltaDiscoveryRequest>,
+    out: &Out,
+) -> Result<(), Status> {
+    let first = tokio::time::timeout(FIRST_REQUEST, requests.message()).await;
+    let first = first.map_err(|_| Status::deadline_exceeded("no request came"))??;
+    let Some(first) = first else { return Ok(()) };
+    let claim = claim(&first, &proved).map_err(|error| refuse(&discovery, &proved, &error))?;
+    let (inspect, asked) = mpsc::channel(1);
+    let connected = discovery.clients.connect(claim.clone(), proved.clone(), clock::system_now(), inspect);
+    tracing::info!(proxy = claim.full_name(), proof = proved.proof, secrets, "proxy connected");
+    let client = Client {
+        seen: discovery.mesh.get(),
+        mesh: discovery.mesh,
+        facts: None,
+        claim,
+        proved,
+        secrets,
+        state: State::default(),
+        waiting: VecDeque::new(),
+        connected,
+    };
+    client.run(first, requests, asked, out).await
+}
+
+fn claim(first: &DeltaDiscoveryRequest, proved: &Proved) -> Result<Arc<Claim>, NodeError> {
+    let claim = Claim::of(first.node.as_ref().ok_or(NodeError::Missing)?)?;
+    claim.check(proved)?;
+    Ok(Arc::new(claim))
+}
+
+fn refuse(discovery: &Discovery, proved: &Proved, error: &NodeError) -> Status {
+    discovery.metrics.refused_callers.with_label_values(&["node"]).inc();
+    tracing::warn!(%error, namespace = %proved.namespace, account = %proved.service_account, "discovery call refused");
+    match error {
+        NodeError::NotProved { .. } => Status::permission_denied(error.to_string()),
+        NodeError::Missing | NodeError::Id(_) => Status::invalid_argument(error.to_string()),
+    }
+}
+
+/// What belongs to one stream.
+struct Client {
+    mesh: snapshot::Reader<Mesh>,
+    seen: Arc<Mesh>,
+    /// As of the mesh seen.
+    facts: Option<ProxyFacts>,
+    claim: Arc<Claim>,
+    proved: Arc<Proved>,
+    secrets: bool,
+    state: State,
+    waiting: VecDeque<Response>,
+    connected: Connected,
+}
+
+impl Client {
+    async fn run(
+        mut self,
+        first: DeltaDiscoveryRequest,
+        mut requests: Streaming<DeltaDiscoveryRequest>,
+        mut asked: mpsc::Receiver<Inspect>,
+        out: &Out,
+    ) -> Result<(), Status> {
+        self.request(first)?;
+        loop {
+            tokio::select! {
+                () = out.closed() => return Ok(()),
+                place = out.reserve(), if !self.waiting.is_empty() => {
+                    let Ok(place) = place else { return Ok(()) };
+                    if let Some(response) = self.waiting.pop_front() {
+                        place.send(Ok(encode::response(response)));
+                    }
+                }
+                message = requests.message() => match message {
+                    Ok(Some(message)) => self.request(message)?,
+                    Ok(None) => return Ok(()),
+                    Err(status) => {
+                        tracing::debug!(proxy = self.claim.full_name(), %status, "stream broke");
+                        return Ok(());
+                    }
+                },
+                changed = self.mesh.changed() => {
+                    // The publisher lives as long as the process.
+                    if changed.is_err() { return Ok(()) }
+                    self.mesh_changed()?;
+                }
+                Some(ask) = asked.recv() => {
+                    let held = self.state.held().map(|(kind, name, version)| (kind, name.clone(), version));
+                    // Fails when the asker has given up.
+                    let _ = ask.send(held.collect());
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, message: DeltaDiscoveryRequest) -> Result<(), Status> {
+        match encode::request(message) {
+            Some(request) => self.step(Event::Request(request)),
+            // A proxy newer than this pilot asks for more than there is here.
+            None => Ok(()),
+        }
+    }
+
+    fn mesh_changed(&mut self) -> Result<(), Status> {
+        let mesh = self.mesh.get();
+        let is_same = mesh.version() == self.seen.version();
+        self.seen = mesh;
+        self.facts = None;
+        if is_same { Ok(()) } else { self.step(Event::MeshChanged) }
+    }
+
+    fn step(&mut self, event: Event) -> Result<(), Status> {
+        let (claim, proved) = (&self.claim, &self.proved);
+        let facts = self.facts.get_or_insert_with(|| {
+            let proof = (&proved.namespace, &*proved.service_account);
+            ProxyFacts::resolve(&self.seen, claim.role, proof, Some(&claim.name), &claim.addresses)
+        });
+        let view = View { mesh: &self.seen, facts, secrets: self.secrets };
+        let (state, actions) = session::step(std::mem::take(&mut self.state), event, &view);
+        self.state = state;
+        if let Some(answered) = actions.answered {
+            for refusal in &answered.refusals {
+                let (proxy, name) = (self.claim.full_name(), &refusal.name);
+                tracing::warn!(proxy, kind = ?answered.kind, name, reason = refusal.reason, "resource refused by proxy");
+            }
+            self.connected.answered(&answered, &self.state);
+        }
+        if let Some(violation) = actions.violation {
+            tracing::warn!(proxy = self.claim.full_name(), %violation, "stream ended");
+            return Err(Status::invalid_argument(violation.to_string()));
+        }
+        self.connected.sent(&actions.responses);
+        self.waiting.extend(actions.responses);
+        Ok(())
+    }
+}

@@ -1,0 +1,367 @@
+//! One client as a state machine: an event in, actions out. No sockets, no clock.
+//!
+//! At most one push is outstanding; what changes meanwhile is merged into the next one. A part counts as held once
+//! the client has acknowledged it; one that it refused is not sent again until it changes.
+
+use super::diff::{self, Difference};
+use crate::{
+    mesh::{Mesh, MeshVersion, SharedPart},
+    scope::ProxyFacts,
+};
+use mesh_config::{
+    model::{Kind, PartName},
+    wire::{Nonce, Refusal, Version, refusals_of_text},
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Names that a client may follow of one kind.
+pub const MAX_NAMES: usize = 20_000;
+/// Bytes of one name: a namespace, a slash and a host fit.
+const MAX_NAME: usize = 512;
+/// Encoded parts in one response, in bytes; a single larger part travels alone.
+const RESPONSE_BYTES: usize = 1 << 20;
+
+/// What a step looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The newest mesh.
+    pub mesh: &'a Mesh,
+    /// Who the client is, as of that mesh.
+    pub facts: &'a ProxyFacts,
+    /// Whether the stream may carry private keys.
+    pub secrets: bool,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// The client said something.
+    Request(Request),
+    /// There is another mesh.
+    MeshChanged,
+}
+
+/// What a client says about one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The kind.
+    pub kind: Kind,
+    /// Names to follow from now on; `*` for all that is visible.
+    pub subscribe: Vec<String>,
+    /// Names to follow no longer.
+    pub unsubscribe: Vec<String>,
+    /// What it holds from an earlier stream; counts in the first request for a kind.
+    pub initial: BTreeMap<String, Version>,
+    /// The response that this answers.
+    pub answer: Option<Answer>,
+}
+
+/// Accepted or refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Of the response answered.
+    pub nonce: Nonce,
+    /// Why it, or some of it, was refused.
+    pub error: Option<String>,
+}
+
+/// What is to be done.
+#[derive(Debug, Default)]
+pub struct Actions {
+    /// To be sent in this order.
+    pub responses: Vec<Response>,
+    /// A response was answered.
+    pub answered: Option<Answered>,
+    /// The client broke the protocol: end the stream.
+    pub violation: Option<Violation>,
+}
+
+/// One response of a push.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The kind of everything in it.
+    pub kind: Kind,
+    /// Frames the push.
+    pub nonce: Nonce,
+    /// New and changed parts.
+    pub upserts: Vec<Upsert>,
+    /// Parts that are gone, and names asked for that stand for nothing.
+    pub removed: Vec<PartName>,
+}
+
+/// A part to send.
+#[derive(Debug, Clone)]
+pub struct Upsert {
+    /// The part.
+    pub part: Arc<SharedPart>,
+    /// Addresses by which it was asked for.
+    pub aliases: Vec<Arc<str>>,
+}
+
+/// A response and what the client made of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// Its kind.
+    pub kind: Kind,
+    /// The mesh that its push brought.
+    pub mesh: MeshVersion,
+    /// What was not put in force.
+    pub refusals: Vec<Refusal>,
+}
+
+/// What a client must not do. The stream ends with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// Wildcard kinds have no names, implied kinds no subscriptions, named kinds no wildcard.
+    #[error("{name:.80?} cannot be subscribed to as a {kind:?}")]
+    NotByName {
+        /// The kind.
+        kind: Kind,
+        /// The name.
+        name: String,
+    },
+    /// More than any proxy needs.
+    #[error("more than {MAX_NAMES} names of kind {0:?}")]
+    TooManyNames(Kind),
+    /// Longer than any name.
+    #[error("a name of kind {0:?} is longer than {MAX_NAME} bytes")]
+    NameTooLong(Kind),
+}
+
+/// One client.
+#[derive(Debug, Default)]
+pub struct State {
+    pub(super) talks: Talks,
+    /// The first request for services has come: everything asked for and held is known.
+    open: bool,
+    /// The first push was made.
+    greeted: bool,
+    /// Something may differ from what was last pushed.
+    dirty: bool,
+    outstanding: BTreeMap<Nonce, Sent>,
+    sequence: u64,
+}
+
+pub(super) type Talks = BTreeMap<Kind, Talk>;
+
+/// What was said about one kind.
+#[derive(Debug, Default)]
+pub(super) struct Talk {
+    pub(super) wildcard: bool,
+    /// Names followed, each with what was last told about it.
+    pub(super) names: BTreeMap<Arc<str>, Option<Found>>,
+    pub(super) held: BTreeMap<PartName, Version>,
+    pub(super) refused: BTreeMap<PartName, Version>,
+}
+
+/// The part that a followed name stands for; `None`: nothing.
+pub(super) type Found = Option<PartName>;
+
+/// A response that is not answered yet.
+#[derive(Debug)]
+struct Sent {
+    kind: Kind,
+    upserts: Vec<(PartName, Version)>,
+    removed: Vec<PartName>,
+}
+
+/// How parts of a kind are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    /// `*`.
+    Whole,
+    /// One name at a time.
+    ByName,
+    /// Not at all: they come with their service.
+    WithService,
+}
+
+fn asking(kind: Kind) -> Asking {
+    match kind {
+        Kind::Service | Kind::Workload => Asking::ByName,
+        Kind::Destination | Kind::Endpoint => Asking::WithService,
+        _ => Asking::Whole,
+    }
+}
+
+/// What an event makes of a client.
+pub fn step(mut state: State, event: Event, view: &View<'_>) -> (State, Actions) {
+    let mut actions = Actions::default();
+    match event {
+        Event::MeshChanged => state.dirty = true,
+        Event::Request(request) => {
+            actions.answered = request.answer.as_ref().and_then(|answer| state.settle(request.kind, answer));
+            if let Err(violation) = state.listen(request) {
+                actions.violation = Some(violation);
+                return (state, actions);
+            }
+        }
+    }
+    if state.open && state.dirty && state.outstanding.is_empty() {
+        state.dirty = false;
+        let difference = diff::difference(&mut state.talks, view);
+        actions.responses = state.push(difference, view.mesh.version());
+    }
+    (state, actions)
+}
+
+impl State {
+    /// What the client has acknowledged, by kind and name.
+    pub fn held(&self) -> impl Iterator<Item = (Kind, &PartName, Version)> {
+        self.talks.iter().flat_map(|(kind, talk)| talk.held.iter().map(|(name, version)| (*kind, name, *version)))
+    }
+
+    /// How many parts of a kind the client has acknowledged.
+    pub fn held_count(&self, kind: Kind) -> usize {
+        self.talks.get(&kind).map_or(0, |talk| talk.held.len())
+    }
+
+    /// Whether the client does not put the present version of this part in force.
+    pub fn has_refused(&self, kind: Kind, name: &str) -> bool {
+        self.talks.get(&kind).is_some_and(|talk| talk.refused.contains_key(name))
+    }
+
+    /// Whether nothing is left to say or to hear: for tests and for the curious.
+    pub fn is_quiet(&self) -> bool {
+        self.open && !self.dirty && self.outstanding.is_empty()
+    }
+
+    /// Takes an answer in; one to a response that is not outstanding means nothing.
+    fn settle(&mut self, kind: Kind, answer: &Answer) -> Option<Answered> {
+        if self.outstanding.get(&answer.nonce).is_none_or(|sent| sent.kind != kind) {
+            return None;
+        }
+        let sent = self.outstanding.remove(&answer.nonce)?;
+        let talk = self.talks.entry(kind).or_default();
+        let refusals = answer.error.as_deref().map(|error| refusals(error, &sent)).unwrap_or_default();
+        for (name, version) in sent.upserts {
+            if refusals.iter().any(|refusal| refusal.name == name.as_str()) {
+                talk.refused.insert(name, version);
+            } else {
+                talk.refused.remove(&name);
+                talk.held.insert(name, version);
+            }
+        }
+        for name in sent.removed {
+            talk.refused.remove(&name);
+            talk.held.remove(&name);
+        }
+        Some(Answered { kind, mesh: MeshVersion(answer.nonce.mesh), refusals })
+    }
+
+    /// Takes changes of interest in.
+    fn listen(&mut self, request: Request) -> Result<(), Violation> {
+        let kind = request.kind;
+        let is_first = !self.talks.contains_key(&kind);
+        let talk = self.talks.entry(kind).or_default();
+        if is_first {
+            talk.held = request.initial.into_iter().map(|(name, version)| (PartName(name.into()), version)).collect();
+        }
+        if is_first || !request.subscribe.is_empty() || !request.unsubscribe.is_empty() {
+            self.dirty = true;
+        }
+        for name in request.unsubscribe {
+            match name.as_str() {
+                "*" => talk.wildcard = false,
+                name => drop(talk.names.remove(name)),
+            }
+        }
+        for name in request.subscribe {
+            match (asking(kind), name.as_str()) {
+                (Asking::Whole, "*") => talk.wildcard = true,
+                (Asking::ByName, name) if name != "*" => talk.follow(kind, name)?,
+                _ => return Err(Violation::NotByName { kind, name }),
+            }
+        }
+        self.open |= kind == Kind::Service;
+        Ok(())
+    }
+
+    /// Frames a difference. The first push is made also when there is none: it says that the client is up to date.
+    fn push(&mut self, difference: Difference, mesh: MeshVersion) -> Vec<Response> {
+        for (kind, name, found) in difference.answers {
+            if let Some(told) = self.talks.get_mut(&kind).and_then(|talk| talk.names.get_mut(&name)) {
+                *told = Some(found);
+            }
+        }
+        let mut groups = grouped(difference.upserts, difference.removed);
+        if groups.is_empty() && !std::mem::replace(&mut self.greeted, true) {
+            groups.push((Kind::Settings, Vec::new(), Vec::new()));
+        }
+        self.greeted = true;
+        let mut left = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+        let mut responses = Vec::with_capacity(groups.len());
+        for (kind, upserts, removed) in groups {
+            left -= 1;
+            self.sequence += 1;
+            let nonce = Nonce { mesh: mesh.0, sequence: self.sequence, left };
+            let sent = Sent {
+                kind,
+                upserts: upserts.iter().map(|u| (u.part.name().clone(), u.part.encoded().version)).collect(),
+                removed: removed.clone(),
+            };
+            self.outstanding.insert(nonce, sent);
+            responses.push(Response { kind, nonce, upserts, removed });
+        }
+        responses
+    }
+}
+
+impl Talk {
+    fn follow(&mut self, kind: Kind, name: &str) -> Result<(), Violation> {
+        if name.len() > MAX_NAME {
+            return Err(Violation::NameTooLong(kind));
+        }
+        if self.names.insert(name.into(), None).is_some() {
+            // Asked for again: the client may have lost it.
+            self.held.remove(name);
+        }
+        if self.names.len() > MAX_NAMES { Err(Violation::TooManyNames(kind)) } else { Ok(()) }
+    }
+}
+
+/// Which parts of a response a refusal is about; all of them when it names none.
+fn refusals(error: &str, sent: &Sent) -> Vec<Refusal> {
+    let named: Vec<Refusal> = refusals_of_text(error)
+        .into_iter()
+        .filter(|refusal| sent.upserts.iter().any(|(name, _)| name.as_str() == refusal.name))
+        .collect();
+    if !named.is_empty() {
+        return named;
+    }
+    let all = sent.upserts.iter().map(|(name, _)| Refusal { name: name.to_string(), reason: error.to_owned() });
+    all.collect()
+}
+
+type Group = (Kind, Vec<Upsert>, Vec<PartName>);
+
+/// One response each: what is new by kind, in push order and of bounded size, then what is gone, in the opposite order.
+fn grouped(upserts: Vec<Upsert>, removed: Vec<(Kind, PartName)>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut bytes = 0;
+    for upsert in upserts {
+        let kind = upsert.part.kind();
+        let size = upsert.part.encoded().bytes.len();
+        match groups.last_mut() {
+            Some((last, members, _)) if *last == kind && bytes + size <= RESPONSE_BYTES => {
+                bytes += size;
+                members.push(upsert);
+            }
+            _ => {
+                bytes = size;
+                groups.push((kind, vec![upsert], Vec::new()));
+            }
+        }
+    }
+    let begin = groups.len();
+    for (kind, name) in removed.into_iter().rev() {
+        match groups[begin..].last_mut() {
+            Some((last, _, names)) if *last == kind => names.push(name),
+            _ => groups.push((kind, Vec::new(), vec![name])),
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests;

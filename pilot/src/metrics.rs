@@ -1,0 +1,58 @@
+//! What an operator watches of pilot, under the names that dashboards for Istio know where there is one.
+
+use mesh_config::diagnostic::Severity;
+use mesh_runtime::telemetry::metrics::{RegisterError, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+
+/// Counters and gauges of one pilot; clones are the same ones.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// Streams of proxies.
+    pub clients: IntGauge,
+    /// Responses sent, by kind.
+    pub pushes: IntCounterVec,
+    /// Parts that proxies refused, by kind.
+    pub rejects: IntCounterVec,
+    /// Callers that were not believed or claimed to be somebody else.
+    pub refused_callers: IntCounterVec,
+    /// Version of the mesh in force.
+    pub mesh_version: IntGauge,
+    /// Seconds that compiling took.
+    pub compile: Histogram,
+    diagnostics: IntGaugeVec,
+}
+
+impl Metrics {
+    /// Registers them.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn new(registry: &Registry) -> Result<Self, RegisterError> {
+        let counters = |name: &str, help: &str, label: &str| {
+            registry.register(IntCounterVec::new(Opts::new(name, help), &[label])?)
+        };
+        let buckets = vec![0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0];
+        let compile = HistogramOpts::new("pilot_compile_seconds", "Time to compile the mesh").buckets(buckets);
+        let diagnostics = Opts::new("pilot_diagnostics", "Findings about objects by severity");
+        Ok(Metrics {
+            clients: registry.register(IntGauge::new("pilot_xds", "Proxies connected")?)?,
+            pushes: counters("pilot_xds_pushes", "Discovery responses sent, by kind", "type")?,
+            rejects: counters("pilot_total_xds_rejects", "Resources that proxies refused, by kind", "type")?,
+            refused_callers: counters("pilot_refused_callers_total", "Discovery calls refused, by reason", "reason")?,
+            mesh_version: registry.register(IntGauge::new("pilot_mesh_version", "Version of the mesh in force")?)?,
+            compile: registry.register(Histogram::with_opts(compile)?)?,
+            diagnostics: registry.register(IntGaugeVec::new(diagnostics, &["severity"])?)?,
+        })
+    }
+
+    /// How many findings of each severity there are.
+    pub fn findings(&self, severities: impl Iterator<Item = Severity>) {
+        let mut counts = [0; 3];
+        for severity in severities {
+            counts[severity as usize] += 1;
+        }
+        for (name, count) in ["error", "warning", "info"].into_iter().zip(counts) {
+            self.diagnostics.with_label_values(&[name]).set(count);
+        }
+    }
+}

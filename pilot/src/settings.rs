@@ -1,0 +1,155 @@
+//! Boot parameters of pilot: as given on the command line ([`Cli`]), and resolved ([`Settings`]).
+
+use clap::{Args, Parser, Subcommand};
+use mesh_config::identity::TrustDomain;
+use mesh_runtime::{settings::parse_duration, telemetry::log::Format};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "pilot", version, about = "Control plane of the mesh")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serves discovery and certificates for a directory of objects.
+    Discovery(Box<Settings>),
+    /// Makes the key that signs service-account tokens on a machine without a cluster, unless it is there.
+    TokenKey(TokenKey),
+    /// Prints a service-account token signed with that key.
+    Token(Token),
+}
+
+/// Where to serve, or not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen(pub Option<SocketAddr>);
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Listen(None)),
+            _ => text.parse().map(|address| Listen(Some(address))).map_err(|_| "neither ADDRESS:PORT nor off".into()),
+        }
+    }
+}
+
+/// Parameters of `pilot discovery`. Port 0 takes any free port.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// Directory of YAML objects, watched.
+    #[arg(long, env = "PILOT_CONFIG_DIR")]
+    pub config_dir: PathBuf,
+    /// Address of discovery and certificates, with TLS.
+    #[arg(long, env = "PILOT_XDS_ADDRESS", default_value = "0.0.0.0:15012")]
+    pub xds_address: SocketAddr,
+    /// Address of discovery without encryption, or `off`. Never carries private keys.
+    #[arg(long, env = "PILOT_PLAINTEXT_XDS_ADDRESS", default_value = "127.0.0.1:15010")]
+    pub plaintext_xds_address: Listen,
+    /// Address of metrics, readiness and debug pages. They need no proof and show no private keys.
+    #[arg(long, env = "PILOT_MONITORING_ADDRESS", default_value = "127.0.0.1:15014")]
+    pub monitoring_address: SocketAddr,
+    /// Directory of the self-signed root, made when it is not there. Afterwards it holds `root-cert.pem`, by which
+    /// proxies know pilot.
+    #[arg(long, env = "PILOT_CA_DIR", default_value = "./ca-root")]
+    pub ca_dir: PathBuf,
+    /// Directory with ca-cert.pem, ca-key.pem, cert-chain.pem and root-cert.pem made by somebody else, to be used
+    /// instead.
+    #[arg(long, env = "PILOT_CACERTS")]
+    pub cacerts: Option<PathBuf>,
+    /// File with the public keys (PEM) that verify service-account tokens.
+    #[arg(long, env = "PILOT_TOKEN_KEY")]
+    pub token_key: PathBuf,
+    /// Audience that tokens must be meant for.
+    #[arg(long, env = "PILOT_TOKEN_AUDIENCE", default_value = "istio-ca")]
+    pub token_audience: String,
+    /// Suffix of Kubernetes service names.
+    #[arg(long, env = "PILOT_DOMAIN", default_value = "cluster.local")]
+    pub domain: String,
+    /// Pilot's own namespace, and the mesh's root namespace until MeshConfig says another.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "istio-system")]
+    pub namespace: String,
+    /// Trust domain; MeshConfig's by default.
+    #[arg(long, env = "TRUST_DOMAIN")]
+    pub trust_domain: Option<TrustDomain>,
+    /// Lifetime of certificates when the caller wishes nothing.
+    #[arg(long, env = "DEFAULT_WORKLOAD_CERT_TTL", default_value = "24h", value_parser = duration)]
+    pub default_workload_cert_ttl: Duration,
+    /// Longest lifetime of certificates.
+    #[arg(long, env = "MAX_WORKLOAD_CERT_TTL", default_value = "24h", value_parser = duration)]
+    pub max_workload_cert_ttl: Duration,
+    /// Names that pilot is reached by; in its own certificate.
+    #[arg(
+        long,
+        env = "PILOT_SERVER_NAMES",
+        value_delimiter = ',',
+        default_values = ["istiod.istio-system.svc", "istiod.istio-system", "istiod", "localhost"],
+    )]
+    pub server_names: Vec<String>,
+    /// File to which the addresses really bound are written, as JSON.
+    #[arg(long)]
+    pub address_file: Option<PathBuf>,
+    /// How long streams and calls may take to end after SIGTERM.
+    #[arg(long, env = "PILOT_DRAIN", default_value = "5s", value_parser = duration)]
+    pub drain: Duration,
+    /// Form of the log: text or json.
+    #[arg(long, env = "LOG_FORMAT", default_value = "text")]
+    pub log_format: Format,
+    /// Filter of the log, e.g. `info` or `info,mesh_pilot=debug`.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    pub log: String,
+}
+
+/// Parameters of `pilot token-key`.
+#[derive(Debug, Clone, Args)]
+pub struct TokenKey {
+    /// Directory for `token-key.pem` (private, mode 0600) and `token-key.pub.pem`.
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// Parameters of `pilot token`.
+#[derive(Debug, Clone, Args)]
+pub struct Token {
+    /// The private key, made by `pilot token-key`.
+    #[arg(long)]
+    pub key: PathBuf,
+    /// Namespace of the service account.
+    #[arg(long)]
+    pub namespace: String,
+    /// Name of the service account.
+    #[arg(long)]
+    pub service_account: String,
+    /// For whom the token is.
+    #[arg(long, default_value = "istio-ca")]
+    pub audience: String,
+    /// How long it is good for.
+    #[arg(long, default_value = "24h", value_parser = duration)]
+    pub ttl: Duration,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = parse_duration(text).filter(|d| !d.is_zero());
+    parsed.ok_or_else(|| format!("{text:?} is not a duration above zero, such as 24h or 90s"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_read() {
+        let line = "pilot discovery --config-dir d --token-key k --plaintext-xds-address off --max-workload-cert-ttl 90s";
+        let Command::Discovery(settings) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!() };
+        assert_eq!(settings.plaintext_xds_address, Listen(None));
+        assert_eq!(settings.max_workload_cert_ttl, Duration::from_secs(90));
+        assert_eq!(settings.server_names.len(), 4);
+        assert!(Cli::try_parse_from(["pilot", "token", "--key", "k", "--namespace", "a"]).is_err());
+    }
+}
