@@ -5,6 +5,8 @@
 
 pub mod build;
 pub mod cluster;
+#[cfg(any(test, feature = "testing"))]
+pub mod fixture;
 pub mod inbound;
 pub mod index;
 pub mod listener;

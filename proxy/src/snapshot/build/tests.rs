@@ -1,1 +1,405 @@
 use super::*;
+use crate::snapshot::{
+    fixture::*,
+    listener::{ListenerKind, ListenerSpec},
+    outbound::{Destination as Found, lookup, through},
+};
+use mesh_config::model::{
+    Labels, PeerAuthentication, Protocol, Sidecar,
+    destination::{ConnectionPool, H2Upgrade, TrafficPolicy, UpstreamTls},
+    gateway::{ServerProtocol, ServerTls},
+    peer_authentication::MtlsMode,
+    service::Resolution,
+    settings::OutboundPolicy,
+    sidecar::{EgressListener, IngressEndpoint, IngressListener},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+const CART: &str = "shop/cart.shop.svc.cluster.local";
+const PAY: &str = "other/pay.other.svc.cluster.local";
+
+fn push(state: &mut State, upserts: impl IntoIterator<Item = Part>) -> Applied {
+    state.apply(Changes { upserts: upserts.into_iter().collect(), removed: Vec::new() })
+}
+
+fn remove(state: &mut State, kind: Kind, name: &str) -> Applied {
+    state.apply(Changes { upserts: Vec::new(), removed: vec![(kind, PartName(name.into()))] })
+}
+
+fn settings(change: impl FnOnce(&mut Settings)) -> Part {
+    let mut settings = Settings::default();
+    change(&mut settings);
+    Part::Settings(Arc::new(settings))
+}
+
+fn cart() -> mesh_config::model::Service {
+    service(CART, "10.1.0.1", &[(80, Protocol::Http), (90, Protocol::Tcp), (70, Protocol::Auto), (53, Protocol::Udp)])
+}
+
+fn cluster(state: &State, service: &str, number: u16, subset: Option<&str>) -> Option<Arc<Cluster>> {
+    let key = ClusterKey::Outbound { service: key(service), port: port(number), subset: subset.map(Into::into) };
+    state.snapshot().outbound.cluster(&key).cloned()
+}
+
+fn found(state: &State, address: &str) -> String {
+    match lookup(state.snapshot(), address.parse().unwrap()) {
+        Found::HttpPort(port) => format!("http {port}"),
+        Found::Service { service, port, protocol, cluster } => format!("{service} {port} {protocol:?} {}", cluster.name),
+        Found::Pending { service, port, .. } => format!("pending {service} {port}"),
+        Found::Passthrough(cluster) | Found::Refused(cluster) => cluster.name.to_string(),
+    }
+}
+
+#[test]
+fn a_service_in_use_has_a_cluster_for_each_port_and_subset() {
+    let parts = [Part::Destination(Arc::new(destination("shop/d", "cart.shop.svc.cluster.local", &["v1"])))];
+    let state = state(Role::Sidecar, parts.into_iter().chain(in_use(&cart())));
+    let v1 = cluster(&state, CART, 80, Some("v1")).unwrap();
+    assert_eq!(&*v1.name, "outbound|80|v1|cart.shop.svc.cluster.local");
+    assert_eq!(&*v1.sni, "outbound_.80_.v1_.cart.shop.svc.cluster.local");
+    assert_eq!(v1.subset_labels, [("version", "v1")].into_iter().collect::<Labels>());
+    assert_eq!((&*v1.service_host, &*v1.service_name, &*v1.service_namespace), ("cart.shop.svc.cluster.local", "cart", "shop"));
+    let all = cluster(&state, CART, 90, None).unwrap();
+    assert_eq!(&*all.sni, "outbound_.90_._.cart.shop.svc.cluster.local");
+    assert!(all.subset_labels.is_empty());
+    assert!(cluster(&state, CART, 80, Some("v2")).is_none() && cluster(&state, CART, 53, None).is_none());
+}
+
+#[test]
+fn the_meshs_defaults_fill_what_the_rule_leaves_open() {
+    let mut rule = destination("shop/d", "cart.shop.svc.cluster.local", &[]);
+    rule.policy = TrafficPolicy {
+        connection_pool: Some(ConnectionPool {
+            connect_timeout: Some(Duration::from_secs(3)),
+            ..ConnectionPool::default()
+        }),
+        ..TrafficPolicy::default()
+    };
+    let mesh = settings(|s| {
+        s.connect_timeout = Duration::from_secs(7);
+        s.h2_upgrade = H2Upgrade::Upgrade;
+        s.auto_mtls = false;
+    });
+    let pay = service(PAY, "", &[(80, Protocol::Http)]);
+    let parts = [mesh, Part::Destination(Arc::new(rule))];
+    let state = state(Role::Sidecar, parts.into_iter().chain(in_use(&cart())).chain(in_use(&pay)));
+    let (ruled, plain) = (cluster(&state, CART, 80, None).unwrap(), cluster(&state, PAY, 80, None).unwrap());
+    let timeout = |c: &Cluster| c.policy.connection_pool.connect_timeout.map(|t| t.as_secs());
+    assert_eq!((timeout(&ruled), timeout(&plain)), (Some(3), Some(7)));
+    assert_eq!(ruled.policy.connection_pool.h2_upgrade, Some(H2Upgrade::Upgrade));
+    assert_eq!(plain.policy.tls, Some(UpstreamTls::Disable));
+}
+
+#[test]
+fn endpoints_go_into_their_cell_and_make_no_snapshot() {
+    let mut state = state(Role::Sidecar, in_use(&cart()));
+    let before = state.snapshot().clone();
+    let applied = push(&mut state, [endpoint(CART, 80, "10.2.0.1", "v1"), endpoint(CART, 80, "10.2.0.2", "v2")]);
+    assert!(!applied.changed && Arc::ptr_eq(&before, &applied.snapshot));
+    assert_eq!(applied.endpoints_changed, [(key(CART), port(80))]);
+    let cell = cluster(&state, CART, 80, None).unwrap().endpoints.clone();
+    assert_eq!(cell.load().endpoints.len(), 2);
+    let again = push(&mut state, [endpoint(CART, 80, "10.2.0.1", "v1")]);
+    assert!(again.endpoints_changed.is_empty(), "an endpoint that comes again as it was is no change");
+    remove(&mut state, Kind::Endpoint, &format!("{CART}/80/K//Pod/ns/10.2.0.1"));
+    assert_eq!(cell.load().endpoints.len(), 1);
+}
+
+#[test]
+fn endpoints_that_come_before_their_service_are_there_when_it_comes() {
+    let mut state = state(Role::Sidecar, [endpoint(CART, 80, "10.2.0.1", "v1")]);
+    push(&mut state, in_use(&cart()));
+    assert_eq!(cluster(&state, CART, 80, None).unwrap().endpoints.load().endpoints.len(), 1);
+    push(&mut state, [endpoint(CART, 80, "10.2.0.2", "v1")]);
+    assert_eq!(cluster(&state, CART, 80, None).unwrap().endpoints.load().endpoints.len(), 2);
+}
+
+#[test]
+fn what_a_change_does_not_touch_is_shared() {
+    let pay = service(PAY, "", &[(80, Protocol::Http)]);
+    let mut state = state(Role::Sidecar, in_use(&cart()).into_iter().chain(in_use(&pay)));
+    let before = state.snapshot().clone();
+    push(&mut state, [Part::Route(Arc::new(route("shop/r", &["cart.shop.svc.cluster.local"], 1, vec![send_to(&[("cart.shop.svc.cluster.local", 1)])])))]);
+    let after = state.snapshot().clone();
+    assert_eq!(after.version, before.version + 1);
+    let host = |s: &Snapshot, name: &str| s.outbound.port(port(80)).unwrap().table.exact(name).unwrap().clone();
+    let (cart, pay) = ("cart.shop.svc.cluster.local", "pay.other.svc.cluster.local");
+    assert!(Arc::ptr_eq(&host(&before, pay), &host(&after, pay)));
+    assert!(!Arc::ptr_eq(&host(&before, cart), &host(&after, cart)));
+    for (key, service) in &before.outbound.services {
+        assert!(Arc::ptr_eq(service, &after.outbound.services[key]));
+    }
+    assert!(Arc::ptr_eq(&before.inbound, &after.inbound) && Arc::ptr_eq(&before.index, &after.index));
+    assert!(Arc::ptr_eq(&before.policies, &after.policies) && Arc::ptr_eq(&before.listeners, &after.listeners));
+}
+
+#[test]
+fn a_part_that_comes_again_as_it_was_changes_nothing() {
+    let mut state = state(Role::Sidecar, in_use(&cart()));
+    assert!(!push(&mut state, in_use(&cart())).changed);
+    assert!(!remove(&mut state, Kind::Route, "shop/unknown").changed);
+}
+
+#[test]
+fn a_key_keeps_its_cluster_id_and_ids_of_the_gone_wait_before_they_are_used_again() {
+    let mut state = state(Role::Sidecar, in_use(&cart()));
+    let id = cluster(&state, CART, 80, None).unwrap().id;
+    push(&mut state, [settings(|s| s.connect_timeout = Duration::from_secs(1))]);
+    assert_eq!(cluster(&state, CART, 80, None).unwrap().id, id);
+    let applied = remove(&mut state, Kind::Service, CART);
+    assert_eq!(applied.retired.len(), 3, "one for each port but UDP");
+    assert!(applied.retired.contains(&id));
+    let pay = service(PAY, "", &[(80, Protocol::Http)]);
+    let again = push(&mut state, in_use(&pay));
+    assert!(again.retired.is_empty());
+    let fresh = cluster(&state, PAY, 80, None).unwrap().id;
+    assert!(applied.retired.contains(&fresh), "the next change knows that they were told");
+}
+
+#[test]
+fn the_clients_own_rule_shadows_the_services() {
+    let host = "pay.other.svc.cluster.local";
+    let theirs = destination("other/d", host, &["v1"]);
+    let ours = destination("shop/d", host, &["v2"]);
+    let pay = service(PAY, "", &[(80, Protocol::Http)]);
+    let mut state = state(Role::Sidecar, in_use(&pay).into_iter().chain([Part::Destination(Arc::new(theirs))]));
+    assert!(cluster(&state, PAY, 80, Some("v1")).is_some());
+    push(&mut state, [Part::Destination(Arc::new(ours))]);
+    assert!(cluster(&state, PAY, 80, Some("v1")).is_none() && cluster(&state, PAY, 80, Some("v2")).is_some());
+    remove(&mut state, Kind::Destination, "shop/d");
+    assert!(cluster(&state, PAY, 80, Some("v1")).is_some());
+}
+
+#[test]
+fn a_captured_address_says_what_a_connection_is_for() {
+    let pay = service(PAY, "10.1.0.2", &[(90, Protocol::Tcp), (91, Protocol::Auto)]);
+    let open = service("x/open.example", "", &[(5000, Protocol::Tcp)]);
+    let mut pods = service("shop/pods.shop.svc.cluster.local", "", &[(6379, Protocol::Tcp)]);
+    pods.headless = true;
+    pods.resolution = Resolution::Passthrough;
+    let parts = in_use(&cart()).into_iter().chain([indexed(&pay), indexed(&pods)]).chain(in_use(&open));
+    let state = state(Role::Sidecar, parts);
+    for (address, want) in [
+        ("10.1.0.1:80", "http 80"),
+        ("10.1.0.1:90", "shop/cart.shop.svc.cluster.local 90 Tcp outbound|90||cart.shop.svc.cluster.local"),
+        ("10.1.0.1:70", "shop/cart.shop.svc.cluster.local 70 Auto outbound|70||cart.shop.svc.cluster.local"),
+        ("10.1.0.1:53", "PassthroughCluster"),
+        ("10.1.0.1:81", "PassthroughCluster"),
+        ("10.1.0.2:90", "pending other/pay.other.svc.cluster.local 90"),
+        ("10.1.0.2:80", "http 80"),
+        ("9.9.9.9:80", "http 80"),
+        ("9.9.9.9:5000", "x/open.example 5000 Tcp outbound|5000||open.example"),
+        ("9.9.9.9:6379", "PassthroughCluster"),
+        ("9.9.9.9:443", "PassthroughCluster"),
+    ] {
+        assert_eq!(found(&state, address), want, "{address}");
+    }
+}
+
+#[test]
+fn the_policy_for_strangers_is_the_sidecars_else_the_meshs() {
+    let mut state = state(Role::Sidecar, []);
+    assert_eq!(found(&state, "9.9.9.9:1"), "PassthroughCluster");
+    push(&mut state, [settings(|s| s.outbound_policy = OutboundPolicy::RegistryOnly)]);
+    assert_eq!(found(&state, "9.9.9.9:1"), "BlackHoleCluster");
+    let with = |policy| {
+        let all = vec![egress(None, &["*/*"])];
+        Part::Sidecar(Arc::new(Sidecar { outbound_policy: Some(policy), ..sidecar("shop/s", all) }))
+    };
+    push(&mut state, [with(OutboundPolicy::AllowAny)]);
+    assert_eq!(found(&state, "9.9.9.9:1"), "PassthroughCluster");
+    let pay = service(PAY, "10.1.0.2", &[(90, Protocol::Tcp)]);
+    let proxy = OutboundPolicy::EgressProxy(target("pay.other.svc.cluster.local:90"));
+    push(&mut state, [with(proxy), indexed(&pay)]);
+    assert_eq!(found(&state, "9.9.9.9:1"), "pending other/pay.other.svc.cluster.local 90");
+    push(&mut state, in_use(&pay));
+    assert!(found(&state, "9.9.9.9:1").ends_with("outbound|90||pay.other.svc.cluster.local"));
+}
+
+#[test]
+fn the_most_specific_sidecar_holds() {
+    let mesh = sidecar("istio-system/mesh", vec![egress(None, &["*/*"])]);
+    let wide = sidecar("shop/wide", vec![egress(None, &["*/*"])]);
+    let own = Sidecar {
+        workload_selector: Some([("app", "web")].into_iter().collect()),
+        ..sidecar("shop/zz", vec![egress(None, &["./*"])])
+    };
+    let mut state = state(Role::Sidecar, [Part::Sidecar(Arc::new(mesh))]);
+    let name = |s: &State| s.snapshot().sidecar.as_ref().unwrap().name.to_string();
+    assert_eq!(name(&state), "istio-system/mesh");
+    push(&mut state, [Part::Sidecar(Arc::new(wide)), Part::Sidecar(Arc::new(own))]);
+    assert_eq!(name(&state), "shop/wide");
+    push(&mut state, [instance(&[("app", "web")], &[])]);
+    assert_eq!(name(&state), "shop/zz");
+    remove(&mut state, Kind::Sidecar, "shop/zz");
+    assert_eq!(name(&state), "shop/wide");
+}
+
+#[test]
+fn a_sidecars_listener_for_a_port_decides_what_the_port_reaches() {
+    let pay = service(PAY, "10.1.0.2", &[(90, Protocol::Tcp), (91, Protocol::Tcp)]);
+    let listeners = vec![egress(Some(90), &["shop/*"]), egress(None, &["*/*"])];
+    let mut state = state(Role::Sidecar, in_use(&pay));
+    push(&mut state, [Part::Sidecar(Arc::new(sidecar("shop/s", listeners)))]);
+    assert_eq!(found(&state, "10.1.0.2:90"), "PassthroughCluster");
+    assert!(found(&state, "10.1.0.2:91").starts_with(PAY));
+}
+
+fn bound(mut listener: EgressListener, protocol: Protocol, bind: &str) -> EgressListener {
+    listener.bind = Some(bind.parse().unwrap());
+    listener.protocol = protocol;
+    listener
+}
+
+#[test]
+fn listeners_that_bind_are_listed() {
+    let mut own = sidecar(
+        "shop/s",
+        vec![
+            bound(egress(Some(9080), &["*/*"]), Protocol::Http, "127.0.1.1"),
+            bound(egress(Some(9080), &["shop/*"]), Protocol::Http, "127.0.1.1"),
+            egress(None, &["*/*"]),
+        ],
+    );
+    own.ingress = vec![IngressListener {
+        port: port(8080),
+        protocol: Protocol::Http,
+        name: "".into(),
+        bind: Some("127.0.1.1".parse().unwrap()),
+        default_endpoint: IngressEndpoint::Address("127.0.1.1:18080".parse().unwrap()),
+    }];
+    let state = state(Role::Sidecar, [Part::Sidecar(Arc::new(own))]);
+    let listeners = &state.snapshot().listeners;
+    let names: Vec<&str> = listeners.iter().map(|l| &*l.name).collect();
+    assert_eq!(names, ["127.0.1.1_8080", "127.0.1.1_9080"]);
+    assert_eq!(listeners[0].kind, ListenerKind::Ingress { port: port(8080) });
+    let ListenerKind::Egress { hosts, .. } = &listeners[1].kind else { panic!("{:?}", listeners[1]) };
+    assert_eq!(hosts[0].namespace, None, "the first of two for one address");
+    let policy = state.snapshot().inbound.port(port(8080));
+    assert_eq!(policy.cluster.local, Some(IngressEndpoint::Address("127.0.1.1:18080".parse().unwrap())));
+    assert_eq!((&*policy.cluster.name, policy.declared), ("inbound|8080||", true));
+}
+
+#[test]
+fn a_tcp_listener_of_the_sidecar_leads_to_its_one_service() {
+    let own = sidecar("shop/s", vec![bound(egress(Some(90), &["*/*", "~shop/*"]), Protocol::Tcp, "127.0.1.1")]);
+    let pay = service(PAY, "10.1.0.2", &[(90, Protocol::Tcp)]);
+    let parts = in_use(&cart()).into_iter().chain([indexed(&pay), Part::Sidecar(Arc::new(own))]);
+    let mut state = state(Role::Sidecar, parts);
+    let name = |s: &State| {
+        let snapshot = s.snapshot();
+        match through(snapshot, snapshot.outbound.egress("127.0.1.1_90").unwrap()) {
+            Found::Service { cluster, .. } => cluster.name.to_string(),
+            other => format!("{other:?}"),
+        }
+    };
+    assert!(name(&state).starts_with("Pending"));
+    push(&mut state, in_use(&pay));
+    assert_eq!(name(&state), "outbound|90||pay.other.svc.cluster.local");
+    remove(&mut state, Kind::Index, PAY);
+    assert!(name(&state).starts_with("Refused"));
+}
+
+#[test]
+fn inbound_ports_are_those_of_the_workloads_services() {
+    let ports = [(8080, CART, 80, Protocol::Http), (9000, CART, 81, Protocol::Grpc)];
+    let state = state(Role::Sidecar, [instance(&[], &ports)]);
+    let inbound = &state.snapshot().inbound;
+    let http = inbound.port(port(8080));
+    assert_eq!((&*http.cluster.name, http.declared, http.protocol), ("inbound|8080||", true, Protocol::Http));
+    assert_eq!(http.cluster.local, Some(IngressEndpoint::InstancePort(port(8080))));
+    assert_eq!((&*http.meta.route_config, &*http.meta.virtual_host), ("inbound|8080||", "inbound|http|80"));
+    assert_eq!(&*http.meta.operation, "cart.shop.svc.cluster.local:80/*");
+    let retries = http.retries.unwrap();
+    assert!(retries.attempts == 2 && retries.on.reset_before_request && !retries.on.connect_failure);
+    assert!(inbound.port(port(9000)).retries.is_none(), "not for gRPC");
+    let other = inbound.port(port(1234));
+    assert_eq!((&*other.cluster.name, other.declared, other.port), ("InboundPassthroughCluster", false, port(1234)));
+}
+
+#[test]
+fn a_sidecars_ingress_replaces_the_ports_of_the_services() {
+    let mut own = sidecar("shop/s", vec![egress(None, &["*/*"])]);
+    own.ingress = vec![IngressListener {
+        port: port(8080),
+        protocol: Protocol::Tcp,
+        name: "".into(),
+        bind: None,
+        default_endpoint: IngressEndpoint::Loopback,
+    }];
+    let ports = [(8080, CART, 80, Protocol::Http), (9000, CART, 81, Protocol::Grpc)];
+    let state = state(Role::Sidecar, [instance(&[], &ports), Part::Sidecar(Arc::new(own))]);
+    let policy = state.snapshot().inbound.port(port(8080));
+    assert_eq!((policy.protocol, policy.cluster.local.clone()), (Protocol::Tcp, Some(IngressEndpoint::Loopback)));
+    assert_eq!(&*policy.cluster.service_host, "cart.shop.svc.cluster.local");
+    assert!(!state.snapshot().inbound.port(port(9000)).declared);
+}
+
+#[test]
+fn modes_of_mutual_tls_are_by_port() {
+    let policy = PeerAuthentication {
+        name: named("shop/p"),
+        precedence: Default::default(),
+        selector: Some([("app", "web")].into_iter().collect()),
+        mode: Some(MtlsMode::Strict),
+        ports: BTreeMap::from([(port(8080), Some(MtlsMode::Disable)), (port(7000), Some(MtlsMode::Permissive))]),
+    };
+    let ports = [(8080, CART, 80, Protocol::Http), (9000, CART, 81, Protocol::Tcp)];
+    let mut state = state(Role::Sidecar, [instance(&[("app", "web")], &ports)]);
+    let mode = |s: &State, number| s.snapshot().inbound.port(port(number)).mtls.mode;
+    assert_eq!(mode(&state, 8080), MtlsMode::Permissive);
+    push(&mut state, [Part::PeerAuthentication(Arc::new(policy))]);
+    let modes = [8080, 9000, 7000, 1234].map(|number| mode(&state, number));
+    assert_eq!(modes, [MtlsMode::Disable, MtlsMode::Strict, MtlsMode::Permissive, MtlsMode::Strict]);
+    assert_eq!(state.snapshot().inbound.port(port(9000)).mtls.decided_by, Some(named("shop/p")));
+}
+
+#[test]
+fn gateways_bind_all_own_addresses_unless_told_otherwise() {
+    let mut bound = server(8081, &["*"]);
+    bound.bind = Some("127.0.0.9".parse().unwrap());
+    let mut tls = server(8443, &["*"]);
+    tls.protocol =
+        ServerProtocol::Https(ServerTls { credential_name: "c".into(), require_client_certificate: false });
+    let mut clash = tls.clone();
+    clash.port = port(8080);
+    let old = gateway("shop/a", 1, vec![server(8080, &["*"]), bound, tls]);
+    let young = gateway("shop/b", 2, vec![server(8080, &["x"]), clash]);
+    let mut other = gateway("shop/c", 0, vec![server(9999, &["*"])]);
+    other.selector = [("app", "other")].into_iter().collect();
+    let parts = [old, young, other].map(|g| Part::Gateway(Arc::new(g)));
+    let state = state(Role::Gateway, parts);
+    let list = |s: &ListenerSpec| match s.kind {
+        ListenerKind::Gateway { port, tls } => format!("{} {port} {tls}", s.name),
+        _ => format!("{s:?}"),
+    };
+    let all: Vec<String> = state.snapshot().listeners.iter().map(list).collect();
+    assert_eq!(all, ["10.0.0.5_8080 8080 false", "10.0.0.5_8443 8443 true", "127.0.0.9_8081 8081 false"]);
+}
+
+#[test]
+fn authorisation_of_other_workloads_is_left_out() {
+    let policy = |name: &str, app: &[(&str, &str)]| {
+        Part::Authorization(Arc::new(Authorization {
+            name: named(name),
+            selector: app.iter().copied().collect(),
+            action: mesh_config::model::authorization::Action::Deny,
+            dry_run: false,
+            rules: vec![Default::default()],
+        }))
+    };
+    let parts = [instance(&[("app", "web")], &[]), policy("other/a", &[]), policy("shop/b", &[("app", "db")])];
+    let mut state = state(Role::Sidecar, parts);
+    assert!(state.snapshot().policies.is_empty());
+    push(&mut state, [policy("istio-system/c", &[("app", "web")])]);
+    assert!(!state.snapshot().policies.is_empty());
+}
+
+#[test]
+fn the_index_is_made_anew_when_the_domain_changes() {
+    let service = service("shop/cart.shop.svc.example.org", "", &[(80, Protocol::Http)]);
+    let mut state = state(Role::Sidecar, [indexed(&service)]);
+    assert!(state.snapshot().index.find_exact("cart", |_| true).is_none());
+    push(&mut state, [settings(|s| s.cluster_domain = "example.org".into())]);
+    assert!(state.snapshot().index.find_exact("cart", |_| true).is_some());
+}

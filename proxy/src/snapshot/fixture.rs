@@ -1,0 +1,271 @@
+//! Parts for tests, made of few words: every name, port and rule that a test does not care about has a default.
+
+use super::{
+    Role,
+    build::{Changes, OwnFacts, State},
+};
+use mesh_config::{
+    identity::SpiffeId,
+    model::{
+        Destination, Endpoint, Gateway, IndexEntry, Instance, Labels, Part, Precedence, Protocol, Route, Service,
+        ServiceKey, Sidecar, Visibility, Workload,
+        destination::{Subset, TrafficPolicy},
+        endpoint::{EndpointAddress, EndpointKey, Health},
+        gateway::{Server, ServerHost, ServerProtocol},
+        index::IndexKind,
+        instance::InboundPort,
+        route::{Backend, HeaderOps, Parent, PathMatch, RouteAction, RouteMatch, RouteRule, Target},
+        service::{Resolution, ServicePort},
+        sidecar::{EgressHost, EgressListener},
+        workload::WorkloadInfo,
+    },
+    matcher::StringMatch,
+    name::{NamespacedName, Port},
+};
+use std::sync::Arc;
+
+/// A port number.
+pub fn port(number: u16) -> Port {
+    Port::new(number).expect("tests use real ports")
+}
+
+/// `namespace/host`.
+pub fn key(text: &str) -> ServiceKey {
+    text.parse().expect("tests use good names")
+}
+
+/// `namespace/name`.
+pub fn named(text: &str) -> NamespacedName {
+    text.parse().expect("tests use good names")
+}
+
+/// A service of namespace and host, with these ports; the address may be empty.
+pub fn service(name: &str, address: &str, ports: &[(u16, Protocol)]) -> Service {
+    let key = key(name);
+    let short = key.host.as_str().split('.').next().unwrap_or_default().into();
+    let port = |(number, protocol): &(u16, Protocol)| ServicePort {
+        number: port(*number),
+        name: format!("p{number}").into(),
+        protocol: *protocol,
+    };
+    Service {
+        key,
+        name: short,
+        addresses: address.parse::<std::net::IpAddr>().map(Into::into).into_iter().collect(),
+        ports: ports.iter().map(port).collect(),
+        resolution: Resolution::Static,
+        external: false,
+        headless: false,
+        subject_alt_names: Vec::new(),
+    }
+}
+
+/// Its index entry.
+pub fn indexed(service: &Service) -> Part {
+    Part::Index(Arc::new(IndexEntry {
+        key: service.key.clone(),
+        kind: IndexKind::Service,
+        addresses: service.addresses.clone(),
+        ports: service.ports.clone(),
+        resolution: service.resolution,
+        headless: service.headless,
+    }))
+}
+
+/// The index entry of a host that only VirtualServices name.
+pub fn indexed_host(name: &str) -> Part {
+    Part::Index(Arc::new(IndexEntry {
+        key: key(name),
+        kind: IndexKind::VirtualHost,
+        addresses: Vec::new(),
+        ports: Vec::new(),
+        resolution: Resolution::Static,
+        headless: false,
+    }))
+}
+
+/// Index entry and details.
+pub fn in_use(service: &Service) -> [Part; 2] {
+    [indexed(service), Part::Service(Arc::new(service.clone()))]
+}
+
+/// An endpoint of a service port.
+pub fn endpoint(service: &str, service_port: u16, address: &str, version: &str) -> Part {
+    Part::Endpoint(Arc::new(Endpoint {
+        key: EndpointKey { service: key(service), port: port(service_port), id: format!("K//Pod/ns/{address}").into() },
+        address: EndpointAddress::Ip(address.parse().expect("tests use good addresses")),
+        target_port: 8080,
+        labels: [("version", version)].into_iter().collect(),
+        health: Health::Healthy,
+        weight: 1,
+        locality: Default::default(),
+        mutual_tls: true,
+        identity: Some(SpiffeId::new(Default::default(), "ns", "sa")),
+        workload: None,
+    }))
+}
+
+/// `host`, `host:port` or `host:port/subset`.
+pub fn target(text: &str) -> Target {
+    let (text, subset) = text.split_once('/').map_or((text, None), |(rest, subset)| (rest, Some(subset.into())));
+    let (host, number) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    Target {
+        host: host.parse().expect("tests use good names"),
+        port: number.map(|n| port(n.parse().expect("tests use real ports"))),
+        subset,
+    }
+}
+
+/// A rule that sends everything to these targets by weight.
+pub fn send_to(targets: &[(&str, u32)]) -> RouteRule {
+    let backend =
+        |(to, weight): &(&str, u32)| Backend { target: target(to), weight: *weight, headers: HeaderOps::default() };
+    rule(RouteAction::Forward(targets.iter().map(backend).collect()))
+}
+
+/// A rule for everything.
+pub fn rule(action: RouteAction) -> RouteRule {
+    RouteRule {
+        name: "".into(),
+        matches: Vec::new(),
+        action,
+        rewrite: None,
+        timeout: None,
+        retries: None,
+        headers: HeaderOps::default(),
+    }
+}
+
+/// Paths that begin with it.
+pub fn prefix(path: &str) -> RouteMatch {
+    let matcher = StringMatch::Prefix(path.into());
+    RouteMatch { path: Some(PathMatch { matcher, ignore_case: false }), ..RouteMatch::default() }
+}
+
+/// A VirtualService for sidecars; `age` orders: the smaller is the older.
+pub fn route(name: &str, hosts: &[&str], age: i64, rules: Vec<RouteRule>) -> Route {
+    Route {
+        name: named(name),
+        hosts: hosts.iter().map(|h| h.parse().expect("tests use good names")).collect(),
+        parents: vec![Parent::Mesh],
+        precedence: Precedence { created: age, position: "".into() },
+        visibility: Visibility::Everywhere,
+        rules,
+    }
+}
+
+/// The same for a gateway.
+pub fn for_gateway(gateway: &str, mut route: Route) -> Route {
+    route.parents = vec![Parent::Gateway(named(gateway))];
+    route
+}
+
+/// A DestinationRule whose subsets select label `version`.
+pub fn destination(name: &str, host: &str, subsets: &[&str]) -> Destination {
+    let subset = |name: &&str| Subset {
+        name: (*name).into(),
+        labels: [("version", *name)].into_iter().collect(),
+        policy: TrafficPolicy::default(),
+    };
+    Destination {
+        name: named(name),
+        host: host.parse().expect("tests use good names"),
+        precedence: Precedence::default(),
+        visibility: Visibility::Everywhere,
+        workload_selector: None,
+        policy: TrafficPolicy::default(),
+        subsets: subsets.iter().map(subset).collect(),
+    }
+}
+
+/// A Gateway that every gateway proxy serves.
+pub fn gateway(name: &str, age: i64, servers: Vec<Server>) -> Gateway {
+    Gateway {
+        name: named(name),
+        selector: Labels::default(),
+        precedence: Precedence { created: age, position: "".into() },
+        servers,
+    }
+}
+
+/// A plain-text server; hosts are `host` or `namespace/host`.
+pub fn server(number: u16, hosts: &[&str]) -> Server {
+    let host = |text: &&str| {
+        let (namespace, host) = text.split_once('/').map_or((None, *text), |(ns, host)| (Some(ns.into()), host));
+        ServerHost { namespace, host: host.parse().expect("tests use good names") }
+    };
+    Server {
+        port: port(number),
+        port_name: format!("p{number}").into(),
+        protocol: ServerProtocol::Http,
+        bind: None,
+        hosts: hosts.iter().map(host).collect(),
+        https_redirect: false,
+    }
+}
+
+/// A `Sidecar` for the whole namespace.
+pub fn sidecar(name: &str, egress: Vec<EgressListener>) -> Sidecar {
+    Sidecar { name: named(name), workload_selector: None, ingress: Vec::new(), egress, outbound_policy: None }
+}
+
+/// A captured listener, for `namespace/host` (`*` for any namespace, `~` in front takes away).
+pub fn egress(number: Option<u16>, hosts: &[&str]) -> EgressListener {
+    let host = |text: &&str| {
+        let (text, exclude) = text.strip_prefix('~').map_or((*text, false), |rest| (rest, true));
+        let (namespace, host) = text.split_once('/').expect("tests write namespace/host");
+        EgressHost {
+            namespace: (namespace != "*").then(|| namespace.into()),
+            host: host.parse().expect("tests use good names"),
+            exclude,
+        }
+    };
+    EgressListener {
+        port: number.map(port),
+        protocol: Protocol::Http,
+        name: "".into(),
+        bind: None,
+        hosts: hosts.iter().map(host).collect(),
+    }
+}
+
+/// The workload beside the proxy, with ports of services: target port, service, service port, protocol.
+pub fn instance(labels: &[(&str, &str)], ports: &[(u16, &str, u16, Protocol)]) -> Part {
+    let inbound = |(target, service, number, protocol): &(u16, &str, u16, Protocol)| InboundPort {
+        target_port: port(*target),
+        service: key(service),
+        service_name: "name".into(),
+        service_port: port(*number),
+        protocol: *protocol,
+        connection_pool: None,
+    };
+    let text: Arc<str> = "w".into();
+    let info = WorkloadInfo {
+        workload: text.clone(),
+        namespace: "shop".into(),
+        canonical_name: text.clone(),
+        canonical_revision: text.clone(),
+        app: text.clone(),
+        version: text.clone(),
+        cluster: text.clone(),
+    };
+    let workload = Workload {
+        uid: text,
+        addresses: Vec::new(),
+        info: Arc::new(info),
+        labels: labels.iter().copied().collect(),
+        service_account: "sa".into(),
+        identity: None,
+        locality: Default::default(),
+        network: "".into(),
+    };
+    Part::Instance(Arc::new(Instance { workload, ports: ports.iter().map(inbound).collect() }))
+}
+
+/// The state of a proxy in namespace `shop` at 10.0.0.5, after one push of these parts.
+pub fn state(role: Role, parts: impl IntoIterator<Item = Part>) -> State {
+    let ips = vec!["10.0.0.5".parse().expect("an address")];
+    let mut state = State::new(OwnFacts { role, namespace: "shop".into(), ips });
+    state.apply(Changes { upserts: parts.into_iter().collect(), removed: Vec::new() });
+    state
+}
