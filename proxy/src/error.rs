@@ -106,11 +106,14 @@ pub enum Error {
     /// The last try's timeout.
     #[error("the upstream did not answer within the timeout of the try")]
     PerTryTimeout,
+    /// The client's own limit (`grpc-timeout`), at the server's side.
+    #[error("the client's own time limit passed")]
+    Deadline,
     /// An authorisation policy.
-    #[error("access denied by {policy}")]
+    #[error("access denied: {details}")]
     Denied {
-        /// As details name it: `ns[default]-policy[p]-rule[0]`, or `none`.
-        policy: Arc<str>,
+        /// Names the policy and rule: `rbac_access_denied_matched_policy[…]`.
+        details: Arc<str>,
     },
     /// The request itself.
     #[error("bad request: {0:?}")]
@@ -126,7 +129,7 @@ impl Error {
         match self {
             Error::RouteNotFound => StatusCode::NOT_FOUND,
             Error::Blocked => StatusCode::BAD_GATEWAY,
-            Error::Timeout | Error::PerTryTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Error::Timeout | Error::PerTryTimeout | Error::Deadline => StatusCode::GATEWAY_TIMEOUT,
             Error::Reset(Reset::Protocol) => StatusCode::BAD_GATEWAY,
             Error::Denied { .. } | Error::UpgradeRefused => StatusCode::FORBIDDEN,
             Error::Bad(bad) => bad.status(),
@@ -155,7 +158,11 @@ impl Error {
             Error::Overflow => Some(Flag::UpstreamOverflow),
             Error::Timeout | Error::PerTryTimeout => Some(Flag::UpstreamTimeout),
             Error::Bad(bad) => bad.is_codec().then_some(Flag::DownstreamProtocolError),
-            Error::Blocked | Error::NotReady(_) | Error::Denied { .. } | Error::UpgradeRefused => None,
+            Error::Deadline
+            | Error::Blocked
+            | Error::NotReady(_)
+            | Error::Denied { .. }
+            | Error::UpgradeRefused => None,
         }
     }
 
@@ -182,9 +189,8 @@ impl Error {
             Error::Overflow => "upstream_reset_before_response_started{overflow}",
             Error::Timeout => "response_timeout",
             Error::PerTryTimeout => "upstream_per_try_timeout",
-            Error::Denied { policy } => {
-                return Cow::Owned(format!("rbac_access_denied_matched_policy[{policy}]"));
-            }
+            Error::Deadline => "max_duration_timeout",
+            Error::Denied { details } => return Cow::Owned(details.to_string()),
             Error::Bad(bad) => bad.details(),
             Error::UpgradeRefused => "upgrade_failed",
         };
@@ -206,6 +212,7 @@ impl Error {
             Error::NoHealthyUpstream => Cow::Borrowed("no healthy upstream"),
             Error::Dns(_) => Cow::Borrowed("DNS resolution failure"),
             Error::Timeout | Error::PerTryTimeout => Cow::Borrowed("upstream request timeout"),
+            Error::Deadline => Cow::Borrowed("downstream duration timeout"),
             Error::Denied { .. } => Cow::Borrowed("RBAC: access denied"),
             Error::NotReady(_) => Cow::Borrowed("service details not loaded yet"),
             Error::Bad(bad) if bad.is_codec() => Cow::Borrowed(bad.status().canonical_reason().unwrap_or("")),
@@ -223,6 +230,11 @@ impl Error {
             Error::Connect { reason, .. } => Cow::Owned(underscored(reason)),
             _ => Cow::Borrowed(""),
         }
+    }
+
+    /// The gRPC status, where it is not the one that stands for the HTTP status.
+    pub fn grpc_status(&self) -> Option<u16> {
+        matches!(self, Error::Deadline).then_some(4)
     }
 
     /// Answered with `x-envoy-overloaded: true`.
@@ -327,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_denial_names_the_policy_in_details_only() {
-        let error = Error::Denied { policy: "ns[a]-policy[b]-rule[0]".into() };
+        let error = Error::Denied { details: "rbac_access_denied_matched_policy[ns[a]-policy[b]-rule[0]]".into() };
         assert_eq!(error.status(), 403);
         assert_eq!(error.details(), "rbac_access_denied_matched_policy[ns[a]-policy[b]-rule[0]]");
         assert_eq!((error.body(false).as_ref(), error.flag()), ("RBAC: access denied", None));

@@ -5,6 +5,7 @@
 
 use crate::{
     conn::{Connection, Upstream},
+    http::{body::Held, connections::Activity},
     route::RouteMeta,
     snapshot::{Snapshot, cluster::Cluster},
 };
@@ -49,7 +50,7 @@ pub struct Exchange {
     /// What only a log needs; `None` unless [`Sink::wants_text`].
     pub text: Option<Box<Text>>,
     /// What the route table said.
-    pub route: Option<RouteMeta>,
+    pub route: Option<Arc<RouteMeta>>,
     /// Where it went, or would have gone.
     pub cluster: Option<Arc<Cluster>>,
     /// The last upstream tried.
@@ -76,6 +77,10 @@ pub struct Exchange {
     pub response_head_bytes: u64,
     /// Answer's body, as handed to the client's connection.
     pub response_body_bytes: u64,
+    /// gRPC messages from the client.
+    pub request_messages: u64,
+    /// gRPC messages to the client.
+    pub response_messages: u64,
     /// From the start until the whole request had been read.
     pub request_complete: Option<Duration>,
     /// From the end of the request (its start, if the answer came earlier) to the upstream's answer.
@@ -86,6 +91,10 @@ pub struct Exchange {
     pub complete: bool,
     /// It became a tunnel of raw bytes.
     pub upgraded: bool,
+    /// The request's body, whose counts are read at the end.
+    pub(crate) body: Option<Rc<Held>>,
+    /// Keeps the connection from being taken for idle.
+    pub(crate) activity: Option<Activity>,
 }
 
 /// What an access log prints of a request.
@@ -133,11 +142,15 @@ impl Exchange {
             request_body_bytes: 0,
             response_head_bytes: 0,
             response_body_bytes: 0,
+            request_messages: 0,
+            response_messages: 0,
             request_complete: None,
             service_time: None,
             duration: Duration::ZERO,
             complete: false,
             upgraded: false,
+            body: None,
+            activity: None,
         })
     }
 
@@ -160,6 +173,14 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         self.duration = self.started.elapsed();
+        if let Some(body) = &self.body {
+            self.request_body_bytes += body.bytes();
+            self.request_messages = body.messages();
+            self.request_complete = body.ended_at().map(|at| at.saturating_duration_since(self.started));
+        }
+        if let Some(activity) = &mut self.activity {
+            activity.end(self.started + self.duration);
+        }
         if !self.complete && self.flags.is_empty() {
             self.flags.set(Flag::DownstreamDisconnect);
             self.details = Cow::Borrowed("downstream_remote_disconnect");

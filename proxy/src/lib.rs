@@ -8,8 +8,26 @@
 //! Without feature `serve` the crate is its pure core: `snapshot`, `route`, `authz`, `detect`.
 
 pub mod authz;
+pub mod detect;
 pub mod route;
 pub mod snapshot;
 
 #[cfg(feature = "serve")]
 pub mod net;
+
+#[cfg(feature = "serve")]
+pub mod attempt;
+#[cfg(feature = "serve")]
+pub mod conn;
+#[cfg(feature = "serve")]
+pub mod error;
+#[cfg(feature = "serve")]
+pub mod exchange;
+#[cfg(feature = "serve")]
+pub mod http;
+#[cfg(feature = "serve")]
+pub mod limit;
+#[cfg(feature = "testing")]
+pub mod testing;
+#[cfg(feature = "serve")]
+pub mod upstream;

@@ -1,0 +1,360 @@
+//! The only loop on the path: pick an endpoint, get a connection, send; and again, if that is safe or the route's
+//! rules ask for it.
+
+pub mod retry;
+
+use crate::{
+    authz::Permit,
+    error::Error,
+    exchange::{Exchange, Flag},
+    http::body::{Body, Held},
+    route::Routed,
+    snapshot::Snapshot,
+    upstream::{
+        Lease, Upstreams, Want, WorkerCluster,
+        endpoint::Host,
+        lease::NotAnswered,
+    },
+};
+use http::{HeaderValue, Request, Response, request::Parts};
+use hyper::body::Incoming;
+use retry::Lost;
+use smallvec::SmallVec;
+use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// Header that counts tries.
+pub const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
+
+/// What is sent, ready but for what each try adds.
+pub struct Outgoing {
+    /// The head, in the form of the upstream's protocol.
+    pub head: Parts,
+    /// The body; `None`: empty.
+    pub body: Option<Rc<Held>>,
+    /// HTTP/2 to the upstream.
+    pub http2: bool,
+    /// Tries are counted in a header.
+    pub counts_attempts: bool,
+    /// Only this once: the client waits for a switch of protocols.
+    pub upgrade: bool,
+    /// For TLS that names the request's host.
+    pub server_name: Option<Arc<str>>,
+    /// Where the client wanted to go, for clusters that go there.
+    pub original: Option<SocketAddr>,
+}
+
+/// What a request is tried with.
+pub struct Attempt<'a> {
+    /// The worker's live state.
+    pub upstreams: &'a Upstreams,
+    /// The request's configuration.
+    pub snapshot: &'a Snapshot,
+    /// What the route says.
+    pub routed: &'a Routed,
+}
+
+/// An answer and the connection that it comes on.
+pub type Answered = (Response<Incoming>, Lease);
+
+/// Tries until there is an answer to hand on. Needs the proof that the call is allowed.
+///
+/// # Errors
+/// Why there is none.
+pub async fn run(
+    attempt: &Attempt<'_>,
+    _permit: Permit,
+    exchange: &mut Exchange,
+    outgoing: Outgoing,
+) -> Result<Answered, Error> {
+    let cluster = attempt.upstreams.cluster(&attempt.routed.cluster, exchange.started);
+    let mut active = Some(cluster.enter()?);
+    let mut tries = Tries::new(attempt, &cluster, outgoing);
+    loop {
+        let error = match tries.one(exchange).await {
+            Ok((response, mut lease)) => {
+                if !tries.wants_another(exchange, &response).await {
+                    if let Some(active) = active.take() {
+                        lease.hold(active);
+                    }
+                    return Ok((response, lease));
+                }
+                continue;
+            }
+            Err(error) => error,
+        };
+        match tries.after(exchange, error).await {
+            Next::Again => {}
+            Next::Give(error) => return Err(error),
+        }
+    }
+}
+
+enum Next {
+    Again,
+    Give(Error),
+}
+
+/// A try that failed.
+struct Failed {
+    error: Error,
+    lost: Option<Lost>,
+    written: bool,
+}
+
+struct Tries<'a> {
+    attempt: &'a Attempt<'a>,
+    cluster: &'a Rc<WorkerCluster>,
+    outgoing: Outgoing,
+    idempotent: bool,
+    /// The head for the next try; `None`: made from a copy kept of the last one.
+    ready: Option<Request<Body>>,
+    spare: Option<Spare>,
+    count: u32,
+    replays: u32,
+    fresh: bool,
+    tried: SmallVec<[Rc<Host>; 2]>,
+    written: bool,
+    retrying: Option<crate::limit::Held<crate::limit::Retries>>,
+}
+
+/// A head without its extensions: a replay writes header names in lower case.
+struct Spare {
+    method: http::Method,
+    uri: http::Uri,
+    version: http::Version,
+    headers: http::HeaderMap,
+}
+
+impl Spare {
+    fn of(head: &Parts) -> Self {
+        Spare {
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            version: head.version,
+            headers: head.headers.clone(),
+        }
+    }
+}
+
+impl<'a> Tries<'a> {
+    fn new(attempt: &'a Attempt<'a>, cluster: &'a Rc<WorkerCluster>, outgoing: Outgoing) -> Self {
+        Tries {
+            attempt,
+            cluster,
+            idempotent: retry::is_idempotent(&outgoing.head.method),
+            outgoing,
+            ready: None,
+            spare: None,
+            count: 0,
+            replays: 0,
+            fresh: false,
+            tried: SmallVec::new(),
+            written: false,
+            retrying: None,
+        }
+    }
+
+    /// One try: endpoint, connection, request.
+    async fn one(&mut self, exchange: &mut Exchange) -> Result<Answered, Failed> {
+        let (attempt, outgoing) = (self.attempt, &self.outgoing);
+        let own = &attempt.snapshot.own.addresses;
+        let picked = self.cluster.pick(attempt.upstreams, outgoing.original, own, &self.tried).await;
+        let host = picked.map_err(Failed::unsent)?;
+        let want = Want {
+            settings: &attempt.snapshot.settings,
+            http2: outgoing.http2,
+            fresh: self.fresh,
+            server_name: outgoing.server_name.as_ref(),
+        };
+        let acquired = self.cluster.acquire(attempt.upstreams, &host, want).await;
+        if self.may_try_again() {
+            self.tried.push(host);
+        }
+        let mut lease = acquired.map_err(|(error, upstream)| {
+            if let Some(upstream) = upstream {
+                exchange.upstream = Some(upstream);
+            }
+            exchange.transport_failure = error.transport_failure();
+            Failed::unsent(error)
+        })?;
+        exchange.upstream = Some(lease.upstream().clone());
+
+        let request = self.request(lease.is_reused());
+        let sent = match self.per_try_timeout() {
+            None => lease.send(request).await,
+            Some(limit) => match within(limit, self.outgoing.body.as_ref(), lease.send(request)).await {
+                Some(sent) => sent,
+                None => {
+                    return Err(Failed { error: Error::PerTryTimeout, lost: None, written: true });
+                }
+            },
+        };
+        match sent {
+            Ok(response) => Ok((response, lease)),
+            Err(not) => Err(self.not_answered(not, lease.is_reused())),
+        }
+    }
+
+    /// The request of this try; a copy of its head is kept where another try may follow.
+    fn request(&mut self, reused: bool) -> Request<Body> {
+        self.count += 1;
+        let mut request = match self.ready.take() {
+            Some(request) => request,
+            None => self.from_head(),
+        };
+        if self.outgoing.counts_attempts {
+            let count = match self.count - self.replays {
+                0 | 1 => HeaderValue::from_static("1"),
+                more => HeaderValue::from(more),
+            };
+            request.headers_mut().insert(ATTEMPT_COUNT, count);
+        }
+        if self.spare.is_none() && (reused || self.outgoing.http2 || self.may_retry()) {
+            let (head, body) = request.into_parts();
+            self.spare = Some(Spare::of(&head));
+            request = Request::from_parts(head, body);
+        }
+        request
+    }
+
+    fn from_head(&mut self) -> Request<Body> {
+        let body = self.outgoing.body.as_ref().map_or(Body::Empty, |held| Body::Request(held.reader()));
+        let mut request = Request::new(body);
+        match &self.spare {
+            None => {
+                std::mem::swap(request.method_mut(), &mut self.outgoing.head.method);
+                std::mem::swap(request.uri_mut(), &mut self.outgoing.head.uri);
+                std::mem::swap(request.headers_mut(), &mut self.outgoing.head.headers);
+                std::mem::swap(request.extensions_mut(), &mut self.outgoing.head.extensions);
+                *request.version_mut() = self.outgoing.head.version;
+            }
+            Some(spare) => {
+                *request.method_mut() = spare.method.clone();
+                *request.uri_mut() = spare.uri.clone();
+                *request.headers_mut() = spare.headers.clone();
+                *request.version_mut() = spare.version;
+            }
+        }
+        request
+    }
+
+    fn not_answered(&mut self, not: NotAnswered, reused: bool) -> Failed {
+        let written = !not.never_begun || self.outgoing.http2;
+        let untaken = not.request.is_some();
+        let held = untaken || (self.spare.is_some() && self.body_is_whole());
+        self.ready = not.request;
+        let lost = Lost {
+            never_begun: not.never_begun,
+            reused,
+            answered: not.answered,
+            idempotent: self.idempotent,
+            held,
+            replays: self.replays,
+        };
+        Failed { error: Error::Reset(lost.reset(not.reset)), lost: Some(lost), written: written && !untaken }
+    }
+
+    /// What follows a try that failed.
+    async fn after(&mut self, exchange: &mut Exchange, failed: Failed) -> Next {
+        self.written |= failed.written;
+        self.retrying = None;
+        if self.outgoing.body.as_ref().is_some_and(|body| body.is_broken()) {
+            return Next::Give(failed.error);
+        }
+        if failed.lost.is_some_and(|lost| lost.is_safe_to_replay()) && !self.outgoing.upgrade {
+            // On a new connection: whatever ended this one may have ended the other idle ones too.
+            self.fresh = true;
+            self.replays += 1;
+            exchange.replays += 1;
+            self.tried.pop();
+            return Next::Again;
+        }
+        let asked = self.attempt.routed.retries.as_ref().filter(|policy| policy.attempts > 0);
+        let Some(policy) = asked.filter(|p| retry::after_error(&p.on, &failed.error, self.written)) else {
+            return Next::Give(failed.error);
+        };
+        if exchange.retries >= policy.attempts {
+            exchange.flags.set(Flag::UpstreamRetryLimit);
+            return Next::Give(failed.error);
+        }
+        let held = self.ready.is_some() || self.untouched() || (self.spare.is_some() && self.body_is_whole());
+        if !held || !self.wait(exchange, policy.backoff).await {
+            return Next::Give(failed.error);
+        }
+        Next::Again
+    }
+
+    /// Whether an answer is dropped for another try. Flags say why not, where rules asked for one.
+    async fn wants_another(&mut self, exchange: &mut Exchange, response: &Response<Incoming>) -> bool {
+        self.retrying = None;
+        let Some(policy) = self.attempt.routed.retries.as_ref().filter(|p| p.attempts > 0) else { return false };
+        if self.outgoing.upgrade || !retry::after_answer(&policy.on, response.status(), response.headers()) {
+            return false;
+        }
+        if exchange.retries >= policy.attempts {
+            exchange.flags.set(Flag::UpstreamRetryLimit);
+            return false;
+        }
+        self.written = true;
+        self.spare.is_some() && self.body_is_whole() && self.wait(exchange, policy.backoff).await
+    }
+
+    /// Takes a share of the retry budget and waits a little.
+    async fn wait(&mut self, exchange: &mut Exchange, base: Duration) -> bool {
+        let Some(share) = self.cluster.enter_retry() else {
+            exchange.flags.set(Flag::UpstreamOverflow);
+            return false;
+        };
+        self.retrying = Some(share);
+        exchange.retries += 1;
+        let draw = (self.attempt.upstreams.draw() >> 11) as f64 / (1_u64 << 53) as f64;
+        let base = if base.is_zero() { Duration::from_millis(25) } else { base };
+        tokio::time::sleep(retry::backoff(base, exchange.retries, draw)).await;
+        true
+    }
+
+    fn may_retry(&self) -> bool {
+        self.attempt.routed.retries.as_ref().is_some_and(|policy| policy.attempts > 0)
+    }
+
+    fn may_try_again(&self) -> bool {
+        self.attempt.routed.retries.as_ref().is_some_and(|policy| policy.attempts > 0 && policy.avoid_previous)
+    }
+
+    /// Nothing was handed to a connection yet.
+    fn untouched(&self) -> bool {
+        self.count == 0
+    }
+
+    fn body_is_whole(&self) -> bool {
+        self.outgoing.body.as_ref().is_none_or(|body| body.is_whole())
+    }
+
+    fn per_try_timeout(&self) -> Option<Duration> {
+        let limit = self.attempt.routed.retries.as_ref()?.per_try_timeout.filter(|limit| !limit.is_zero())?;
+        let shorter = self.attempt.routed.timeout.is_none_or(|whole| whole.is_zero() || limit < whole);
+        shorter.then_some(limit)
+    }
+}
+
+impl Failed {
+    fn unsent(error: Error) -> Self {
+        Failed { error, lost: None, written: false }
+    }
+}
+
+/// The outcome of `work`, if it comes within `limit` from the end of the request's body.
+pub async fn within<F: Future>(limit: Duration, body: Option<&Rc<Held>>, work: F) -> Option<F::Output> {
+    let expired = async {
+        if let Some(body) = body {
+            body.ended().await;
+        }
+        tokio::time::sleep_until(Instant::now() + limit).await;
+    };
+    tokio::select! {
+        biased;
+        outcome = work => Some(outcome),
+        () = expired => None,
+    }
+}

@@ -1,0 +1,181 @@
+//! May this outcome be tried again? Pure. Two questions, in this order: is it *safe* to send the request again
+//! (then it is, whatever rules say, and the client never learns), and do the user's rules ask for another try.
+
+use crate::error::{Error, Reset};
+use http::{HeaderMap, Method, StatusCode};
+use mesh_config::model::route::RetryOn;
+use std::time::Duration;
+
+/// How often a request is sent again because that is safe.
+pub const MAX_REPLAYS: u32 = 2;
+
+/// What is known about a try that got no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// The upstream certainly never began it.
+    pub never_begun: bool,
+    /// The connection had served before.
+    pub reused: bool,
+    /// A byte of an answer was read.
+    pub answered: bool,
+    /// The method may be repeated.
+    pub idempotent: bool,
+    /// The whole request can be sent again.
+    pub held: bool,
+    /// Replays so far.
+    pub replays: u32,
+}
+
+impl Lost {
+    /// Whether sending the request again cannot do anything twice.
+    pub fn is_safe_to_replay(&self) -> bool {
+        let begun_but_repeatable = self.reused && self.idempotent && !self.answered;
+        self.held && self.replays < MAX_REPLAYS && (self.never_begun || begun_but_repeatable)
+    }
+
+    /// How the client hears of it when it is not sent again: a connection that had idled to death is told apart.
+    pub fn reset(&self, reset: Reset) -> Reset {
+        match reset {
+            Reset::Connection if self.reused && !self.answered => Reset::Stale,
+            other => other,
+        }
+    }
+}
+
+/// Methods that may be repeated (RFC 9110, 9.2.2).
+pub fn is_idempotent(method: &Method) -> bool {
+    method.is_idempotent()
+}
+
+/// Whether the rules ask for another try after `error`. `written`: some byte of the request reached an upstream.
+pub fn after_error(on: &RetryOn, error: &Error, written: bool) -> bool {
+    let any = on.server_error || on.gateway_error;
+    match error {
+        Error::Connect { .. } => any || on.connect_failure || on.reset || (on.reset_before_request && !written),
+        Error::Reset(Reset::Refused) => {
+            any || on.refused_stream || on.reset || (on.reset_before_request && !written)
+        }
+        Error::Reset(_) => any || on.reset || (on.reset_before_request && !written),
+        Error::PerTryTimeout => any || on.reset || (on.reset_before_request && !written),
+        Error::RouteNotFound
+        | Error::ClusterNotFound(_)
+        | Error::Blocked
+        | Error::NotReady(_)
+        | Error::NoHealthyUpstream
+        | Error::Dns(_)
+        | Error::Overflow
+        | Error::Timeout
+        | Error::Deadline
+        | Error::Denied { .. }
+        | Error::Bad(_)
+        | Error::UpgradeRefused => false,
+    }
+}
+
+/// Whether the rules ask for another try after this answer.
+pub fn after_answer(on: &RetryOn, status: StatusCode, headers: &HeaderMap) -> bool {
+    if headers.contains_key("x-envoy-ratelimited") {
+        return on.rate_limited;
+    }
+    let code = status.as_u16();
+    let grpc = || {
+        let status = crate::exchange::grpc_status(headers).and_then(|status| u8::try_from(status).ok());
+        status.is_some_and(|status| on.grpc.contains(&status))
+    };
+    (on.server_error && (500..600).contains(&code))
+        || (on.gateway_error && matches!(code, 502..=504))
+        || (on.retriable_4xx && code == 409)
+        || on.status_codes.contains(&code)
+        || (!on.grpc.is_empty() && grpc())
+}
+
+/// How long to wait before retry number `retry` (from 1): a random time below the base doubled each time, at most
+/// ten times the base. `draw` is below 1.
+pub fn backoff(base: Duration, retry: u32, draw: f64) -> Duration {
+    let doubled = base.saturating_mul(1 << (retry - 1).min(16));
+    let bound = doubled.min(base.saturating_mul(10));
+    Duration::from_millis((bound.as_millis() as f64 * draw) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn lost() -> Lost {
+        Lost { never_begun: false, reused: true, answered: false, idempotent: true, held: true, replays: 0 }
+    }
+
+    #[test]
+    fn what_may_have_begun_is_repeated_only_if_that_does_no_harm() {
+        assert!(lost().is_safe_to_replay());
+        assert!(!Lost { idempotent: false, ..lost() }.is_safe_to_replay(), "a POST may have been done");
+        assert!(!Lost { reused: false, ..lost() }.is_safe_to_replay(), "a fresh connection was not stale");
+        assert!(!Lost { answered: true, ..lost() }.is_safe_to_replay());
+        assert!(!Lost { held: false, ..lost() }.is_safe_to_replay());
+        assert!(!Lost { replays: MAX_REPLAYS, ..lost() }.is_safe_to_replay());
+    }
+
+    #[test]
+    fn what_never_began_is_repeated_whatever_the_method() {
+        let post = Lost { never_begun: true, idempotent: false, reused: false, ..lost() };
+        assert!(post.is_safe_to_replay());
+        assert!(!Lost { held: false, ..post }.is_safe_to_replay());
+    }
+
+    #[test]
+    fn a_lost_stale_connection_is_labelled() {
+        assert_eq!(lost().reset(Reset::Connection), Reset::Stale);
+        assert_eq!(Lost { reused: false, ..lost() }.reset(Reset::Connection), Reset::Connection);
+        assert_eq!(lost().reset(Reset::Remote), Reset::Remote);
+    }
+
+    #[test]
+    fn the_default_words_do_not_repeat_a_request_that_was_written() {
+        let on = RetryOn { connect_failure: true, refused_stream: true, grpc: vec![1, 14], ..RetryOn::default() };
+        let connect = Error::Connect { failure: crate::error::ConnectFailure::Remote, reason: "".into() };
+        assert!(after_error(&on, &connect, false));
+        assert!(after_error(&on, &Error::Reset(Reset::Refused), true));
+        assert!(!after_error(&on, &Error::Reset(Reset::Connection), true));
+        assert!(!after_error(&on, &Error::PerTryTimeout, true));
+        assert!(!after_error(&on, &Error::Overflow, false));
+        let before = RetryOn { reset_before_request: true, ..RetryOn::default() };
+        assert!(after_error(&before, &connect, false) && !after_error(&before, &Error::Reset(Reset::Connection), true));
+    }
+
+    #[test]
+    fn answers_are_retried_by_their_words_only() {
+        let headers = |name: &'static str, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            headers
+        };
+        let none = HeaderMap::new();
+        let five = RetryOn { server_error: true, ..RetryOn::default() };
+        let gateway = RetryOn { gateway_error: true, ..RetryOn::default() };
+        let codes = RetryOn { status_codes: vec![418], ..RetryOn::default() };
+        let grpc = RetryOn { grpc: vec![14], ..RetryOn::default() };
+        let status = |code| StatusCode::from_u16(code).unwrap();
+        for (on, code, headers, want) in [
+            (&five, 500, &none, true),
+            (&five, 404, &none, false),
+            (&gateway, 500, &none, false),
+            (&gateway, 503, &none, true),
+            (&codes, 418, &none, true),
+            (&codes, 503, &none, false),
+            (&grpc, 200, &headers("grpc-status", "14"), true),
+            (&grpc, 200, &headers("grpc-status", "5"), false),
+            (&five, 503, &headers("x-envoy-ratelimited", "true"), false),
+        ] {
+            assert_eq!(after_answer(on, status(code), headers), want, "{on:?} {code} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn waits_double_up_to_ten_times_the_base() {
+        let base = Duration::from_millis(25);
+        let bounds: Vec<_> = (1..=6).map(|retry| backoff(base, retry, 1.0).as_millis()).collect();
+        assert_eq!(bounds, [25, 50, 100, 200, 250, 250]);
+        assert_eq!(backoff(base, 3, 0.0), Duration::ZERO);
+    }
+}

@@ -1,0 +1,1 @@
+//! A proxy in memory (feature `testing`).

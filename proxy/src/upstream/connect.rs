@@ -1,0 +1,324 @@
+//! Makes connections: TCP or a unix socket, then TLS as the policy and the endpoint say, then HTTP.
+
+use super::{
+    io::{Meter, Socket, UpstreamIo},
+    pool::{Facts, H1, H2},
+};
+use crate::{
+    conn::{Memo, PeerAddress, Upstream},
+    error::{ConnectFailure, Error},
+    http::{body::Body, server::LocalExecutor},
+    net::connect::{ConnectOptions, tcp},
+    snapshot::cluster::Cluster,
+};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::TokioIo;
+use mesh_config::model::{
+    Endpoint, Settings,
+    destination::{SimpleTls, UpstreamTls},
+};
+use mesh_runtime::tls::{
+    client::{ClientProfile, ClientTls, Connected, Mode, Simple},
+    material::CaBundle,
+    verify::ExpectedPeer,
+};
+use parking_lot::Mutex;
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    future::{Future, poll_fn},
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::{io::DuplexStream, net::UnixStream, time::Instant};
+
+/// Largest response head, as for requests.
+const MAX_RESPONSE_HEAD: usize = 60 * 1024;
+/// HTTP/2 windows: of a stream, of a connection.
+pub(crate) const H2_STREAM_WINDOW: u32 = 256 * 1024;
+pub(crate) const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// The address to dial from, one of each family; none: the system's choice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Source {
+    /// To IPv4 destinations.
+    pub v4: Option<IpAddr>,
+    /// To IPv6 destinations.
+    pub v6: Option<IpAddr>,
+}
+
+/// How sockets are made.
+#[derive(Clone)]
+pub enum Dial {
+    /// By the system, from these addresses.
+    Network(Source),
+    /// Inside the process, for tests: `None` refuses.
+    Memory(Rc<dyn Fn(&PeerAddress) -> Option<DuplexStream>>),
+}
+
+/// Makes connections for one worker.
+pub struct Connector {
+    dial: Dial,
+    tls: Option<Arc<ClientTls>>,
+    alpn: Alpn,
+    bundles: Mutex<HashMap<Arc<str>, (SystemTime, Arc<CaBundle>)>>,
+}
+
+type AlpnList = Arc<[&'static [u8]]>;
+
+struct Alpn {
+    mesh_h1: AlpnList,
+    mesh_h2: AlpnList,
+    mesh_tcp: AlpnList,
+    h2: AlpnList,
+    none: AlpnList,
+}
+
+/// Where to, and as what.
+pub(super) struct Target<'a> {
+    pub(super) address: &'a PeerAddress,
+    pub(super) endpoint: Option<&'a Arc<Endpoint>>,
+    pub(super) cluster: &'a Cluster,
+    pub(super) settings: &'a Settings,
+    pub(super) server_name: Option<&'a Arc<str>>,
+    pub(super) speaks: Speaks,
+}
+
+/// What will be spoken on the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaks {
+    Http1,
+    Http2,
+    /// Opaque bytes.
+    Tcp,
+}
+
+/// A connection, its facts, and the protocol agreed on.
+pub(super) type Opened = (UpstreamIo, Rc<Upstream>, Option<Vec<u8>>);
+
+enum Plan {
+    Plain,
+    Tls { sni: Option<Arc<str>>, mode: Mode, expected: ExpectedPeer, alpn: AlpnList },
+}
+
+impl Connector {
+    /// `tls`: the mesh identity; without it only plain connections can be made.
+    pub fn new(dial: Dial, tls: Option<Arc<ClientTls>>) -> Self {
+        let list = |names: &[&'static [u8]]| Arc::from(names);
+        let alpn = Alpn {
+            mesh_h1: list(&[b"istio-http/1.1", b"istio", b"http/1.1"]),
+            mesh_h2: list(&[b"istio-h2", b"istio", b"h2"]),
+            mesh_tcp: list(&[b"istio-peer-exchange", b"istio"]),
+            h2: list(&[b"h2"]),
+            none: list(&[]),
+        };
+        Connector { dial, tls, alpn, bundles: Mutex::default() }
+    }
+
+    /// An HTTP/1 connection.
+    pub(super) async fn h1(&self, target: &Target<'_>, facts: Facts) -> Result<Box<H1>, (Error, Rc<Upstream>)> {
+        let (io, upstream, _) = self.io(target).await?;
+        let meter: Arc<Meter> = io.meter().clone();
+        let handshake = http1::Builder::new()
+            .preserve_header_case(true)
+            .max_header_size(MAX_RESPONSE_HEAD)
+            .max_buf_size(128 * 1024)
+            .handshake::<_, Body>(TokioIo::new(io))
+            .await;
+        let (sender, connection) = handshake.map_err(|e| (local_failure(&e), upstream.clone()))?;
+        tokio::task::spawn_local(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::trace!(%error, "upstream HTTP/1 connection ended");
+            }
+        });
+        Ok(Box::new(H1 { sender, meter, upstream, facts, served: 1 }))
+    }
+
+    /// An HTTP/2 connection.
+    pub(super) async fn h2(&self, target: &Target<'_>, facts: Facts) -> Result<Rc<H2>, (Error, Rc<Upstream>)> {
+        let (io, upstream, _) = self.io(target).await?;
+        let handshake = http2::Builder::new(LocalExecutor)
+            .initial_stream_window_size(H2_STREAM_WINDOW)
+            .initial_connection_window_size(H2_CONNECTION_WINDOW)
+            .max_header_list_size(MAX_RESPONSE_HEAD as u32)
+            .handshake::<_, Body>(TokioIo::new(io))
+            .await;
+        let (sender, mut connection) = handshake.map_err(|e| (local_failure(&e), upstream.clone()))?;
+        let allowed = Rc::new(Cell::new(connection.current_max_send_streams().min(100)));
+        let seen = allowed.clone();
+        tokio::task::spawn_local(async move {
+            let ended = poll_fn(move |cx| {
+                let poll = Pin::new(&mut connection).poll(cx);
+                seen.set(connection.current_max_send_streams());
+                poll
+            });
+            if let Err(error) = ended.await {
+                tracing::trace!(%error, "upstream HTTP/2 connection ended");
+            }
+        });
+        Ok(Rc::new(H2 {
+            sender: RefCell::new(sender),
+            upstream,
+            facts,
+            served: Cell::new(0),
+            active: Cell::new(0),
+            allowed,
+            idle_since: Cell::new(Instant::now()),
+        }))
+    }
+
+    /// Bytes both ways, and the protocol agreed on; the connect timeout covers all of it.
+    pub(super) async fn io(&self, target: &Target<'_>) -> Result<Opened, (Error, Rc<Upstream>)> {
+        let limit = target.cluster.policy.connection_pool.connect_timeout.unwrap_or(target.settings.connect_timeout);
+        let limit = if limit.is_zero() { Duration::from_secs(10) } else { limit };
+        match tokio::time::timeout(limit, self.open(target, limit)).await {
+            Ok(Ok(opened)) => Ok(opened),
+            Ok(Err(error)) => Err((error, facts(target, None, None))),
+            Err(_) => {
+                let error = Error::Connect { failure: ConnectFailure::Timeout, reason: "connect timeout".into() };
+                Err((error, facts(target, None, None)))
+            }
+        }
+    }
+
+    async fn open(&self, target: &Target<'_>, limit: Duration) -> Result<Opened, Error> {
+        let plan = self.plan(target)?;
+        let (socket, local) = self.socket(target).await.map_err(|e| socket_failure(&e))?;
+        let (sni, mode, expected, alpn) = match plan {
+            Plan::Plain => return Ok((UpstreamIo::plain(socket, Instant::now()), facts(target, local, None), None)),
+            Plan::Tls { sni, mode, expected, alpn } => (sni, mode, expected, alpn),
+        };
+        let tls = self.tls.as_ref().ok_or_else(|| remote("TLS error: this proxy has no identity yet"))?;
+        let profile = ClientProfile { alpn, sni, mode, handshake_timeout: limit };
+        let (stream, connected) = tls
+            .connect(socket, &profile, &expected)
+            .await
+            .map_err(|e| remote(&format!("TLS error: {e}")))?;
+        let alpn = connected.alpn.clone();
+        Ok((UpstreamIo::tls(stream, Instant::now()), facts(target, local, Some(connected)), alpn))
+    }
+
+    async fn socket(&self, target: &Target<'_>) -> io::Result<(Socket, Option<SocketAddr>)> {
+        match (&self.dial, target.address) {
+            (Dial::Memory(dial), address) => {
+                let io = dial(address).ok_or(io::ErrorKind::ConnectionRefused)?;
+                Ok((Socket::Memory(io), None))
+            }
+            (Dial::Network(source), PeerAddress::Ip(address)) => {
+                let source = if address.is_ipv4() { source.v4 } else { source.v6 };
+                let keepalive = target.cluster.policy.connection_pool.keepalive.or(target.settings.tcp_keepalive);
+                let stream = tcp(*address, &ConnectOptions { source, keepalive }).await?;
+                let local = stream.local_addr().ok();
+                Ok((Socket::Tcp(stream), local))
+            }
+            (Dial::Network(_), PeerAddress::Unix(path)) => {
+                // tokio reads a leading NUL as the abstract namespace.
+                let path = match path.strip_prefix('@') {
+                    Some(name) => format!("\0{name}"),
+                    None => path.to_string(),
+                };
+                Ok((Socket::Unix(UnixStream::connect(path).await?), None))
+            }
+        }
+    }
+
+    fn plan(&self, target: &Target<'_>) -> Result<Plan, Error> {
+        let mesh = |sni: Option<&Arc<str>>, names: &[Arc<str>]| {
+            let sni = Some(sni.cloned().unwrap_or_else(|| target.cluster.sni.clone())).filter(|s| !s.is_empty());
+            let expected = if names.is_empty() { expected(target) } else { ExpectedPeer::any_of(names) };
+            let alpn = match target.speaks {
+                Speaks::Http1 => &self.alpn.mesh_h1,
+                Speaks::Http2 => &self.alpn.mesh_h2,
+                Speaks::Tcp => &self.alpn.mesh_tcp,
+            };
+            Plan::Tls { sni, mode: Mode::Mesh, expected, alpn: alpn.clone() }
+        };
+        Ok(match &target.cluster.policy.tls {
+            Some(UpstreamTls::Disable) => Plan::Plain,
+            Some(UpstreamTls::IstioMutual { sni, subject_alt_names }) => mesh(sni.as_ref(), subject_alt_names),
+            Some(UpstreamTls::Simple(simple)) => {
+                let sni = simple.sni.clone().or_else(|| target.server_name.cloned());
+                let mode = Mode::Simple(Arc::new(self.simple(simple, sni.as_ref())?));
+                let alpn = if target.speaks == Speaks::Http2 { &self.alpn.h2 } else { &self.alpn.none };
+                Plan::Tls { sni, mode, expected: ExpectedPeer::any(), alpn: alpn.clone() }
+            }
+            None => match target.endpoint {
+                Some(endpoint) if endpoint.mutual_tls && target.settings.auto_mtls => mesh(None, &[]),
+                _ => Plan::Plain,
+            },
+        })
+    }
+
+    fn simple(&self, tls: &SimpleTls, host: Option<&Arc<str>>) -> Result<Simple, Error> {
+        let roots = tls.ca_file.as_ref().map(|file| self.bundle(file)).transpose()?;
+        Ok(Simple {
+            roots,
+            host: host.cloned(),
+            subject_alt_names: tls.subject_alt_names.clone(),
+            insecure_skip_verify: tls.insecure_skip_verify,
+            certificate: None,
+        })
+    }
+
+    /// The roots in a file, read again when it changed.
+    fn bundle(&self, file: &Arc<str>) -> Result<Arc<CaBundle>, Error> {
+        let unusable = |e: &dyn std::fmt::Display| remote(&format!("TLS error: roots in {file} cannot be used: {e}"));
+        let changed = std::fs::metadata(&**file).and_then(|m| m.modified()).map_err(|e| unusable(&e))?;
+        let mut bundles = self.bundles.lock();
+        if let Some((at, bundle)) = bundles.get(file)
+            && *at == changed
+        {
+            return Ok(bundle.clone());
+        }
+        let text = std::fs::read(&**file).map_err(|e| unusable(&e))?;
+        let bundle = Arc::new(CaBundle::from_pem(&text).map_err(|e| unusable(&e))?);
+        bundles.insert(file.clone(), (changed, bundle.clone()));
+        Ok(bundle)
+    }
+}
+
+/// Whom the certificate must name: the endpoint's identity, or one of the service's own names.
+fn expected(target: &Target<'_>) -> ExpectedPeer {
+    let identity = target.endpoint.and_then(|endpoint| endpoint.identity.as_ref()).map(|id| id.uri());
+    ExpectedPeer::any_of(identity.iter().map(String::as_str).chain(target.cluster.subject_alt_names.iter().map(|n| &**n)))
+}
+
+fn facts(target: &Target<'_>, local: Option<SocketAddr>, connected: Option<Connected>) -> Rc<Upstream> {
+    let (certificate, own) = match connected {
+        Some(connected) => (Some(connected.peer), connected.local_uri.unwrap_or_default()),
+        None => (None, Arc::default()),
+    };
+    Rc::new(Upstream {
+        address: target.address.clone(),
+        local,
+        endpoint: target.endpoint.cloned(),
+        certificate,
+        own,
+        memo: Memo::default(),
+    })
+}
+
+fn remote(reason: &str) -> Error {
+    Error::Connect { failure: ConnectFailure::Remote, reason: reason.into() }
+}
+
+fn local_failure(error: &hyper::Error) -> Error {
+    Error::Connect { failure: ConnectFailure::Local, reason: error.to_string().into() }
+}
+
+fn socket_failure(error: &io::Error) -> Error {
+    use io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    let text = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "Connection refused".to_owned(),
+        _ => error.to_string(),
+    };
+    let failure = match error.kind() {
+        AddrInUse | AddrNotAvailable | PermissionDenied => ConnectFailure::Local,
+        _ => ConnectFailure::Remote,
+    };
+    Error::Connect { failure, reason: format!("delayed connect error: {text}").into() }
+}

@@ -1,0 +1,55 @@
+//! What all workers share about clusters: counts behind limits, and how busy each endpoint is.
+
+use super::dns::Names;
+use crate::{
+    conn::PeerAddress,
+    limit::{ClusterCounts, Gauge, Load},
+    snapshot::cluster::ClusterKey,
+};
+use parking_lot::Mutex;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+/// One a process.
+#[derive(Debug, Default)]
+pub struct Shared {
+    clusters: Mutex<HashMap<ClusterKey, Weak<ClusterShared>>>,
+    /// Names of endpoints and their addresses.
+    pub names: Arc<Names>,
+}
+
+/// One cluster, as long as a worker uses it.
+#[derive(Debug, Default)]
+pub struct ClusterShared {
+    /// Behind limits.
+    pub counts: Arc<ClusterCounts>,
+    loads: Mutex<HashMap<PeerAddress, Weak<Gauge>>>,
+}
+
+impl Shared {
+    pub(super) fn cluster(&self, key: &ClusterKey) -> Arc<ClusterShared> {
+        let mut clusters = self.clusters.lock();
+        if let Some(known) = clusters.get(key).and_then(Weak::upgrade) {
+            return known;
+        }
+        clusters.retain(|_, cluster| cluster.strong_count() > 0);
+        let new = Arc::<ClusterShared>::default();
+        clusters.insert(key.clone(), Arc::downgrade(&new));
+        new
+    }
+}
+
+impl ClusterShared {
+    pub(super) fn load(&self, address: &PeerAddress) -> Load {
+        let mut loads = self.loads.lock();
+        if let Some(known) = loads.get(address).and_then(Weak::upgrade) {
+            return Load(known);
+        }
+        loads.retain(|_, load| load.strong_count() > 0);
+        let new = Arc::<Gauge>::default();
+        loads.insert(address.clone(), Arc::downgrade(&new));
+        Load(new)
+    }
+}
