@@ -18,8 +18,14 @@ use super::{
 };
 use clusters::Clusters;
 use mesh_config::{
-    model::{Authorization, Kind, Part, PartName, ServiceKey, Settings, Sidecar, workload::WorkloadInfo},
-    name::{Namespace, Port},
+    model::{
+        Authorization, Kind, Part, PartName, ServiceKey, Settings, Sidecar,
+        route::RouteAction,
+        settings::OutboundPolicy,
+        sidecar::EgressListener,
+        workload::WorkloadInfo,
+    },
+    name::{Host, Namespace, Port},
 };
 use parts::{Parts, Touched};
 use std::{
@@ -146,7 +152,8 @@ impl State {
             true => clusters::services(&sources, &before.outbound.services, touched, who, &mut self.clusters),
             false => before.outbound.services.clone(),
         };
-        let outbound = match who || resided || touched.outbound() {
+        let indexed = touched.index && index_matters(&sources, touched);
+        let outbound = match who || resided || indexed || touched.beyond_index() {
             true => {
                 let special = Special::new(&mut self.clusters, Some(&before.outbound));
                 Arc::new(hosts::build(&sources, &services, &special, Some(&before.outbound)))
@@ -222,6 +229,28 @@ impl State {
     }
 }
 
+/// Whether anything that is compiled depends on the index entries that changed: with thousands of services most come
+/// and go without anybody here who calls them.
+fn index_matters(sources: &Sources<'_>, touched: &Touched) -> bool {
+    let changed = |host: &Host| touched.index_hosts.contains(host);
+    let parts = sources.parts;
+    let targets = || {
+        let rules = parts.routes.values().flat_map(|r| &r.rules);
+        rules.flat_map(|rule| match &rule.action {
+            RouteAction::Forward(backends) => &backends[..],
+            RouteAction::Redirect(_) | RouteAction::Respond(_) => &[],
+        })
+    };
+    let policies = [Some(&parts.settings.outbound_policy), sources.sidecar.and_then(|s| s.outbound_policy.as_ref())];
+    let proxied = |policy: &&OutboundPolicy| matches!(policy, OutboundPolicy::EgressProxy(to) if changed(&to.host));
+    let chooses_by_port = |listener: &EgressListener| listener.bind.is_some() && !listener.protocol.is_http();
+    parts.services.keys().any(|key| changed(&key.host))
+        || parts.routes.values().flat_map(|r| &r.hosts).any(changed)
+        || targets().any(|backend| changed(&backend.target.host))
+        || policies.iter().flatten().any(proxied)
+        || sources.sidecar.is_some_and(|s| s.egress.iter().any(chooses_by_port))
+}
+
 /// What the steps of a build read.
 struct Sources<'a> {
     parts: &'a Parts,
@@ -263,7 +292,7 @@ fn empty_info(namespace: &Namespace) -> WorkloadInfo {
 }
 
 type Services = HashMap<ServiceKey, Arc<ServiceInUse>>;
-type Hosts = HashSet<mesh_config::name::Host>;
+type Hosts = HashSet<Host>;
 type InboundBefore<'a> = Option<&'a Inbound>;
 
 #[cfg(test)]

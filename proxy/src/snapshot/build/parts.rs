@@ -45,6 +45,8 @@ pub(super) struct Touched {
     pub(super) settings: bool,
     pub(super) instance: bool,
     pub(super) index: bool,
+    /// Hosts of the entries that changed.
+    pub(super) index_hosts: HashSet<Host>,
     pub(super) sidecars: bool,
     pub(super) peer_authentications: bool,
     pub(super) authorizations: bool,
@@ -75,7 +77,12 @@ impl Touched {
 
     /// Whether virtual hosts may come out otherwise.
     pub(super) fn outbound(&self) -> bool {
-        self.index || self.gateways || self.routes || !self.services.is_empty() || !self.destinations.is_empty()
+        self.index || self.beyond_index()
+    }
+
+    /// Whether virtual hosts may come out otherwise whatever is in the index.
+    pub(super) fn beyond_index(&self) -> bool {
+        self.gateways || self.routes || !self.services.is_empty() || !self.destinations.is_empty()
     }
 }
 
@@ -144,6 +151,7 @@ impl Parts {
             Part::Index(entry) => {
                 if self.index.get(&entry.key) != Some(&entry) {
                     touched.index = true;
+                    touched.index_hosts.insert(entry.key.host.clone());
                     Arc::make_mut(&mut self.index).insert(entry);
                 }
             }
@@ -193,6 +201,7 @@ impl Parts {
                 let key = name.as_str().parse::<ServiceKey>().ok().filter(|k| self.index.get(k).is_some());
                 if let Some(key) = key {
                     touched.index |= Arc::make_mut(&mut self.index).remove(&key);
+                    touched.index_hosts.insert(key.host);
                 }
             }
             Kind::Destination => touched.destinations.extend(self.destinations.remove(&name).map(|d| d.host.clone())),
@@ -223,6 +232,7 @@ impl Parts {
             self.index.iter().for_each(|entry| index.insert(entry.clone()));
             self.index = Arc::new(index);
             touched.index = true;
+            touched.index_hosts.extend(self.index.iter().map(|e| e.key.host.clone()));
         }
         touched.settings |= self.settings != settings;
         self.settings = settings;

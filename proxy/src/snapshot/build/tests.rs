@@ -134,6 +134,21 @@ fn what_a_change_does_not_touch_is_shared() {
 }
 
 #[test]
+fn an_index_entry_that_nobody_calls_leaves_the_tables_alone() {
+    let mut state = state(Role::Sidecar, in_use(&cart()));
+    let before = state.snapshot().clone();
+    let pay = service(PAY, "10.1.0.2", &[(80, Protocol::Http)]);
+    push(&mut state, [indexed(&pay)]);
+    assert!(Arc::ptr_eq(&before.outbound, &state.snapshot().outbound));
+    assert!(state.snapshot().index.get(&key(PAY)).is_some() && before.index.get(&key(PAY)).is_none());
+    let to_pay = route("shop/r", &["cart.shop.svc.cluster.local"], 1, vec![send_to(&[("pay.other.svc.cluster.local", 1)])]);
+    push(&mut state, [Part::Route(Arc::new(to_pay))]);
+    let before = state.snapshot().clone();
+    remove(&mut state, Kind::Index, PAY);
+    assert!(!Arc::ptr_eq(&before.outbound, &state.snapshot().outbound), "a rule's target is gone");
+}
+
+#[test]
 fn a_part_that_comes_again_as_it_was_changes_nothing() {
     let mut state = state(Role::Sidecar, in_use(&cart()));
     assert!(!push(&mut state, in_use(&cart())).changed);
