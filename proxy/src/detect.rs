@@ -31,6 +31,13 @@ pub enum Detected {
     TooLong,
 }
 
+impl Detected {
+    /// Whether it is HTTP of any version.
+    pub fn is_http(&self) -> bool {
+        matches!(self, Detected::Http1 | Detected::Http2)
+    }
+}
+
 /// What a ClientHello says that matters here.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClientHello {

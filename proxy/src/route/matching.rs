@@ -22,9 +22,8 @@ pub fn matches(conditions: &RouteMatch, request: &RequestView<'_>) -> Option<Mat
         None => MatchedPath::Prefix(usize::from(path.starts_with('/'))),
         Some(condition) => path_matches(condition, path)?,
     };
-    let text = |condition: &Option<StringMatch>, value: &str| {
-        condition.as_ref().is_none_or(|c| c.matches(value.as_bytes()))
-    };
+    let text =
+        |condition: &Option<StringMatch>, value: &str| condition.as_ref().is_none_or(|c| c.matches(value.as_bytes()));
     let holds = text(&conditions.method, request.method)
         && text(&conditions.authority, request.authority)
         && text(&conditions.scheme, request.scheme)

@@ -69,9 +69,8 @@ pub(super) fn replace_matched(path: &str, matched: MatchedPath, new: &str) -> St
 /// The host that replaces the request's: the rule's `rewrite.authority`, else its `headers.request.set` of
 /// `:authority` or `host`, else the backend's.
 pub fn authority(rule: &RuleEntry, backend: usize) -> Option<&Arc<str>> {
-    let host = |change: &'_ HeaderChange| {
-        change.set.iter().position(|(name, _)| matches!(&**name, ":authority" | "host"))
-    };
+    let host =
+        |change: &'_ HeaderChange| change.set.iter().position(|(name, _)| matches!(&**name, ":authority" | "host"));
     let own = rule.rule();
     if let Some(authority) = own.rewrite.as_ref().and_then(|r| r.authority.as_ref()) {
         return Some(authority);

@@ -9,7 +9,10 @@ use crate::snapshot::{
     virtual_host::{Action, Resolved, RouteEntry, RuleEntry, VirtualHost, table::HostTable},
 };
 use mesh_config::{
-    model::{IndexEntry, route::RetryPolicy, route::RouteAction},
+    model::{
+        IndexEntry, ServiceKey,
+        route::{RetryPolicy, RouteAction},
+    },
     name::Port,
 };
 use std::{borrow::Cow, sync::Arc};
@@ -19,13 +22,7 @@ use std::{borrow::Cow, sync::Arc};
 pub fn select(snapshot: &Snapshot, key: &DestinationKey, request: &RequestView<'_>, draw: u64) -> Selection {
     match key {
         DestinationKey::HttpPort(port) => on_port(snapshot, *port, request, draw),
-        DestinationKey::Service(service, port) => match snapshot.outbound.sniffed(service, *port) {
-            Some(host) => within(host, request, draw),
-            None if snapshot.outbound.service(service).is_none() && snapshot.index.get(service).is_some() => {
-                Selection::Pending { service: service.clone() }
-            }
-            None => Selection::NotFound { meta: None },
-        },
+        DestinationKey::Service(service, port) => to_service(snapshot, service, *port, request, draw),
         DestinationKey::Egress(name) => match snapshot.outbound.egress(name) {
             Some(egress) => through_listener(snapshot, egress, request, draw),
             None => Selection::NotFound { meta: None },
@@ -54,6 +51,20 @@ fn on_port(snapshot: &Snapshot, port: Port, request: &RequestView<'_>, draw: u64
         Known::Here(found) => within(found, request, draw),
         Known::NotYet(entry) => Selection::Pending { service: entry.key.clone() },
         Known::Not => beyond(&outbound.unknown_host(port)),
+    }
+}
+
+/// A connection whose protocol was detected: any host reaches the service. Should the service have declared its port
+/// as HTTP since, its rules there hold.
+fn to_service(snapshot: &Snapshot, key: &ServiceKey, port: Port, request: &RequestView<'_>, draw: u64) -> Selection {
+    let outbound = &snapshot.outbound;
+    let declared = || outbound.port(port)?.table.claimed(key.host.as_str());
+    match outbound.sniffed(key, port).or_else(declared) {
+        Some(host) => within(host, request, draw),
+        None if outbound.service(key).is_none() && snapshot.index.get(key).is_some() => {
+            Selection::Pending { service: key.clone() }
+        }
+        None => Selection::NotFound { meta: None },
     }
 }
 
@@ -158,9 +169,7 @@ fn to_resolved(
     matched: MatchedPath,
 ) -> Selection {
     match to {
-        Resolved::Ready(cluster) => {
-            forward(meta, rule.cloned(), backend, cluster.clone(), retries, Some(matched))
-        }
+        Resolved::Ready(cluster) => forward(meta, rule.cloned(), backend, cluster.clone(), retries, Some(matched)),
         Resolved::Pending(service) => Selection::Pending { service: service.clone() },
         Resolved::Missing(cluster) => {
             Selection::ClusterNotFound { meta, rule: rule.cloned(), cluster: cluster.clone() }

@@ -19,11 +19,8 @@ use super::{
 use clusters::Clusters;
 use mesh_config::{
     model::{
-        Authorization, Kind, Part, PartName, ServiceKey, Settings, Sidecar,
-        route::RouteAction,
-        settings::OutboundPolicy,
-        sidecar::EgressListener,
-        workload::WorkloadInfo,
+        Authorization, Kind, Part, PartName, ServiceKey, Settings, Sidecar, route::RouteAction,
+        settings::OutboundPolicy, sidecar::EgressListener, workload::WorkloadInfo,
     },
     name::{Host, Namespace, Port},
 };
@@ -123,12 +120,7 @@ impl State {
         let touched = self.parts.take(changes, &own_namespace);
         let endpoints_changed = self.parts.write_cells(&touched);
         if !touched.beyond_endpoints() {
-            return Applied {
-                snapshot: self.snapshot.clone(),
-                changed: false,
-                endpoints_changed,
-                retired: Vec::new(),
-            };
+            return Applied { snapshot: self.snapshot.clone(), changed: false, endpoints_changed, retired: Vec::new() };
         }
         self.clusters.begin();
         self.snapshot = Arc::new(self.rebuild(&touched));

@@ -2,10 +2,7 @@
 
 use arc_swap::ArcSwap;
 use mesh_config::model::{
-    Endpoint, Labels, Protocol, ServiceKey,
-    destination::EffectivePolicy,
-    service::Resolution,
-    sidecar::IngressEndpoint,
+    Endpoint, Labels, Protocol, ServiceKey, destination::EffectivePolicy, service::Resolution, sidecar::IngressEndpoint,
 };
 use mesh_config::name::Port;
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use super::{
 };
 use mesh_config::{
     identity::SpiffeId,
+    matcher::StringMatch,
     model::{
         Destination, Endpoint, Gateway, IndexEntry, Instance, Labels, Part, Precedence, Protocol, Route, Service,
         ServiceKey, Sidecar, Visibility, Workload,
@@ -19,7 +20,6 @@ use mesh_config::{
         sidecar::{EgressHost, EgressListener},
         workload::WorkloadInfo,
     },
-    matcher::StringMatch,
     name::{NamespacedName, Port},
 };
 use std::sync::Arc;

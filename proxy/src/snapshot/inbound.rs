@@ -2,11 +2,7 @@
 
 use super::{cluster::Cluster, virtual_host::RouteMeta};
 use mesh_config::{
-    model::{
-        Protocol, ServiceKey,
-        peer_authentication::EffectiveMtls,
-        route::RetryPolicy,
-    },
+    model::{Protocol, ServiceKey, peer_authentication::EffectiveMtls, route::RetryPolicy},
     name::Port,
 };
 use std::{collections::HashMap, sync::Arc};

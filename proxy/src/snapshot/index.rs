@@ -3,11 +3,11 @@
 //! One entry costs two pointers besides its own value, so that thousands of services which nobody calls stay
 //! cheap: short names are not stored but resolved when they are asked for.
 
+use ipnet::IpNet;
 use mesh_config::{
     model::{IndexEntry, Protocol, ServiceKey},
     name::{Namespace, Port},
 };
-use ipnet::IpNet;
 use smallvec::SmallVec;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -175,7 +175,8 @@ impl Index {
                 Some(address) => insert_by_key(self.addresses.entry(address).or_default(), &entry),
                 None => {
                     let position = self.blocks.partition_point(|(other, e)| {
-                        (std::cmp::Reverse(other.prefix_len()), &e.key) < (std::cmp::Reverse(net.prefix_len()), &entry.key)
+                        (std::cmp::Reverse(other.prefix_len()), &e.key)
+                            < (std::cmp::Reverse(net.prefix_len()), &entry.key)
                     });
                     self.blocks.insert(position, (*net, entry.clone()));
                 }

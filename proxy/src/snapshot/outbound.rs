@@ -5,8 +5,8 @@ mod lookup;
 mod resolve;
 
 pub use lookup::{Destination, lookup, through};
-pub use resolve::resolve;
 pub(super) use resolve::cluster_name;
+pub use resolve::resolve;
 
 use super::{
     cluster::{Cluster, ClusterKey, EndpointCell},
@@ -14,12 +14,8 @@ use super::{
 };
 use mesh_config::{
     model::{
-        Destination as DestinationRule, IndexEntry, Protocol, Service, ServiceKey, Sidecar,
-        gateway::ServerTls,
-        index::IndexKind,
-        service::ServicePort,
-        settings::OutboundPolicy,
-        sidecar::EgressListener,
+        Destination as DestinationRule, IndexEntry, Protocol, Service, ServiceKey, Sidecar, gateway::ServerTls,
+        index::IndexKind, service::ServicePort, settings::OutboundPolicy, sidecar::EgressListener,
     },
     name::{Host, Port},
 };
@@ -298,8 +294,7 @@ impl Outbound {
 pub(super) fn admits(sidecar: Option<&Sidecar>, key: &ServiceKey, port: Port) -> bool {
     let Some(sidecar) = sidecar.filter(|s| !s.egress.is_empty()) else { return true };
     let captured = || sidecar.egress.iter().filter(|l| l.bind.is_none());
-    let listener =
-        captured().find(|l| l.port == Some(port)).or_else(|| captured().find(|l| l.port.is_none()));
+    let listener = captured().find(|l| l.port == Some(port)).or_else(|| captured().find(|l| l.port.is_none()));
     listener.is_some_and(|l| l.selects(key))
 }
 
@@ -322,7 +317,13 @@ pub(super) fn beyond(
 ) -> Beyond {
     let meta = |name: &str| {
         let name: Arc<str> = name.into();
-        Arc::new(RouteMeta { route_config, virtual_host: name.clone(), route: name, object: None, operation: "".into() })
+        Arc::new(RouteMeta {
+            route_config,
+            virtual_host: name.clone(),
+            route: name,
+            object: None,
+            operation: "".into(),
+        })
     };
     match (policy, proxy) {
         (OutboundPolicy::RegistryOnly, _) => Beyond::Blocked { meta: meta("block_all") },

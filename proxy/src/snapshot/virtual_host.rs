@@ -138,7 +138,8 @@ impl RouteEntry {
         }
     }
 
-    fn same(&self, other: &RouteEntry) -> bool {
+    /// Whether the two decide the same with the same clusters.
+    pub fn same(&self, other: &RouteEntry) -> bool {
         self.condition == other.condition
             && self.meta == other.meta
             && match (&self.action, &other.action) {

@@ -4,14 +4,8 @@ use mesh_config::{matcher::Pattern, name::Port};
 type Headers<'a> = Vec<(&'a str, &'a str)>;
 
 fn held(conditions: &RouteMatch, authority: &str, path: &str, headers: &Headers<'_>) -> Option<MatchedPath> {
-    let request = RequestView {
-        method: "GET",
-        scheme: "http",
-        authority,
-        path,
-        headers,
-        listener_port: Port::new(80).unwrap(),
-    };
+    let request =
+        RequestView { method: "GET", scheme: "http", authority, path, headers, listener_port: Port::new(80).unwrap() };
     matches(conditions, &request)
 }
 
@@ -128,7 +122,8 @@ fn query_parameters_count_by_their_first_value_undecoded() {
 
 #[test]
 fn all_conditions_must_hold() {
-    let both = RouteMatch { method: Some(exact("GET")), scheme: Some(exact("http")), ..on_header("x", exact("a"), false) };
+    let both =
+        RouteMatch { method: Some(exact("GET")), scheme: Some(exact("http")), ..on_header("x", exact("a"), false) };
     assert!(held(&both, "h", "/", &vec![("x", "a")]).is_some());
     assert!(held(&both, "h", "/", &vec![]).is_none());
     let method = RouteMatch { method: Some(exact("POST")), ..both.clone() };

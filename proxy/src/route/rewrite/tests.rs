@@ -18,14 +18,8 @@ fn routed(rule: RouteRule, path: &str) -> Routed {
     let cart = service("shop/cart.shop.svc.cluster.local", "", &[(80, Protocol::Http)]);
     let route = Part::Route(Arc::new(route("shop/r", &[CART], 1, vec![rule])));
     let state = state(Role::Sidecar, in_use(&cart).into_iter().chain([route]));
-    let request = RequestView {
-        method: "GET",
-        scheme: "http",
-        authority: "cart",
-        path,
-        headers: &(),
-        listener_port: port(80),
-    };
+    let request =
+        RequestView { method: "GET", scheme: "http", authority: "cart", path, headers: &(), listener_port: port(80) };
     match select(state.snapshot(), &DestinationKey::HttpPort(port(80)), &request, 0) {
         Selection::Forward(routed) => routed,
         other => panic!("{other:?}"),
@@ -106,5 +100,3 @@ fn the_rules_authority_comes_before_the_backends() {
     rule.rewrite = Some(Rewrite { authority: Some("rewrite".into()), ..Rewrite::default() });
     assert_eq!(of(&rule).as_deref(), Some("rewrite"));
 }
-
-

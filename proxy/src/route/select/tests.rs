@@ -34,8 +34,7 @@ fn ask(state: &State, key: &DestinationKey, authority: &str, path: &str) -> Sele
 }
 
 fn draw(state: &State, key: &DestinationKey, authority: &str, path: &str, draw: u64) -> Selection {
-    let request =
-        RequestView { method: "GET", scheme: "http", authority, path, headers: &(), listener_port: port(80) };
+    let request = RequestView { method: "GET", scheme: "http", authority, path, headers: &(), listener_port: port(80) };
     select(state.snapshot(), key, &request, draw)
 }
 
@@ -129,10 +128,18 @@ fn a_port_knows_only_services_with_that_port() {
 
 #[test]
 fn names_for_logs_are_istios() {
-    let state = with([route("shop/r", &[PAY_HOST], 1, vec![
-        RouteRule { name: "beta".into(), ..when(vec![RouteMatch { name: "m".into(), ..prefix("/b") }], send_to(&[(PAY_HOST, 1)])) },
-        send_to(&[(PAY_HOST, 1), (CART_HOST, 1)]),
-    ])]);
+    let state = with([route(
+        "shop/r",
+        &[PAY_HOST],
+        1,
+        vec![
+            RouteRule {
+                name: "beta".into(),
+                ..when(vec![RouteMatch { name: "m".into(), ..prefix("/b") }], send_to(&[(PAY_HOST, 1)]))
+            },
+            send_to(&[(PAY_HOST, 1), (CART_HOST, 1)]),
+        ],
+    )]);
     let meta = |path| match ask(&state, &on(80), "pay.other", path) {
         Selection::Forward(routed) => routed.meta,
         other => panic!("{other:?}"),
@@ -215,10 +222,12 @@ fn a_missing_subset_port_or_service_is_a_missing_cluster() {
 #[test]
 fn a_target_without_port_means_the_services_only_one_or_the_listeners() {
     let only = service("x/only.example", "", &[(8000, Protocol::Http)]);
-    let parts = both().chain(in_use(&only)).chain([Part::Route(Arc::new(route("shop/r", &[CART_HOST], 1, vec![
-        when(vec![prefix("/only")], send_to(&[("only.example", 1)])),
-        send_to(&[(PAY_HOST, 1)]),
-    ])))]);
+    let parts = both().chain(in_use(&only)).chain([Part::Route(Arc::new(route(
+        "shop/r",
+        &[CART_HOST],
+        1,
+        vec![when(vec![prefix("/only")], send_to(&[("only.example", 1)])), send_to(&[(PAY_HOST, 1)])],
+    )))]);
     let state = state(Role::Sidecar, parts);
     assert!(said(&ask(&state, &on(80), "cart", "/only")).ends_with("outbound|8000||only.example"));
     assert!(said(&ask(&state, &on(80), "cart", "/")).ends_with("outbound|80||pay.other.svc.cluster.local"));
@@ -251,10 +260,15 @@ fn the_most_specific_then_the_oldest_virtual_service_holds() {
 
 #[test]
 fn the_first_rule_that_matches_wins_and_a_miss_is_final() {
-    let state = with([route("shop/r", &[CART_HOST], 1, vec![
-        when(vec![prefix("/a"), prefix("/b")], send_to(&[(CART_HOST, 1)])),
-        when(vec![prefix("/ab")], send_to(&[(PAY_HOST, 1)])),
-    ])]);
+    let state = with([route(
+        "shop/r",
+        &[CART_HOST],
+        1,
+        vec![
+            when(vec![prefix("/a"), prefix("/b")], send_to(&[(CART_HOST, 1)])),
+            when(vec![prefix("/ab")], send_to(&[(PAY_HOST, 1)])),
+        ],
+    )]);
     for (path, want) in [("/ab", CART_HOST), ("/b", CART_HOST), ("/c", "404 cart.shop.svc.cluster.local:80")] {
         assert!(said(&ask(&state, &on(80), "cart", path)).ends_with(want), "{path}");
     }
@@ -289,10 +303,12 @@ fn conditions_on_the_client_are_decided_beforehand() {
 
 #[test]
 fn nothing_follows_a_rule_that_matches_everything() {
-    let state = with([route("shop/r", &[CART_HOST], 1, vec![
-        when(vec![prefix("/")], send_to(&[(CART_HOST, 1)])),
-        when(vec![prefix("/a")], send_to(&[(PAY_HOST, 1)])),
-    ])]);
+    let state = with([route(
+        "shop/r",
+        &[CART_HOST],
+        1,
+        vec![when(vec![prefix("/")], send_to(&[(CART_HOST, 1)])), when(vec![prefix("/a")], send_to(&[(PAY_HOST, 1)]))],
+    )]);
     let snapshot = state.snapshot();
     let host = snapshot.outbound.port(port(80)).unwrap().table.exact(CART_HOST).unwrap();
     assert_eq!(host.entries.len(), 1);
@@ -353,10 +369,15 @@ fn redirects_and_direct_responses_are_answered() {
         scheme: Some("https".into()),
         code: 308,
     };
-    let state = with([route("shop/r", &[CART_HOST], 1, vec![
-        when(vec![prefix("/old")], rule(RouteAction::Redirect(redirect))),
-        rule(RouteAction::Respond(DirectResponse { status: 418, body: Bytes::from_static(b"no") })),
-    ])]);
+    let state = with([route(
+        "shop/r",
+        &[CART_HOST],
+        1,
+        vec![
+            when(vec![prefix("/old")], rule(RouteAction::Redirect(redirect))),
+            rule(RouteAction::Respond(DirectResponse { status: 418, body: Bytes::from_static(b"no") })),
+        ],
+    )]);
     assert!(said(&ask(&state, &on(80), "cart:80", "/old/x?q")).ends_with("308 https://cart/new/x?q"));
     let Selection::Respond { status, body, .. } = ask(&state, &on(80), "cart", "/") else { panic!() };
     assert_eq!((status, &body[..]), (418, &b"no"[..]));
@@ -386,6 +407,15 @@ fn a_detected_port_takes_any_host() {
     assert!(said(&ask(&state, &to, "anything", "/")).ends_with("outbound|70||cart.shop.svc.cluster.local"));
 }
 
+#[test]
+fn a_connection_outlives_the_detection_of_its_port() {
+    let mut state = with([]);
+    let to = DestinationKey::Service(key(CART), port(70));
+    let declared = service(CART, "10.1.0.1", &[(80, Protocol::Http), (70, Protocol::Http)]);
+    push(&mut state, in_use(&declared)[1].clone());
+    assert!(said(&ask(&state, &to, "anything", "/")).ends_with("outbound|70||cart.shop.svc.cluster.local"));
+}
+
 fn listener(number: u16, hosts: &[&str]) -> EgressListener {
     EgressListener { bind: Some("127.0.1.1".parse().unwrap()), ..egress(Some(number), hosts) }
 }
@@ -411,7 +441,10 @@ fn a_listener_of_the_sidecar_reaches_what_it_names_on_its_port() {
 fn inbound_requests_go_to_the_application() {
     let ports = [(8080, CART, 80, Protocol::Http)];
     let state = state(Role::Sidecar, [instance(&[], &ports)]);
-    assert_eq!(said(&ask(&state, &DestinationKey::Inbound(port(8080)), "x", "/")), "inbound|http|80 default inbound|8080||");
+    assert_eq!(
+        said(&ask(&state, &DestinationKey::Inbound(port(8080)), "x", "/")),
+        "inbound|http|80 default inbound|8080||"
+    );
     let other = said(&ask(&state, &DestinationKey::Inbound(port(9)), "x", "/"));
     assert_eq!(other, "inbound|http|0 default InboundPassthroughCluster");
 }
@@ -470,8 +503,18 @@ fn routes_of_one_host_are_joined_oldest_first_and_catch_alls_last() {
 }
 
 #[test]
+fn a_route_that_two_servers_bring_counts_once() {
+    let own = gateway("shop/g", 1, vec![server(80, &["*", "h.com"]), server(80, &["h.com"])]);
+    let rules = vec![when(vec![prefix("/a")], answer(201)), answer(202)];
+    let state = gateway_state(vec![own], vec![for_gateway("shop/g", route("shop/r", &["h.com"], 1, rules))]);
+    let gateway = state.snapshot().outbound.gateway(port(80)).unwrap();
+    assert_eq!(gateway.http.exact("h.com").unwrap().entries.len(), 2);
+}
+
+#[test]
 fn servers_of_several_gateways_share_a_port() {
-    let gateways = vec![gateway("shop/g", 1, vec![server(80, &["a.com"])]), gateway("shop/h", 2, vec![server(80, &["b.com"])])];
+    let gateways =
+        vec![gateway("shop/g", 1, vec![server(80, &["a.com"])]), gateway("shop/h", 2, vec![server(80, &["b.com"])])];
     let routes = vec![
         for_gateway("shop/g", route("shop/a", &["a.com", "b.com"], 1, vec![answer(201)])),
         for_gateway("shop/h", route("shop/b", &["b.com"], 2, vec![answer(202)])),
@@ -535,13 +578,104 @@ fn servers_with_tls_are_told_apart_by_name() {
 #[test]
 fn one_rules_conditions_can_be_told_from_its_entry() {
     let path = PathMatch { matcher: StringMatch::Exact("/a".into()), ignore_case: false };
-    let state = with([route("shop/r", &[CART_HOST], 1, vec![when(
-        vec![RouteMatch { path: Some(path), ..RouteMatch::default() }],
-        send_to(&[(CART_HOST, 1)]),
-    )])]);
+    let state = with([route(
+        "shop/r",
+        &[CART_HOST],
+        1,
+        vec![when(vec![RouteMatch { path: Some(path), ..RouteMatch::default() }], send_to(&[(CART_HOST, 1)]))],
+    )]);
     let selection = ask(&state, &on(80), "cart", "/a");
     let rule = rule_of(&selection);
     assert_eq!((rule.position, rule.rule().matches.len(), rule.total_weight), (0, 1, 1));
     assert_eq!(rule.backend(0).unwrap().weight, 1);
     assert!(rule.backend(1).is_none());
+}
+
+mod incremental {
+    //! A state that came about change by change decides as one that got the same parts at once.
+
+    use super::*;
+    use crate::snapshot::outbound::lookup;
+    use mesh_config::model::Kind;
+    use proptest::prelude::*;
+
+    const HOSTS: [&str; 4] = ["shop/a.shop.svc.cluster.local", "x/b.example", "x/*.c.example", "y/b.example"];
+
+    fn target_of(which: usize) -> &'static str {
+        let text = HOSTS[which];
+        &text[text.find('/').unwrap() + 1..]
+    }
+
+    /// A part out of a small world: kind, which of its kind, one of two values.
+    fn part(kind: u8, which: usize, value: u8) -> Part {
+        let number = if value == 0 { 80 } else { 81 };
+        let protocol = if value == 0 { Protocol::Http } else { Protocol::Auto };
+        let own = service(HOSTS[which], &format!("10.0.0.{which}"), &[(number, protocol), (90, Protocol::Tcp)]);
+        let to = target_of((which + usize::from(value) + 1) % HOSTS.len());
+        match kind {
+            0 => indexed(&own),
+            1 => in_use(&own)[1].clone(),
+            2 => Part::Destination(Arc::new(destination(
+                &format!("shop/d{which}"),
+                target_of(which),
+                if value == 0 { &["v1"] } else { &["v1", "v2"] },
+            ))),
+            3 => {
+                let rules = vec![
+                    when(vec![prefix("/v2")], send_to(&[(&format!("{}:80/v2", to.replace('*', "w")), 1)])),
+                    send_to(&[(&to.replace('*', "w"), 1)]),
+                ];
+                Part::Route(Arc::new(route(&format!("shop/r{which}"), &[target_of(which)], i64::from(value), rules)))
+            }
+            _ => {
+                let hosts: &[&str] = if value == 0 { &["*/*"] } else { &["x/*"] };
+                let tcp = EgressListener { protocol: Protocol::Tcp, ..listener(90, hosts) };
+                Part::Sidecar(Arc::new(sidecar("shop/s", vec![listener(80, hosts), tcp, egress(None, hosts)])))
+            }
+        }
+    }
+
+    fn everything(state: &State) -> Vec<String> {
+        let mut all = Vec::new();
+        let keys = [on(80), on(81), DestinationKey::Egress("127.0.1.1_80".into())];
+        for name in ["a", "b.example", "w.c.example", "10.0.0.1", "nobody"] {
+            for path in ["/", "/v2"] {
+                all.extend(keys.iter().map(|key| said(&ask(state, key, name, path))));
+            }
+        }
+        let services = HOSTS.map(|h| DestinationKey::Service(key(h), port(81)));
+        all.extend(services.iter().map(|key| said(&ask(state, key, "any", "/"))));
+        for address in ["10.0.0.0:80", "10.0.0.1:81", "10.0.0.2:90", "9.9.9.9:90"] {
+            let original = address.parse().unwrap();
+            all.push(format!("{:?}", lookup(state.snapshot(), original).key(original)));
+        }
+        let single = state.snapshot().outbound.egress("127.0.1.1_90").map(|e| e.single.clone());
+        all.push(format!("{single:?} {:?}", state.snapshot().listeners));
+        all
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn changes_lead_where_a_fresh_start_leads(
+            changes in prop::collection::vec((0u8..5, 0usize..4, 0u8..2, any::<bool>()), 1..40),
+        ) {
+            let mut grown = state(Role::Sidecar, []);
+            let mut parts: std::collections::BTreeMap<(Kind, String), Part> = Default::default();
+            for (kind, which, value, add) in changes {
+                let part = part(kind, which, value);
+                let id = (part.kind(), part.name().to_string());
+                if add {
+                    parts.insert(id, part.clone());
+                    push(&mut grown, part);
+                } else {
+                    parts.remove(&id);
+                    grown.apply(Changes { upserts: Vec::new(), removed: vec![(part.kind(), part.name())] });
+                }
+            }
+            let fresh = state(Role::Sidecar, parts.into_values());
+            prop_assert_eq!(everything(&grown), everything(&fresh));
+        }
+    }
 }

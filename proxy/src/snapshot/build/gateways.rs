@@ -19,7 +19,10 @@ use mesh_config::{
     },
     name::{Host, Port},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// A server and the Gateway that it is of.
 pub(super) struct Placed<'a> {
@@ -89,8 +92,7 @@ impl Build<'_> {
                 format!("https.{port}.{}.{}.{}", placed.server.port_name, name.name, name.namespace).into();
             // A name that an older server has is not served twice.
             let taken = |h: &Host| tls.iter().any(|s| s.hosts.contains(h));
-            let hosts: Vec<Host> =
-                placed.server.hosts.iter().map(|h| h.host.clone()).filter(|h| !taken(h)).collect();
+            let hosts: Vec<Host> = placed.server.hosts.iter().map(|h| h.host.clone()).filter(|h| !taken(h)).collect();
             if hosts.is_empty() {
                 continue;
             }
@@ -108,7 +110,7 @@ impl Build<'_> {
         route_config: Arc<str>,
         before: Option<&HostTable>,
     ) -> HostTable {
-        let mut hosts: Vec<(Host, Vec<RouteEntry>, bool)> = Vec::new();
+        let mut hosts = Domains::default();
         for placed in servers {
             let redirect = placed.server.https_redirect;
             for server_host in &placed.server.hosts {
@@ -116,25 +118,25 @@ impl Build<'_> {
                     let domains = meet(route, server_host);
                     for domain in domains {
                         let Some(entries) = self.entries(placed, port, &route_config, route, &domain) else { continue };
-                        add(&mut hosts, domain, entries, redirect);
+                        hosts.add(domain, entries, redirect);
                     }
                 }
                 if redirect {
-                    add(&mut hosts, server_host.host.clone(), Vec::new(), true);
+                    hosts.add(server_host.host.clone(), Vec::new(), true);
                 }
             }
         }
-        if hosts.is_empty() {
+        if hosts.all.is_empty() {
             let any: Host = "*".parse().expect("a wildcard is a host");
             let place = self.place(&Parent::Mesh, port, &route_config, format!("blackhole:{port}").into());
             let host = place.with(|p| p.virtual_host(vec![any.shared()], Vec::new(), false));
             return HostTable::new([keep(host, before)]);
         }
-        let built = hosts.into_iter().map(|(domain, mut entries, redirect)| {
+        let built = hosts.all.into_iter().map(|Served { domain, mut entries, https_redirect }| {
             // What matches everything comes last, so that no VirtualService hides another's rules.
             entries.sort_by_key(|e| e.conditions().is_none_or(is_catch_all));
             let place = self.place(&Parent::Mesh, port, &route_config, format!("{domain}:{port}").into());
-            keep(place.with(|p| p.virtual_host(vec![domain.shared()], entries, redirect)), before)
+            keep(place.with(|p| p.virtual_host(vec![domain.shared()], entries, https_redirect)), before)
         });
         HostTable::new(built.collect::<Vec<_>>())
     }
@@ -206,20 +208,41 @@ fn meet(route: &Route, server: &ServerHost) -> Vec<Host> {
     hosts
 }
 
-fn add(hosts: &mut Vec<(Host, Vec<RouteEntry>, bool)>, domain: Host, entries: Vec<RouteEntry>, redirect: bool) {
-    match hosts.iter_mut().find(|(host, ..)| *host == domain) {
-        Some((_, all, to_https)) => {
-            all.extend(entries);
-            *to_https |= redirect;
+/// What is served under one domain.
+struct Served {
+    domain: Host,
+    entries: Vec<RouteEntry>,
+    https_redirect: bool,
+}
+
+/// Domains in the order in which they were first named.
+#[derive(Default)]
+struct Domains {
+    all: Vec<Served>,
+    positions: HashMap<Host, usize>,
+}
+
+impl Domains {
+    /// Joins entries to those that the domain has. Two servers may bring the same ones; they count once.
+    fn add(&mut self, domain: Host, entries: Vec<RouteEntry>, https_redirect: bool) {
+        let position = *self.positions.entry(domain.clone()).or_insert_with(|| {
+            self.all.push(Served { domain, entries: Vec::new(), https_redirect: false });
+            self.all.len() - 1
+        });
+        let served = &mut self.all[position];
+        served.https_redirect |= https_redirect;
+        for entry in entries {
+            if !served.entries.iter().any(|e| e.same(&entry)) {
+                served.entries.push(entry);
+            }
         }
-        None => hosts.push((domain, entries, redirect)),
     }
 }
 
 /// The one before, if it decides the same.
 pub(super) fn keep(new: VirtualHost, before: Option<&HostTable>) -> Arc<VirtualHost> {
-    let name = &new.meta.virtual_host;
-    match before.and_then(|t| t.iter().find(|h| h.meta.virtual_host == *name)) {
+    let domain = new.domains.first().map_or("", |d| &**d);
+    match before.and_then(|t| t.claimed(domain)) {
         Some(old) if old.same(&new) => old.clone(),
         _ => Arc::new(new),
     }

@@ -39,10 +39,8 @@ pub(super) fn build(
     let retries = (retries.attempts > 0).then(|| Arc::new(retries));
     let routes = MeshRoutes::new(sources);
     let build = Build { sources, services, routes: &routes, retries: retries.as_ref() };
-    let policy = sources
-        .sidecar
-        .and_then(|s| s.outbound_policy.clone())
-        .unwrap_or_else(|| settings.outbound_policy.clone());
+    let policy =
+        sources.sidecar.and_then(|s| s.outbound_policy.clone()).unwrap_or_else(|| settings.outbound_policy.clone());
     let egress_proxy = match &policy {
         OutboundPolicy::EgressProxy(target) => Some(build.resolve(target, target.port.unwrap_or(http()))),
         OutboundPolicy::AllowAny | OutboundPolicy::RegistryOnly => None,
@@ -175,7 +173,9 @@ impl Build<'_> {
     /// Indexed hosts without service whose routes are here.
     fn without_service(&self, admitted: impl Fn(&ServiceKey) -> bool) -> Vec<(Host, &Arc<Route>)> {
         let mut hosts: BTreeMap<&Host, &Arc<Route>> = BTreeMap::new();
-        for host in self.routes.exact.values().flat_map(|r| &r.hosts).chain(self.routes.wildcards.iter().map(|(h, _)| *h)) {
+        for host in
+            self.routes.exact.values().flat_map(|r| &r.hosts).chain(self.routes.wildcards.iter().map(|(h, _)| *h))
+        {
             let entry = self.sources.parts.index.by_host(host.as_str()).iter();
             let mut wanted = entry.filter(|e| e.kind == IndexKind::VirtualHost && admitted(&e.key));
             if let Some(route) = wanted.next().and_then(|_| self.routes.naming(host)) {
@@ -253,7 +253,9 @@ impl Build<'_> {
         }
         let names = self.sources.parts.index.other_names(host.as_str());
         if service.headless {
-            domains.extend(std::iter::once(host.as_str()).chain(names.iter().map(String::as_str)).map(|n| format!("*.{n}").into()));
+            domains.extend(
+                std::iter::once(host.as_str()).chain(names.iter().map(String::as_str)).map(|n| format!("*.{n}").into()),
+            );
         }
         domains.extend(names.into_iter().map(Arc::from));
         domains.extend(service.addresses.iter().filter_map(single).map(|address| match address {
@@ -349,7 +351,9 @@ impl Build<'_> {
         let first = |entries: &mut dyn Iterator<Item = &Arc<IndexEntry>>| {
             entries
                 .filter(|e| e.kind == IndexKind::Service && listener.selects(&e.key))
-                .filter_map(|e| Some((&e.key, e.ports.iter().find(|p| p.number == port && p.protocol != Protocol::Udp)?)))
+                .filter_map(|e| {
+                    Some((&e.key, e.ports.iter().find(|p| p.number == port && p.protocol != Protocol::Udp)?))
+                })
                 .min_by_key(|(key, _)| (key.namespace != *own, *key))
                 .map(|(key, port)| (key.clone(), port.clone()))
         };

@@ -6,10 +6,17 @@ use crate::snapshot::{
     listener::{ListenerKind, ListenerSpec},
 };
 use mesh_config::{
-    model::{gateway::ServerProtocol, sidecar::{EgressListener, IngressListener}},
+    model::{
+        gateway::ServerProtocol,
+        sidecar::{EgressListener, IngressListener},
+    },
     name::Port,
 };
-use std::{collections::BTreeMap, net::{IpAddr, SocketAddr}, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 /// Every socket, by name; two listeners for one address are one, the first.
 pub(super) fn build(sources: &Sources<'_>) -> Vec<ListenerSpec> {

@@ -8,8 +8,8 @@ use crate::snapshot::{
 use arc_swap::ArcSwap;
 use mesh_config::{
     model::{
-        Authorization, Credential, Destination, Endpoint, Gateway, Instance, Kind, Part, PartName,
-        PeerAuthentication, Route, Service, ServiceKey, Settings, Sidecar, TrustBundle, Workload,
+        Authorization, Credential, Destination, Endpoint, Gateway, Instance, Kind, Part, PartName, PeerAuthentication,
+        Route, Service, ServiceKey, Settings, Sidecar, TrustBundle, Workload,
     },
     name::{Host, Namespace, NamespacedName, Port},
 };

@@ -1,6 +1,9 @@
 //! The workload's own ports: those of its services, or those of its `Sidecar`'s ingress where it has one.
 
-use super::{InboundBefore, Sources, clusters::{Clusters, same, with_defaults}};
+use super::{
+    InboundBefore, Sources,
+    clusters::{Clusters, same, with_defaults},
+};
 use crate::snapshot::{
     cluster::{Cluster, ClusterKey, EndpointCell},
     inbound::{Inbound, PortPolicy},
@@ -52,12 +55,7 @@ pub(super) fn build(sources: &Sources<'_>, ids: &mut Clusters, before: InboundBe
     Inbound::new(declared, named.collect::<Vec<_>>(), rest)
 }
 
-fn of_service(
-    sources: &Sources<'_>,
-    port: &InboundPort,
-    ids: &mut Clusters,
-    before: InboundBefore<'_>,
-) -> PortPolicy {
+fn of_service(sources: &Sources<'_>, port: &InboundPort, ids: &mut Clusters, before: InboundBefore<'_>) -> PortPolicy {
     let local = IngressEndpoint::InstancePort(port.target_port);
     let cluster = cluster(sources, port.target_port, port.protocol, Some(port), local, ids);
     policy(sources, port.target_port, port.protocol, port.service_port, Some(port), kept(cluster, before))
@@ -162,7 +160,6 @@ fn cluster(
 
 /// Inbound clusters have no endpoints; all share one empty cell, so that equal clusters compare equal.
 fn no_endpoints() -> EndpointCell {
-    static EMPTY: std::sync::LazyLock<EndpointCell> =
-        std::sync::LazyLock::new(Default::default);
+    static EMPTY: std::sync::LazyLock<EndpointCell> = std::sync::LazyLock::new(Default::default);
     EMPTY.clone()
 }

@@ -44,7 +44,9 @@ fn cluster(state: &State, service: &str, number: u16, subset: Option<&str>) -> O
 fn found(state: &State, address: &str) -> String {
     match lookup(state.snapshot(), address.parse().unwrap()) {
         Found::HttpPort(port) => format!("http {port}"),
-        Found::Service { service, port, protocol, cluster } => format!("{service} {port} {protocol:?} {}", cluster.name),
+        Found::Service { service, port, protocol, cluster } => {
+            format!("{service} {port} {protocol:?} {}", cluster.name)
+        }
         Found::Pending { service, port, .. } => format!("pending {service} {port}"),
         Found::Passthrough(cluster) | Found::Refused(cluster) => cluster.name.to_string(),
     }
@@ -58,7 +60,10 @@ fn a_service_in_use_has_a_cluster_for_each_port_and_subset() {
     assert_eq!(&*v1.name, "outbound|80|v1|cart.shop.svc.cluster.local");
     assert_eq!(&*v1.sni, "outbound_.80_.v1_.cart.shop.svc.cluster.local");
     assert_eq!(v1.subset_labels, [("version", "v1")].into_iter().collect::<Labels>());
-    assert_eq!((&*v1.service_host, &*v1.service_name, &*v1.service_namespace), ("cart.shop.svc.cluster.local", "cart", "shop"));
+    assert_eq!(
+        (&*v1.service_host, &*v1.service_name, &*v1.service_namespace),
+        ("cart.shop.svc.cluster.local", "cart", "shop")
+    );
     let all = cluster(&state, CART, 90, None).unwrap();
     assert_eq!(&*all.sni, "outbound_.90_._.cart.shop.svc.cluster.local");
     assert!(all.subset_labels.is_empty());
@@ -119,7 +124,15 @@ fn what_a_change_does_not_touch_is_shared() {
     let pay = service(PAY, "", &[(80, Protocol::Http)]);
     let mut state = state(Role::Sidecar, in_use(&cart()).into_iter().chain(in_use(&pay)));
     let before = state.snapshot().clone();
-    push(&mut state, [Part::Route(Arc::new(route("shop/r", &["cart.shop.svc.cluster.local"], 1, vec![send_to(&[("cart.shop.svc.cluster.local", 1)])])))]);
+    push(
+        &mut state,
+        [Part::Route(Arc::new(route(
+            "shop/r",
+            &["cart.shop.svc.cluster.local"],
+            1,
+            vec![send_to(&[("cart.shop.svc.cluster.local", 1)])],
+        )))],
+    );
     let after = state.snapshot().clone();
     assert_eq!(after.version, before.version + 1);
     let host = |s: &Snapshot, name: &str| s.outbound.port(port(80)).unwrap().table.exact(name).unwrap().clone();
@@ -141,7 +154,8 @@ fn an_index_entry_that_nobody_calls_leaves_the_tables_alone() {
     push(&mut state, [indexed(&pay)]);
     assert!(Arc::ptr_eq(&before.outbound, &state.snapshot().outbound));
     assert!(state.snapshot().index.get(&key(PAY)).is_some() && before.index.get(&key(PAY)).is_none());
-    let to_pay = route("shop/r", &["cart.shop.svc.cluster.local"], 1, vec![send_to(&[("pay.other.svc.cluster.local", 1)])]);
+    let to_pay =
+        route("shop/r", &["cart.shop.svc.cluster.local"], 1, vec![send_to(&[("pay.other.svc.cluster.local", 1)])]);
     push(&mut state, [Part::Route(Arc::new(to_pay))]);
     let before = state.snapshot().clone();
     remove(&mut state, Kind::Index, PAY);
@@ -374,8 +388,7 @@ fn gateways_bind_all_own_addresses_unless_told_otherwise() {
     let mut bound = server(8081, &["*"]);
     bound.bind = Some("127.0.0.9".parse().unwrap());
     let mut tls = server(8443, &["*"]);
-    tls.protocol =
-        ServerProtocol::Https(ServerTls { credential_name: "c".into(), require_client_certificate: false });
+    tls.protocol = ServerProtocol::Https(ServerTls { credential_name: "c".into(), require_client_certificate: false });
     let mut clash = tls.clone();
     clash.port = port(8080);
     let old = gateway("shop/a", 1, vec![server(8080, &["*"]), bound, tls]);

@@ -11,7 +11,11 @@ fn entry(key: &str, addresses: &[&str], ports: &[(u16, Protocol)]) -> Arc<IndexE
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
         ports: ports
             .iter()
-            .map(|(number, protocol)| ServicePort { number: Port::new(*number).unwrap(), name: "".into(), protocol: *protocol })
+            .map(|(number, protocol)| ServicePort {
+                number: Port::new(*number).unwrap(),
+                name: "".into(),
+                protocol: *protocol,
+            })
             .collect(),
         resolution: Resolution::Static,
         headless: key.contains("headless"),

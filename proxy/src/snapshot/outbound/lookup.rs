@@ -1,7 +1,12 @@
 //! Where a connection of the application goes, by the address that it asked for.
 
 use super::Egress;
-use crate::snapshot::{Snapshot, cluster::{Cluster, ClusterKey}, listener::DestinationKey, virtual_host::Resolved};
+use crate::snapshot::{
+    Snapshot,
+    cluster::{Cluster, ClusterKey},
+    listener::DestinationKey,
+    virtual_host::Resolved,
+};
 use mesh_config::{
     model::{IndexEntry, Protocol, ServiceKey, index::IndexKind, service::ServicePort, settings::OutboundPolicy},
     name::Port,
@@ -123,9 +128,7 @@ fn unknown(snapshot: &Snapshot) -> Destination {
             Resolved::Pending(service) => {
                 let only = || snapshot.index.get(service).and_then(|e| e.ports.first()).map(|p| p.number);
                 match target.port.or_else(only) {
-                    Some(port) => {
-                        Destination::Pending { service: service.clone(), port, protocol: Protocol::Tcp }
-                    }
+                    Some(port) => Destination::Pending { service: service.clone(), port, protocol: Protocol::Tcp },
                     None => Destination::Refused(outbound.black_hole.clone()),
                 }
             }

@@ -45,6 +45,15 @@ impl HostTable {
         }
     }
 
+    /// The virtual host that claims this domain, a name or a wildcard as it was given.
+    pub fn claimed(&self, domain: &str) -> Option<&Arc<VirtualHost>> {
+        match domain.strip_prefix('*') {
+            None => self.exact.get(domain),
+            Some("") => self.any.as_ref(),
+            Some(suffix) => self.suffixes.get(suffix),
+        }
+    }
+
     /// The virtual host that claims this very name (lower-case, without port).
     pub fn exact(&self, name: &str) -> Option<&Arc<VirtualHost>> {
         self.exact.get(name)
@@ -69,10 +78,5 @@ impl HostTable {
     /// All of them, in order of their claim.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<VirtualHost>> {
         self.all.iter()
-    }
-
-    /// Whether the two hold the same virtual hosts.
-    pub fn same(&self, other: &HostTable) -> bool {
-        self.all.len() == other.all.len() && self.all.iter().zip(&other.all).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 }
