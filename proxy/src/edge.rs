@@ -2,6 +2,7 @@
 
 use crate::{
     conn::{Connection, Direction, Memo, Secured},
+    http::{Worker, server::Protocol},
     listeners::Purpose,
     net::{listen::Accepted, origin::original_destination, prefix::Prefixed},
     observe::Observer,
@@ -10,11 +11,10 @@ use crate::{
         Snapshot,
         listener::{DestinationKey, ListenerKind},
     },
-    worker::Worker,
     {gateway, inbound, outbound},
 };
 use mesh_config::{model::ServiceKey, name::Port};
-use mesh_runtime::{drain, tls::server::ServerTls};
+use mesh_runtime::{drain, snapshot::Reader, tls::server::ServerTls};
 use std::{
     cell::Cell,
     net::SocketAddr,
@@ -30,6 +30,8 @@ pub type Plain = Prefixed<TcpStream>;
 pub struct Edge {
     /// The HTTP path.
     pub worker: Rc<Worker>,
+    /// Every configuration as it comes.
+    pub snapshots: Reader<Snapshot>,
     /// Accepts mutual TLS with the mesh's identity.
     pub mesh_tls: Arc<ServerTls>,
     /// Accepts TLS with credentials of gateway servers.
@@ -104,6 +106,15 @@ impl Edge {
             secured,
             memo: Memo::default(),
         })
+    }
+}
+
+/// The protocol that ALPN agreed on; nothing agreed: the first bytes tell.
+pub fn by_alpn(accepted: &Secured) -> Protocol {
+    match &*accepted.alpn {
+        b"h2" => Protocol::Http2,
+        b"http/1.1" => Protocol::Http1,
+        _ => Protocol::Either,
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::{
     conn::Direction,
     detect::Detected,
-    edge::{Arrival, Edge, secured},
-    http,
+    edge::{Arrival, Edge, by_alpn, secured},
+    http::server,
     net::prefix::Prefixed,
     opening::{self, Opening},
     snapshot::{Snapshot, listener::DestinationKey},
@@ -32,10 +32,11 @@ pub async fn serve(edge: Rc<Edge>, stream: TcpStream, arrival: Arrival, port: Po
     if !tls {
         let conn = edge.connection(Direction::Gateway, DestinationKey::Gateway(port), port, arrival, None);
         let io = Prefixed::new(Bytes::new(), stream);
-        return http::server::serve(io, conn, edge.worker.clone(), &edge.closing).await;
+        return server::serve(io, conn, server::Protocol::Either, edge.worker.clone()).await;
     }
     let Some((io, conn)) = Box::pin(terminate(&edge, stream, arrival, port)).await else { return };
-    http::server::serve(*io, conn, edge.worker.clone(), &edge.closing).await;
+    let protocol = conn.secured.as_ref().map_or(server::Protocol::Either, by_alpn);
+    server::serve(*io, conn, protocol, edge.worker.clone()).await;
 }
 
 type Terminated = (Box<mesh_runtime::tls::server::TlsStream<Prefixed<TcpStream>>>, Rc<crate::conn::Connection>);
@@ -52,18 +53,18 @@ async fn terminate(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, por
         return refuse("no TLS on a port that terminates TLS");
     };
     let snapshot = edge.snapshot();
-    let Some(server) = snapshot.outbound.gateway(port).and_then(|g| g.tls_server(hello.sni.as_deref()).cloned()) else {
+    let Some(chosen) = snapshot.outbound.gateway(port).and_then(|g| g.tls_server(hello.sni.as_deref()).cloned()) else {
         return refuse("no server for the name in the hello");
     };
-    let tls = match edge.gateway_tls.acceptor(&snapshot, &server.tls) {
+    let tls = match edge.gateway_tls.acceptor(&snapshot, &chosen.tls) {
         Ok(tls) => tls,
         Err(why) => return refuse(&why),
     };
-    let auth = if server.tls.require_client_certificate { ClientAuth::Required } else { ClientAuth::None };
+    let auth = if chosen.tls.require_client_certificate { ClientAuth::Required } else { ClientAuth::None };
     let profile = ServerProfile::new(ALPN.to_vec(), auth);
     match tls.accept(Prefixed::new(seen.freeze(), stream), &profile).await {
         Ok((io, accepted)) => {
-            let key = DestinationKey::GatewayTls { port, server: server.route_config.clone() };
+            let key = DestinationKey::GatewayTls { port, server: chosen.route_config.clone() };
             let conn = edge.connection(Direction::Gateway, key, port, arrival, Some(secured(&accepted)));
             Some((Box::new(io), conn))
         }
@@ -82,7 +83,7 @@ impl Credentials {
     /// The credential is not here, or cannot be used; the text says which and why.
     fn acceptor(&self, snapshot: &Snapshot, server: &TlsSettings) -> Result<Arc<ServerTls>, String> {
         let name = NamespacedName::new(snapshot.own.namespace.as_str(), &server.credential_name);
-        let credential = snapshot.credential(&name).ok_or_else(|| format!("no credential {name}"))?;
+        let credential = snapshot.credentials.get(&name).ok_or_else(|| format!("no credential {name}"))?;
         if let Some((kept, tls)) = self.0.borrow().get(&name)
             && Arc::ptr_eq(kept, credential)
         {

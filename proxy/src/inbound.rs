@@ -7,8 +7,8 @@
 use crate::{
     conn::{Connection, Direction},
     detect::{ClientHello, Detected},
-    edge::{Arrival, Edge, Plain, secured},
-    http,
+    edge::{Arrival, Edge, Plain, by_alpn, secured},
+    http::server,
     net::prefix::Prefixed,
     opening::{self, Opening},
     snapshot::{inbound::PortPolicy, listener::DestinationKey},
@@ -51,8 +51,11 @@ pub async fn serve(edge: Rc<Edge>, stream: TcpStream, arrival: Arrival, port: Po
     let ready = Box::pin(admit(&edge, stream, arrival, port)).await;
     match ready {
         Ready::Refused => {}
-        Ready::Http(Io::Plain(io), conn) => http::server::serve(io, conn, edge.worker.clone(), &edge.closing).await,
-        Ready::Http(Io::Tls(io), conn) => http::server::serve(*io, conn, edge.worker.clone(), &edge.closing).await,
+        Ready::Http(Io::Plain(io), conn) => server::serve(io, conn, server::Protocol::Either, edge.worker.clone()).await,
+        Ready::Http(Io::Tls(io), conn) => {
+            let protocol = conn.secured.as_ref().map_or(server::Protocol::Either, by_alpn);
+            server::serve(*io, conn, protocol, edge.worker.clone()).await;
+        }
         Ready::Opaque(Io::Plain(io), conn) => Box::pin(tcp::inbound(&edge, io, conn, None)).await,
         Ready::Opaque(Io::Tls(io), conn) => Box::pin(tcp::inbound(&edge, *io, conn, None)).await,
         Ready::Undecided(io, conn) => Box::pin(undecided(edge, io, conn, port)).await,
@@ -68,12 +71,6 @@ async fn admit(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, port: P
         edge.connection(Direction::Inbound, DestinationKey::Inbound(port), port, arrival, secured)
     };
     let mut seen = BytesMut::new();
-    if mode == MtlsMode::Disable && !matches!(protocol, Protocol::Auto) {
-        return match protocol.is_http() {
-            true => Ready::Http(plain(seen, stream), conn(None)),
-            false => Ready::Opaque(plain(seen, stream), conn(None)),
-        };
-    }
     let (silence, patience) = match mode {
         MtlsMode::Strict => (Some(HANDSHAKE_TIMEOUT), Some(HANDSHAKE_TIMEOUT)),
         _ if protocol.is_http() => (None, None),
@@ -81,7 +78,10 @@ async fn admit(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, port: P
     };
     match opening::read(&mut stream, &mut seen, silence, patience).await {
         Opening::Ended => Ready::Refused,
-        Opening::Said(Detected::Tls(hello)) if mode != MtlsMode::Disable => {
+        Opening::Said(Detected::TooLong) => Ready::Refused,
+        // A mesh client's hello is answered in every mode, DISABLE too: clients hear of a change of mode a moment
+        // before or after us, and no request may be lost for that.
+        Opening::Said(Detected::Tls(hello)) => {
             terminate(edge, stream, seen.freeze(), &hello, &policy, arrival).await
         }
         _ if mode == MtlsMode::Strict => {
@@ -109,7 +109,7 @@ async fn terminate(
     let key = DestinationKey::Inbound(port);
     let offers = |names: &[&[u8]]| hello.alpn.iter().any(|offered| names.contains(&offered.as_slice()));
     let from_mesh = hello.alpn.iter().any(|offered| offered.starts_with(b"istio"));
-    if policy.mtls.mode == MtlsMode::Permissive && !from_mesh {
+    if policy.mtls.mode != MtlsMode::Strict && !from_mesh {
         // Not a sidecar's hello: the application's own TLS, where bytes may be opaque.
         if policy.protocol.is_http() {
             tracing::debug!(source = %arrival.source, port = port.get(), "refused: TLS of no mesh client to an HTTP port");
@@ -150,11 +150,12 @@ async fn undecided(edge: Rc<Edge>, io: Plain, conn: Rc<Connection>, port: Port) 
             let policy = edge.snapshot().inbound.port(port);
             let arrival = Arrival { source: conn.remote, original: conn.local };
             match said {
-                Detected::Tls(hello) if policy.mtls.mode != MtlsMode::Disable => {
+                Detected::Tls(hello) => {
                     drop(dialled);
                     match terminate(&edge, stream, seen, &hello, &policy, arrival).await {
                         Ready::Http(Io::Tls(io), conn) => {
-                            http::server::serve(*io, conn, edge.worker.clone(), &edge.closing).await;
+                            let protocol = conn.secured.as_ref().map_or(server::Protocol::Either, by_alpn);
+                            server::serve(*io, conn, protocol, edge.worker.clone()).await;
                         }
                         Ready::Opaque(Io::Tls(io), conn) => tcp::inbound(&edge, *io, conn, None).await,
                         Ready::Opaque(Io::Plain(io), conn) => tcp::inbound(&edge, io, conn, None).await,
@@ -164,7 +165,7 @@ async fn undecided(edge: Rc<Edge>, io: Plain, conn: Rc<Connection>, port: Port) 
                 said if said.is_http() && policy.protocol == Protocol::Auto => {
                     drop(dialled);
                     let io = Prefixed::new(seen, stream);
-                    http::server::serve(io, conn, edge.worker.clone(), &edge.closing).await;
+                    server::serve(io, conn, server::Protocol::Either, edge.worker.clone()).await;
                 }
                 _ => tcp::inbound(&edge, Prefixed::new(seen, stream), conn, Some(dialled)).await,
             }

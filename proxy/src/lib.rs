@@ -13,7 +13,31 @@ pub mod route;
 pub mod snapshot;
 
 #[cfg(feature = "serve")]
+pub mod app;
+#[cfg(feature = "serve")]
+pub mod debug;
+#[cfg(feature = "serve")]
+pub mod discovery;
+#[cfg(feature = "serve")]
+pub mod edge;
+#[cfg(feature = "serve")]
+pub mod gateway;
+#[cfg(feature = "serve")]
+pub mod inbound;
+#[cfg(feature = "serve")]
+pub mod listeners;
+#[cfg(feature = "serve")]
 pub mod net;
+#[cfg(feature = "serve")]
+pub mod observe;
+#[cfg(feature = "serve")]
+pub mod opening;
+#[cfg(feature = "serve")]
+pub mod outbound;
+#[cfg(feature = "serve")]
+pub mod settings;
+#[cfg(feature = "serve")]
+pub mod tcp;
 
 #[cfg(feature = "serve")]
 pub mod attempt;

@@ -3,7 +3,7 @@
 use crate::{
     conn::{Connection, Direction},
     edge::{Arrival, Edge},
-    http,
+    http::server,
     net::prefix::Prefixed,
     opening::{self, Opening},
     snapshot::{
@@ -130,7 +130,8 @@ async fn detected(
 }
 
 async fn serve_http(edge: &Rc<Edge>, seen: Bytes, stream: TcpStream, conn: Rc<Connection>) {
-    http::server::serve(Prefixed::new(seen, stream), conn, edge.worker.clone(), &edge.closing).await;
+    let io = Prefixed::new(seen, stream);
+    server::serve(io, conn, server::Protocol::Either, edge.worker.clone()).await;
 }
 
 fn not_ready(edge: &Rc<Edge>, conn: Rc<Connection>, service: &ServiceKey) {

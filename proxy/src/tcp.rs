@@ -308,7 +308,7 @@ impl<'a> Record<'a> {
         // No idle limit unless one is set: keep-alive probes find dead peers, and quiet databases are no fault.
         let idle = pool.tcp_idle_timeout.filter(|t| !t.is_zero());
         let deadline = pool.max_connection_duration.map(|most| self.begun + most);
-        let mut snapshots = self.edge.worker.snapshots();
+        let mut snapshots = self.edge.snapshots.fresh();
         let end = {
             let this = &*self;
             let copied = copy::bidirectional(&mut client, &mut server, &this.stream.moved, idle);

@@ -108,6 +108,13 @@ impl<T> Reader<T> {
         self.rx.changed().await.map_err(|_| Closed)
     }
 
+    /// A reader that has been told about everything up to now: [`Reader::changed`] waits for what comes next.
+    pub fn fresh(&self) -> Self {
+        let mut reader = self.clone();
+        reader.rx.mark_unchanged();
+        reader
+    }
+
     /// A cache of one owner, for hot paths.
     pub fn cached(&self) -> Cached<T> {
         Cached { inner: arc_swap::Cache::new(self.shared.value.clone()) }

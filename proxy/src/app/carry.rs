@@ -1,0 +1,207 @@
+//! One worker: accepts on the process's sockets and carries what comes.
+
+use super::Common;
+use crate::{
+    discovery::Command,
+    edge::Edge,
+    gateway::Credentials,
+    http::{Demand, Worker},
+    listeners::{Bound, BoundSet},
+    net::listen,
+    observe::{
+        Observer,
+        access_log::{AccessLog, Writer},
+    },
+    opening::Verdicts,
+    snapshot::Snapshot,
+    upstream::{Connector, Dial, Source, Upstreams},
+};
+use mesh_runtime::{
+    drain, snapshot,
+    tls::{client::ClientTls, server::ServerTls},
+};
+use mesh_config::model::ServiceKey;
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    net::IpAddr,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::Instant};
+
+/// How often idle connections are looked at and log lines handed over.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A service is asked for again after this long without an answer.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Services remembered as asked for.
+const MOST_ASKED: usize = 4096;
+
+/// What a worker is made from.
+#[derive(Clone)]
+pub(super) struct Carrying {
+    pub(super) common: Arc<Common>,
+    pub(super) snapshots: snapshot::Reader<Snapshot>,
+    pub(super) server_tls: Arc<ServerTls>,
+    pub(super) client_tls: Arc<ClientTls>,
+    pub(super) log: Writer,
+}
+
+/// Runs until nothing is to be accepted any more and the last connection has ended.
+pub(super) async fn run(carrying: Carrying, number: usize) {
+    let Carrying { common, snapshots, server_tls, client_tls, log } = carrying;
+    let observer = Rc::new(Observer::new(common.standard.clone(), common.peers.clone(), AccessLog::new(log)));
+    observer.configure(&snapshots.get().settings);
+    let connector = Connector::new(Dial::Network(source(&common.settings.instance_ips)), Some(client_tls));
+    let upstreams = Upstreams::new(common.upstreams.clone(), connector);
+    let needs = Needs { commands: common.commands.clone(), snapshots: snapshots.clone(), asked: RefCell::default() };
+    let worker = Worker::new(&snapshots, upstreams, observer.clone(), Rc::new(needs));
+    let edge = Rc::new(Edge {
+        worker,
+        snapshots: snapshots.clone(),
+        mesh_tls: server_tls,
+        gateway_tls: Credentials::default(),
+        observer: observer.clone(),
+        closing: common.closing.clone(),
+        outbound_verdicts: Verdicts::default(),
+        inbound_verdicts: Verdicts::default(),
+        node_id: common.settings.node_id().into(),
+        next_id: Cell::new((number as u64) << 48),
+    });
+    let housekeeping = tokio::task::spawn_local(keep_house(edge.clone(), snapshots));
+    accept_all(&common, &edge).await;
+    // Connections hold guards of `closing`: the process ends when the last is gone, or the drain is forced.
+    let held = async {
+        while common.closing.held() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = held => {}
+        () = common.closing.forced() => {}
+    }
+    housekeeping.abort();
+    observer.flush();
+}
+
+/// Asks discovery for details, once in a while for each service.
+struct Needs {
+    commands: mpsc::Sender<Command>,
+    snapshots: snapshot::Reader<Snapshot>,
+    asked: RefCell<HashMap<ServiceKey, Instant>>,
+}
+
+impl Demand for Needs {
+    fn need(&self, service: &ServiceKey) -> Pin<Box<dyn Future<Output = ()>>> {
+        let now = Instant::now();
+        let mut asked = self.asked.borrow_mut();
+        if asked.get(service).is_none_or(|at| now - *at >= ASK_AGAIN) {
+            if asked.len() >= MOST_ASKED {
+                asked.clear();
+            }
+            // A full queue means that discovery is busy with others: this one is asked for with the next request.
+            if self.commands.try_send(Command::NeedService(service.clone())).is_ok() {
+                asked.insert(service.clone(), now);
+            }
+        }
+        let (mut snapshots, service) = (self.snapshots.fresh(), service.clone());
+        Box::pin(async move {
+            // What came between the look that missed it and now is there already.
+            let now = snapshots.get();
+            if now.index.get(&service).is_some_and(|entry| !now.outbound.is_loaded(entry)) {
+                let _ = snapshots.changed().await;
+            }
+        })
+    }
+}
+
+/// One address of each family to dial from.
+fn source(own: &[IpAddr]) -> Source {
+    Source { v4: own.iter().copied().find(IpAddr::is_ipv4), v6: own.iter().copied().find(IpAddr::is_ipv6) }
+}
+
+/// New settings for the observer, old connections and log lines once a second, and the drain of connections.
+async fn keep_house(edge: Rc<Edge>, mut snapshots: snapshot::Reader<Snapshot>) {
+    let mut tick = tokio::time::interval(TICK);
+    let (draining, forced) = (edge.closing.signaled(), edge.closing.forced());
+    tokio::pin!(draining, forced);
+    let mut drained = false;
+    loop {
+        tokio::select! {
+            () = &mut draining, if !drained => {
+                drained = true;
+                edge.worker.drain();
+            }
+            () = &mut forced => return edge.worker.end(),
+            _ = tick.tick() => {
+                edge.worker.tick(Instant::now());
+                edge.observer.flush();
+                if drained {
+                    // Connections that came after the drain began are asked too.
+                    edge.worker.drain();
+                }
+            }
+            changed = snapshots.changed() => match changed {
+                Ok(()) => edge.observer.configure(&snapshots.get().settings),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// An accept loop for each bound socket, until the end.
+async fn accept_all(common: &Arc<Common>, edge: &Rc<Edge>) {
+    let mut bound = common.bound.clone();
+    let mut loops: BTreeMap<Arc<str>, (Bound, drain::Signal, JoinHandle<()>)> = BTreeMap::new();
+    let end = common.ending.signaled();
+    tokio::pin!(end);
+    loop {
+        reconcile(&mut loops, &bound.get(), common, edge);
+        tokio::select! {
+            biased;
+            () = &mut end => break,
+            changed = bound.changed() => if changed.is_err() { break },
+        }
+    }
+    for (_, (_, closing, task)) in loops {
+        drop(closing);
+        let _ = task.await;
+    }
+}
+
+fn reconcile(
+    loops: &mut BTreeMap<Arc<str>, (Bound, drain::Signal, JoinHandle<()>)>,
+    bound: &BoundSet,
+    common: &Arc<Common>,
+    edge: &Rc<Edge>,
+) {
+    let same = |a: &Bound, b: &Bound| Arc::ptr_eq(&a.socket, &b.socket) && a.purpose == b.purpose;
+    loops.retain(|name, (running, _, _)| bound.get(name).is_some_and(|b| same(running, b)));
+    for (name, bound) in bound {
+        if loops.contains_key(name) {
+            continue;
+        }
+        let listener = bound.socket.try_clone().and_then(TcpListener::from_std);
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(listener = %name, %error, "cannot accept on this worker");
+                continue;
+            }
+        };
+        let (closing, closed) = drain::channel();
+        let (edge, guards, named) = (edge.clone(), common.closing.clone(), bound.clone());
+        let accept = listen::accept(listener, common.limit.clone(), closed, move |accepted| {
+            let (edge, guard, bound) = (edge.clone(), guards.guard(), named.clone());
+            tokio::task::spawn_local(async move {
+                edge.serve(accepted, bound.name, bound.purpose, bound.address).await;
+                drop(guard);
+            });
+        });
+        loops.insert(name.clone(), (bound.clone(), closing, tokio::task::spawn_local(accept)));
+    }
+}

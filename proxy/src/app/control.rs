@@ -1,0 +1,283 @@
+//! The control thread: identity first, then discovery, snapshots and sockets, names and pages for operators. It
+//! carries no traffic; what it publishes, workers read.
+
+use super::{
+    Common, Sockets, carry,
+    carry::Carrying,
+    trust,
+};
+use crate::{
+    debug,
+    discovery::{self, Command, Push},
+    listeners::{self, BoundSet, Purpose},
+    observe::access_log::Writer,
+    snapshot::{
+        Snapshot,
+        build::{OwnFacts, State},
+    },
+    upstream::dns,
+};
+use anyhow::Context;
+use mesh_runtime::{
+    admin::{self, Admin},
+    clock::WallClock,
+    drain,
+    identity::{
+        client::{Authority, CaClient},
+        file,
+        rotate::{Metrics, Rotation},
+    },
+    process, ready, snapshot,
+    tls::{
+        client::ClientTls,
+        material::{CaBundle, Identity},
+        server::{ServerTls, TrustPolicy},
+    },
+};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
+
+/// For one call to the certificate authority.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the control thread is given.
+pub(super) struct Inputs {
+    pub(super) sockets: Sockets,
+    pub(super) wanted: mpsc::Receiver<Command>,
+    pub(super) asked: mpsc::Receiver<IpAddr>,
+    pub(super) bound: snapshot::Publisher<BoundSet>,
+    pub(super) drain_time: snapshot::Publisher<Duration>,
+    pub(super) log: Writer,
+}
+
+/// Everything the control thread needs, checked before it starts.
+pub(super) struct Control {
+    common: Arc<Common>,
+    inputs: Inputs,
+    rotation: Rotation<mesh_runtime::identity::client::CaError>,
+    certificate: ready::Guard,
+    configuration: ready::Guard,
+}
+
+impl Control {
+    /// Reads the trust anchor and prepares the certificate client.
+    pub(super) fn new(common: Arc<Common>, inputs: Inputs) -> anyhow::Result<Self> {
+        let plane = &common.settings.control_plane;
+        let file = &plane.root_cert;
+        let anchor = std::fs::read(file).with_context(|| format!("cannot read the trust anchor {}", file.display()))?;
+        let roots = CaBundle::from_pem(&anchor).with_context(|| format!("trust anchor {}", file.display()))?;
+        let client = CaClient {
+            address: plane.ca.as_str().into(),
+            authority: Authority::Host(plane.server_name.as_str().into()),
+            roots: Arc::new(roots),
+            token: Some(plane.token.clone()),
+            lifetime: common.settings.certificate_ttl,
+            timeout: CALL_TIMEOUT,
+            wall: WallClock::system(),
+        };
+        let rotation = Rotation {
+            fetch: client.into_fetch(),
+            metrics: Metrics::new(&common.registry)?,
+            wall: WallClock::system(),
+            state_dir: common.settings.state_dir.clone(),
+        };
+        let certificate = common.ready.register("certificate");
+        let configuration = common.ready.register("configuration");
+        Ok(Control { common, inputs, rotation, certificate, configuration })
+    }
+
+    /// Runs until nothing is accepted any more and the workers have ended.
+    pub(super) async fn run(self) {
+        let Control { common, inputs, rotation, certificate, configuration } = self;
+        let ending = common.ending.clone();
+        let settings = &common.settings;
+
+        // 1. pages: readiness must be seen to be missing
+        let facts = OwnFacts {
+            role: settings.role,
+            namespace: settings.namespace.as_str().into(),
+            ips: settings.instance_ips.clone(),
+        };
+        let mut state = State::new(facts);
+        let (snapshots, snapshot_reader) = snapshot::publisher(state.snapshot().clone());
+        let (shown, shown_reader) = snapshot::publisher::<Option<Arc<Identity>>>(Arc::new(None));
+        pages(&common, inputs.sockets, &snapshot_reader, shown_reader);
+
+        // 2. identity: kept from before, or from the authority, however long it takes
+        let kept = settings.state_dir.as_ref().and_then(|dir| kept_identity(dir));
+        let first = match kept {
+            Some(identity) => identity,
+            None => match rotation.obtain(&ending).await {
+                Some(identity) => identity,
+                None => return,
+            },
+        };
+        drop(certificate);
+        let (own, own_reader) = snapshot::publisher(first.clone());
+        let (identity, identity_reader) = snapshot::publisher(first);
+        let (policy, policy_reader) = snapshot::publisher(Arc::new(TrustPolicy::default()));
+        tokio::spawn(rotation.run(own, ending.clone()));
+        tokio::spawn(trust::follow(own_reader, snapshot_reader.clone(), identity, policy, ending.clone()));
+        tokio::spawn(show(identity_reader.clone(), shown));
+
+        // 3. names, sockets, peers
+        tokio::spawn(names(common.upstreams.names.clone()));
+        let captured = captured(&common.bound.get());
+        tokio::spawn(listeners::follow(captured, snapshot_reader.clone(), inputs.bound, ending.clone()));
+        tokio::spawn(ask_for_peers(inputs.asked, common.commands.clone()));
+        tokio::spawn(drain_time(snapshot_reader.clone(), inputs.drain_time));
+
+        // 4. workers
+        let carrying = Carrying {
+            common: common.clone(),
+            snapshots: snapshot_reader,
+            server_tls: Arc::new(ServerTls::with_trust(identity_reader.clone(), policy_reader)),
+            client_tls: Arc::new(ClientTls::new(identity_reader.clone())),
+            log: inputs.log,
+        };
+        let workers = process::workers(settings.workers, move |number| carry::run(carrying.clone(), number));
+        let workers = match workers {
+            Ok(workers) => workers,
+            Err(error) => return tracing::error!(%error, "cannot start workers"),
+        };
+
+        // 5. configuration, until the end
+        let peers = common.peers.clone();
+        let sink = move |push: Push| {
+            let applied = state.apply(push.changes);
+            if applied.changed {
+                snapshots.publish(applied.snapshot.clone());
+            }
+            if !push.addresses.is_empty() {
+                let workload = |ip| applied.snapshot.workloads.get(&ip).cloned();
+                peers.learn(push.addresses.into_iter().map(|(ip, _)| (ip, workload(ip))));
+            }
+            Vec::new()
+        };
+        let ends = discovery::Ends {
+            commands: inputs.wanted,
+            sink,
+            identity: Some(identity_reader),
+            ready: Some(configuration),
+            status: watch::channel(discovery::Status::default()).0,
+            drain: ending,
+        };
+        discovery::run(discovery::Settings::of(settings), ends).await;
+        for worker in workers {
+            let _ = worker.ended().await;
+        }
+    }
+}
+
+/// The identity of an earlier run, if it is still valid.
+fn kept_identity(dir: &std::path::Path) -> Option<Arc<Identity>> {
+    match file::load(dir, std::time::SystemTime::now()) {
+        Ok(identity) => Some(Arc::new(identity)),
+        Err(error) if error.is_absent() => None,
+        Err(error) => {
+            tracing::warn!(%error, "the certificate of an earlier run is not used");
+            None
+        }
+    }
+}
+
+/// Resolves names of endpoints as long as the thread lives.
+async fn names(names: Arc<dns::Names>) {
+    if let Err(error) = names.run().await {
+        tracing::error!(%error, "endpoints that are names cannot be resolved");
+    }
+}
+
+/// The captured ports among what is bound.
+fn captured(bound: &BoundSet) -> Vec<(Purpose, SocketAddr)> {
+    bound.values().map(|b| (b.purpose.clone(), b.address)).collect()
+}
+
+/// Hands addresses that observers want to know to discovery.
+async fn ask_for_peers(mut asked: mpsc::Receiver<IpAddr>, commands: mpsc::Sender<Command>) {
+    while let Some(address) = asked.recv().await {
+        if commands.send(Command::NeedWorkload(address)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The mesh's drain time, as settings say it.
+async fn drain_time(mut snapshots: snapshot::Reader<Snapshot>, time: snapshot::Publisher<Duration>) {
+    loop {
+        time.publish_if_changed(Arc::new(snapshots.get().settings.termination_drain_duration));
+        if snapshots.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The identity in force, for pages.
+async fn show(mut identity: snapshot::Reader<Identity>, shown: snapshot::Publisher<Option<Arc<Identity>>>) {
+    loop {
+        shown.publish(Arc::new(Some(identity.get())));
+        if identity.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Admin, readiness and metrics servers.
+fn pages(
+    common: &Arc<Common>,
+    sockets: Sockets,
+    snapshots: &snapshot::Reader<Snapshot>,
+    identity: snapshot::Reader<Option<Arc<Identity>>>,
+) {
+    let Sockets { admin, status, metrics, prometheus, .. } = sockets;
+    let (registry, ready) = (common.registry.clone(), common.ready.clone());
+    let with_metrics = |admin: Admin| {
+        admin.with_metrics("/stats/prometheus", registry.clone()).with_metrics("/metrics", registry.clone())
+    };
+    let dump = {
+        let (common, snapshots) = (common.clone(), snapshots.clone());
+        move |_| {
+            let node = common.settings.node_id();
+            let text = match &*identity.get() {
+                Some(identity) => {
+                    debug::config_dump(&node, &snapshots.get(), &common.bound.get(), identity).to_string()
+                }
+                None => r#"{"error":"no certificate yet"}"#.to_owned(),
+            };
+            async move { admin::json(http::StatusCode::OK, text) }
+        }
+    };
+    let info = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "node": common.settings.node_id() }).to_string();
+    let operator = with_metrics(Admin::new().with_liveness())
+        .with_readiness("/ready", ready.clone())
+        .get("/debug/config_dump", dump)
+        .get("/server_info", move |_| {
+            let info = info.clone();
+            async move { admin::json(http::StatusCode::OK, info) }
+        });
+    let operator = match common.log.clone() {
+        Some(log) => operator.with_log_level(log),
+        None => operator,
+    };
+    serve(admin, operator, &common.ending);
+    serve(status, Admin::new().with_readiness("/healthz/ready", ready.clone()), &common.ending);
+    serve(metrics, with_metrics(Admin::new().with_readiness("/healthz/ready", ready)), &common.ending);
+    serve(prometheus, with_metrics(Admin::new()), &common.ending);
+}
+
+fn serve(socket: Option<std::net::TcpListener>, pages: Admin, ending: &drain::Watch) {
+    let Some(socket) = socket else { return };
+    match TcpListener::from_std(socket) {
+        Ok(listener) => {
+            tokio::spawn(pages.serve(listener, ending.clone()));
+        }
+        Err(error) => tracing::error!(%error, "a page for operators is not served"),
+    }
+}
