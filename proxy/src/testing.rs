@@ -1,1 +1,335 @@
-//! A proxy in memory (feature `testing`).
+//! A proxy in memory (feature `testing`): parts become a snapshot, upstreams are scripts behind in-memory pipes, and
+//! clients speak raw bytes. Time is paused: it jumps when everybody waits, so no test waits for real.
+
+pub mod wire;
+
+use crate::{
+    conn::{Connection, Direction, Memo, PeerAddress},
+    exchange::{Exchange, Sink},
+    http::{
+        Demand, Worker,
+        server::{Protocol as Spoken, serve},
+    },
+    snapshot::{
+        Role, Snapshot,
+        build::{Changes, OwnFacts, State},
+        listener::DestinationKey,
+    },
+    upstream::{Connector, Dial, Shared, Upstreams},
+};
+use mesh_config::{
+    model::{
+        Destination, Endpoint, IndexEntry, Part, Protocol, Route, Service, ServiceKey,
+        endpoint::{EndpointAddress, EndpointKey, Health},
+        index::IndexKind,
+        service::{Resolution, ServicePort},
+    },
+    name::Port,
+};
+use mesh_runtime::snapshot::{Publisher, publisher};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    io::{DuplexStream, duplex},
+    runtime::{Builder, LocalOptions},
+};
+use wire::Wire;
+
+/// Runs a test on one thread with paused time.
+pub fn run<F: Future>(test: F) -> F::Output {
+    let mut builder = Builder::new_current_thread();
+    let runtime = builder.enable_all().start_paused(true).build_local(LocalOptions::default());
+    runtime.expect("a runtime can be made").block_on(test)
+}
+
+/// A mesh of parts, and the proxy of one workload in it.
+pub struct Proxy {
+    state: RefCell<State>,
+    publisher: Publisher<Snapshot>,
+    /// Scripted upstreams.
+    pub net: Rc<Net>,
+    /// The proxy's one worker.
+    pub worker: Rc<Worker>,
+    /// What was recorded.
+    pub records: Rc<Records>,
+    connections: Cell<u64>,
+}
+
+impl Proxy {
+    /// A sidecar that knows these parts.
+    pub fn sidecar(parts: impl IntoIterator<Item = Part>) -> Rc<Proxy> {
+        Proxy::new(Role::Sidecar, parts)
+    }
+
+    /// A proxy of this role that knows these parts.
+    pub fn new(role: Role, parts: impl IntoIterator<Item = Part>) -> Rc<Proxy> {
+        let ips = vec!["10.0.0.1".parse().expect("an address")];
+        let mut state = State::new(OwnFacts { role, namespace: "shop".into(), ips });
+        state.apply(Changes { upserts: parts.into_iter().collect(), removed: Vec::new() });
+        let (publisher, reader) = publisher(state.snapshot().clone());
+        let net = Rc::new(Net::default());
+        let dialled = net.clone();
+        let connector = Connector::new(Dial::Memory(Rc::new(move |address| dialled.dial(address))), None);
+        let upstreams = Upstreams::new(Arc::<Shared>::default(), connector);
+        let records = Rc::new(Records::default());
+        let worker = Worker::new(&reader, upstreams, records.clone(), Rc::new(Never));
+        Rc::new(Proxy {
+            state: RefCell::new(state),
+            publisher,
+            net,
+            worker,
+            records,
+            connections: Cell::new(0),
+        })
+    }
+
+    /// Parts that come later.
+    pub fn apply(&self, parts: impl IntoIterator<Item = Part>) {
+        let mut state = self.state.borrow_mut();
+        let applied = state.apply(Changes { upserts: parts.into_iter().collect(), removed: Vec::new() });
+        self.publisher.publish(applied.snapshot);
+    }
+
+    /// A connection of the application to port 80, HTTP/1 or HTTP/2 as its first bytes say.
+    pub fn client(&self) -> Wire {
+        self.connect(Direction::Outbound, DestinationKey::HttpPort(port(80)), 80)
+    }
+
+    /// A connection of a peer to an inbound port.
+    pub fn peer(&self, number: u16) -> Wire {
+        self.connect(Direction::Inbound, DestinationKey::Inbound(port(number)), number)
+    }
+
+    /// A connection with any key.
+    pub fn connect(&self, direction: Direction, key: DestinationKey, number: u16) -> Wire {
+        Wire::new(self.pipe(direction, key, number))
+    }
+
+    /// As [`Proxy::connect`], without the raw client.
+    pub fn pipe(&self, direction: Direction, key: DestinationKey, number: u16) -> DuplexStream {
+        let (ours, theirs) = duplex(64 * 1024);
+        self.connections.set(self.connections.get() + 1);
+        let conn = Rc::new(Connection {
+            id: self.connections.get(),
+            direction,
+            key,
+            listener_port: port(number),
+            local: SocketAddr::from(([10, 0, 0, 1], number)),
+            remote: "10.0.0.9:40000".parse().expect("an address"),
+            secured: None,
+            memo: Memo::default(),
+        });
+        tokio::task::spawn_local(serve(theirs, conn, Spoken::Either, self.worker.clone()));
+        ours
+    }
+}
+
+struct Never;
+
+impl Demand for Never {
+    fn need(&self, _service: &ServiceKey) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// What a record said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Response code, 0 for none.
+    pub code: u16,
+    /// Response flags as text.
+    pub flags: String,
+    /// Response code details.
+    pub details: String,
+    /// Retries asked for by rules.
+    pub retries: u32,
+    /// Safe replays.
+    pub replays: u32,
+    /// Bytes of the request's body.
+    pub request_bytes: u64,
+    /// Bytes of the answer's body.
+    pub response_bytes: u64,
+    /// `grpc-status`.
+    pub grpc_status: Option<u16>,
+}
+
+/// Keeps all records.
+#[derive(Default)]
+pub struct Records(RefCell<Vec<Record>>);
+
+impl Records {
+    /// All so far.
+    pub fn all(&self) -> Vec<Record> {
+        self.0.borrow().clone()
+    }
+
+    /// The last one, waiting for number `count`.
+    pub async fn number(&self, count: usize) -> Record {
+        let there = || self.0.borrow().len() >= count;
+        mesh_runtime::testing::eventually(Duration::from_secs(60), there).await;
+        self.0.borrow()[count - 1].clone()
+    }
+}
+
+impl Sink for Records {
+    fn record(&self, exchange: &Exchange) {
+        self.0.borrow_mut().push(Record {
+            code: exchange.code(),
+            flags: exchange.flags.to_string(),
+            details: exchange.details.to_string(),
+            retries: exchange.retries,
+            replays: exchange.replays,
+            request_bytes: exchange.request_body_bytes,
+            response_bytes: exchange.response_body_bytes,
+            grpc_status: exchange.grpc_status,
+        });
+    }
+}
+
+type Script = Rc<dyn Fn(Wire, usize) -> Pin<Box<dyn Future<Output = ()>>>>;
+
+/// Upstreams by address. What is not there refuses connections.
+#[derive(Default)]
+pub struct Net {
+    listeners: RefCell<HashMap<SocketAddr, Script>>,
+    dialled: RefCell<HashMap<SocketAddr, usize>>,
+}
+
+impl Net {
+    /// `script` runs for each connection, which it is told the number of, from 1.
+    pub fn listen<F>(&self, address: &str, script: impl Fn(Wire, usize) -> F + 'static)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let boxed: Script = Rc::new(move |io, number| Box::pin(script(io, number)));
+        self.listeners.borrow_mut().insert(address.parse().expect("an address"), boxed);
+    }
+
+    /// An upstream that answers every request with `answer(request)`, head and body as text.
+    pub fn serve(&self, address: &str, answer: impl Fn(&str) -> String + 'static) {
+        let answer = Rc::new(answer);
+        self.listen(address, move |mut io, _| {
+            let answer = answer.clone();
+            async move {
+                while let Some(request) = io.message().await {
+                    io.write(&answer(&request)).await;
+                }
+            }
+        });
+    }
+
+    /// How often an address was dialled.
+    pub fn dialled(&self, address: &str) -> usize {
+        let address: SocketAddr = address.parse().expect("an address");
+        self.dialled.borrow().get(&address).copied().unwrap_or(0)
+    }
+
+    fn dial(&self, address: &PeerAddress) -> Option<DuplexStream> {
+        let PeerAddress::Ip(address) = address else { return None };
+        *self.dialled.borrow_mut().entry(*address).or_default() += 1;
+        let script = self.listeners.borrow().get(address).cloned()?;
+        let (ours, theirs) = duplex(64 * 1024);
+        let number = self.dialled.borrow()[address];
+        tokio::task::spawn_local(script(Wire::new(theirs), number));
+        Some(ours)
+    }
+}
+
+/// A port.
+pub fn port(number: u16) -> Port {
+    Port::new(number).expect("not zero")
+}
+
+/// A service in namespace `shop` with one port, its index entry and its endpoints.
+pub fn service(host: &str, number: u16, protocol: Protocol, endpoints: &[&str]) -> Vec<Part> {
+    let key = ServiceKey { namespace: "shop".into(), host: host.parse().expect("a host") };
+    let ports = vec![ServicePort { number: port(number), name: "p".into(), protocol }];
+    let mut parts = vec![Part::Index(Arc::new(IndexEntry {
+        key: key.clone(),
+        kind: IndexKind::Service,
+        addresses: Vec::new(),
+        ports: ports.clone(),
+        resolution: Resolution::Static,
+        headless: false,
+    }))];
+    parts.extend(endpoints.iter().map(|address| Part::Endpoint(Arc::new(endpoint(&key, number, address)))));
+    parts.push(Part::Service(Arc::new(Service {
+        name: host.split('.').next().unwrap_or(host).into(),
+        key,
+        addresses: Vec::new(),
+        ports,
+        resolution: Resolution::Static,
+        external: false,
+        headless: false,
+        subject_alt_names: Vec::new(),
+    })));
+    parts
+}
+
+/// An endpoint at `address:port`, plain text.
+pub fn endpoint(service: &ServiceKey, number: u16, address: &str) -> Endpoint {
+    let address: SocketAddr = address.parse().expect("an address");
+    Endpoint {
+        key: EndpointKey { service: service.clone(), port: port(number), id: address.to_string().into() },
+        address: EndpointAddress::Ip(address.ip()),
+        target_port: address.port(),
+        labels: Default::default(),
+        health: Health::Healthy,
+        weight: 1,
+        locality: Default::default(),
+        mutual_tls: false,
+        identity: None,
+        workload: None,
+    }
+}
+
+/// A route for a host.
+pub fn route(host: &str, rules: Vec<mesh_config::model::route::RouteRule>) -> Part {
+    Part::Route(Arc::new(Route {
+        name: "shop/route".parse().expect("a name"),
+        hosts: vec![host.parse().expect("a host")],
+        parents: vec![mesh_config::model::route::Parent::Mesh],
+        precedence: Default::default(),
+        visibility: mesh_config::model::Visibility::Everywhere,
+        rules,
+    }))
+}
+
+/// A rule that sends everything to a host.
+pub fn rule_to(host: &str) -> mesh_config::model::route::RouteRule {
+    use mesh_config::model::route::{Backend, RouteAction, RouteRule, Target};
+    let target = Target { host: host.parse().expect("a host"), port: None, subset: None };
+    RouteRule {
+        name: "".into(),
+        matches: Vec::new(),
+        action: RouteAction::Forward(vec![Backend { target, weight: 1, headers: Default::default() }]),
+        rewrite: None,
+        timeout: None,
+        retries: None,
+        headers: Default::default(),
+    }
+}
+
+/// Limits for a host.
+pub fn limits(host: &str, pool: mesh_config::model::destination::ConnectionPool) -> Part {
+    Part::Destination(Arc::new(Destination {
+        name: "shop/limits".parse().expect("a name"),
+        host: host.parse().expect("a host"),
+        precedence: Default::default(),
+        visibility: mesh_config::model::Visibility::Everywhere,
+        workload_selector: None,
+        policy: mesh_config::model::destination::TrafficPolicy {
+            connection_pool: Some(pool),
+            ..Default::default()
+        },
+        subsets: Vec::new(),
+    }))
+}
