@@ -163,7 +163,7 @@ pub enum Beyond {
 #[derive(Debug, Clone)]
 pub struct Outbound {
     pub(super) services: HashMap<ServiceKey, Arc<ServiceInUse>>,
-    /// Hosts without service whose routes are here.
+    /// Hosts whose routes are here, whether they apply to this client or not.
     pub(super) routed_hosts: HashSet<Host>,
     pub(super) ports: BTreeMap<Port, Arc<HttpPort>>,
     pub(super) sniffed: HashMap<ServiceKey, Vec<(Port, Arc<VirtualHost>)>>,

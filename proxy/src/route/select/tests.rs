@@ -23,6 +23,9 @@ use mesh_config::{
 };
 use std::time::Duration;
 
+mod gateways;
+mod incremental;
+
 const CART: &str = "shop/cart.shop.svc.cluster.local";
 const PAY: &str = "other/pay.other.svc.cluster.local";
 const PAY_HOST: &str = "pay.other.svc.cluster.local";
@@ -399,6 +402,15 @@ fn hosts_without_service_are_served_on_port_80_alone() {
 }
 
 #[test]
+fn a_host_whose_routes_are_not_for_this_client_is_a_stranger() {
+    let mut hidden = route("other/r", &["api.example.com"], 1, vec![send_to(&[(PAY_HOST, 1)])]);
+    hidden.visibility = Visibility::Namespaces(["other".into()].into());
+    let parts = [indexed_host("shop/api.example.com"), Part::Route(Arc::new(hidden))];
+    let state = state(Role::Sidecar, both().chain(parts));
+    assert_eq!(said(&ask(&state, &on(80), "api.example.com", "/")), "allow_any allow_any PassthroughCluster");
+}
+
+#[test]
 fn a_detected_port_takes_any_host() {
     let mut state = state(Role::Sidecar, [indexed(&cart())]);
     let to = DestinationKey::Service(key(CART), port(70));
@@ -449,132 +461,6 @@ fn inbound_requests_go_to_the_application() {
     assert_eq!(other, "inbound|http|0 default InboundPassthroughCluster");
 }
 
-fn gateway_state(gateways: Vec<mesh_config::model::Gateway>, routes: Vec<mesh_config::model::Route>) -> State {
-    let gateways = gateways.into_iter().map(|g| Part::Gateway(Arc::new(g)));
-    let routes = routes.into_iter().map(|r| Part::Route(Arc::new(r)));
-    state(Role::Gateway, both().chain(gateways).chain(routes))
-}
-
-fn answer(status: u16) -> RouteRule {
-    rule(RouteAction::Respond(DirectResponse { status, body: Bytes::new() }))
-}
-
-#[test]
-fn a_gateway_serves_where_its_hosts_and_a_routes_meet() {
-    let gateway_key = DestinationKey::Gateway(port(8080));
-    let own = gateway("shop/g", 1, vec![server(8080, &["shop/*.example.com", "other.org"])]);
-    let routes = vec![
-        for_gateway("shop/g", route("shop/a", &["a.example.com", "b.org"], 1, vec![answer(201)])),
-        for_gateway("shop/g", route("shop/w", &["*"], 2, vec![answer(202)])),
-        for_gateway("shop/g", route("other/x", &["x.example.com"], 3, vec![answer(203)])),
-        for_gateway("shop/other", route("shop/y", &["y.example.com"], 4, vec![answer(204)])),
-        route("shop/mesh", &["z.example.com"], 5, vec![answer(205)]),
-    ];
-    let state = gateway_state(vec![own], routes);
-    for (authority, want) in [
-        ("a.example.com:8080", "a.example.com:8080 default 201"),
-        ("A.example.com", "a.example.com:8080 default 201"),
-        ("x.example.com", "*.example.com:8080 default 202"),
-        ("y.example.com", "*.example.com:8080 default 202"),
-        ("other.org", "other.org:8080 default 202"),
-        ("b.org", "404 "),
-        ("example.com", "404 "),
-    ] {
-        assert_eq!(said(&ask(&state, &gateway_key, authority, "/")), want, "{authority}");
-    }
-    let Selection::Respond { meta, .. } = ask(&state, &gateway_key, "a.example.com", "/") else { panic!() };
-    assert_eq!(&*meta.route_config, "http.8080");
-}
-
-#[test]
-fn routes_of_one_host_are_joined_oldest_first_and_catch_alls_last() {
-    let own = gateway("shop/g", 1, vec![server(80, &["*"])]);
-    let old = vec![when(vec![prefix("/a")], answer(201)), answer(202)];
-    let young = vec![when(vec![prefix("/a")], answer(203)), when(vec![prefix("/b")], answer(204))];
-    let routes = vec![
-        for_gateway("shop/g", route("shop/young", &["h.com"], 2, young)),
-        for_gateway("shop/g", route("shop/z-old", &["h.com"], 1, old)),
-    ];
-    let state = gateway_state(vec![own], routes);
-    for (path, want) in [("/a", 201), ("/b", 204), ("/c", 202)] {
-        let got = said(&ask(&state, &DestinationKey::Gateway(port(80)), "h.com", path));
-        assert!(got.ends_with(&want.to_string()), "{path}: {got}");
-    }
-}
-
-#[test]
-fn a_route_that_two_servers_bring_counts_once() {
-    let own = gateway("shop/g", 1, vec![server(80, &["*", "h.com"]), server(80, &["h.com"])]);
-    let rules = vec![when(vec![prefix("/a")], answer(201)), answer(202)];
-    let state = gateway_state(vec![own], vec![for_gateway("shop/g", route("shop/r", &["h.com"], 1, rules))]);
-    let gateway = state.snapshot().outbound.gateway(port(80)).unwrap();
-    assert_eq!(gateway.http.exact("h.com").unwrap().entries.len(), 2);
-}
-
-#[test]
-fn servers_of_several_gateways_share_a_port() {
-    let gateways =
-        vec![gateway("shop/g", 1, vec![server(80, &["a.com"])]), gateway("shop/h", 2, vec![server(80, &["b.com"])])];
-    let routes = vec![
-        for_gateway("shop/g", route("shop/a", &["a.com", "b.com"], 1, vec![answer(201)])),
-        for_gateway("shop/h", route("shop/b", &["b.com"], 2, vec![answer(202)])),
-    ];
-    let state = gateway_state(gateways, routes);
-    let at = DestinationKey::Gateway(port(80));
-    assert!(said(&ask(&state, &at, "a.com", "/")).ends_with("201"));
-    assert!(said(&ask(&state, &at, "b.com", "/")).ends_with("202"), "only the Gateway that it names counts");
-}
-
-#[test]
-fn a_gateway_without_routes_answers_404() {
-    let state = gateway_state(vec![gateway("shop/g", 1, vec![server(80, &["*"])])], vec![]);
-    assert_eq!(said(&ask(&state, &DestinationKey::Gateway(port(80)), "h.com", "/")), "404 blackhole:80");
-    assert_eq!(said(&ask(&state, &DestinationKey::Gateway(port(81)), "h.com", "/")), "404 ");
-}
-
-#[test]
-fn plain_text_is_sent_to_https_before_any_rule() {
-    let mut redirecting = server(80, &["h.com"]);
-    redirecting.https_redirect = true;
-    let own = gateway("shop/g", 1, vec![redirecting]);
-    let routes = vec![for_gateway("shop/g", route("shop/a", &["h.com"], 1, vec![answer(201)]))];
-    let at = DestinationKey::Gateway(port(80));
-    for routes in [routes, vec![]] {
-        let state = gateway_state(vec![own.clone()], routes);
-        assert_eq!(said(&ask(&state, &at, "h.com:80", "/a?b")), "h.com:80 https https://h.com/a?b");
-    }
-}
-
-#[test]
-fn servers_with_tls_are_told_apart_by_name() {
-    let tls = |name: &str, hosts: &[&str]| {
-        let protocol =
-            ServerProtocol::Https(ServerTls { credential_name: name.into(), require_client_certificate: false });
-        mesh_config::model::gateway::Server { protocol, port_name: name.into(), ..server(443, hosts) }
-    };
-    let own = gateway("shop/g", 1, vec![tls("a", &["a.com", "*.a.com"]), tls("b", &["*.b.a.com", "a.com"])]);
-    let routes = vec![
-        for_gateway("shop/g", route("shop/a", &["a.com"], 1, vec![answer(201)])),
-        for_gateway("shop/g", route("shop/b", &["x.b.a.com"], 1, vec![answer(202)])),
-    ];
-    let state = gateway_state(vec![own], routes);
-    let port_443 = state.snapshot().outbound.gateway(port(443)).unwrap().clone();
-    for (sni, want) in [
-        (Some("A.com"), Some("https.443.a.g.shop")),
-        (Some("y.a.com"), Some("https.443.a.g.shop")),
-        (Some("x.b.a.com"), Some("https.443.b.g.shop")),
-        (Some("c.com"), None),
-        (None, None),
-    ] {
-        assert_eq!(port_443.tls_server(sni).map(|s| &*s.route_config), want, "{sni:?}");
-    }
-    let at = |server: &str| DestinationKey::GatewayTls { port: port(443), server: server.into() };
-    assert!(said(&ask(&state, &at("https.443.a.g.shop"), "a.com", "/")).ends_with("201"));
-    assert!(said(&ask(&state, &at("https.443.b.g.shop"), "x.b.a.com", "/")).ends_with("202"));
-    assert_eq!(said(&ask(&state, &at("https.443.gone"), "a.com", "/")), "404 ");
-    assert_eq!(said(&ask(&state, &DestinationKey::Gateway(port(443)), "a.com", "/")), "404 ");
-}
-
 #[test]
 fn one_rules_conditions_can_be_told_from_its_entry() {
     let path = PathMatch { matcher: StringMatch::Exact("/a".into()), ignore_case: false };
@@ -589,93 +475,4 @@ fn one_rules_conditions_can_be_told_from_its_entry() {
     assert_eq!((rule.position, rule.rule().matches.len(), rule.total_weight), (0, 1, 1));
     assert_eq!(rule.backend(0).unwrap().weight, 1);
     assert!(rule.backend(1).is_none());
-}
-
-mod incremental {
-    //! A state that came about change by change decides as one that got the same parts at once.
-
-    use super::*;
-    use crate::snapshot::outbound::lookup;
-    use mesh_config::model::Kind;
-    use proptest::prelude::*;
-
-    const HOSTS: [&str; 4] = ["shop/a.shop.svc.cluster.local", "x/b.example", "x/*.c.example", "y/b.example"];
-
-    fn target_of(which: usize) -> &'static str {
-        let text = HOSTS[which];
-        &text[text.find('/').unwrap() + 1..]
-    }
-
-    /// A part out of a small world: kind, which of its kind, one of two values.
-    fn part(kind: u8, which: usize, value: u8) -> Part {
-        let number = if value == 0 { 80 } else { 81 };
-        let protocol = if value == 0 { Protocol::Http } else { Protocol::Auto };
-        let own = service(HOSTS[which], &format!("10.0.0.{which}"), &[(number, protocol), (90, Protocol::Tcp)]);
-        let to = target_of((which + usize::from(value) + 1) % HOSTS.len());
-        match kind {
-            0 => indexed(&own),
-            1 => in_use(&own)[1].clone(),
-            2 => Part::Destination(Arc::new(destination(
-                &format!("shop/d{which}"),
-                target_of(which),
-                if value == 0 { &["v1"] } else { &["v1", "v2"] },
-            ))),
-            3 => {
-                let rules = vec![
-                    when(vec![prefix("/v2")], send_to(&[(&format!("{}:80/v2", to.replace('*', "w")), 1)])),
-                    send_to(&[(&to.replace('*', "w"), 1)]),
-                ];
-                Part::Route(Arc::new(route(&format!("shop/r{which}"), &[target_of(which)], i64::from(value), rules)))
-            }
-            _ => {
-                let hosts: &[&str] = if value == 0 { &["*/*"] } else { &["x/*"] };
-                let tcp = EgressListener { protocol: Protocol::Tcp, ..listener(90, hosts) };
-                Part::Sidecar(Arc::new(sidecar("shop/s", vec![listener(80, hosts), tcp, egress(None, hosts)])))
-            }
-        }
-    }
-
-    fn everything(state: &State) -> Vec<String> {
-        let mut all = Vec::new();
-        let keys = [on(80), on(81), DestinationKey::Egress("127.0.1.1_80".into())];
-        for name in ["a", "b.example", "w.c.example", "10.0.0.1", "nobody"] {
-            for path in ["/", "/v2"] {
-                all.extend(keys.iter().map(|key| said(&ask(state, key, name, path))));
-            }
-        }
-        let services = HOSTS.map(|h| DestinationKey::Service(key(h), port(81)));
-        all.extend(services.iter().map(|key| said(&ask(state, key, "any", "/"))));
-        for address in ["10.0.0.0:80", "10.0.0.1:81", "10.0.0.2:90", "9.9.9.9:90"] {
-            let original = address.parse().unwrap();
-            all.push(format!("{:?}", lookup(state.snapshot(), original).key(original)));
-        }
-        let single = state.snapshot().outbound.egress("127.0.1.1_90").map(|e| e.single.clone());
-        all.push(format!("{single:?} {:?}", state.snapshot().listeners));
-        all
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
-        #[test]
-        fn changes_lead_where_a_fresh_start_leads(
-            changes in prop::collection::vec((0u8..5, 0usize..4, 0u8..2, any::<bool>()), 1..40),
-        ) {
-            let mut grown = state(Role::Sidecar, []);
-            let mut parts: std::collections::BTreeMap<(Kind, String), Part> = Default::default();
-            for (kind, which, value, add) in changes {
-                let part = part(kind, which, value);
-                let id = (part.kind(), part.name().to_string());
-                if add {
-                    parts.insert(id, part.clone());
-                    push(&mut grown, part);
-                } else {
-                    parts.remove(&id);
-                    grown.apply(Changes { upserts: Vec::new(), removed: vec![(part.kind(), part.name())] });
-                }
-            }
-            let fresh = state(Role::Sidecar, parts.into_values());
-            prop_assert_eq!(everything(&grown), everything(&fresh));
-        }
-    }
 }

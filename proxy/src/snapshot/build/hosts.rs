@@ -57,7 +57,7 @@ pub(super) fn build(
         sniffed: build.sniffed(&in_use, before),
         egress: if sidecar { build.listeners(&in_use, &unknown, before) } else { HashMap::new() },
         gateways: gateways::build(sources, services, retries.as_ref(), before),
-        routed_hosts: routes.hosts(),
+        routed_hosts: sources.parts.routes.values().flat_map(|r| &r.hosts).cloned().collect::<Hosts>(),
         services: services.clone(),
         sidecar: sources.sidecar.cloned(),
         passthrough: special.passthrough.clone(),
@@ -113,11 +113,6 @@ impl<'a> MeshRoutes<'a> {
     fn naming(&self, host: &Host) -> Option<&'a Arc<Route>> {
         let wildcard = || self.wildcards.iter().find(|(wide, _)| *wide == host).map(|(_, route)| *route);
         self.exact.get(host.as_str()).copied().or_else(wildcard)
-    }
-
-    fn hosts(&self) -> Hosts {
-        let exact = self.exact.values().flat_map(|r| r.hosts.iter().filter(|h| !h.is_wildcard()));
-        exact.chain(self.wildcards.iter().map(|(host, _)| *host)).cloned().collect()
     }
 }
 
