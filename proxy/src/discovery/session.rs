@@ -1,0 +1,435 @@
+//! The conversation with pilot as a state machine: an event in, actions out. No sockets, no clock.
+//!
+//! Responses are gathered until their push is complete, then handed out as one [`Push`]; once [`Event::Applied`] says
+//! what came of it, every response is answered. What pilot is told to be held is what was applied, so that after a
+//! reconnect only differences travel. Services that are forgotten stay until pilot's removals arrive: only pilot
+//! knows which of their routes and rules others share.
+
+use super::NodeFacts;
+use crate::snapshot::{Role, build::Changes};
+use bytes::Bytes;
+use mesh_config::{
+    model::{Kind, Part, PartName, ServiceKey, Workload},
+    wire::{
+        Nonce, Refusal, Version, decode,
+        proto::{
+            envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
+            google::rpc,
+        },
+        refusal_text,
+    },
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+};
+
+/// Addresses that are followed at once; beyond, the oldest is forgotten.
+pub const MAX_ADDRESSES: usize = 4096;
+/// One push may have so many bytes of resources.
+const MAX_PUSH: usize = 256 << 20;
+/// Of gRPC: the answer to a refused response.
+const INVALID_ARGUMENT: i32 = 3;
+
+/// What the data path needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Details of a service, or routes of a host that only VirtualServices know.
+    NeedService(ServiceKey),
+    /// They are not used any more.
+    ForgetService(ServiceKey),
+    /// Who has this address; pilot's answer is in [`Push::addresses`].
+    NeedWorkload(IpAddr),
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A stream was opened.
+    Connected,
+    /// It is gone.
+    Disconnected,
+    /// Pilot said something.
+    Response(DeltaDiscoveryResponse),
+    /// The data path wants something.
+    Command(Command),
+    /// The push handed out is in force, but for these parts.
+    Applied(Vec<Refused>),
+}
+
+/// What is to be done.
+#[derive(Debug, Default)]
+pub struct Actions {
+    /// To be sent in this order; none are made while there is no stream.
+    pub requests: Vec<DeltaDiscoveryRequest>,
+    /// To be put in force, then answered with [`Event::Applied`].
+    pub push: Option<Push>,
+    /// Pilot broke the protocol: end the stream.
+    pub violation: Option<Violation>,
+}
+
+/// One push, whole.
+#[derive(Debug, Clone, Default)]
+pub struct Push {
+    /// Parts that are new, changed or gone. A name asked for that stands for nothing is among the removed ones.
+    pub changes: Changes,
+    /// Who has an address that was asked for; `None`: nobody that pilot knows.
+    pub addresses: Vec<(IpAddr, Option<Arc<Workload>>)>,
+    /// What could not be decoded of it; pilot will be told.
+    pub refused: Vec<Refused>,
+    /// Pilot's version of the mesh; 0 when it comes from the state directory.
+    pub mesh: u64,
+}
+
+/// A part that is not put in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: PartName,
+    /// The field's path and what is wrong.
+    pub reason: String,
+}
+
+impl Refused {
+    fn of(kind: Kind, refusal: &Refusal) -> Self {
+        Refused { kind, name: PartName(refusal.name.as_str().into()), reason: refusal.reason.clone() }
+    }
+}
+
+/// What pilot must not do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// Not one of the kinds asked for.
+    #[error("pilot sent resources of the type {0:?}, which was not asked for")]
+    Type(String),
+    /// Not of our form.
+    #[error("pilot's nonce {0:?} does not frame a push")]
+    Nonce(String),
+    /// Responses of one push do not follow each other.
+    #[error("pilot's nonce {found} does not continue the push at {last}")]
+    Framing {
+        /// The nonce before.
+        last: Nonce,
+        /// The one that came.
+        found: Nonce,
+    },
+    /// More than is kept.
+    #[error("pilot sent a push of more than {MAX_PUSH} bytes")]
+    TooLarge,
+}
+
+/// The conversation.
+#[derive(Debug)]
+pub struct State {
+    node: NodeFacts,
+    /// Keep encoded parts, for the state directory.
+    keep: bool,
+    connected: bool,
+    services: BTreeSet<ServiceKey>,
+    /// The oldest first.
+    addresses: VecDeque<IpAddr>,
+    held: BTreeMap<Kind, BTreeMap<PartName, Held>>,
+    /// The push that is being received, or waits for [`Event::Applied`].
+    received: Vec<Decoded>,
+    bytes: usize,
+    last: Option<Nonce>,
+}
+
+/// A part in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// As pilot said.
+    pub version: Version,
+    /// Encoded, where it is kept.
+    pub bytes: Option<Bytes>,
+}
+
+/// A response, decoded.
+#[derive(Debug)]
+struct Decoded {
+    kind: Kind,
+    nonce: String,
+    upserts: Vec<(PartName, Held)>,
+    refusals: Vec<Refusal>,
+    removed: Vec<PartName>,
+    parts: Vec<Part>,
+    workloads: Vec<(IpAddr, Option<Arc<Workload>>)>,
+}
+
+/// What an event makes of the conversation.
+pub fn step(mut state: State, event: Event) -> (State, Actions) {
+    let mut actions = Actions::default();
+    match event {
+        Event::Connected => {
+            state.begin();
+            state.connected = true;
+            actions.requests = state.greeting();
+        }
+        Event::Disconnected => {
+            state.begin();
+            state.connected = false;
+        }
+        Event::Response(response) => match state.receive(response) {
+            Ok(push) => actions.push = push,
+            Err(violation) => actions.violation = Some(violation),
+        },
+        Event::Command(command) => actions.requests = state.command(command),
+        Event::Applied(refused) => actions.requests = state.applied(&refused),
+    }
+    if !state.connected {
+        actions.requests.clear();
+    }
+    (state, actions)
+}
+
+impl State {
+    /// Before anything is held. With `keep`, encoded parts are kept for the state directory.
+    pub fn new(node: NodeFacts, keep: bool) -> Self {
+        State {
+            node,
+            keep,
+            connected: false,
+            services: BTreeSet::new(),
+            addresses: VecDeque::new(),
+            held: BTreeMap::new(),
+            received: Vec::new(),
+            bytes: 0,
+            last: None,
+        }
+    }
+
+    /// With what was held before a restart.
+    pub fn restored(
+        node: NodeFacts,
+        services: impl IntoIterator<Item = ServiceKey>,
+        addresses: impl IntoIterator<Item = IpAddr>,
+        held: impl IntoIterator<Item = (Kind, PartName, Held)>,
+    ) -> Self {
+        let mut state = State::new(node, true);
+        state.services.extend(services);
+        state.addresses.extend(addresses.into_iter().take(MAX_ADDRESSES));
+        for (kind, name, part) in held {
+            state.held.entry(kind).or_default().insert(name, part);
+        }
+        state
+    }
+
+    /// Services followed.
+    pub fn services(&self) -> impl Iterator<Item = &ServiceKey> {
+        self.services.iter()
+    }
+
+    /// Addresses followed, the oldest first.
+    pub fn addresses(&self) -> impl Iterator<Item = &IpAddr> {
+        self.addresses.iter()
+    }
+
+    /// Parts in force.
+    pub fn held(&self) -> impl Iterator<Item = (Kind, &PartName, &Held)> {
+        self.held.iter().flat_map(|(kind, parts)| parts.iter().map(|(name, held)| (*kind, name, held)))
+    }
+
+    /// A stream begins or ends: what was half received is worth nothing.
+    fn begin(&mut self) {
+        self.received.clear();
+        (self.bytes, self.last) = (0, None);
+    }
+
+    /// The first requests of a stream: what we follow and hold. The one for services comes last and opens it.
+    fn greeting(&self) -> Vec<DeltaDiscoveryRequest> {
+        let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Service).chain([Kind::Service]);
+        let mut requests: Vec<DeltaDiscoveryRequest> = kinds
+            .filter_map(|kind| {
+                let subscribe: Vec<String> = match kind {
+                    Kind::Service => self.services.iter().map(ToString::to_string).collect(),
+                    Kind::Workload => self.addresses.iter().map(ToString::to_string).collect(),
+                    kind if is_whole(kind, self.node.role) => vec!["*".to_owned()],
+                    _ => Vec::new(),
+                };
+                let held = self.held.get(&kind).into_iter().flatten();
+                let initial: BTreeMap<_, _> = held.map(|(n, h)| (n.to_string(), h.version.to_string())).collect();
+                let is_empty = subscribe.is_empty() && initial.is_empty() && kind != Kind::Service;
+                (!is_empty).then(|| DeltaDiscoveryRequest {
+                    type_url: kind.type_url().to_owned(),
+                    resource_names_subscribe: subscribe,
+                    initial_resource_versions: initial,
+                    ..Default::default()
+                })
+            })
+            .collect();
+        if let Some(first) = requests.first_mut() {
+            first.node = Some(self.node.message());
+        }
+        requests
+    }
+
+    fn command(&mut self, command: Command) -> Vec<DeltaDiscoveryRequest> {
+        let (kind, subscribe, unsubscribe) = match command {
+            Command::NeedService(key) if self.services.contains(&key) => return Vec::new(),
+            Command::NeedService(key) => {
+                let name = key.to_string();
+                self.services.insert(key);
+                (Kind::Service, vec![name], Vec::new())
+            }
+            Command::ForgetService(key) => match self.services.remove(&key) {
+                true => (Kind::Service, Vec::new(), vec![key.to_string()]),
+                false => return Vec::new(),
+            },
+            Command::NeedWorkload(address) if self.addresses.contains(&address) => return Vec::new(),
+            Command::NeedWorkload(address) => {
+                self.addresses.push_back(address);
+                let spare = self.addresses.len().saturating_sub(MAX_ADDRESSES);
+                let forgotten = self.addresses.drain(..spare).map(|old| old.to_string()).collect();
+                (Kind::Workload, vec![address.to_string()], forgotten)
+            }
+        };
+        vec![DeltaDiscoveryRequest {
+            type_url: kind.type_url().to_owned(),
+            resource_names_subscribe: subscribe,
+            resource_names_unsubscribe: unsubscribe,
+            ..Default::default()
+        }]
+    }
+
+    /// Takes a response in; a push when it is complete.
+    fn receive(&mut self, response: DeltaDiscoveryResponse) -> Result<Option<Push>, Violation> {
+        let kind = Kind::from_type_url(&response.type_url);
+        let kind = kind.ok_or_else(|| Violation::Type(response.type_url.chars().take(256).collect()))?;
+        let nonce: Nonce =
+            response.nonce.parse().map_err(|_| Violation::Nonce(response.nonce.chars().take(64).collect()))?;
+        if let Some(last) = self.last
+            && (last.mesh != nonce.mesh || nonce.left.checked_add(1) != Some(last.left))
+        {
+            return Err(Violation::Framing { last, found: nonce });
+        }
+        let size = |r: &Resource| r.name.len() + r.resource.as_ref().map_or(0, |packed| packed.value.len());
+        self.bytes += response.resources.iter().map(size).sum::<usize>();
+        if self.bytes > MAX_PUSH {
+            return Err(Violation::TooLarge);
+        }
+        self.received.push(Decoded::of(kind, response, self.keep));
+        if nonce.left > 0 {
+            self.last = Some(nonce);
+            return Ok(None);
+        }
+        (self.bytes, self.last) = (0, None);
+        let mut push = Push { mesh: nonce.mesh, ..Push::default() };
+        for decoded in &mut self.received {
+            let kind = decoded.kind;
+            push.changes.upserts.append(&mut decoded.parts);
+            push.changes.removed.extend(decoded.removed.iter().map(|name| (kind, name.clone())));
+            push.addresses.append(&mut decoded.workloads);
+            push.refused.extend(decoded.refusals.iter().map(|refusal| Refused::of(kind, refusal)));
+        }
+        // Nobody before somebody: of an address that moved, the new owner counts.
+        push.addresses.sort_by_key(|(_, workload)| workload.is_some());
+        push.addresses.retain(|(address, _)| self.addresses.contains(address));
+        Ok(Some(push))
+    }
+
+    /// Answers every response of the push that was handed out.
+    fn applied(&mut self, refused: &[Refused]) -> Vec<DeltaDiscoveryRequest> {
+        let mut requests = Vec::with_capacity(self.received.len());
+        for mut decoded in std::mem::take(&mut self.received) {
+            let held = self.held.entry(decoded.kind).or_default();
+            for (name, part) in decoded.upserts {
+                match refused.iter().find(|r| r.kind == decoded.kind && r.name == name) {
+                    Some(Refused { reason, .. }) => {
+                        decoded.refusals.push(Refusal { name: name.to_string(), reason: reason.clone() });
+                    }
+                    None => drop(held.insert(name, part)),
+                }
+            }
+            decoded.removed.iter().for_each(|name| drop(held.remove(name)));
+            let error = (!decoded.refusals.is_empty()).then(|| rpc::Status {
+                code: INVALID_ARGUMENT,
+                message: refusal_text(&decoded.refusals),
+                details: Vec::new(),
+            });
+            requests.push(DeltaDiscoveryRequest {
+                type_url: decoded.kind.type_url().to_owned(),
+                response_nonce: decoded.nonce,
+                error_detail: error,
+                ..Default::default()
+            });
+        }
+        self.held.retain(|_, parts| !parts.is_empty());
+        requests
+    }
+}
+
+/// Whether a proxy of this role follows all parts of a kind that it may see.
+fn is_whole(kind: Kind, role: Role) -> bool {
+    match kind {
+        Kind::Settings
+        | Kind::Trust
+        | Kind::Instance
+        | Kind::Sidecar
+        | Kind::PeerAuthentication
+        | Kind::Authorization
+        | Kind::Index => true,
+        Kind::Gateway | Kind::Route | Kind::Secret => role == Role::Gateway,
+        Kind::Destination | Kind::Endpoint | Kind::Service | Kind::Workload => false,
+    }
+}
+
+impl Decoded {
+    fn of(kind: Kind, response: DeltaDiscoveryResponse, keep: bool) -> Self {
+        let mut decoded = Decoded {
+            kind,
+            nonce: response.nonce,
+            upserts: Vec::with_capacity(response.resources.len()),
+            refusals: Vec::new(),
+            removed: response.removed_resources.into_iter().map(|name| PartName(name.into())).collect(),
+            parts: Vec::with_capacity(response.resources.len()),
+            workloads: Vec::new(),
+        };
+        for resource in response.resources {
+            decoded.take(resource, keep);
+        }
+        if kind == Kind::Workload {
+            let nobody = decoded.removed.iter().filter_map(|name| name.as_str().parse().ok());
+            decoded.workloads.extend(nobody.map(|address| (address, None)));
+        }
+        decoded
+    }
+
+    fn take(&mut self, resource: Resource, keep: bool) {
+        let Resource { version, resource, name, aliases: _ } = resource;
+        let (part, held) = match understood(self.kind, &name, &version, resource, keep) {
+            Ok(understood) => understood,
+            Err(reason) => return self.refusals.push(Refusal { name, reason }),
+        };
+        let name = part.name();
+        if let Part::Workload(workload) = &part {
+            let had = workload.addresses.iter().map(|address| (*address, Some(workload.clone())));
+            self.workloads.extend(had);
+        }
+        self.upserts.push((name, held));
+        self.parts.push(part);
+    }
+}
+
+fn understood(
+    kind: Kind,
+    name: &str,
+    version: &str,
+    resource: Option<mesh_config::wire::Packed>,
+    keep: bool,
+) -> Result<(Part, Held), String> {
+    let packed = resource.ok_or("it is empty")?;
+    let version = version.parse().map_err(|e| format!("{e}"))?;
+    // A copy: a slice would hold the whole message that it came in.
+    let bytes = keep.then(|| Bytes::copy_from_slice(&packed.value));
+    let part = decode(&packed.type_url, packed.value).map_err(|e| e.to_string())?;
+    if part.kind() != kind || part.name().as_str() != name {
+        return Err(format!("it is a {:?} named {}", part.kind(), part.name()));
+    }
+    Ok((part, Held { version, bytes }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! The configuration in force, on disk: a restarted proxy serves at once, also while pilot is away.
+//!
+//! One file, replaced whole, mode 0600 since it may hold a gateway's keys. It holds messages of the discovery protocol,
+//! each with its length in front: first what is followed, then what is held. It counts for the node that wrote it.
+
+use super::{
+    NodeFacts,
+    session::{Held, Push, State},
+};
+use crate::snapshot::build::Changes;
+use bytes::{Buf, Bytes};
+use mesh_config::{
+    model::{Kind, Part, PartName, ServiceKey},
+    wire::{
+        Packed, decode,
+        proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
+    },
+};
+use prost::Message;
+use std::{
+    collections::BTreeMap,
+    fs::{self, DirBuilder, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+/// The file within the state directory.
+pub const FILE: &str = "configuration.bin";
+
+/// What the file begins with: format and version.
+const MAGIC: &[u8] = b"ferromesh configuration 1\n";
+
+/// A longer file is not read.
+const MAX_FILE: u64 = 512 << 20;
+
+/// Why there is nothing to restore.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Reading or writing failed.
+    #[error("{path}: {error}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        error: io::Error,
+    },
+    /// It is no such file, or cut off.
+    #[error("{path} is not a configuration of this proxy: {reason}; it will be replaced")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The file's content.
+pub fn encode(state: &State, node: &NodeFacts) -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
+    let mut put = |message: &dyn Fn(&mut Vec<u8>) -> Result<(), prost::EncodeError>| {
+        message(&mut out).expect("a vector grows as needed");
+    };
+    let follow = |kind: Kind, names: Vec<String>| DeltaDiscoveryRequest {
+        node: (kind == Kind::Service).then(|| node.message()),
+        type_url: kind.type_url().to_owned(),
+        resource_names_subscribe: names,
+        ..Default::default()
+    };
+    let services = follow(Kind::Service, state.services().map(ToString::to_string).collect());
+    let addresses = follow(Kind::Workload, state.addresses().map(ToString::to_string).collect());
+    put(&|out| services.encode_length_delimited(out));
+    put(&|out| addresses.encode_length_delimited(out));
+    let mut kinds: BTreeMap<Kind, Vec<Resource>> = BTreeMap::new();
+    for (kind, name, held) in state.held() {
+        let Some(bytes) = &held.bytes else { continue };
+        kinds.entry(kind).or_default().push(Resource {
+            name: name.to_string(),
+            version: held.version.to_string(),
+            resource: Some(Packed { type_url: kind.type_url().to_owned(), value: bytes.clone() }),
+            aliases: Vec::new(),
+        });
+    }
+    for (kind, resources) in kinds {
+        let response = DeltaDiscoveryResponse { type_url: kind.type_url().to_owned(), resources, ..Default::default() };
+        put(&|out| response.encode_length_delimited(out));
+    }
+    out
+}
+
+/// What [`encode`] wrote: the conversation, and all of it as a push. A part that cannot be decoded any more (written by
+/// a newer proxy) is left out, so that pilot sends it again.
+///
+/// # Errors
+/// What is wrong with the content, for [`StateError::Content`].
+pub fn parse(content: Bytes, node: &NodeFacts) -> Result<(State, Push), String> {
+    let mut rest = content;
+    if !rest.starts_with(MAGIC) {
+        return Err("it begins otherwise".to_owned());
+    }
+    rest.advance(MAGIC.len());
+    let services: DeltaDiscoveryRequest = next(&mut rest)?;
+    let addresses: DeltaDiscoveryRequest = next(&mut rest)?;
+    if services.node != Some(node.message()) {
+        return Err("another proxy wrote it".to_owned());
+    }
+    let services: Vec<ServiceKey> = parsed(&services.resource_names_subscribe);
+    let addresses = parsed(&addresses.resource_names_subscribe);
+    let (mut held, mut changes) = (Vec::new(), Changes::default());
+    while rest.has_remaining() {
+        let response: DeltaDiscoveryResponse = next(&mut rest)?;
+        for resource in response.resources {
+            let (Some(packed), Ok(version)) = (resource.resource, resource.version.parse()) else { continue };
+            let bytes = Bytes::copy_from_slice(&packed.value);
+            let Ok(part) = decode(&packed.type_url, packed.value) else { continue };
+            let name: PartName = part.name();
+            held.push((part.kind(), name, Held { version, bytes: Some(bytes) }));
+            changes.upserts.push(part);
+        }
+    }
+    let addresses_of = changes.upserts.iter().flat_map(|part| match part {
+        Part::Workload(workload) => workload.addresses.iter().map(|a| (*a, Some(workload.clone()))).collect(),
+        _ => Vec::new(),
+    });
+    let answers = addresses_of.collect();
+    let state = State::restored(node.clone(), services, addresses, held);
+    Ok((state, Push { changes, addresses: answers, ..Push::default() }))
+}
+
+fn next<M: Message + Default>(rest: &mut Bytes) -> Result<M, String> {
+    M::decode_length_delimited(rest).map_err(|e| e.to_string())
+}
+
+fn parsed<T: std::str::FromStr>(names: &[String]) -> Vec<T> {
+    names.iter().filter_map(|name| name.parse().ok()).collect()
+}
+
+/// Reads a state directory; `None` when there is nothing yet.
+///
+/// # Errors
+/// [`StateError`].
+pub fn load(dir: &Path, node: &NodeFacts) -> Result<Option<(State, Push)>, StateError> {
+    let path = dir.join(FILE);
+    let failed = |error| StateError::Io { path: path.clone(), error };
+    match fs::metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+        Ok(about) if about.len() > MAX_FILE => {
+            return Err(failed(io::Error::other(format!("it is longer than {MAX_FILE} bytes"))));
+        }
+        Ok(_) => {}
+    }
+    let content = fs::read(&path).map_err(failed)?;
+    parse(content.into(), node).map(Some).map_err(|reason| StateError::Content { path, reason })
+}
+
+/// Replaces the file, readable by the owner alone.
+///
+/// # Errors
+/// [`StateError::Io`].
+pub fn save(dir: &Path, content: &[u8]) -> Result<(), StateError> {
+    let path = dir.join(FILE);
+    let draft = dir.join(format!("{FILE}.part"));
+    let replace = || {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        // A draft that is left over might have another mode.
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&draft, &path)
+    };
+    replace().map_err(|error| StateError::Io { path: path.clone(), error })
+}
+
+#[cfg(test)]
+mod tests;
