@@ -10,7 +10,7 @@
 pub mod authn;
 pub mod clients;
 mod diff;
-mod encode;
+pub mod encode;
 pub mod node;
 pub mod server;
 pub mod session;

@@ -10,7 +10,7 @@ use mesh_config::{
 };
 
 /// What a message says; `None` when it is about a kind that this pilot does not know.
-pub(super) fn request(message: DeltaDiscoveryRequest) -> Option<Request> {
+pub fn request(message: DeltaDiscoveryRequest) -> Option<Request> {
     let kind = Kind::from_type_url(&message.type_url)?;
     let nonce: Option<Nonce> = message.response_nonce.parse().ok();
     // A version that is none differs from every other, so the part is sent again.
@@ -25,7 +25,7 @@ pub(super) fn request(message: DeltaDiscoveryRequest) -> Option<Request> {
 }
 
 /// The message of a response.
-pub(super) fn response(response: Response) -> DeltaDiscoveryResponse {
+pub fn response(response: Response) -> DeltaDiscoveryResponse {
     let resource = |upsert: super::session::Upsert| {
         let encoded = upsert.part.encoded();
         Resource {
