@@ -3,11 +3,14 @@
 mod cli;
 mod command;
 mod context;
-
+mod remote;
 mod report;
 
 use anyhow::Result;
-use clap::{Parser, error::ErrorKind};
+use clap::{
+    Parser,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use cli::{Cli, Command};
 use context::{Context, format};
 use std::{io::Write as _, process::ExitCode};
@@ -36,7 +39,18 @@ fn run(cli: &Cli) -> Result<()> {
             let format = format(&args.output, "table")?;
             command::explain::run(args, &context)?.print(format)
         }
-        _ => Ok(()),
+        Command::ProxyConfig(args) => {
+            let format = format(&args.what.target().output, "short")?;
+            command::proxy_config::run(&args.what, &context)?.print(format)
+        }
+        Command::ProxyStatus(args) => {
+            let format = format(&args.output, "table")?;
+            command::proxy_status::run(args, &context)?.print(format)
+        }
+        Command::Version(args) => {
+            let format = format(&args.output, "no -o for text")?;
+            command::version::run(args)?.print(format)
+        }
     }
 }
 
@@ -50,6 +64,14 @@ fn usage(error: &clap::Error) -> ExitCode {
             // That nobody reads the help to its end is no failure either.
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
+        }
+        ErrorKind::InvalidSubcommand => {
+            let word = match error.get(ContextKind::InvalidSubcommand) {
+                Some(ContextValue::String(word)) => word.as_str(),
+                _ => "",
+            };
+            say(&format!("Error: unknown command {word:?} for \"meshctl\"\nRun 'meshctl --help' for usage.\n"));
+            ExitCode::from(USAGE)
         }
         _ => {
             say(&format!("Error: {}", text.strip_prefix("error: ").unwrap_or(&text)));

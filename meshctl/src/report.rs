@@ -1,4 +1,5 @@
-//! What a command has to say, and its forms: table or text, JSON, YAML. The one place that writes to standard output.
+//! What a command has to say, and its forms: table or text, JSON, YAML. The one place where
+//! commands write.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -63,17 +64,24 @@ impl Table {
 pub(crate) struct Report {
     text: String,
     value: Value,
+    warnings: Vec<String>,
 }
 
 impl Report {
     /// A text for a person and the same as a value.
     pub(crate) fn text(text: String, value: Value) -> Self {
-        Report { text, value }
+        Report { text, value, warnings: Vec::new() }
     }
 
     /// A table and the same as a value.
     pub(crate) fn table(table: Table, value: Value) -> Self {
-        Report { text: table.render(), value }
+        Report::text(table.render(), value)
+    }
+
+    /// With something to tell on standard error.
+    pub(crate) fn with_warning(mut self, warning: String) -> Self {
+        self.warnings.push(warning);
+        self
     }
 
     /// In the form asked for, ending in a line feed.
@@ -98,6 +106,10 @@ impl Report {
     /// Writes to standard output. That nobody reads it to the end is no failure.
     pub(crate) fn print(&self, format: Format) -> Result<()> {
         let text = self.render(format)?;
+        for warning in &self.warnings {
+            // There is nobody to tell that standard error is closed.
+            let _ = writeln!(io::stderr().lock(), "{warning}");
+        }
         match io::stdout().lock().write_all(text.as_bytes()) {
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other.context("cannot write to standard output"),

@@ -145,9 +145,12 @@ pub(super) struct Source {
 }
 
 impl Call {
-    /// From JSON.
-    pub(super) fn read(value: &Value) -> Result<Self, serde_json::Error> {
-        Call::deserialize(value)
+    /// From JSON: an object.
+    pub(super) fn read(value: &Value) -> Result<Self, String> {
+        match value.is_object() {
+            true => Call::deserialize(value).map_err(|reason| reason.to_string()),
+            false => Err("no JSON object".to_owned()),
+        }
     }
 
     /// Requests rather than a stream of bytes.

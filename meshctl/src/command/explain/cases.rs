@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 /// Answers a case; one that cannot be read has an `error` instead of results.
 pub(super) fn answer(case: &Value) -> Value {
     let id = case.get("id").cloned().unwrap_or(Value::Null);
+    if !case.is_object() {
+        return json!({"id": id, "error": "not a case: no JSON object", "results": []});
+    }
     match serde_json::from_value::<Case>(case.clone()) {
         Err(reason) => json!({"id": id, "error": format!("not a case: {reason}"), "results": []}),
         Ok(case) => decided(&case),

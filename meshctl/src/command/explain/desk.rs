@@ -27,6 +27,7 @@ pub(super) struct Desk<'m> {
     mesh: &'m Mesh,
     who: Who,
     state: State,
+    draw: u64,
 }
 
 impl<'m> Desk<'m> {
@@ -43,7 +44,12 @@ impl<'m> Desk<'m> {
             seen.iter().filter(|s| s.kind() != Kind::Instance).map(|s| s.part().clone()).collect();
         upserts.push(Part::Instance(who.instance.clone()));
         state.apply(Changes { upserts, removed: Vec::new() });
-        Desk { mesh, who, state }
+        Desk { mesh, who, state, draw: 0 }
+    }
+
+    /// Between weighted backends, this number decides from now on; 0 is the first's.
+    pub(super) fn set_draw(&mut self, draw: u64) {
+        self.draw = draw;
     }
 
     /// Whose proxy this is.
@@ -76,7 +82,7 @@ impl<'m> Desk<'m> {
     /// Selects, with details fetched as they turn out to be needed. `None`: they cannot be had.
     pub(super) fn select(&mut self, key: &DestinationKey, request: &RequestView<'_>) -> Option<Selection> {
         for _ in 0..MAX_FETCHES {
-            match route::select(self.state.snapshot(), key, request, 0) {
+            match route::select(self.state.snapshot(), key, request, self.draw) {
                 Selection::Pending { service } => self.fetch(&service)?,
                 decided => return Some(decided),
             }

@@ -10,7 +10,7 @@ use mesh_config::{
         Instance, Kind, Labels, Part, Settings, Workload, instance::InboundPort, endpoint::EndpointAddress,
         settings, workload::{Locality, WorkloadInfo},
     },
-    name::{Namespace, Port},
+    name::Port,
 };
 use mesh_pilot::{
     Mesh, ProxyFacts, Role, World, compile,
@@ -275,9 +275,4 @@ pub(super) fn named(mesh: &Mesh, text: &str, default_namespace: &str) -> Result<
 /// Last part of a workload's uid.
 pub(super) fn name_of(workload: &Workload) -> &str {
     workload.uid.rsplit('/').next().unwrap_or(&workload.uid)
-}
-
-/// The namespace of texts that name none.
-pub(super) fn namespace_or_default(namespace: Option<&str>) -> Namespace {
-    namespace.unwrap_or("default").into()
 }

@@ -57,7 +57,20 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
         },
     };
     answer.listener = answer.listener.or(listener);
+    if matches!(entrance, Entrance::Captured(_)) && binds_everything(&desk.snapshot()) {
+        let caution = "the Sidecar binds all its listeners itself and none of them is for this call: \
+                       the proxy sees it only where connections are captured";
+        answer.detail = Some(match answer.detail {
+            Some(detail) => format!("{detail}; {caution}"),
+            None => caution.to_owned(),
+        });
+    }
     answer
+}
+
+/// Whether a `Sidecar` leaves no egress listener to capture.
+fn binds_everything(snapshot: &Snapshot) -> bool {
+    snapshot.sidecar.as_ref().is_some_and(|s| !s.egress.is_empty() && s.egress.iter().all(|l| l.bind.is_some()))
 }
 
 /// The port of a call.

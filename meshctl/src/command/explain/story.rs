@@ -72,10 +72,10 @@ impl Story {
                 let mut desk = Desk::new(mesh, who);
                 let answer = desk.decide(call);
                 let side = if side == Direction::Gateway { "gateway" } else { "outbound" };
-                let next = (answer.outcome == Outcome::Forward).then(|| answer.clone());
+                let next = all_backends(&mut desk, call, &answer);
                 story.hops.push(Hop { side, proxy: desk.who().display(), alike: Vec::new(), answer });
-                if let Some(answer) = next {
-                    story.arrive_at_endpoints(mesh, desk.who(), call, &answer);
+                for answer in next.iter().filter(|a| a.outcome == Outcome::Forward) {
+                    story.arrive_at_endpoints(mesh, desk.who(), call, answer);
                 }
             }
         }
@@ -196,10 +196,26 @@ impl Story {
         }
         if !self.findings.is_empty() {
             let _ = writeln!(out, "\nfindings about the objects");
-            self.findings.iter().for_each(|finding| drop(writeln!(out, "  {finding}")));
+            for finding in &self.findings {
+                let _ = writeln!(out, "  {finding}");
+            }
         }
         out
     }
+}
+
+/// The decision once for each of the rule's backends.
+fn all_backends(desk: &mut Desk<'_>, call: &Call, first: &Answer) -> Vec<Answer> {
+    let mut answers = vec![first.clone()];
+    let mut draw = 0;
+    // Each backend takes as many draws as its weight; the last needs no end.
+    for share in first.backends.iter().rev().skip(1).rev() {
+        draw += u64::from(share.weight);
+        desk.set_draw(draw);
+        answers.push(desk.decide(call));
+    }
+    desk.set_draw(0);
+    answers
 }
 
 /// A caller of the mesh proves its identity, if nothing else was said.
@@ -270,7 +286,7 @@ fn tell(out: &mut String, answer: &Answer) {
         line(out, "split", &format!("{:>3}  {}", share.weight, share.cluster));
     }
     if let Some(security) = &answer.security {
-        line(out, "transport", &format!("{}: {}", security.transport, security.because));
+        line(out, "transport", &format!("{} ({})", security.transport, security.because));
     }
     tell_policies(out, answer);
     for endpoint in &answer.endpoints {

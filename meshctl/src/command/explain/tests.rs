@@ -1,0 +1,174 @@
+use super::*;
+use serde_json::json;
+
+fn call(url: &str) -> Option<(String, Option<u64>, String, String)> {
+    let call = call_to(url, Direction::Outbound).ok()?;
+    Some((call.protocol?, call.port, call.host?, call.path?))
+}
+
+#[test]
+fn urls_are_taken_apart_and_their_paths_left_alone() {
+    for (url, want) in [
+        ("http://a", Some(("http", 80, "a", "/"))),
+        ("HTTP://a:9080/x//%2e?q#f", Some(("http", 9080, "a:9080", "/x//%2e?q#f"))),
+        ("http://[::1]:81?q=1", Some(("http", 81, "[::1]:81", "/?q=1"))),
+        ("grpc://a:1/s/m", Some(("http2", 1, "a:1", "/s/m"))),
+        ("https://a/", Some(("tcp", 443, "a", "/"))),
+        ("tcp://a:6379", Some(("tcp", 6379, "a:6379", "/"))),
+        ("tcp://a", None),
+        ("http://", None),
+        ("http:///x", None),
+        ("a:80/x", None),
+        ("ftp://a/", None),
+    ] {
+        let want = want.map(|(p, port, host, path): (&str, u64, &str, &str)| {
+            (p.to_owned(), Some(port), host.to_owned(), path.to_owned())
+        });
+        assert_eq!(call(url), want, "{url}");
+    }
+}
+
+#[test]
+fn headers_are_pairs() {
+    assert_eq!(header("X-User = a=b").unwrap(), ("x-user".to_owned(), "a=b".to_owned()));
+    assert_eq!(header("x-user: a:b").unwrap(), ("x-user".to_owned(), "a:b".to_owned()));
+    assert!(header("alone").is_err());
+    assert!(header("=v").is_err());
+}
+
+/// One case with one inbound call, changed by `with`.
+fn decide(with: &[(&str, Value)]) -> Value {
+    let mut call = json!({
+        "direction": "inbound", "port": 8080, "protocol": "http", "method": "GET", "host": "a", "path": "/",
+        "headers": {}, "source": {"principal": "spiffe://cluster.local/ns/shop/sa/web", "ip": "10.0.0.1"},
+    });
+    for (name, value) in with {
+        call[*name] = value.clone();
+    }
+    let policy = r#"
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: cart}}
+  rules:
+  - from: [{source: {principals: ["cluster.local/ns/shop/sa/web"]}}]
+    to: [{operation: {notPaths: ["/admin*"]}}]
+"#;
+    let case = json!({
+        "id": 7, "objects": policy, "mesh_config": null,
+        "workload": {"type": "sidecar", "namespace": "shop", "labels": {"app": "cart"}}, "calls": [call],
+    });
+    let answer = cases::answer(&case);
+    assert_eq!(answer["id"], 7);
+    answer["results"][0].clone()
+}
+
+#[test]
+fn a_policy_that_allows_is_named() {
+    let result = decide(&[]);
+    assert_eq!(result["outcome"], "forward");
+    assert_eq!(result["policy"], json!({"action": "ALLOW", "namespace": "shop", "name": "web", "rule": 0}));
+    assert_eq!(result["asks_external"], false);
+}
+
+#[test]
+fn policies_are_held_against_the_normalised_path() {
+    let result = decide(&[("path", json!("/x/%2e%2e/admin"))]);
+    assert_eq!((&result["outcome"], &result["reason"]), (&json!("refuse"), &json!("denied")));
+    assert_eq!(result["path"], "/admin");
+    assert_eq!(result["policy"], Value::Null);
+}
+
+#[test]
+fn odd_calls_are_decided_and_spoil_nothing() {
+    for (with, want) in [
+        (("source", json!({"principal": "/ns/shop/", "ip": "not an address"})), "refuse"),
+        (("source", Value::Null), "refuse"),
+        (("method", json!("no token [")), "forward"),
+        (("path", json!("")), "forward"),
+        (("path", json!("no slash \u{0}\u{e9}")), "forward"),
+        (("path", json!(7)), "forward"),
+        (("headers", json!([["a", "b"], "c"])), "forward"),
+        (("headers", json!({"a": ["b", 1, null]})), "forward"),
+        (("port", json!(70000)), "refuse"),
+        (("port", Value::Null), "refuse"),
+        (("direction", json!("sideways")), "refuse"),
+        (("host", Value::Null), "forward"),
+        (("metadata", json!("text")), "forward"),
+    ] {
+        let result = decide(&[with.clone()]);
+        assert_eq!(result["outcome"], want, "{with:?}: {result}");
+    }
+}
+
+#[test]
+fn opaque_calls_are_held_against_tcp_rules() {
+    // What a rule says about paths cannot hold on TCP, so that the ALLOW rule matches nothing.
+    assert_eq!(decide(&[("protocol", json!("tcp"))])["reason"], "denied");
+}
+
+#[test]
+fn what_is_no_case_has_an_error_and_the_others_answers() {
+    for odd in [json!(null), json!([]), json!({"id": "x", "calls": 3}), json!({"workload": {"type": "ztunnel"}})] {
+        assert!(cases::answer(&odd)["error"].is_string(), "{odd}");
+    }
+    let call = cases::answer(&json!({"id": "x", "calls": ["text", {"port": 1}]}));
+    assert_eq!(call["results"].as_array().map(Vec::len), Some(2), "{call}");
+}
+
+#[test]
+fn broken_objects_are_findings_and_the_rest_counts() {
+    let case = json!({"id": "x", "objects": "a: [\n---\nkind: 7\n---\n\u{1}", "mesh_config": "{", "calls": [{"port": 80}]});
+    let answer = cases::answer(&case);
+    assert_eq!(answer["results"].as_array().map(Vec::len), Some(1), "{answer}");
+    assert!(answer["diagnostics"].as_array().is_some_and(|d| !d.is_empty()), "{answer}");
+}
+
+#[test]
+fn strict_mutual_tls_refuses_plain_text() {
+    let objects = r#"
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: strict, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+"#;
+    let call = |tls: &str| {
+        let case = json!({
+            "id": 1, "objects": objects, "workload": {"namespace": "shop"},
+            "calls": [{"direction": "inbound", "port": 80, "tls": tls}],
+        });
+        let result = cases::answer(&case)["results"][0].clone();
+        (result["outcome"].clone(), result["reason"].clone())
+    };
+    assert_eq!(call("plaintext"), (json!("refuse"), json!("no filter chain")));
+    assert_eq!(call("tls"), (json!("refuse"), json!("mtls error")));
+    assert_eq!(call("mtls"), (json!("forward"), Value::Null));
+}
+
+#[test]
+fn a_service_that_selects_the_case_s_workload_declares_its_ports() {
+    let objects = r#"
+apiVersion: v1
+kind: Service
+metadata: {name: cart, namespace: shop}
+spec: {clusterIP: 10.0.0.3, selector: {app: cart}, ports: [{name: http, port: 80, targetPort: 8080}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: cart, namespace: shop}
+spec:
+  hosts: [cart.mesh]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP, targetPort: 8081}]
+  workloadSelector: {labels: {app: cart}}
+"#;
+    let case = json!({
+        "id": 1, "objects": objects, "workload": {"namespace": "shop", "labels": {"app": "cart"}},
+        "calls": [{"direction": "inbound", "port": 8080}, {"direction": "inbound", "port": 8081}, {"direction": "inbound", "port": 9}],
+    });
+    let answer = cases::answer(&case);
+    let clusters: Vec<_> = answer["results"].as_array().unwrap().iter().map(|r| r["cluster"].clone()).collect();
+    assert_eq!(clusters, ["inbound|8080||", "inbound|8081||", "InboundPassthroughCluster"]);
+}

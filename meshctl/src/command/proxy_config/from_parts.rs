@@ -1,0 +1,270 @@
+//! What a proxy makes of the parts that pilot gave it: the proxy's own snapshot, listed.
+
+use super::dump::{Cluster, Dump, Endpoint, Listener, Route, Secret};
+use anyhow::{Context as _, Result};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use mesh_config::{
+    matcher::StringMatch,
+    model::{
+        Kind, Part, TrustBundle,
+        destination::LoadBalancer,
+        endpoint::{EndpointAddress, Health},
+        route::RouteMatch,
+        service::Resolution,
+    },
+    name::NamespacedName,
+    wire,
+};
+use mesh_proxy::snapshot::{
+    Role, Snapshot,
+    build::{Changes, OwnFacts, State},
+    cluster::{self, ClusterKey},
+    listener::ListenerKind,
+    virtual_host::{VirtualHost, table::HostTable},
+};
+use serde_json::Value;
+
+/// From pilot's answer to `Config`: `{client: {role, namespace}, parts: [{kind, name, wire}]}`.
+pub(super) fn dump(answer: &Value) -> Result<Dump> {
+    let list = answer.get("parts").and_then(Value::as_array).context("pilot's answer holds no parts")?;
+    let parts: Vec<Part> = list.iter().filter_map(decode).collect();
+    let text = |name: &str| answer["client"].get(name).and_then(Value::as_str).unwrap_or_default();
+    let role = if text("role") == "router" { Role::Gateway } else { Role::Sidecar };
+    let ips = parts.iter().find_map(|part| match part {
+        Part::Instance(instance) => Some(instance.workload.addresses.clone()),
+        _ => None,
+    });
+    let facts = OwnFacts { role, namespace: text("namespace").into(), ips: ips.unwrap_or_default() };
+    let mut state = State::new(facts);
+    let applied = state.apply(Changes { upserts: parts, removed: Vec::new() });
+    Ok(of(&applied.snapshot))
+}
+
+fn decode(entry: &Value) -> Option<Part> {
+    let label = entry.get("kind")?.as_str()?;
+    let kind = Kind::ALL.into_iter().find(|kind| format!("{kind:?}") == label)?;
+    let bytes = STANDARD.decode(entry.get("wire")?.as_str()?).ok()?;
+    wire::decode(kind.type_url(), bytes.into()).ok()
+}
+
+/// A snapshot as lists.
+fn of(snapshot: &Snapshot) -> Dump {
+    Dump {
+        listeners: listeners(snapshot),
+        routes: routes(snapshot),
+        clusters: clusters(snapshot),
+        endpoints: endpoints(snapshot),
+        secrets: snapshot.trust.iter().flat_map(|bundle| roots(bundle)).collect(),
+    }
+}
+
+fn dotted(name: &NamespacedName) -> String {
+    format!("{}.{}", name.name, name.namespace)
+}
+
+fn listeners(snapshot: &Snapshot) -> Vec<Listener> {
+    let bound = snapshot.listeners.iter().map(|spec| {
+        let (kind, destination) = match &spec.kind {
+            ListenerKind::Egress { protocol, port, .. } if protocol.is_http() => {
+                let egress = snapshot.outbound.egress(&spec.name);
+                let config = egress.and_then(|e| e.table.iter().next().map(|host| host.meta.route_config.to_string()));
+                ("HTTP", format!("Route: {}", config.unwrap_or_else(|| port.to_string())))
+            }
+            ListenerKind::Egress { .. } => {
+                let single = snapshot.outbound.egress(&spec.name).and_then(|e| e.single.clone());
+                let to = single.map(|(service, port)| format!("Cluster: outbound|{}||{}", port.number, service.host));
+                ("TCP", to.unwrap_or_else(|| "Cluster: BlackHoleCluster".to_owned()))
+            }
+            ListenerKind::Ingress { port } => {
+                let policy = snapshot.inbound.port(*port);
+                let kind = if policy.protocol.is_http() { "HTTP" } else { "TCP" };
+                (kind, format!("Cluster: {}", policy.cluster.name))
+            }
+            ListenerKind::Gateway { port, tls: false } => ("HTTP", format!("Route: http.{port}")),
+            ListenerKind::Gateway { port, tls: true } => {
+                let servers = snapshot.outbound.gateway(*port);
+                let names = servers.iter().flat_map(|g| &g.tls).map(|s| s.route_config.to_string());
+                ("HTTP", format!("Route: {}", names.collect::<Vec<_>>().join(", ")))
+            }
+        };
+        Listener {
+            name: spec.name.to_string(),
+            address: spec.address.ip().to_string(),
+            port: spec.address.port(),
+            kind: kind.to_owned(),
+            matches: "ALL".to_owned(),
+            destination,
+        }
+    });
+    bound.collect()
+}
+
+fn routes(snapshot: &Snapshot) -> Vec<Route> {
+    let outbound = &snapshot.outbound;
+    let mut routes = Vec::new();
+    let mut table = |table: &HostTable| table.iter().for_each(|host| host_routes(host, &mut routes));
+    outbound.ports().for_each(|(_, port)| table(&port.table));
+    outbound.all_egress().for_each(|egress| table(&egress.table));
+    for (_, gateway) in outbound.gateways() {
+        table(&gateway.http);
+        gateway.tls.iter().for_each(|server| table(&server.table));
+    }
+    outbound.all_sniffed().for_each(|host| host_routes(host, &mut routes));
+    routes.extend(snapshot.inbound.declared().map(|policy| Route {
+        name: policy.meta.route_config.to_string(),
+        virtual_host: policy.meta.virtual_host.to_string(),
+        domains: vec!["*".to_owned()],
+        matches: "/*".to_owned(),
+        object: String::new(),
+    }));
+    routes
+}
+
+fn host_routes(host: &VirtualHost, routes: &mut Vec<Route>) {
+    let domains: Vec<String> = host.domains.iter().map(|d| d.to_string()).collect();
+    let route = |matches: String, object: String| Route {
+        name: host.meta.route_config.to_string(),
+        virtual_host: host.meta.virtual_host.to_string(),
+        domains: domains.clone(),
+        matches,
+        object,
+    };
+    if host.entries.is_empty() {
+        routes.push(route("/*".to_owned(), "404".to_owned()));
+    }
+    for entry in &host.entries {
+        let object = entry.meta.object.as_ref().map(dotted).unwrap_or_default();
+        routes.push(route(path_of(entry.conditions()), object));
+    }
+}
+
+fn path_of(conditions: Option<&RouteMatch>) -> String {
+    match conditions.and_then(|c| c.path.as_ref()).map(|p| &p.matcher) {
+        None | Some(StringMatch::Present) => "/*".to_owned(),
+        Some(StringMatch::Exact(path)) => path.to_string(),
+        Some(StringMatch::Prefix(path)) => format!("{path}*"),
+        Some(StringMatch::Suffix(path)) => format!("*{path}"),
+        Some(StringMatch::Regex(pattern)) => format!("regex {}", pattern.as_str()),
+    }
+}
+
+fn clusters(snapshot: &Snapshot) -> Vec<Cluster> {
+    let outbound = snapshot.outbound.clusters().map(|c| cluster_of(snapshot, c));
+    let inbound = snapshot.inbound.declared().map(|policy| cluster_of(snapshot, &policy.cluster));
+    outbound.chain(inbound).collect()
+}
+
+fn cluster_of(snapshot: &Snapshot, cluster: &cluster::Cluster) -> Cluster {
+    let kind = match (&cluster.policy.load_balancer, cluster.resolution) {
+        (LoadBalancer::Passthrough, _) | (_, Resolution::Passthrough) => "ORIGINAL_DST",
+        (_, Resolution::Static) => "EDS",
+        (_, Resolution::Dns) => "STRICT_DNS",
+        (_, Resolution::DnsRoundRobin) => "LOGICAL_DNS",
+    };
+    let name = cluster.name.to_string();
+    let bare = |kind: &str| Cluster { name: name.clone(), fqdn: name.clone(), kind: kind.to_owned(), ..Cluster::default() };
+    match &cluster.key {
+        ClusterKey::Outbound { service, port, subset } => Cluster {
+            fqdn: service.host.to_string(),
+            port: port.get(),
+            subset: subset.as_deref().unwrap_or_default().to_owned(),
+            direction: "outbound".to_owned(),
+            kind: kind.to_owned(),
+            destination_rule: snapshot
+                .outbound
+                .service(service)
+                .and_then(|s| s.destination.as_ref())
+                .map(|rule| dotted(&rule.name))
+                .unwrap_or_default(),
+            name,
+        },
+        ClusterKey::Inbound { port } => Cluster {
+            port: port.get(),
+            direction: "inbound".to_owned(),
+            kind: "STATIC".to_owned(),
+            name,
+            ..Cluster::default()
+        },
+        ClusterKey::Passthrough | ClusterKey::InboundPassthrough => bare("ORIGINAL_DST"),
+        ClusterKey::BlackHole => bare("STATIC"),
+    }
+}
+
+fn endpoints(snapshot: &Snapshot) -> Vec<Endpoint> {
+    let mut endpoints = Vec::new();
+    for cluster in snapshot.outbound.clusters() {
+        let set = cluster.endpoints.load();
+        let members = set.endpoints.iter().filter(|e| cluster.subset_labels.selects(&e.labels));
+        endpoints.extend(members.map(|endpoint| {
+            let (address, port) = match &endpoint.address {
+                EndpointAddress::Ip(ip) => (ip.to_string(), endpoint.target_port),
+                EndpointAddress::Name(name) => (name.to_string(), endpoint.target_port),
+                EndpointAddress::Unix(path) => (format!("unix://{path}"), 0),
+            };
+            let status = match endpoint.health {
+                Health::Healthy => "HEALTHY",
+                Health::Draining => "DRAINING",
+                Health::Unhealthy => "UNHEALTHY",
+            };
+            // Only the proxy itself knows whether it has put one aside.
+            Endpoint { address, port, status: status.to_owned(), outlier: String::new(), cluster: cluster.name.to_string() }
+        }));
+    }
+    endpoints
+}
+
+fn roots(bundle: &TrustBundle) -> impl Iterator<Item = Secret> {
+    bundle.roots.iter().map(|root| {
+        let parsed = x509_parser::parse_x509_certificate(root).map(|(_, certificate)| certificate).ok();
+        let time = |pick: fn(&x509_parser::certificate::Validity) -> x509_parser::time::ASN1Time| {
+            parsed.as_ref().map(|c| rfc3339(pick(c.validity()).timestamp())).unwrap_or_default()
+        };
+        Secret {
+            name: "ROOTCA".to_owned(),
+            kind: "CA".to_owned(),
+            status: "ACTIVE".to_owned(),
+            valid: parsed.as_ref().is_some_and(|c| c.validity().is_valid()),
+            serial: parsed.as_ref().map(|c| format!("{:x}", c.tbs_certificate.serial)).unwrap_or_default(),
+            not_after: time(|v| v.not_after),
+            not_before: time(|v| v.not_before),
+            trust_domain: bundle.trust_domain.to_string(),
+        }
+    })
+}
+
+/// Seconds since the epoch as `2026-11-21T16:00:00Z`.
+fn rfc3339(seconds: i64) -> String {
+    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = civil(days);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+/// Year, month, day of a day counted from 1970-01-01, in eras of 400 years that begin in March.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_rfc_3339() {
+        for (seconds, want) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_795_276_800, "2026-11-21T16:00:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), want);
+        }
+    }
+}
