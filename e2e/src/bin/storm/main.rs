@@ -1,0 +1,134 @@
+//! `make storm`: drills under load, open loop. Prints a table for each drill, and ends with one line and an exit
+//! status: 0 when no request was lost.
+
+mod report;
+
+use mesh_e2e::{
+    faults::{self, Loads, changes::Changes},
+    mesh::Mesh,
+};
+use report::Report;
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+const USAGE: &str = "\
+storm [--rate N] [--seconds N] [--changes N] [--only DRILL]
+  --rate N       requests a second of each kind: HTTP/1.1, HTTP/2, unary gRPC, new TCP connections (500)
+  --seconds N    at least so long for each drill but `changes` (30)
+  --changes N    random changes (100)
+  --only DRILL   changes, pilot, rotation or stale; may stand several times";
+
+struct Settings {
+    rate: u64,
+    time: Duration,
+    changes: u32,
+    only: Vec<String>,
+}
+
+impl Settings {
+    fn read() -> Result<Self, String> {
+        let mut settings = Settings { rate: 500, time: Duration::from_secs(30), changes: 100, only: Vec::new() };
+        let mut args = std::env::args().skip(1);
+        while let Some(name) = args.next() {
+            let mut value = || args.next().ok_or(format!("{name} needs a value"));
+            let number = |text: String| text.parse::<u64>().map_err(|_| format!("{text:?} is no number"));
+            match name.as_str() {
+                "--rate" => settings.rate = number(value()?)?.max(1),
+                "--seconds" => settings.time = Duration::from_secs(number(value()?)?),
+                "--changes" => settings.changes = u32::try_from(number(value()?)?).map_err(|e| e.to_string())?,
+                "--only" => settings.only.push(value()?),
+                _ => return Err(format!("{name:?} is not known")),
+            }
+        }
+        match settings.only.iter().find(|name| !DRILLS.contains(&name.as_str())) {
+            Some(name) => Err(format!("there is no drill {name:?}")),
+            None => Ok(settings),
+        }
+    }
+
+    fn wants(&self, drill: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == drill)
+    }
+}
+
+const DRILLS: [&str; 4] = ["changes", "pilot", "rotation", "stale"];
+
+fn main() -> ExitCode {
+    let settings = match Settings::read() {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("{error}\n{USAGE}");
+            return ExitCode::from(64);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let report = runtime.block_on(storm(&settings));
+    println!("\n{}", report.verdict());
+    if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+async fn storm(settings: &Settings) -> Report {
+    let mut report = Report::default();
+    println!("storm: {} requests a second each of HTTP/1.1, HTTP/2, unary gRPC and new TCP connections", settings.rate);
+    if settings.wants("changes") {
+        changes(settings, &mut report).await;
+    }
+    if settings.wants("pilot") {
+        pilot(settings, &mut report).await;
+    }
+    if settings.wants("rotation") {
+        rotation(settings, &mut report).await;
+    }
+    if settings.wants("stale") {
+        stale(settings, &mut report).await;
+    }
+    report
+}
+
+async fn changes(settings: &Settings, report: &mut Report) {
+    let mesh = Mesh::start(faults::plan()).await;
+    let mut changes = Changes::new(&mesh).await;
+    let loads = Loads::start(&mesh, settings.rate);
+    let begun = Instant::now();
+    let mut made = std::collections::BTreeMap::<_, u32>::new();
+    for _ in 0..settings.changes {
+        *made.entry(changes.random(&mesh, &loads).await).or_default() += 1;
+    }
+    let kinds: Vec<String> = made.iter().map(|(change, count)| format!("{change:?} {count}")).collect();
+    let what = format!("{} changes, each seen in effect ({})", settings.changes, kinds.join(", "));
+    report.drill("changes", &what, begun.elapsed(), loads.stop().await);
+}
+
+async fn pilot(settings: &Settings, report: &mut Report) {
+    let mut mesh = Mesh::start(faults::plan()).await;
+    let loads = Loads::start(&mesh, settings.rate);
+    let begun = Instant::now();
+    let mut times = 0;
+    while times < 3 || begun.elapsed() < settings.time {
+        faults::pilot_restarts(&mut mesh, &loads, 1, settings.rate * 2).await;
+        times += 1;
+    }
+    let what = format!("pilot killed and restarted {times} times, each listened to afterwards");
+    report.drill("pilot", &what, begun.elapsed(), loads.stop().await);
+}
+
+async fn rotation(settings: &Settings, report: &mut Report) {
+    // Renewed at half of its life: every two seconds.
+    let mesh = Mesh::start(faults::plan().certificate_ttl(Duration::from_secs(4))).await;
+    let loads = Loads::start(&mesh, settings.rate);
+    let begun = Instant::now();
+    let wanted = usize::try_from(settings.time.as_secs() / 4).unwrap_or(2).max(3);
+    let (servers, clients) = faults::rotations(&mesh, &loads, wanted).await;
+    let what = format!("{servers} certificates of the server and {clients} of the client seen in new handshakes");
+    report.drill("rotation", &what, begun.elapsed(), loads.stop().await);
+}
+
+async fn stale(settings: &Settings, report: &mut Report) {
+    let mesh = Mesh::start(faults::stale::plan()).await;
+    let begun = Instant::now();
+    // Six loads share the rate of three.
+    let found = faults::stale_connections(&mesh, settings.rate / 2, settings.time).await;
+    report.stale(begun.elapsed(), found);
+}

@@ -1,0 +1,49 @@
+//! Identities of a mesh for tests that speak to its proxies directly.
+
+use super::{Mesh, NAMESPACE};
+use mesh_ca::{Authority, Lifetimes, root::Root, store::file::FileStore};
+use mesh_config::identity::{SpiffeId, TrustDomain};
+use mesh_runtime::{
+    snapshot::Reader,
+    testing::mesh_profile,
+    tls::{
+        client::{ClientTls, Connected, TlsStream},
+        material::Identity,
+        verify::ExpectedPeer,
+    },
+};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::net::TcpStream;
+
+impl Mesh {
+    /// A certificate of this mesh's authority for an account.
+    pub fn issue(&self, account: &str) -> Arc<Identity> {
+        let now = SystemTime::now();
+        let domain = TrustDomain::default();
+        let root = Root::open(&FileStore::new(self.dir().join("ca")), now).expect("pilot keeps its root there");
+        let authority = Authority::new(domain.clone(), root, Lifetimes::default());
+        let id = SpiffeId::new(domain, NAMESPACE, account);
+        let issued = authority.issue_local(&id, &[], Duration::from_secs(3600), now);
+        Arc::new(issued.expect("the authority signs"))
+    }
+
+    /// A whole handshake with a workload's proxy, as another sidecar would make it.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn handshake(
+        &self,
+        account: &str,
+        to: SocketAddr,
+        alpn: &[&'static [u8]],
+    ) -> anyhow::Result<(TlsStream<TcpStream>, Connected)> {
+        // Fresh: nothing is resumed.
+        let client = ClientTls::new(Reader::fixed(self.issue(account)));
+        let stream = crate::client::connect(to, None).await?;
+        Ok(client.connect(stream, &mesh_profile(alpn, "server.test"), &ExpectedPeer::any()).await?)
+    }
+}

@@ -1,0 +1,258 @@
+//! The same calls answered by the pure functions that `explain` asks, and over sockets: one verdict. What proxies
+//! did is read from their access log, so that cluster, route and policy are compared and not the status alone.
+
+use mesh_config::name::Port;
+use mesh_e2e::{
+    client::{Call, Connection},
+    mesh::{HTTP, Mesh, Plan, Workload, fqdn, identity},
+    offline::{Decider, Outgoing, Request},
+    until,
+    workload::Kind,
+};
+use mesh_pilot::{Role, source::file, world::World};
+use mesh_proxy::snapshot::listener::DestinationKey;
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    net::IpAddr,
+};
+
+/// So many calls besides those of the table.
+const RANDOM: usize = 400;
+const FORMAT: &str = "%REQ(X-REQUEST-ID)% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %UPSTREAM_CLUSTER_RAW% %ROUTE_NAME%\n";
+
+fn plan() -> Plan {
+    let server = |name: &str, version: &str| Workload::new(name).version("server", version).serves(HTTP, Kind::Http1);
+    let objects = OBJECTS.replace("SERVER", &fqdn("server")).replace("OTHER", &fqdn("other"));
+    let workloads = [
+        Workload::new("client"),
+        Workload::new("guest"),
+        server("server-v1", "v1"),
+        server("server-v2", "v2"),
+        Workload::new("other").serves(HTTP, Kind::Http1),
+    ];
+    Plan::new(workloads).objects(&objects).access_log(FORMAT)
+}
+
+const OBJECTS: &str = "---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: server, namespace: test}
+spec:
+  host: SERVER
+  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: server, namespace: test}
+spec:
+  hosts: [SERVER]
+  http:
+  - name: teapot
+    match: [{uri: {exact: /teapot}}]
+    directResponse: {status: 418, body: {string: short and stout}}
+  - name: moved
+    match: [{uri: {prefix: /moved/}}]
+    redirect: {uri: /elsewhere, redirectCode: 302}
+  - name: rewritten
+    match: [{uri: {prefix: /api/}, headers: {x-user: {regex: 'a.*'}}}]
+    rewrite: {uri: /deep/}
+    route: [{destination: {host: SERVER, subset: v2}}]
+  - name: nowhere
+    match: [{uri: {prefix: /nowhere}}]
+    route: [{destination: {host: gone.test}}]
+  - name: other
+    match: [{method: {exact: PUT}}, {queryParams: {to: {exact: other}}}, {headers: {x-to: {prefix: oth}}}]
+    route: [{destination: {host: OTHER}}]
+  - name: guests
+    match: [{sourceLabels: {app: guest}}]
+    route: [{destination: {host: SERVER, subset: v2}}]
+  - name: known-methods
+    match: [{method: {regex: 'GET|POST'}}]
+    route: [{destination: {host: SERVER, subset: v1}}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: deep, namespace: test}
+spec:
+  selector: {matchLabels: {app: server}}
+  action: DENY
+  rules:
+  - to: [{operation: {paths: [/deep/secret*]}}]
+  - from: [{source: {notPrincipals: [cluster.local/ns/test/sa/client]}}]
+    to: [{operation: {methods: [POST]}}]
+  - when: [{key: 'request.headers[x-user]', values: [mallory]}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: readers, namespace: test}
+spec:
+  selector: {matchLabels: {app: other}}
+  rules:
+  - to: [{operation: {methods: [GET], notPaths: ['*/private']}}]
+  - from: [{source: {principals: ['*/sa/guest']}}]
+    to: [{operation: {paths: [/b*]}}]
+";
+
+/// One call and who makes it.
+#[derive(Debug, Clone)]
+struct Case {
+    from: &'static str,
+    request: Request,
+}
+
+fn table() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for from in ["client", "guest"] {
+        for (method, host, path, header) in [
+            ("GET", "server.test", "/", ""),
+            ("GET", "server.test:8080", "/teapot", ""),
+            ("GET", "server", "/moved/on?x=1", ""),
+            ("GET", "server.test", "/api/secret", "x-user: ann"),
+            ("GET", "server.test", "/api/secret", "x-user: bob"),
+            ("GET", "server.test", "/api/%2e%2e/api//secret", "x-user: ann"),
+            ("GET", "server.test", "/nowhere", ""),
+            ("POST", "server.test", "/", ""),
+            ("PUT", "server.test", "/", ""),
+            ("PUT", "server.test", "/b/1", ""),
+            ("DELETE", "server.test", "/", ""),
+            ("GET", "server.test", "/?to=other", ""),
+            ("GET", "server.test", "/a/private?to=other", ""),
+            ("GET", "server.test", "/", "x-user: mallory"),
+            ("GET", "other.test", "/a/private", ""),
+            ("GET", "nobody.test", "/", ""),
+        ] {
+            let headers = header.split_once(": ").map(|(n, v)| (n.to_owned(), v.to_owned())).into_iter().collect();
+            let request = Request { method: method.into(), host: host.into(), path: path.into(), headers };
+            cases.push(Case { from, request });
+        }
+    }
+    cases
+}
+
+fn random(seed: u64) -> Vec<Case> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut pick = |from: &[&'static str]| from[rng.usize(..from.len())];
+    let mut cases = Vec::new();
+    for _ in 0..RANDOM {
+        let mut path = String::new();
+        for _ in 0..pick(&["1", "2", "3"]).len() + 1 {
+            path.push_str(pick(&["/", "/api/", "/api", "/secret", "/teapot", "/moved/", "/private", "/b", "//", "/..", "/%41"]));
+        }
+        path.push_str(pick(&["", "", "?to=other", "?to=others", "?x=%zz"]));
+        let mut headers = Vec::new();
+        for (name, values) in [("x-user", &["ann", "bob", "mallory", ""][..]), ("x-to", &["other", "others", "Oth"])] {
+            if pick(&["yes", "no", "no"]) == "yes" {
+                headers.push((name.to_owned(), pick(values).to_owned()));
+            }
+        }
+        cases.push(Case {
+            from: pick(&["client", "guest"]),
+            request: Request {
+                method: pick(&["GET", "GET", "POST", "PUT", "DELETE"]).into(),
+                host: pick(&["server.test", "server.test.svc.cluster.local:8080", "SERVER", "other.test", "else.test"]).into(),
+                path,
+                headers,
+            },
+        });
+    }
+    cases
+}
+
+/// What the pure functions say: one line for each proxy on the way.
+fn decided(mesh: &Mesh, compiled: &mesh_pilot::Mesh, case: &Case) -> Vec<String> {
+    let decider = |name: &str, account: &str| Decider::new(compiled, Role::Sidecar, "test", account, mesh.ip(name));
+    let listener: IpAddr = mesh.ip(case.from);
+    let key = DestinationKey::Egress(format!("{listener}_{}", HTTP.number).into());
+    let port = Port::new(HTTP.number).unwrap();
+    let out = decider(case.from, case.from).outgoing(&key, port, &case.request, 0);
+    let Outgoing::Forward { cluster, route, path, host } = out else {
+        let Outgoing::Answer { status, .. } = out else { unreachable!() };
+        return vec![format!("{status}")];
+    };
+    let (to, account) = match cluster.split('|').collect::<Vec<_>>()[..] {
+        ["outbound", _, "v1", _] => ("server-v1", "server"),
+        ["outbound", _, "v2", _] => ("server-v2", "server"),
+        _ => ("other", "other"),
+    };
+    let forwarded = Request { path, host, ..case.request.clone() };
+    let target = Port::new(HTTP.target()).unwrap();
+    let verdict = decider(to, account).incoming(target, Some(&identity(case.from)), listener, &forwarded);
+    let (status, details) = match verdict.allowed {
+        true => (200, "via_upstream".to_owned()),
+        false => (403, verdict.details),
+    };
+    vec![
+        format!("{status} via_upstream {cluster} {route}"),
+        format!("{status} {details} inbound|{}|| default", HTTP.target()),
+    ]
+}
+
+/// Lines of the log by request, in the form of [`decided`].
+fn logged(log: &str) -> BTreeMap<String, Vec<String>> {
+    let mut lines: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in log.lines() {
+        let Some((id, rest)) = line.split_once(' ') else { continue };
+        let words: Vec<&str> = rest.split(' ').collect();
+        let [status, details, cluster, route] = words[..] else { continue };
+        let inbound = cluster.starts_with("inbound");
+        // A proxy that answers by itself is compared by its status.
+        let text = match details {
+            "via_upstream" => format!("{status} {details} {cluster} {route}"),
+            _ if details.starts_with("rbac") => format!("{status} {details} inbound|{}|| default", HTTP.target()),
+            _ => status.to_owned(),
+        };
+        let all = lines.entry(id.to_owned()).or_default();
+        // The server's proxy may write first.
+        if inbound || details.starts_with("rbac") { all.push(text) } else { all.insert(0, text) }
+    }
+    lines
+}
+
+#[tokio::test]
+async fn explain_and_the_wire_say_the_same() {
+    let mesh = Mesh::start(plan()).await;
+    let mut world = World::default();
+    let tree = file::read_tree(&mesh.dir().join("objects")).unwrap();
+    world.apply_all(file::Directory::default().scan(tree).changes);
+    let compiled = mesh_pilot::compile(&world, None);
+
+    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    let cases: Vec<Case> = table().into_iter().chain(random(seed)).collect();
+    let mut connections = BTreeMap::new();
+    for from in ["client", "guest"] {
+        connections.insert(from, Connection::open(mesh.egress(from, HTTP), None).await.unwrap());
+    }
+    for (number, case) in cases.iter().enumerate() {
+        let Request { method, host, path, headers } = &case.request;
+        let mut call = Call::get(host, path).method(method).header("x-request-id", &format!("case-{number}"));
+        call.headers.extend(headers.iter().cloned());
+        let connection = connections.get_mut(case.from).unwrap();
+        let reply = connection.call(&call).await.unwrap_or_else(|e| panic!("{case:?}: {e:#}"));
+        if reply.closes {
+            *connection = Connection::open(mesh.egress(case.from, HTTP), None).await.unwrap();
+        }
+    }
+
+    let expected: Vec<Vec<String>> = cases.iter().map(|case| decided(&mesh, &compiled, case)).collect();
+    let whole: usize = expected.iter().map(Vec::len).sum();
+    let log = until("the whole log", || async {
+        let log = fs::read_to_string(mesh.access_log()).unwrap_or_default();
+        if log.lines().count() >= whole { Ok(log) } else { Err(log.lines().count()) }
+    })
+    .await;
+    let mut lines = logged(&log);
+    let mut differences = String::new();
+    for (number, (case, expected)) in cases.iter().zip(&expected).enumerate() {
+        let seen = lines.remove(&format!("case-{number}")).unwrap_or_default();
+        if seen != *expected {
+            let _ = writeln!(differences, "{case:?}\n  decided {expected:?}\n  seen    {seen:?}");
+        }
+    }
+    assert!(differences.is_empty(), "SEED={seed}\n{differences}");
+    // The cases are worth something: all kinds of verdicts are among them.
+    for kind in ["418", "302", "404", "502", "503", "403 rbac", "200 via_upstream"] {
+        assert!(expected.iter().flatten().any(|line| line.starts_with(kind)), "no case ends in {kind}");
+    }
+}

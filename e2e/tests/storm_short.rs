@@ -1,0 +1,63 @@
+//! Each drill of the storm in a short form, without limits of time.
+
+use mesh_e2e::{
+    faults::{self, Loads, changes::Changes},
+    mesh::Mesh,
+    traffic::Outcome,
+};
+use std::time::Duration;
+
+const RATE: u64 = 40;
+
+fn nothing_failed(outcomes: Vec<(&'static str, Outcome)>) {
+    for (kind, outcome) in outcomes {
+        assert!(outcome.ok > 0 && outcome.failures() == 0, "{kind}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn changes_in_any_order_cost_no_request() {
+    let mesh = Mesh::start(faults::plan()).await;
+    let mut changes = Changes::new(&mesh).await;
+    let loads = Loads::start(&mesh, RATE);
+    for change in faults::changes::ALL {
+        changes.apply(&mesh, change).await;
+        loads.more(5).await;
+        if matches!(change, faults::changes::Change::ServerTls) {
+            // What follows needs servers that take plain text.
+            changes.apply(&mesh, change).await;
+        }
+        if matches!(change, faults::changes::Change::ClientTls) {
+            changes.apply(&mesh, change).await;
+        }
+    }
+    for _ in 0..4 {
+        changes.random(&mesh, &loads).await;
+    }
+    nothing_failed(loads.stop().await);
+}
+
+#[tokio::test]
+async fn pilot_may_come_and_go() {
+    let mut mesh = Mesh::start(faults::plan()).await;
+    let loads = Loads::start(&mesh, RATE);
+    faults::pilot_restarts(&mut mesh, &loads, 2, 20).await;
+    nothing_failed(loads.stop().await);
+}
+
+#[tokio::test]
+async fn certificates_rotate_under_load() {
+    let mesh = Mesh::start(faults::plan().certificate_ttl(Duration::from_secs(4))).await;
+    let loads = Loads::start(&mesh, RATE);
+    let (servers, clients) = faults::rotations(&mesh, &loads, 2).await;
+    assert!(servers >= 2 && clients >= 2);
+    nothing_failed(loads.stop().await);
+}
+
+#[tokio::test]
+async fn stale_connections_cost_no_get_and_repeat_nothing() {
+    let mesh = Mesh::start(faults::stale::plan()).await;
+    let found = faults::stale_connections(&mesh, RATE, Duration::from_secs(3)).await;
+    assert!(found.is_clean(), "{found:?}");
+    assert!(found.outcomes.iter().all(|(_, outcome)| outcome.ok > 0), "{found:?}");
+}
