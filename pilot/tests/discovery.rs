@@ -1,0 +1,279 @@
+//! A whole pilot on loopback: streams over its encrypted and its plain port, callers that it must not believe, and a
+//! file that changes.
+#![cfg(feature = "serve")]
+
+use clap::Parser;
+use mesh_config::{
+    model::Kind,
+    wire::{
+        Nonce, decode,
+        proto::{
+            envoy::{
+                config::core::v3::Node,
+                service::discovery::v3::{
+                    DeltaDiscoveryRequest, DeltaDiscoveryResponse,
+                    aggregated_discovery_service_client::AggregatedDiscoveryServiceClient,
+                },
+            },
+            ferromesh::v1::{ClientsRequest, ConfigRequest, debug_client::DebugClient},
+        },
+    },
+};
+use mesh_pilot::{
+    app::{self, Addresses, App},
+    settings::{Cli, Command},
+};
+use mesh_runtime::{
+    drain,
+    telemetry::log::{self, Format, LogHandle},
+    tls::{
+        client::{ClientProfile, ClientTls, Mode, Simple},
+        grpc::Connector,
+        material::CaBundle,
+        verify::ExpectedPeer,
+    },
+};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{
+    Code, Request, Status, Streaming,
+    transport::{Channel, Endpoint},
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const SERVICE: &str = "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: cart, namespace: shop}
+spec: {hosts: [cart.shop], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}]}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: front-1, namespace: web}
+spec: {address: 127.0.2.1, serviceAccount: front, labels: {app: front}}
+";
+
+struct Pilot {
+    dir: tempfile::TempDir,
+    addresses: Addresses,
+    signal: Option<drain::Signal>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+fn log() -> LogHandle {
+    static LOG: OnceLock<LogHandle> = OnceLock::new();
+    LOG.get_or_init(|| log::init(Format::Text, "warn").unwrap()).clone()
+}
+
+impl Pilot {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        app::make_token_key(dir.path()).unwrap();
+        std::fs::create_dir(path("config")).unwrap();
+        std::fs::write(path("config/mesh.yaml"), SERVICE).unwrap();
+        let line = [
+            "pilot", "discovery", "--config-dir", &path("config"), "--ca-dir", &path("ca"),
+            "--token-key", &path("token-key.pub.pem"), "--xds-address", "127.0.0.1:0",
+            "--plaintext-xds-address", "127.0.0.1:0", "--monitoring-address", "127.0.0.1:0",
+        ];
+        let Command::Discovery(settings) = Cli::try_parse_from(line).unwrap().command else { panic!("discovery") };
+        let (signal, watch) = drain::channel();
+        let app = App::build(*settings, watch).await.unwrap();
+        let addresses = app.addresses();
+        let task = tokio::spawn(app.run(log()));
+        Pilot { dir, addresses, signal: Some(signal), task }
+    }
+
+    fn token(&self, namespace: &str, account: &str, audience: &str) -> String {
+        token(&self.dir.path().join("token-key.pem"), namespace, account, audience)
+    }
+
+    fn plain(&self) -> Channel {
+        Endpoint::from_shared(format!("http://{}", self.addresses.plaintext.unwrap())).unwrap().connect_lazy()
+    }
+
+    /// Over TLS, knowing pilot by the root that it left in its directory.
+    fn secure(&self) -> Channel {
+        let root = std::fs::read(self.dir.path().join("ca/root-cert.pem")).unwrap();
+        let simple = Simple {
+            roots: Some(Arc::new(CaBundle::from_pem(&root).unwrap())),
+            host: Some("istiod.istio-system.svc".into()),
+            ..Simple::default()
+        };
+        let connector = Connector {
+            address: self.addresses.xds.to_string().into(),
+            tls: Arc::new(ClientTls::anonymous()),
+            profile: ClientProfile {
+                alpn: Arc::new([b"h2".as_slice()]),
+                sni: Some("istiod.istio-system.svc".into()),
+                mode: Mode::Simple(Arc::new(simple)),
+                handshake_timeout: PATIENCE,
+            },
+            expected: ExpectedPeer::any(),
+        };
+        Endpoint::from_static("http://pilot").connect_with_connector_lazy(connector)
+    }
+
+    async fn stop(mut self) {
+        self.signal.take().unwrap().drain(PATIENCE).await;
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn token(key: &Path, namespace: &str, account: &str, audience: &str) -> String {
+    let key = key.display().to_string();
+    let line = [
+        "pilot", "token", "--key", &key, "--namespace", namespace, "--service-account", account, "--audience", audience,
+    ];
+    let Command::Token(args) = Cli::try_parse_from(line).unwrap().command else { panic!("token") };
+    app::make_token(&args).unwrap()
+}
+
+/// A proxy in a few lines.
+struct Client {
+    requests: mpsc::Sender<DeltaDiscoveryRequest>,
+    responses: Streaming<DeltaDiscoveryResponse>,
+}
+
+impl Client {
+    /// Says who it is and what it follows.
+    async fn open(channel: Channel, token: &str, kinds: &[Kind], services: &[&str]) -> Result<Self, Status> {
+        let (requests, out) = mpsc::channel(16);
+        let mut node = Some(Node { id: "sidecar~127.0.2.1~front-1.web~web.svc".into(), ..Node::default() });
+        for kind in kinds.iter().chain([&Kind::Service]) {
+            let names = if *kind == Kind::Service { services } else { &["*"] };
+            let request = DeltaDiscoveryRequest {
+                node: node.take(),
+                type_url: kind.type_url().into(),
+                resource_names_subscribe: names.iter().map(ToString::to_string).collect(),
+                ..Default::default()
+            };
+            requests.send(request).await.unwrap();
+        }
+        let mut call = Request::new(ReceiverStream::new(out));
+        call.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let mut client = AggregatedDiscoveryServiceClient::new(channel);
+        let responses = client.delta_aggregated_resources(call).await?.into_inner();
+        Ok(Client { requests, responses })
+    }
+
+    /// One push, acknowledged: names that came and names that went.
+    async fn push(&mut self) -> Result<(Vec<(Kind, String)>, Vec<String>), Status> {
+        let (mut came, mut went) = (Vec::new(), Vec::new());
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.responses.message()).await.expect("a push in time")?;
+            let Some(response) = message else { return Err(Status::ok("the stream ended")) };
+            for resource in response.resources {
+                let packed = resource.resource.unwrap();
+                let part = decode(&packed.type_url, packed.value).unwrap();
+                assert_eq!(part.name().as_str(), resource.name);
+                came.push((part.kind(), resource.name));
+            }
+            went.extend(response.removed_resources);
+            let nonce: Nonce = response.nonce.parse().unwrap();
+            let ack = DeltaDiscoveryRequest {
+                type_url: response.type_url,
+                response_nonce: response.nonce,
+                ..Default::default()
+            };
+            self.requests.send(ack).await.unwrap();
+            if nonce.left == 0 {
+                return Ok((came, went));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_gets_what_it_follows_and_then_what_changes() {
+    let pilot = Pilot::start().await;
+    let token = pilot.token("web", "front", "istio-ca");
+    let kinds = [Kind::Settings, Kind::Trust, Kind::Instance, Kind::Index];
+    let mut client = Client::open(pilot.secure(), &token, &kinds, &["shop/cart.shop"]).await.unwrap();
+    let (came, _) = client.push().await.unwrap();
+    let kinds: Vec<Kind> = came.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, [Kind::Settings, Kind::Trust, Kind::Instance, Kind::Index, Kind::Service]);
+
+    let endpoint = "
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: other, namespace: shop}
+spec: {hosts: [other.shop], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}]}
+";
+    std::fs::write(pilot.dir.path().join("config/other.yaml"), endpoint).unwrap();
+    assert_eq!(client.push().await.unwrap().0, [(Kind::Index, "shop/other.shop".to_owned())]);
+    std::fs::remove_file(pilot.dir.path().join("config/other.yaml")).unwrap();
+    assert_eq!(client.push().await.unwrap(), (vec![], vec!["shop/other.shop".to_owned()]));
+
+    // A pilot that goes ends its streams politely.
+    let (ended, ()) = tokio::join!(client.push(), pilot.stop());
+    assert_eq!(ended.unwrap_err().code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn who_cannot_prove_the_claim_is_refused() {
+    let pilot = Pilot::start().await;
+    let stranger = tempfile::tempdir().unwrap();
+    app::make_token_key(stranger.path()).unwrap();
+    let foreign = token(&stranger.path().join("token-key.pem"), "web", "front", "istio-ca");
+    for wrong in [foreign, pilot.token("web", "front", "somebody-else"), "nonsense".to_owned()] {
+        for channel in [pilot.plain(), pilot.secure()] {
+            let refused = Client::open(channel, &wrong, &[Kind::Settings], &[]).await.err().expect("refused");
+            assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+        }
+    }
+    // A good token, of another namespace than the node says to be in.
+    let other = pilot.token("bank", "front", "istio-ca");
+    let mut client = Client::open(pilot.plain(), &other, &[Kind::Settings], &[]).await.unwrap();
+    let refused = client.push().await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(refused.message().contains("\"web\"") && refused.message().contains("\"bank\""), "{refused}");
+    pilot.stop().await;
+}
+
+#[tokio::test]
+async fn operators_see_clients_and_what_they_hold() {
+    let pilot = Pilot::start().await;
+    let token = pilot.token("web", "front", "istio-ca");
+    let mut client = Client::open(pilot.plain(), &token, &[Kind::Settings], &[]).await.unwrap();
+    client.push().await.unwrap();
+
+    // From this machine without proof; over the encrypted port only from the root namespace.
+    let mut local = DebugClient::new(pilot.plain());
+    let read = |json: String| serde_json::from_str::<serde_json::Value>(&json).unwrap();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let clients = read(local.clients(ClientsRequest {}).await.unwrap().into_inner().json);
+        assert_eq!((&clients[0]["proxy"], &clients[0]["namespace"]), (&"front-1.web".into(), &"web".into()));
+        // The answer is on its way.
+        if clients[0]["kinds"]["Settings"]["status"] == "synced" {
+            assert_eq!(clients[0]["kinds"]["Gateway"]["status"], "not sent");
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{clients:#}");
+        tokio::task::yield_now().await;
+    }
+    let config = local.config(ConfigRequest { proxy: "front-1.web".into() }).await.unwrap();
+    let config = read(config.into_inner().json);
+    assert_eq!((&config["parts"][0]["kind"], &config["parts"][0]["stale"]), (&"Settings".into(), &false.into()));
+    assert!(config["parts"][0]["wire"].is_string());
+    let none = local.config(ConfigRequest { proxy: "nobody.web".into() }).await.unwrap_err();
+    assert_eq!(none.code(), Code::NotFound);
+
+    let asked = async |namespace: &str| {
+        let mut call = Request::new(ClientsRequest {});
+        let token = pilot.token(namespace, "operator", "istio-ca");
+        call.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        DebugClient::new(pilot.secure()).clients(call).await.map(drop).map_err(|status| status.code())
+    };
+    assert_eq!((asked("istio-system").await, asked("web").await), (Ok(()), Err(Code::PermissionDenied)));
+    drop(client);
+    pilot.stop().await;
+}
