@@ -59,7 +59,7 @@ pub(crate) fn pilot_clients(args: &XdsArgs) -> Result<FromPilot> {
     let answer = within(args.timeout, &format!("pilot at {address}"), async {
         let mut request = tonic::Request::new(ClientsRequest {});
         sign(&mut request, token);
-        Ok(client(address, args)?.clients(request).await.map_err(refused)?)
+        client(address, args)?.clients(request).await.map_err(refused)
     })?;
     of_answer(&answer.get_ref().json, answer.metadata())
 }
@@ -70,7 +70,7 @@ pub(crate) fn pilot_config(args: &XdsArgs, proxy: &str) -> Result<FromPilot> {
     let answer = within(args.timeout, &format!("pilot at {address}"), async {
         let mut request = tonic::Request::new(ConfigRequest { proxy: proxy.to_owned() });
         sign(&mut request, token);
-        Ok(client(address, args)?.config(request).await.map_err(refused)?)
+        client(address, args)?.config(request).await.map_err(refused)
     })?;
     of_answer(&answer.get_ref().json, answer.metadata())
 }

@@ -24,7 +24,7 @@ pub(super) fn decide(snapshot: &Snapshot, call: &Call) -> Answer {
     };
     let policy = snapshot.inbound.port(port);
     let mut answer = match handshake(&policy, call) {
-        Err(refusal) => refusal,
+        Err(refusal) => *refusal,
         Ok(stream) => within(snapshot, call, port, &policy, stream),
     };
     answer.listener = Some("virtualInbound".to_owned());
@@ -37,36 +37,46 @@ pub(super) fn decide(snapshot: &Snapshot, call: &Call) -> Answer {
 /// What is left of a connection once its TLS is dealt with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stream {
-    /// Readable bytes.
+    /// Plain text.
     Open,
+    /// What was inside the mesh's TLS.
+    Unsealed,
     /// TLS between the client and the application.
     Sealed,
 }
 
-fn handshake(policy: &PortPolicy, call: &Call) -> Result<Stream, Answer> {
+/// As the proxy does: a mesh client's hello is known by what it offers to speak inside, and answered in every mode.
+fn handshake(policy: &PortPolicy, call: &Call) -> Result<Stream, Box<Answer>> {
     let by = match &policy.mtls.decided_by {
         Some(name) => format!("PeerAuthentication {name}"),
         None => "the built-in default".to_owned(),
     };
-    match (policy.mtls.mode, call.tls()) {
-        (MtlsMode::Strict, CallTls::Plaintext) => {
-            Err(Answer::refuse("no filter chain", format!("plain text, and {by} asks for mutual TLS (STRICT)")))
+    let refuse = |reason, detail: String| Err(Box::new(Answer::refuse(reason, detail)));
+    let strict = policy.mtls.mode == MtlsMode::Strict;
+    match call.tls() {
+        CallTls::Plaintext if strict => {
+            refuse("no filter chain", format!("plain text, and {by} asks for mutual TLS (STRICT)"))
         }
-        (MtlsMode::Strict, CallTls::Tls) => Err(Answer::refuse(
-            "mtls error",
-            format!("TLS without a certificate of the mesh, and {by} asks for mutual TLS (STRICT)"),
-        )),
-        (MtlsMode::Strict, CallTls::Mtls) => Ok(Stream::Open),
-        (_, CallTls::Plaintext) => Ok(Stream::Open),
-        (MtlsMode::Permissive, CallTls::Mtls) if is_mesh_alpn(call) => Ok(Stream::Open),
+        CallTls::Plaintext => Ok(Stream::Open),
+        CallTls::Mtls if strict || offers_mesh(call) => Ok(Stream::Unsealed),
+        CallTls::Tls if strict || (call.alpn.is_some() && offers_mesh(call)) => {
+            refuse("mtls error", format!("TLS without a certificate of the mesh ({by} decides)"))
+        }
+        CallTls::Tls | CallTls::Mtls if policy.protocol.is_http() => {
+            refuse("no filter chain", "TLS that is not the mesh's, to a port that carries HTTP".to_owned())
+        }
         // What this proxy does not terminate is the application's own.
-        (MtlsMode::Permissive | MtlsMode::Disable, _) => Ok(Stream::Sealed),
+        CallTls::Tls | CallTls::Mtls => Ok(Stream::Sealed),
     }
 }
 
-/// Where both are accepted, the mesh's TLS is known by what the client offers to speak inside.
-fn is_mesh_alpn(call: &Call) -> bool {
-    call.alpn.as_deref().is_none_or(|alpn| alpn.split(',').any(|a| a.trim().starts_with("istio")))
+/// Whether the client offers a protocol of the mesh; one that says nothing about it does.
+fn offers_mesh(call: &Call) -> bool {
+    offers(call, |protocol| protocol.starts_with("istio"))
+}
+
+fn offers(call: &Call, wanted: impl Fn(&str) -> bool) -> bool {
+    call.alpn.as_deref().is_none_or(|alpn| alpn.split(',').any(|protocol| wanted(protocol.trim())))
 }
 
 fn security(policy: &PortPolicy, call: &Call) -> Security {
@@ -89,11 +99,19 @@ fn security(policy: &PortPolicy, call: &Call) -> Security {
 
 fn within(snapshot: &Snapshot, call: &Call, port: Port, policy: &PortPolicy, stream: Stream) -> Answer {
     let declared = policy.protocol;
-    let readable = declared == Protocol::Auto || declared.is_http();
-    if call.is_http() && stream == Stream::Open && readable {
+    let readable = match (stream, declared) {
+        (Stream::Sealed, _) => false,
+        // Inside the mesh's TLS the client's proxy has said what follows.
+        (Stream::Unsealed, Protocol::Auto) => {
+            offers(call, |p| matches!(p, "istio-http/1.0" | "istio-http/1.1" | "istio-h2"))
+        }
+        (Stream::Open, Protocol::Auto) => true,
+        (Stream::Open | Stream::Unsealed, declared) => declared.is_http(),
+    };
+    if call.is_http() && readable {
         return http(snapshot, call, port);
     }
-    if !call.is_http() && stream == Stream::Open && declared.is_http() {
+    if !call.is_http() && declared.is_http() {
         return Answer::refuse("protocol error", format!("port {port} carries HTTP, and what came is not"));
     }
     let verdict = authorise(&snapshot.policies, &attributes(call, port, None, peer(call, stream).as_ref()));
@@ -106,7 +124,7 @@ fn within(snapshot: &Snapshot, call: &Call, port: Port, policy: &PortPolicy, str
 }
 
 fn peer(call: &Call, stream: Stream) -> Option<PeerIdentity> {
-    call.principal().filter(|_| stream == Stream::Open).map(PeerIdentity::new)
+    call.principal().filter(|_| stream != Stream::Sealed).map(PeerIdentity::new)
 }
 
 fn http(snapshot: &Snapshot, call: &Call, port: Port) -> Answer {

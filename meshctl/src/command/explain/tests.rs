@@ -97,7 +97,7 @@ fn odd_calls_are_decided_and_spoil_nothing() {
         (("host", Value::Null), "forward"),
         (("metadata", json!("text")), "forward"),
     ] {
-        let result = decide(&[with.clone()]);
+        let result = decide(std::slice::from_ref(&with));
         assert_eq!(result["outcome"], want, "{with:?}: {result}");
     }
 }
@@ -171,4 +171,46 @@ spec:
     let answer = cases::answer(&case);
     let clusters: Vec<_> = answer["results"].as_array().unwrap().iter().map(|r| r["cluster"].clone()).collect();
     assert_eq!(clusters, ["inbound|8080||", "inbound|8081||", "InboundPassthroughCluster"]);
+}
+
+#[test]
+fn tls_is_told_apart_by_what_it_offers_to_speak_inside() {
+    let objects = r#"
+apiVersion: v1
+kind: Service
+metadata: {name: cart, namespace: shop}
+spec:
+  clusterIP: 10.0.0.3
+  selector: {app: cart}
+  ports: [{name: http, port: 80}, {name: tcp-db, port: 81}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: cart, namespace: shop}
+spec:
+  hosts: [cart.mesh]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}, {number: 81, name: db, protocol: TCP}]
+  workloadSelector: {labels: {app: cart}}
+"#;
+    let decide = |port: u16, tls: &str, alpn: Value| {
+        let case = json!({
+            "id": 1, "objects": objects, "workload": {"namespace": "shop", "labels": {"app": "cart"}},
+            "calls": [{"direction": "inbound", "port": port, "tls": tls, "alpn": alpn}],
+        });
+        let result = cases::answer(&case)["results"][0].clone();
+        // Only requests have a path.
+        (result["outcome"].clone(), result["reason"].clone(), !result["path"].is_null())
+    };
+    let passes = |as_http: bool| (json!("forward"), Value::Null, as_http);
+    let refused = |reason: &str| (json!("refuse"), json!(reason), false);
+    assert_eq!(decide(80, "mtls", json!("istio-http/1.1,istio,http/1.1")), passes(true));
+    assert_eq!(decide(80, "mtls", json!("h2")), refused("no filter chain"));
+    assert_eq!(decide(80, "tls", Value::Null), refused("no filter chain"));
+    assert_eq!(decide(80, "tls", json!("istio")), refused("mtls error"));
+    assert_eq!(decide(81, "mtls", json!("istio-peer-exchange,istio")), passes(false));
+    assert_eq!(decide(81, "tls", json!("h2")), passes(false));
+    assert_eq!(decide(9, "mtls", json!("istio-h2")), passes(true));
+    assert_eq!(decide(9, "mtls", json!("istio-peer-exchange")), passes(false));
 }

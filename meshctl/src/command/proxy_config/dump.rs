@@ -23,7 +23,7 @@ pub(super) struct Listener {
     /// Without port.
     pub(super) address: String,
     pub(super) port: u16,
-    /// HTTP, TCP, HTTP+TCP, UNKNOWN.
+    /// `outbound`, `inbound`, `gateway`; or what passes: HTTP, TCP, HTTP+TCP, UNKNOWN.
     pub(super) kind: String,
     #[serde(rename = "match")]
     pub(super) matches: String,
@@ -40,7 +40,11 @@ pub(super) struct Route {
     pub(super) domains: Vec<String>,
     #[serde(rename = "match")]
     pub(super) matches: String,
-    /// `NAME.NAMESPACE` of the VirtualService.
+    /// Name of the rule.
+    pub(super) route: String,
+    /// Names of clusters, with commas.
+    pub(super) destination: String,
+    /// `NAMESPACE/NAME` of the VirtualService.
     pub(super) object: String,
 }
 
@@ -56,7 +60,7 @@ pub(super) struct Cluster {
     pub(super) direction: String,
     #[serde(rename = "type")]
     pub(super) kind: String,
-    /// `NAME.NAMESPACE` of the DestinationRule.
+    /// `NAMESPACE/NAME` of the DestinationRule.
     pub(super) destination_rule: String,
 }
 
@@ -70,6 +74,10 @@ pub(super) struct Endpoint {
     pub(super) status: String,
     pub(super) outlier: String,
     pub(super) cluster: String,
+    /// Who must answer; empty outside the mesh.
+    pub(super) identity: String,
+    /// Whether its proxy accepts mutual TLS.
+    pub(super) mutual_tls: bool,
 }
 
 /// One certificate.

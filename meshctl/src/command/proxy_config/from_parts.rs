@@ -12,7 +12,6 @@ use mesh_config::{
         route::RouteMatch,
         service::Resolution,
     },
-    name::NamespacedName,
     wire,
 };
 use mesh_proxy::snapshot::{
@@ -20,7 +19,7 @@ use mesh_proxy::snapshot::{
     build::{Changes, OwnFacts, State},
     cluster::{self, ClusterKey},
     listener::ListenerKind,
-    virtual_host::{VirtualHost, table::HostTable},
+    virtual_host::{Action, Resolved, VirtualHost, table::HostTable},
 };
 use serde_json::Value;
 
@@ -56,10 +55,6 @@ fn of(snapshot: &Snapshot) -> Dump {
         endpoints: endpoints(snapshot),
         secrets: snapshot.trust.iter().flat_map(|bundle| roots(bundle)).collect(),
     }
-}
-
-fn dotted(name: &NamespacedName) -> String {
-    format!("{}.{}", name.name, name.namespace)
 }
 
 fn listeners(snapshot: &Snapshot) -> Vec<Listener> {
@@ -115,26 +110,46 @@ fn routes(snapshot: &Snapshot) -> Vec<Route> {
         virtual_host: policy.meta.virtual_host.to_string(),
         domains: vec!["*".to_owned()],
         matches: "/*".to_owned(),
+        route: policy.meta.route.to_string(),
+        destination: policy.cluster.name.to_string(),
         object: String::new(),
     }));
     routes
 }
 
 fn host_routes(host: &VirtualHost, routes: &mut Vec<Route>) {
-    let domains: Vec<String> = host.domains.iter().map(|d| d.to_string()).collect();
-    let route = |matches: String, object: String| Route {
+    let empty = Route {
         name: host.meta.route_config.to_string(),
         virtual_host: host.meta.virtual_host.to_string(),
-        domains: domains.clone(),
-        matches,
-        object,
+        domains: host.domains.iter().map(|d| d.to_string()).collect(),
+        matches: "/*".to_owned(),
+        object: "404".to_owned(),
+        ..Route::default()
     };
     if host.entries.is_empty() {
-        routes.push(route("/*".to_owned(), "404".to_owned()));
+        routes.push(empty);
+        return;
     }
-    for entry in &host.entries {
-        let object = entry.meta.object.as_ref().map(dotted).unwrap_or_default();
-        routes.push(route(path_of(entry.conditions()), object));
+    routes.extend(host.entries.iter().map(|entry| {
+        let to: Vec<String> = match &entry.action {
+            Action::Rule(rule) => rule.backends.iter().map(resolved).collect(),
+            Action::Service { to, .. } => vec![resolved(to)],
+        };
+        Route {
+            matches: path_of(entry.conditions()),
+            route: entry.meta.route.to_string(),
+            destination: to.join(","),
+            object: entry.meta.object.as_ref().map(ToString::to_string).unwrap_or_default(),
+            ..empty.clone()
+        }
+    }));
+}
+
+fn resolved(to: &Resolved) -> String {
+    match to {
+        Resolved::Ready(cluster) => cluster.name.to_string(),
+        Resolved::Pending(service) => format!("{service} (not loaded)"),
+        Resolved::Missing(name) => format!("{name} (missing)"),
     }
 }
 
@@ -151,7 +166,7 @@ fn path_of(conditions: Option<&RouteMatch>) -> String {
 fn clusters(snapshot: &Snapshot) -> Vec<Cluster> {
     let outbound = snapshot.outbound.clusters().map(|c| cluster_of(snapshot, c));
     let inbound = snapshot.inbound.declared().map(|policy| cluster_of(snapshot, &policy.cluster));
-    outbound.chain(inbound).collect()
+    outbound.chain(inbound).chain([cluster_of(snapshot, &snapshot.inbound.other().cluster)]).collect()
 }
 
 fn cluster_of(snapshot: &Snapshot, cluster: &cluster::Cluster) -> Cluster {
@@ -174,7 +189,7 @@ fn cluster_of(snapshot: &Snapshot, cluster: &cluster::Cluster) -> Cluster {
                 .outbound
                 .service(service)
                 .and_then(|s| s.destination.as_ref())
-                .map(|rule| dotted(&rule.name))
+                .map(|rule| rule.name.to_string())
                 .unwrap_or_default(),
             name,
         },
@@ -207,7 +222,15 @@ fn endpoints(snapshot: &Snapshot) -> Vec<Endpoint> {
                 Health::Unhealthy => "UNHEALTHY",
             };
             // Only the proxy itself knows whether it has put one aside.
-            Endpoint { address, port, status: status.to_owned(), outlier: String::new(), cluster: cluster.name.to_string() }
+            Endpoint {
+                address,
+                port,
+                status: status.to_owned(),
+                outlier: String::new(),
+                cluster: cluster.name.to_string(),
+                identity: endpoint.identity.as_ref().map(ToString::to_string).unwrap_or_default(),
+                mutual_tls: endpoint.mutual_tls,
+            }
         }));
     }
     endpoints

@@ -18,6 +18,25 @@ fn number(port: u16) -> String {
     if port == 0 { "-".to_owned() } else { port.to_string() }
 }
 
+/// `NAMESPACE/NAME` as istioctl writes it, `NAME.NAMESPACE`.
+fn dotted(object: &str) -> String {
+    match object.split_once('/') {
+        Some((namespace, name)) => format!("{name}.{namespace}"),
+        None => object.to_owned(),
+    }
+}
+
+/// What passes through a listener; told from its destination where the proxy says only which way it is for.
+fn passes(listener: &Listener) -> &str {
+    match listener.kind.as_str() {
+        kind @ ("HTTP" | "TCP" | "HTTP+TCP" | "UNKNOWN") => kind,
+        _ if listener.destination.starts_with("Route:") => "HTTP",
+        _ if listener.destination.starts_with("Cluster: inbound") => "HTTP+TCP",
+        _ if listener.destination.starts_with("Cluster:") => "TCP",
+        _ => "UNKNOWN",
+    }
+}
+
 /// On clusters: parts of the whole name.
 pub(super) struct ClusterFilter<'a> {
     pub(super) texts: [Option<&'a str>; 3],
@@ -46,7 +65,7 @@ pub(super) fn clusters(mut list: Vec<Cluster>, filter: &ClusterFilter<'_>) -> Re
             dash(&c.subset),
             dash(&c.direction),
             c.kind.clone(),
-            c.destination_rule.clone(),
+            dotted(&c.destination_rule),
         ]);
     }
     Report::table(table, value_of(&list))
@@ -98,10 +117,15 @@ pub(super) fn listeners(mut list: Vec<Listener>, filter: &ListenerFilter<'_>, ve
     }
     let is = |wanted: Option<&str>, text: &str| wanted.is_none_or(|w| w.eq_ignore_ascii_case(text));
     list.retain(|l| {
-        is(filter.address, &l.address) && is(filter.kind, &l.kind) && (filter.port == 0 || filter.port == l.port)
+        is(filter.address, &l.address) && is(filter.kind, passes(l)) && (filter.port == 0 || filter.port == l.port)
     });
     list.sort_by(|a, b| {
-        (a.port, &a.address, &a.kind, Reverse(&a.destination)).cmp(&(b.port, &b.address, &b.kind, Reverse(&b.destination)))
+        (a.port, &a.address, passes(a), Reverse(&a.destination)).cmp(&(
+            b.port,
+            &b.address,
+            passes(b),
+            Reverse(&b.destination),
+        ))
     });
     if verbose {
         let mut table = Table::new(&["ADDRESSES", "PORT", "MATCH", "DESTINATION"]).padded(1);
@@ -113,7 +137,7 @@ pub(super) fn listeners(mut list: Vec<Listener>, filter: &ListenerFilter<'_>, ve
     }
     let mut table = Table::new(&["ADDRESSES", "PORT", "TYPE"]).padded(1);
     let mut sockets: Vec<Vec<String>> =
-        list.iter().map(|l| vec![l.address.clone(), l.port.to_string(), l.kind.clone()]).collect();
+        list.iter().map(|l| vec![l.address.clone(), l.port.to_string(), passes(l).to_owned()]).collect();
     sockets.dedup();
     sockets.into_iter().for_each(|row| table.push(row));
     Report::table(table, value_of(&list))
@@ -137,7 +161,7 @@ pub(super) fn routes(mut list: Vec<Route>, name: Option<&str>, verbose: bool) ->
                 r.virtual_host.clone(),
                 domains(&r.domains),
                 r.matches.clone(),
-                r.object.clone(),
+                dotted(&r.object),
             ]);
         }
         return Report::table(table, value);
