@@ -14,6 +14,16 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// From words, the first of which is the program's name: for pilots inside of other processes.
+    ///
+    /// # Errors
+    /// What would have been printed.
+    pub fn of<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        Cli::try_parse_from(words).map_err(|error| error.to_string())
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -146,10 +156,10 @@ mod tests {
     #[test]
     fn the_command_line_is_read() {
         let line = "pilot discovery --config-dir d --token-key k --plaintext-xds-address off --max-workload-cert-ttl 90s";
-        let Command::Discovery(settings) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!() };
+        let Command::Discovery(settings) = Cli::of(line.split(' ')).unwrap().command else { panic!() };
         assert_eq!(settings.plaintext_xds_address, Listen(None));
         assert_eq!(settings.max_workload_cert_ttl, Duration::from_secs(90));
         assert_eq!(settings.server_names.len(), 4);
-        assert!(Cli::try_parse_from(["pilot", "token", "--key", "k", "--namespace", "a"]).is_err());
+        assert!(Cli::of(["pilot", "token", "--key", "k", "--namespace", "a"]).is_err());
     }
 }

@@ -2,7 +2,6 @@
 //! file that changes.
 #![cfg(feature = "serve")]
 
-use clap::Parser;
 use mesh_config::{
     model::Kind,
     wire::{
@@ -83,7 +82,7 @@ impl Pilot {
             "--token-key", &path("token-key.pub.pem"), "--xds-address", "127.0.0.1:0",
             "--plaintext-xds-address", "127.0.0.1:0", "--monitoring-address", "127.0.0.1:0",
         ];
-        let Command::Discovery(settings) = Cli::try_parse_from(line).unwrap().command else { panic!("discovery") };
+        let Command::Discovery(settings) = Cli::of(line).unwrap().command else { panic!("discovery") };
         let (signal, watch) = drain::channel();
         let app = App::build(*settings, watch).await.unwrap();
         let addresses = app.addresses();
@@ -132,7 +131,7 @@ fn token(key: &Path, namespace: &str, account: &str, audience: &str) -> String {
     let line = [
         "pilot", "token", "--key", &key, "--namespace", namespace, "--service-account", account, "--audience", audience,
     ];
-    let Command::Token(args) = Cli::try_parse_from(line).unwrap().command else { panic!("token") };
+    let Command::Token(args) = Cli::of(line).unwrap().command else { panic!("token") };
     app::make_token(&args).unwrap()
 }
 

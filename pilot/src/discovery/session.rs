@@ -284,7 +284,7 @@ impl State {
                 *told = Some(found);
             }
         }
-        let mut groups = grouped(difference.upserts, difference.removed);
+        let mut groups = grouped(difference.upserts, difference.removed, RESPONSE_BYTES);
         if groups.is_empty() && !std::mem::replace(&mut self.greeted, true) {
             groups.push((Kind::Settings, Vec::new(), Vec::new()));
         }
@@ -336,14 +336,14 @@ fn refusals(error: &str, sent: &Sent) -> Vec<Refusal> {
 type Group = (Kind, Vec<Upsert>, Vec<PartName>);
 
 /// One response each: what is new by kind, in push order and of bounded size, then what is gone, in the opposite order.
-fn grouped(upserts: Vec<Upsert>, removed: Vec<(Kind, PartName)>) -> Vec<Group> {
+fn grouped(upserts: Vec<Upsert>, removed: Vec<(Kind, PartName)>, limit: usize) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     let mut bytes = 0;
     for upsert in upserts {
         let kind = upsert.part.kind();
         let size = upsert.part.encoded().bytes.len();
         match groups.last_mut() {
-            Some((last, members, _)) if *last == kind && bytes + size <= RESPONSE_BYTES => {
+            Some((last, members, _)) if *last == kind && bytes + size <= limit => {
                 bytes += size;
                 members.push(upsert);
             }

@@ -233,12 +233,13 @@ fn what_cannot_be_followed_ends_the_stream() {
 
 #[test]
 fn large_pushes_are_cut_into_responses() {
-    let entry = |n: usize| CART.replace("cart", &format!("service-{n}-{}", "x".repeat(200)));
-    let mut talk = Talk::new(&(0..2600).map(entry).collect::<String>());
-    talk.ask(Kind::Index, &["*"]);
-    let push = talk.ask(Kind::Service, &[]).responses;
-    assert!(push.len() > 1, "{} responses", push.len());
-    assert_eq!(push.iter().map(|r| r.upserts.len()).sum::<usize>(), 2600);
-    let size = |r: &Response| r.upserts.iter().map(|u| u.part.encoded().bytes.len()).sum::<usize>();
-    assert!(push.iter().all(|r| size(r) <= RESPONSE_BYTES));
+    let mesh = compile_text(&(0..9).map(|n| CART.replace("cart", &format!("s{n}"))).collect::<String>(), None).0;
+    let upsert = |part: &Arc<SharedPart>| Upsert { part: part.clone(), aliases: Vec::new() };
+    let upserts: Vec<Upsert> = mesh.parts(Kind::Index).map(upsert).collect();
+    let size = |u: &Upsert| u.part.encoded().bytes.len();
+    let limit = 2 * size(&upserts[0]);
+    let groups = grouped(upserts.clone(), Vec::new(), limit);
+    assert_eq!(groups.iter().map(|(_, members, _)| members.len()).collect::<Vec<_>>(), [2, 2, 2, 2, 1]);
+    // What is larger than the limit travels alone.
+    assert_eq!(grouped(upserts, Vec::new(), 1).len(), 9);
 }
