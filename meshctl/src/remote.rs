@@ -86,7 +86,8 @@ fn refused(status: tonic::Status) -> anyhow::Error {
     let mut cause = std::error::Error::source(&status);
     while let Some(error) = cause {
         let next = error.to_string();
-        if !text.ends_with(&next) {
+        // Each layer may repeat the one below, with a word of its own in front.
+        if !text.contains(next.trim_start_matches("transport error: ")) {
             text.push_str(": ");
             text.push_str(&next);
         }

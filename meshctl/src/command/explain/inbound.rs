@@ -14,7 +14,7 @@ use mesh_config::{
 use mesh_proxy::{
     authz::{Attributes, Decision, Denial, HttpAttributes, Verdict, decide as authorise},
     route::{self, RequestView, Selection},
-    snapshot::{Snapshot, inbound::PortPolicy, listener::DestinationKey, policy::RuleId},
+    snapshot::{Snapshot, inbound::PortPolicy, listener::{DestinationKey, ListenerKind}, policy::RuleId},
 };
 
 /// Decides on a call that comes in.
@@ -27,11 +27,17 @@ pub(super) fn decide(snapshot: &Snapshot, call: &Call) -> Answer {
         Err(refusal) => *refusal,
         Ok(stream) => within(snapshot, call, port, &policy, stream),
     };
-    answer.listener = Some("virtualInbound".to_owned());
+    answer.listener = Some(listener_name(snapshot, port));
     answer.filter_chain =
         Some(if policy.declared { format!("0.0.0.0_{port}") } else { "virtualInbound".to_owned() });
     answer.security = Some(security(&policy, call));
     answer
+}
+
+/// The listener that the `Sidecar` binds for the port, else the one for all captured connections.
+fn listener_name(snapshot: &Snapshot, port: Port) -> String {
+    let bound = snapshot.listeners.iter().find(|spec| spec.kind == ListenerKind::Ingress { port });
+    bound.map_or_else(|| "virtualInbound".to_owned(), |spec| spec.name.to_string())
 }
 
 /// What is left of a connection once its TLS is dealt with.

@@ -188,7 +188,7 @@ impl Story {
                 _ => format!(" (and the same: {})", hop.alike.join(", ")),
             };
             let _ = writeln!(out, "\n{}: the proxy of {}{alike}", hop.side, hop.proxy);
-            tell(&mut out, &hop.answer);
+            tell(&mut out, &hop.answer, hop.side);
         }
         if !self.notes.is_empty() {
             let _ = writeln!(out);
@@ -255,7 +255,7 @@ fn line(out: &mut String, label: &str, value: &str) {
     let _ = writeln!(out, "  {label:<15}{value}");
 }
 
-fn tell(out: &mut String, answer: &Answer) {
+fn tell(out: &mut String, answer: &Answer, side: &str) {
     let outcome = match answer.outcome {
         Outcome::Forward => "forward",
         Outcome::Refuse => "refuse",
@@ -288,7 +288,7 @@ fn tell(out: &mut String, answer: &Answer) {
     if let Some(security) = &answer.security {
         line(out, "transport", &format!("{} ({})", security.transport, security.because));
     }
-    tell_policies(out, answer);
+    tell_policies(out, answer, side);
     for endpoint in &answer.endpoints {
         let workload = endpoint.workload.as_deref().unwrap_or("-");
         let identity = endpoint.identity.as_deref().unwrap_or("no identity");
@@ -296,10 +296,12 @@ fn tell(out: &mut String, answer: &Answer) {
     }
 }
 
-fn tell_policies(out: &mut String, answer: &Answer) {
+fn tell_policies(out: &mut String, answer: &Answer, side: &str) {
     let name = |p: &PolicyName| format!("{} {}/{} rule {}", p.action, p.namespace, p.name, p.rule);
     if let Some(policy) = &answer.policy {
         line(out, "policy", &name(policy));
+    } else if side == "inbound" && answer.outcome == Outcome::Forward {
+        line(out, "policy", "none decides: no ALLOW policy holds for this workload, and no DENY rule matches");
     }
     for audited in &answer.audited {
         line(out, "audited by", &name(audited));

@@ -194,6 +194,7 @@ fn cluster_of(snapshot: &Snapshot, cluster: &cluster::Cluster) -> Cluster {
             name,
         },
         ClusterKey::Inbound { port } => Cluster {
+            fqdn: if cluster.service_host.is_empty() { name.clone() } else { cluster.service_host.to_string() },
             port: port.get(),
             direction: "inbound".to_owned(),
             kind: "STATIC".to_owned(),
@@ -247,7 +248,7 @@ fn roots(bundle: &TrustBundle) -> impl Iterator<Item = Secret> {
             kind: "CA".to_owned(),
             status: "ACTIVE".to_owned(),
             valid: parsed.as_ref().is_some_and(|c| c.validity().is_valid()),
-            serial: parsed.as_ref().map(|c| format!("{:x}", c.tbs_certificate.serial)).unwrap_or_default(),
+            serial: parsed.as_ref().map(|c| format!("{:0>32}", format!("{:x}", c.tbs_certificate.serial))).unwrap_or_default(),
             not_after: time(|v| v.not_after),
             not_before: time(|v| v.not_before),
             trust_domain: bundle.trust_domain.to_string(),
