@@ -246,7 +246,7 @@ async fn explain_and_the_wire_say_the_same() {
     let mut differences = String::new();
     for (number, (case, expected)) in cases.iter().zip(&expected).enumerate() {
         let seen = lines.remove(&format!("case-{number}")).unwrap_or_default();
-        if seen != *expected {
+        if seen != *expected && differences.lines().count() < 30 {
             let _ = writeln!(differences, "{case:?}\n  decided {expected:?}\n  seen    {seen:?}");
         }
     }

@@ -2,7 +2,7 @@
 
 use mesh_e2e::{
     client::{Call, connect, exchange, http2::Client},
-    mesh::{GRPC, HTTP, Mesh, Plan, TCP, Workload, identity},
+    mesh::{GRPC, HTTP, Mesh, Plan, Port, TCP, Workload, identity},
     program::Program,
     until,
     workload::Kind,
@@ -10,14 +10,17 @@ use mesh_e2e::{
 use serde_json::{Value, json};
 use std::{fs, net::SocketAddr};
 
-fn serving(workload: Workload) -> Workload {
-    workload.serves(HTTP, Kind::Http1).serves(GRPC, Kind::Http2).serves(TCP, Kind::Echo)
+/// A listener for opaque bytes leads to one service: the server behind Envoy has a port for itself.
+const STOCK_TCP: Port = Port { number: 9500, ..TCP };
+
+fn serving(workload: Workload, tcp: Port) -> Workload {
+    workload.serves(HTTP, Kind::Http1).serves(GRPC, Kind::Http2).serves(tcp, Kind::Echo)
 }
 
 /// A caller and a server with our proxies, and a server behind Envoy.
 async fn mesh() -> Mesh {
-    let server = serving(Workload::new("server"));
-    let stock = serving(Workload::new("stock")).with_foreign_proxy();
+    let server = serving(Workload::new("server"), TCP);
+    let stock = serving(Workload::new("stock"), STOCK_TCP).with_foreign_proxy();
     Mesh::start(Plan::new([Workload::new("client"), server, stock])).await
 }
 
@@ -172,12 +175,12 @@ async fn our_sidecar_calls_envoy() {
         vec![
             listener(at(HTTP), "http", true, Some(tls.clone())),
             listener(at(GRPC), "grpc", true, Some(tls.clone())),
-            listener(at(TCP), "tcp", false, Some(tls)),
+            listener(at(STOCK_TCP), "tcp", false, Some(tls)),
         ],
         vec![
             cluster("http", app(HTTP), false, None),
             cluster("grpc", app(GRPC), true, None),
-            cluster("tcp", app(TCP), false, None),
+            cluster("tcp", app(STOCK_TCP), false, None),
         ],
     )
     .await;
@@ -189,36 +192,7 @@ async fn our_sidecar_calls_envoy() {
     let client = Client::open(mesh.egress("client", GRPC), None).await.unwrap();
     let answer = client.grpc(&mesh.host("stock", GRPC), "/mesh.Echo/Unary", "e-2", &[b"to envoy"]).await.unwrap();
     assert_eq!(answer.grpc_status(), Some("0"), "{answer:?}");
-    // Our server has the same port, and comes first by name: ask for Envoy's with a listener of its own.
-    mesh.write("tcp", &tcp_listener(&mesh));
-    let to = SocketAddr::new(mesh.ip("client"), 9500);
-    let back = until("opaque bytes through Envoy", || exchange(to, None, b"opaque")).await;
+    let back = exchange(mesh.egress("client", STOCK_TCP), None, b"opaque").await.unwrap();
     assert_eq!(back, b"opaque");
-    assert!(mesh.app("stock", TCP).seen.connections() > 0);
-}
-
-/// A service whose port no other has, and the caller's listener for it.
-fn tcp_listener(mesh: &Mesh) -> String {
-    let ip = mesh.ip("client");
-    format!(
-        "
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {{name: stock-tcp, namespace: test}}
-spec:
-  hosts: [stock-tcp.test]
-  location: MESH_INTERNAL
-  resolution: STATIC
-  ports: [{{number: 9500, name: tcp, protocol: TCP, targetPort: {}}}]
-  workloadSelector: {{labels: {{app: stock}}}}
----
-apiVersion: networking.istio.io/v1
-kind: Sidecar
-metadata: {{name: a-client, namespace: test}}
-spec:
-  workloadSelector: {{labels: {{app: client}}}}
-  egress: [{{port: {{number: 9500, name: tcp, protocol: TCP}}, bind: {ip}, captureMode: NONE, hosts: [\"./*\"]}}]
-",
-        TCP.target()
-    )
+    assert!(mesh.app("stock", STOCK_TCP).seen.connections() > 0);
 }

@@ -26,7 +26,7 @@ server stream: 0,1,2,3,4 trailer=five-messages
 client stream: 3 messages
 both: A,B,C
 error: NOT_FOUND no such thing trailer=why
-deadline: DEADLINE_EXCEEDED
+deadline: over
 ";
     assert_eq!(said, expected);
 }

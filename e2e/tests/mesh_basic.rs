@@ -250,9 +250,14 @@ async fn a_drain_loses_nothing() {
     let load = Load::start("http", Pace::rate(50), Http1::new(mesh.egress("client", HTTP), call));
     load.more(20).await;
     // As in a cluster: the endpoint is withdrawn while its proxy drains.
-    let (long, at) = (Call::get(&mesh.host("server", HTTP), "/slow/400"), mesh.ingress("server-v2", HTTP));
+    let (long, at) = (Call::get(&mesh.host("server", HTTP), "/slow/1500"), mesh.ingress("server-v2", HTTP));
     let long = tokio::spawn(async move { long.send(at).await });
     mesh.write_without(&["server-v2"]);
+    until("version one alone", || async {
+        let seen = counted(&mesh, 20).await;
+        if seen.len() == 1 { Ok(()) } else { Err(seen) }
+    })
+    .await;
     mesh.drain_proxy("server-v2").await;
     load.more(20).await;
     let outcome = load.stop().await;

@@ -327,6 +327,7 @@ spec:
     .to_owned()
 }
 
+/// With its port: on ports that carry no requests a denial by path alone would deny everything.
 fn policy() -> String {
     "\
 apiVersion: security.istio.io/v1
@@ -335,7 +336,7 @@ metadata: {name: denied, namespace: test}
 spec:
   selector: {matchLabels: {app: server}}
   action: DENY
-  rules: [{to: [{operation: {paths: [/denied]}}]}]
+  rules: [{to: [{operation: {paths: [/denied], ports: [\"8180\"]}}]}]
 "
     .to_owned()
 }

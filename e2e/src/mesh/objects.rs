@@ -75,8 +75,16 @@ fn protocol(port: Port) -> String {
 
 fn workload_entry(out: &mut String, name: &str, ip: IpAddr, account: &str, labels: &str, meshed: bool) {
     begin(out, "networking", "WorkloadEntry", name);
-    let mode = if meshed { ", security.istio.io/tlsMode: istio" } else { "" };
-    let _ = write!(out, "  address: {ip}\n  serviceAccount: {account}\n  labels: {{{labels}{mode}}}\n");
+    let _ = writeln!(out, "  address: {ip}");
+    // Who has an account is taken to have a proxy.
+    match meshed {
+        true => {
+            let _ = writeln!(out, "  serviceAccount: {account}\n  labels: {{{labels}, security.istio.io/tlsMode: istio}}");
+        }
+        false => {
+            let _ = writeln!(out, "  labels: {{{labels}}}");
+        }
+    }
 }
 
 fn sidecar(out: &mut String, plan: &Plan, workload: &Workload, ip: IpAddr, app: impl Fn(&str, Port) -> SocketAddr) {

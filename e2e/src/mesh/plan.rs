@@ -178,7 +178,8 @@ impl Plan {
     /// With an access log of this format in [`super::Mesh::access_log`].
     #[must_use]
     pub fn access_log(self, format: &str) -> Plan {
-        self.mesh_config("accessLogFile: DIR/access.log").mesh_config(&format!("accessLogFormat: '{format}'"))
+        let format = format.replace('\n', "\\n");
+        self.mesh_config("accessLogFile: DIR/access.log").mesh_config(&format!("accessLogFormat: \"{format}\""))
     }
 
     /// With certificates that live so long.
