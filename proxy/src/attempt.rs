@@ -52,6 +52,8 @@ pub struct Attempt<'a> {
     pub snapshot: &'a Snapshot,
     /// What the route says.
     pub routed: &'a Routed,
+    /// The live side of its cluster.
+    pub cluster: &'a Rc<WorkerCluster>,
 }
 
 /// An answer and the connection that it comes on.
@@ -67,9 +69,8 @@ pub async fn run(
     exchange: &mut Exchange,
     outgoing: Outgoing,
 ) -> Result<Answered, Error> {
-    let cluster = attempt.upstreams.cluster(&attempt.routed.cluster, exchange.started);
-    let mut active = Some(cluster.enter()?);
-    let mut tries = Tries::new(attempt, &cluster, outgoing);
+    let mut active = Some(attempt.cluster.enter()?);
+    let mut tries = Tries::new(attempt, attempt.cluster, outgoing);
     loop {
         let error = match tries.one(exchange).await {
             Ok((response, mut lease)) => {
@@ -162,6 +163,7 @@ impl<'a> Tries<'a> {
         let picked = self.cluster.pick(attempt.upstreams, outgoing.original, own, &self.tried).await;
         let host = picked.map_err(Failed::unsent)?;
         let want = Want {
+            now: if self.count == 0 { exchange.started } else { Instant::now() },
             settings: &attempt.snapshot.settings,
             http2: outgoing.http2,
             fresh: self.fresh,

@@ -93,6 +93,8 @@ pub struct Exchange {
     pub upgraded: bool,
     /// The request's body, whose counts are read at the end.
     pub(crate) body: Option<Rc<Held>>,
+    /// When it ended, where that was looked at already.
+    pub(crate) ended: Option<Instant>,
     /// Keeps the connection from being taken for idle.
     pub(crate) activity: Option<Activity>,
 }
@@ -150,6 +152,7 @@ impl Exchange {
             complete: false,
             upgraded: false,
             body: None,
+            ended: None,
             activity: None,
         })
     }
@@ -172,14 +175,15 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.duration = self.started.elapsed();
+        let now = self.ended.unwrap_or_else(Instant::now);
+        self.duration = now.saturating_duration_since(self.started);
         if let Some(body) = &self.body {
             self.request_body_bytes += body.bytes();
             self.request_messages = body.messages();
             self.request_complete = body.ended_at().map(|at| at.saturating_duration_since(self.started));
         }
         if let Some(activity) = &mut self.activity {
-            activity.end(self.started + self.duration);
+            activity.end(now);
         }
         if !self.complete && self.flags.is_empty() {
             self.flags.set(Flag::DownstreamDisconnect);

@@ -18,7 +18,7 @@ use crate::{
     exchange::{Exchange, Sink, Text, head_bytes},
     route::{self, RequestView, Routed, Selection, select},
     snapshot::{Snapshot, listener::DestinationKey},
-    upstream::{Lease, Upstreams},
+    upstream::{Lease, Upstreams, WorkerCluster},
 };
 use body::{Body, Held, Observed};
 use filters::Ops;
@@ -210,10 +210,12 @@ async fn carry(
 
     // Change.
     let timeout = timeouts(&routed, served.conn.direction, call, &mut head);
-    let outgoing = outgoing(served, &snapshot, exchange, call, &routed, head)?;
+    let cluster = served.worker.upstreams.cluster(&routed.cluster, exchange.started);
+    let outgoing = outgoing(served, &snapshot, exchange, call, &routed, &cluster, head)?;
 
     // Try.
-    let attempt = Attempt { upstreams: &served.worker.upstreams, snapshot: &snapshot, routed: &routed };
+    let upstreams = &served.worker.upstreams;
+    let attempt = Attempt { upstreams, snapshot: &snapshot, routed: &routed, cluster: &cluster };
     let body = exchange.body.clone();
     let run = attempt::run(&attempt, permit, exchange, outgoing);
     let answered = match timeout {
@@ -368,6 +370,7 @@ fn outgoing(
     exchange: &mut Exchange,
     call: &Call,
     routed: &Routed,
+    live: &WorkerCluster,
     mut head: Parts,
 ) -> Result<Outgoing, Error> {
     let conn = &served.conn;
@@ -385,7 +388,6 @@ fn outgoing(
     if let Some(rule) = &routed.rule {
         rewrite(rule, routed, &mut head);
     }
-    let live = served.worker.upstreams.cluster(&routed.cluster, exchange.started);
     let server_name = if live.wants_server_name() { server_name(headers::authority_of(&head)) } else { None };
     let secured = live.wants_tls();
     protocol(&mut head, http2, secured)?;

@@ -496,3 +496,42 @@ fn a_draining_worker_closes_after_the_answer() {
         assert!(idle.ended().await);
     });
 }
+
+#[test]
+fn a_peer_reaches_the_application_and_what_it_never_began_is_sent_again() {
+    run(async {
+        let proxy = Proxy::sidecar([]);
+        let seen: Rc<RefCell<String>> = Rc::default();
+        let keep = seen.clone();
+        // Ports that nothing declares are passed to the application at the address that was dialled.
+        proxy.net.listen("10.0.0.1:8080", move |mut io, _| {
+            let keep = keep.clone();
+            async move {
+                *keep.borrow_mut() = io.message().await.unwrap_or_default();
+                io.write(&ok("app")).await;
+                // Closed while idle.
+            }
+        });
+        let mut peer = proxy.peer(8080);
+        let post = "POST / HTTP/1.1\r\nHost: cart\r\nX-Forwarded-Client-Cert: forged\r\nContent-Length: 1\r\n\r\nx";
+        for _ in 0..3 {
+            let answer = peer.call(post).await;
+            assert_eq!((status(&answer), body(&answer)), ("200", "app"));
+            assert_eq!(field(&answer, "server").as_deref(), Some("istio-envoy"));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(field(&seen.borrow(), "x-forwarded-client-cert"), None);
+        assert!(proxy.records.all().iter().all(|record| record.flags == "-"));
+    });
+}
+
+#[test]
+fn details_that_do_not_come_are_told_as_such() {
+    run(async {
+        let index = service(CART, 80, Protocol::Http, &[]).remove(0);
+        let proxy = Proxy::sidecar([index]);
+        let answer = proxy.client().get(CART, "/").await;
+        assert_eq!(status(&answer), "503");
+        assert_eq!(proxy.records.number(1).await.details, format!("not_ready{{shop/{CART}}}"));
+    });
+}

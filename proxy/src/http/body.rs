@@ -336,11 +336,13 @@ impl Observed {
 
     /// The last byte was handed on: the connection is free and the record is whole.
     fn finish(&mut self) {
+        let now = Instant::now();
         if let Some(mut lease) = self.lease.take() {
-            lease.finished();
+            lease.finished(now);
         }
         if let Some(mut exchange) = self.exchange.take() {
             exchange.complete = true;
+            exchange.ended = Some(now);
         }
     }
 

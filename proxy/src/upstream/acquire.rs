@@ -33,6 +33,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How a request wants its connection.
 #[derive(Clone, Copy)]
 pub struct Want<'a> {
+    /// The time, as of a moment ago.
+    pub now: Instant,
     /// Mesh-wide settings of the request's snapshot.
     pub settings: &'a Settings,
     /// HTTP/2 to the upstream.
@@ -126,8 +128,8 @@ impl WorkerCluster {
 
     /// The youngest idle connection that is not closed.
     async fn idle_connection(&self, host: &Rc<Host>, want: Want<'_>, cluster: &Cluster) -> Option<Box<H1>> {
+        let mut now = want.now;
         loop {
-            let now = Instant::now();
             let (h1, idle) = host.take_idle(&self.wanted(now, want, cluster))?;
             if idle <= LOOK_AFTER {
                 return Some(h1);
@@ -138,6 +140,7 @@ impl WorkerCluster {
                 return Some(h1);
             }
             host.was_closed(h1, now.checked_sub(idle).unwrap_or(now));
+            now = Instant::now();
         }
     }
 
@@ -151,7 +154,7 @@ impl WorkerCluster {
     ) -> Result<(Rc<H2>, bool), NotAcquired> {
         let streams = cluster.policy.connection_pool.max_concurrent_streams.map_or(STREAMS, |n| n.clamp(1, STREAMS));
         loop {
-            if let Some(h2) = host.take_h2(&self.wanted(Instant::now(), want, cluster), streams) {
+            if let Some(h2) = host.take_h2(&self.wanted(want.now, want, cluster), streams) {
                 let reused = h2.served.get() > 0;
                 return Ok((h2, reused));
             }

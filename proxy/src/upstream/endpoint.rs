@@ -117,12 +117,12 @@ impl Host {
     }
 
     /// Gives a connection back.
-    pub(super) fn put_back(&self, connection: Box<H1>) {
+    pub(super) fn put_back(&self, connection: Box<H1>, now: Instant) {
         if connection.sender.is_closed() {
             return;
         }
         let slots = connection.facts.slot.slots.clone();
-        self.idle.borrow_mut().push(Idle { connection, since: Instant::now() });
+        self.idle.borrow_mut().push(Idle { connection, since: now });
         slots.wake_one();
     }
 

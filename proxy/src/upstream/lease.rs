@@ -14,6 +14,7 @@ use crate::{
 use http::{HeaderMap, Request, Response, Version, header};
 use hyper::{body::Incoming, client::conn::TrySendError};
 use std::{rc::Rc, time::Duration};
+use tokio::time::Instant;
 
 /// See the module.
 pub struct Lease {
@@ -107,14 +108,14 @@ impl Lease {
     }
 
     /// The last byte of the answer was read: an HTTP/1 connection may be used again.
-    pub(crate) fn finished(&mut self) {
+    pub(crate) fn finished(&mut self, now: Instant) {
         if !self.reusable {
             return;
         }
         if let Connection::H1(connection) = &mut self.connection
             && let Some(h1) = connection.take()
         {
-            self.host.put_back(h1);
+            self.host.put_back(h1, now);
         }
     }
 }
