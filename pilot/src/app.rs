@@ -251,7 +251,10 @@ impl App {
             .with_log_level(log);
         let admin = reports.routes(admin);
 
+        let guard = drain.guard();
         let all = async {
+            // Draining waits until every connection has had its say.
+            let _guard = guard;
             let (secure, plain, ..) = tokio::join!(
                 secure,
                 plain,

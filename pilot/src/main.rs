@@ -42,15 +42,13 @@ fn discovery(settings: Settings) -> anyhow::Result<()> {
         let (signal, watch) = drain::channel();
         let deadline = settings.drain;
         let app = App::build(settings, watch).await?;
-        let run = std::pin::pin!(app.run(log));
+        let mut run = std::pin::pin!(app.run(log));
         tokio::select! {
-            ended = run => ended,
-            asked = asked => {
-                tracing::info!(%asked, "draining");
-                signal.drain(deadline).await;
-                tracing::info!("ended");
-                Ok(())
-            }
+            ended = &mut run => return ended,
+            asked = asked => tracing::info!(%asked, "draining"),
         }
+        let (drained, ended) = tokio::join!(signal.drain(deadline), run);
+        tracing::info!(?drained, "ended");
+        ended
     })
 }

@@ -141,10 +141,16 @@ impl World {
         let best = read.min_by_key(|(id, _)| (&*id.name.name != "istio", *id));
         match (best, &self.mesh_config) {
             (Some((id, config)), held) => {
-                if held.as_ref().is_some_and(|(from, known)| from == id && known == &**config) {
+                let mut config = (**config).clone();
+                if let Some(base) = &self.base {
+                    // MeshConfig has no field for it: the process says it.
+                    config.settings.cluster_domain = base.settings.cluster_domain.clone();
+                    config.context.cluster_domain = base.context.cluster_domain.clone();
+                }
+                if held.as_ref().is_some_and(|(from, known)| from == id && *known == config) {
                     return;
                 }
-                self.mesh_config = Some((id.clone(), (**config).clone()));
+                self.mesh_config = Some((id.clone(), config));
             }
             (None, Some((from, _))) if !self.inputs.contains_key(from) => self.mesh_config = None,
             (None, _) => return,

@@ -80,3 +80,14 @@ fn the_content_of_objects_is_never_printed() {
     let changes = memory::changes("f", secret);
     assert_eq!(format!("{changes:?}"), "[Upsert(Secret default/pair), Synced]");
 }
+
+#[test]
+fn the_cluster_domain_is_the_processs_whatever_mesh_config_says() {
+    let mut base = MeshConfig::default();
+    base.context.cluster_domain = "example.local".into();
+    base.settings.cluster_domain = "example.local".into();
+    let mut world = World::with_mesh_config(base);
+    upsert(&mut world, &config("istio", "trustDomain: td"));
+    assert_eq!((&*world.settings().cluster_domain, world.settings().trust_domain.as_str()), ("example.local", "td"));
+    assert_eq!(&*world.context().cluster_domain, "example.local");
+}
