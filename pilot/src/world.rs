@@ -1,7 +1,8 @@
 //! All inputs as received, keyed. One owner applies changes to it; compiling only reads.
 //!
 //! Each object's meaning is kept beside it, so that a change parses one object and not the mesh; when MeshConfig
-//! changes what objects mean, all of them are parsed again.
+//! changes what objects mean, all of them are parsed again. An object that had a meaning and has errors now keeps
+//! its last good version in force, as if the change had been refused at the door; a policy is not lost for a slip.
 
 mod change;
 mod touched;
@@ -13,7 +14,7 @@ pub use self::{
 
 use mesh_config::{
     crd::{self, Object, ParseContext, Parsed, mesh_config::MeshConfig},
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, Severity},
     identity::TrustDomain,
     model::Settings,
     name::NamespacedName,
@@ -41,9 +42,17 @@ pub struct World {
 }
 
 struct Input {
-    object: Arc<Object>,
-    parsed: Option<Parsed>,
+    /// As it was last received.
+    latest: Arc<Object>,
+    /// The version in force: the latest, or the last good one.
+    good: Option<Good>,
+    /// About the latest.
     notes: Vec<Diagnostic>,
+}
+
+struct Good {
+    object: Arc<Object>,
+    parsed: Parsed,
 }
 
 impl World {
@@ -67,7 +76,8 @@ impl World {
             Change::Upsert(object) => {
                 let id = ObjectId::of(&object);
                 let touched = Touched::of_kind(&id.kind);
-                self.inputs.insert(id, Input::parse(object, &self.context));
+                let before = self.inputs.remove(&id).and_then(|input| input.good);
+                self.inputs.insert(id, Input::parse(object, before, &self.context));
                 self.choose_config();
                 touched
             }
@@ -119,7 +129,7 @@ impl World {
 
     /// Objects that mean something, with their meaning.
     pub(crate) fn parsed(&self) -> impl Iterator<Item = (&Arc<Object>, &Parsed)> {
-        self.inputs.values().filter_map(|input| Some((&input.object, input.parsed.as_ref()?)))
+        self.inputs.values().filter_map(|input| input.good.as_ref()).map(|good| (&good.object, &good.parsed))
     }
 
     /// Findings about the source and about single objects.
@@ -134,7 +144,7 @@ impl World {
     /// `istio` before `istio-REVISION`. One that can no longer be read leaves its last good state in force.
     fn choose_config(&mut self) {
         let configs = self.inputs.range(config_maps()).take_while(|(id, _)| id.group.is_empty() && &*id.kind == CONFIG_MAP);
-        let read = configs.filter_map(|(id, input)| match &input.parsed {
+        let read = configs.filter_map(|(id, input)| match input.good.as_ref().map(|good| &good.parsed) {
             Some(Parsed::MeshConfig(config)) => Some((id, config)),
             _ => None,
         });
@@ -165,7 +175,7 @@ impl World {
         }
         self.context = context;
         for input in self.inputs.values_mut() {
-            *input = Input::parse(input.object.clone(), &self.context);
+            *input = Input::parse(input.latest.clone(), input.good.take(), &self.context);
         }
     }
 }
@@ -178,9 +188,40 @@ fn config_maps() -> std::ops::RangeFrom<ObjectId> {
 }
 
 impl Input {
-    fn parse(object: Arc<Object>, context: &ParseContext) -> Self {
-        let (parsed, notes) = crd::parse(&object, context);
-        Input { object, parsed, notes }
+    /// `before`: the version that was in force until now.
+    fn parse(latest: Arc<Object>, before: Option<Good>, context: &ParseContext) -> Self {
+        let (parsed, mut notes) = crd::parse(&latest, context);
+        let has_errors = notes.iter().any(|note| note.severity == Severity::Error);
+        let good = match parsed {
+            Some(parsed) => Some(Good { object: latest.clone(), parsed }),
+            None if has_errors => before.map(|before| before.read_again(context)),
+            None => None,
+        };
+        if has_errors && good.is_some() {
+            notes.push(kept(&latest));
+        }
+        Input { latest, good, notes }
+    }
+}
+
+impl Good {
+    /// With what MeshConfig says now; where that leaves nothing of it, as it was.
+    fn read_again(self, context: &ParseContext) -> Self {
+        match crd::parse(&self.object, context).0 {
+            Some(parsed) => Good { parsed, ..self },
+            None => self,
+        }
+    }
+}
+
+fn kept(object: &Object) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Warning,
+        code: "last-good-kept",
+        object: object.reference(),
+        field: String::new(),
+        message: "has errors, so its last good version stays in force until it is mended or deleted".to_owned(),
+        origin: object.origin.clone(),
     }
 }
 

@@ -91,3 +91,59 @@ fn the_cluster_domain_is_the_processs_whatever_mesh_config_says() {
     assert_eq!((&*world.settings().cluster_domain, world.settings().trust_domain.as_str()), ("example.local", "td"));
     assert_eq!(&*world.context().cluster_domain, "example.local");
 }
+
+fn policy(rules: &str) -> String {
+    format!(
+        "{{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {{name: cart, namespace: shop}}, \
+         spec: {{action: DENY, rules: {rules}}}}}\n"
+    )
+}
+
+fn methods(world: &World) -> Option<usize> {
+    world.parsed().find_map(|(_, parsed)| match parsed {
+        Parsed::Authorization(policy) => Some(policy.rules.len()),
+        _ => None,
+    })
+}
+
+fn is_noted(world: &World, code: &str) -> bool {
+    world.notes().any(|note| note.code == code)
+}
+
+const GOOD: &str = "[{to: [{operation: {methods: [DELETE]}}]}]";
+const BAD: &str = "[{to: [{operation: {method: [DELETE]}}]}]";
+
+#[test]
+fn an_object_that_breaks_keeps_its_last_good_version_until_it_is_mended_or_deleted() {
+    let mut world = World::default();
+    upsert(&mut world, &policy(BAD));
+    assert_eq!(methods(&world), None, "new and broken means nothing");
+    assert!(!is_noted(&world, "last-good-kept"));
+
+    upsert(&mut world, &policy(GOOD));
+    assert_eq!(methods(&world), Some(1));
+    upsert(&mut world, &policy(BAD));
+    upsert(&mut world, &policy("[{form: []}]"));
+    assert_eq!(methods(&world), Some(1), "however often it breaks");
+    assert!(is_noted(&world, "last-good-kept") && is_noted(&world, "unknown-field"));
+
+    upsert(&mut world, &policy("[]"));
+    assert_eq!(methods(&world), Some(0));
+    assert!(!is_noted(&world, "last-good-kept"));
+    upsert(&mut world, &policy(BAD));
+    let name = NamespacedName::new("shop", "cart");
+    world.apply(Change::Delete(ObjectId { group: "security.istio.io".into(), kind: "AuthorizationPolicy".into(), name }));
+    assert_eq!(methods(&world), None);
+    upsert(&mut world, &policy(BAD));
+    assert_eq!(methods(&world), None, "a deleted object is forgotten");
+}
+
+#[test]
+fn a_kept_version_is_read_again_when_mesh_config_changes_its_meaning() {
+    let mut world = World::default();
+    upsert(&mut world, SERVICE);
+    upsert(&mut world, &SERVICE.replace("80", "none"));
+    assert!(visibility(&world).includes(&"other".into()) && is_noted(&world, "last-good-kept"));
+    upsert(&mut world, &config("istio", "defaultServiceExportTo: [\".\"]"));
+    assert!(!visibility(&world).includes(&"other".into()) && is_noted(&world, "last-good-kept"));
+}
