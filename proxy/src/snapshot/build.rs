@@ -114,6 +114,13 @@ impl State {
         &self.snapshot
     }
 
+    /// Says what of the next push could not be read. Until it can, or is gone, a policy among it that has no earlier
+    /// version to hold in its place is taken to say the most that it could: an AuthorizationPolicy refuses every call, a
+    /// PeerAuthentication accepts mutual TLS alone. What it selects is not known, so it selects this workload.
+    pub fn refuse(&mut self, parts: impl IntoIterator<Item = (Kind, PartName)>) {
+        self.parts.refuse(parts);
+    }
+
     /// Takes one push in, as a whole.
     pub fn apply(&mut self, changes: Changes) -> Applied {
         let own_namespace = self.snapshot.own.namespace.clone();
@@ -157,7 +164,10 @@ impl State {
             false => before.inbound.clone(),
         };
         let policies = match who || touched.authorizations {
-            true => Arc::new(Policies::build(&self.applying(&own), &self.parts.settings)),
+            true => {
+                let policies = Policies::build(&self.applying(&own), &self.parts.settings);
+                Arc::new(policies.refusing(self.parts.unreadable(Kind::Authorization)))
+            }
             false => before.policies.clone(),
         };
         let listeners = match who || resided || touched.gateways {

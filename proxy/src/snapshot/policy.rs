@@ -212,6 +212,17 @@ impl Policies {
         }
     }
 
+    /// With these policies in force too, of which nothing but the name is known: every call is refused in their name.
+    pub fn refusing(mut self, unreadable: impl Iterator<Item = NamespacedName>) -> Policies {
+        for policy in unreadable {
+            let id = RuleId { policy, rule: 0, action: Action::Deny, unusable: false };
+            let everything = CompiledRule { id, operations: vec![Vec::new()], sources: vec![Vec::new()] };
+            self.http.deny.push(everything.clone());
+            self.tcp.deny.push(everything);
+        }
+        self
+    }
+
     /// Whether there is nothing to decide: everything is allowed.
     pub fn is_empty(&self) -> bool {
         self.http.is_empty() && self.tcp.is_empty()

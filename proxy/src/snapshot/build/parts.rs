@@ -32,6 +32,10 @@ pub(super) struct Parts {
     pub(super) services: HashMap<ServiceKey, Arc<Service>>,
     pub(super) gateways: BTreeMap<PartName, Arc<Gateway>>,
     pub(super) routes: BTreeMap<PartName, Arc<Route>>,
+    /// Policies that there are and that could not be read, with nothing from before to hold in their place.
+    pub(super) unreadable: BTreeSet<(Kind, PartName)>,
+    /// Of the next push.
+    refused: Vec<(Kind, PartName)>,
     trust: BTreeMap<PartName, Arc<TrustBundle>>,
     secrets: BTreeMap<PartName, Arc<Credential>>,
     workloads: BTreeMap<PartName, Arc<Workload>>,
@@ -75,6 +79,12 @@ impl Touched {
             || self.workloads
     }
 
+    /// Policies of one kind.
+    fn policies(&mut self, kind: Kind) {
+        self.authorizations |= kind == Kind::Authorization;
+        self.peer_authentications |= kind == Kind::PeerAuthentication;
+    }
+
     /// Whether virtual hosts may come out otherwise.
     pub(super) fn outbound(&self) -> bool {
         self.index || self.beyond_index()
@@ -110,6 +120,8 @@ impl Parts {
             services: HashMap::new(),
             gateways: BTreeMap::new(),
             routes: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
+            refused: Vec::new(),
             trust: BTreeMap::new(),
             secrets: BTreeMap::new(),
             workloads: BTreeMap::new(),
@@ -118,11 +130,20 @@ impl Parts {
         }
     }
 
+    /// Parts of the next push that could not be read.
+    pub(super) fn refuse(&mut self, parts: impl IntoIterator<Item = (Kind, PartName)>) {
+        self.refused.extend(parts);
+    }
+
     /// Takes a push in. Removals come first, so that a part which is removed and sent again is there.
     pub(super) fn take(&mut self, changes: Changes, own: &Namespace) -> Touched {
         let mut touched = Touched::default();
         for (kind, name) in changes.removed {
+            self.make_readable(kind, &name, &mut touched);
             self.remove(kind, name, own, &mut touched);
+        }
+        for (kind, name) in std::mem::take(&mut self.refused) {
+            self.make_unreadable(kind, name, &mut touched);
         }
         for part in changes.upserts {
             self.upsert(part, own, &mut touched);
@@ -130,8 +151,37 @@ impl Parts {
         touched
     }
 
+    /// Only where nothing from before goes on holding, and only of what would have refused something.
+    fn make_unreadable(&mut self, kind: Kind, name: PartName, touched: &mut Touched) {
+        let is_new = match kind {
+            Kind::Authorization => !self.authorizations.contains_key(&name),
+            Kind::PeerAuthentication => !self.peer_authentications.contains_key(&name),
+            _ => false,
+        };
+        if is_new && self.unreadable.insert((kind, name)) {
+            touched.policies(kind);
+        }
+    }
+
+    fn make_readable(&mut self, kind: Kind, name: &PartName, touched: &mut Touched) {
+        // Hardly ever is there one, and names are many.
+        if !self.unreadable.is_empty() && self.unreadable.remove(&(kind, name.clone())) {
+            touched.policies(kind);
+        }
+    }
+
+    /// The policies of this kind that there are and that could not be read.
+    pub(super) fn unreadable(&self, kind: Kind) -> impl Iterator<Item = NamespacedName> {
+        let name = |name: &PartName| match name.as_str().split_once('/') {
+            Some((namespace, name)) => NamespacedName::new(namespace, name),
+            None => NamespacedName::new("", name.as_str()),
+        };
+        self.unreadable.iter().filter(move |(k, _)| *k == kind).map(move |(_, n)| name(n))
+    }
+
     fn upsert(&mut self, part: Part, own: &Namespace, touched: &mut Touched) {
         let name = part.name();
+        self.make_readable(part.kind(), &name, touched);
         match part {
             Part::Settings(settings) => self.set_settings(settings, own, touched),
             Part::Instance(instance) => {

@@ -11,10 +11,10 @@ use crate::snapshot::{
 };
 use mesh_config::{
     model::{
-        Protocol,
+        Kind, Protocol,
         destination::{EffectivePolicy, UpstreamTls},
         instance::InboundPort,
-        peer_authentication::{self, EffectiveMtls},
+        peer_authentication::{self, EffectiveMtls, MtlsMode},
         service::Resolution,
         sidecar::{IngressEndpoint, IngressListener},
     },
@@ -108,6 +108,9 @@ fn meta(route_config: Arc<str>, rule_port: u16, host: &str) -> Arc<RouteMeta> {
 }
 
 fn mtls(sources: &Sources<'_>, port: Option<Port>) -> EffectiveMtls {
+    if let Some(unreadable) = sources.parts.unreadable(Kind::PeerAuthentication).next() {
+        return EffectiveMtls { mode: MtlsMode::Strict, decided_by: Some(unreadable) };
+    }
     let own = sources.own;
     let root = &sources.parts.settings.root_namespace;
     let policies = sources.parts.peer_authentications.values();

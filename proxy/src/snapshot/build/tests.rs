@@ -8,7 +8,7 @@ use mesh_config::model::{
     Labels, PeerAuthentication, Protocol, Sidecar,
     destination::{ConnectionPool, H2Upgrade, TrafficPolicy, UpstreamTls},
     gateway::{ServerProtocol, ServerTls},
-    peer_authentication::MtlsMode,
+    peer_authentication::{EffectiveMtls, MtlsMode},
     service::Resolution,
     settings::OutboundPolicy,
     sidecar::{EgressListener, IngressEndpoint, IngressListener},
@@ -421,6 +421,87 @@ fn authorisation_of_other_workloads_is_left_out() {
     assert!(state.snapshot().policies.is_empty());
     push(&mut state, [policy("istio-system/c", &[("app", "web")])]);
     assert!(!state.snapshot().policies.is_empty());
+}
+
+/// What decides about a call of which nothing is known, on HTTP and on opaque TCP.
+fn verdicts(state: &State) -> [String; 2] {
+    use crate::authz::{Attributes, HttpAttributes, ingress::decide};
+    let http = HttpAttributes { method: b"GET", path: b"/", authority: None, headers: &() };
+    let text = |http| {
+        let call = Attributes {
+            http,
+            peer: None,
+            source_ip: None,
+            remote_ip: None,
+            destination_ip: None,
+            destination_port: 80,
+            sni: None,
+            metadata: None,
+        };
+        let policies = state.snapshot().policies.clone();
+        decide(&policies, &call).permit().map_or_else(|denial| denial.to_string(), |_| "allowed".to_owned())
+    };
+    [text(Some(http)), text(None)]
+}
+
+#[test]
+fn an_authorisation_policy_that_cannot_be_read_refuses_everything_until_it_can_or_is_gone() {
+    let readable = || {
+        Part::Authorization(Arc::new(Authorization {
+            name: named("shop/a"),
+            selector: Labels::default(),
+            action: mesh_config::model::authorization::Action::Deny,
+            dry_run: false,
+            rules: Vec::new(),
+        }))
+    };
+    let refuse = |state: &mut State, name: &str| {
+        state.refuse([(Kind::Authorization, PartName(name.into()))]);
+        push(state, [])
+    };
+    let open = ["allowed".to_owned(), "allowed".to_owned()];
+    let denied = |name: &str| {
+        let text = format!("rbac_access_denied_matched_policy[ns[shop]-policy[{name}]-rule[0]]");
+        [text.clone(), text]
+    };
+    let mut state = state(Role::Sidecar, []);
+    assert_eq!(verdicts(&state), open);
+
+    assert!(refuse(&mut state, "shop/a").changed);
+    assert_eq!(verdicts(&state), denied("a"));
+    push(&mut state, [readable()]);
+    assert_eq!(verdicts(&state), open);
+
+    // What was in force before goes on holding.
+    refuse(&mut state, "shop/a");
+    assert_eq!(verdicts(&state), open);
+
+    refuse(&mut state, "shop/b");
+    push(&mut state, [settings(|s| s.auto_mtls = false)]);
+    assert_eq!(verdicts(&state), denied("b"));
+    remove(&mut state, Kind::Authorization, "shop/b");
+    assert_eq!(verdicts(&state), open);
+
+    // Removed and sent again as something that cannot be read: nothing from before is left.
+    state.refuse([(Kind::Authorization, PartName("shop/a".into()))]);
+    remove(&mut state, Kind::Authorization, "shop/a");
+    assert_eq!(verdicts(&state), denied("a"));
+}
+
+#[test]
+fn a_peer_authentication_that_cannot_be_read_is_strict_and_other_kinds_are_let_be() {
+    let mut state = state(Role::Sidecar, [instance(&[], &[])]);
+    let mode = |state: &State| state.snapshot().inbound.port(port(8080)).mtls;
+    assert_eq!(mode(&state).mode, MtlsMode::Permissive);
+    state.refuse([(Kind::PeerAuthentication, PartName("shop/p".into()))]);
+    push(&mut state, []);
+    assert_eq!(mode(&state), EffectiveMtls { mode: MtlsMode::Strict, decided_by: Some(named("shop/p")) });
+    remove(&mut state, Kind::PeerAuthentication, "shop/p");
+    assert_eq!(mode(&state).mode, MtlsMode::Permissive);
+
+    state.refuse([(Kind::Route, PartName("shop/r".into()))]);
+    assert!(!push(&mut state, []).changed);
+    assert_eq!(verdicts(&state), ["allowed", "allowed"]);
 }
 
 #[test]
