@@ -28,7 +28,8 @@ pub(super) async fn follow(
             tracing::info!(serial = %identity.current().material.serial, "certificate or roots changed");
         }
         let trust_domains = snapshot.settings.trust_domain_aliases.clone();
-        policy.publish_if_changed(Arc::new(TrustPolicy { trust_domains }));
+        let require_tls13 = snapshot.settings.require_tls13;
+        policy.publish_if_changed(Arc::new(TrustPolicy { trust_domains, require_tls13 }));
         tokio::select! {
             biased;
             () = &mut end => return,

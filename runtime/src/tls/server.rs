@@ -13,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use mesh_config::identity::TrustDomain;
 use parking_lot::{Mutex, RwLock};
 use rustls::{
-    HandshakeKind, ProtocolVersion, ServerConfig,
+    HandshakeKind, ProtocolVersion, ServerConfig, SupportedProtocolVersion,
     server::{Acceptor, ClientHello, NoClientAuth, ProducesTickets, ResolvesServerCert},
     sign::CertifiedKey,
 };
@@ -70,6 +70,8 @@ impl ServerProfile {
 pub struct TrustPolicy {
     /// Trust domains accepted besides our own. One without roots of its own is an alias: our own roots vouch for it.
     pub trust_domains: Vec<TrustDomain>,
+    /// TLS 1.2 is refused.
+    pub require_tls13: bool,
 }
 
 /// What a server shows that does not use the mesh identity, such as a gateway's TLS listener.
@@ -132,9 +134,13 @@ struct State {
     check: Option<Arc<Check>>,
     resolver: Arc<Shown>,
     local_uri: Option<Arc<str>>,
+    versions: &'static [&'static SupportedProtocolVersion],
     sessions: Arc<Tickets>,
     configs: RwLock<Vec<(ConfigKey, Arc<ServerConfig>)>>,
 }
+
+const VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+const TLS13_ALONE: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 
 type ConfigKey = (Option<&'static [u8]>, ClientAuth);
 
@@ -294,7 +300,11 @@ impl State {
             None => Arc::new(Tickets::new(mark).map_err(TlsError::Setup)?),
         };
         let resolver = Arc::new(Shown(keys));
-        Ok(State { basis, check, resolver, local_uri, sessions, configs: RwLock::default() })
+        let versions = match &basis {
+            Basis::Mesh(_, policy) if policy.require_tls13 => TLS13_ALONE,
+            _ => VERSIONS,
+        };
+        Ok(State { basis, check, resolver, local_uri, versions, sessions, configs: RwLock::default() })
     }
 
     fn config(&self, key: ConfigKey, wall: &WallClock) -> Result<Arc<ServerConfig>, TlsError> {
@@ -315,7 +325,7 @@ impl State {
 
     fn build_config(&self, (alpn, auth): ConfigKey, wall: &WallClock) -> Result<ServerConfig, rustls::Error> {
         let builder = ServerConfig::builder_with_details(provider::get().clone(), Arc::new(wall.clone()))
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+            .with_protocol_versions(self.versions)?;
         let builder = match (auth, &self.check) {
             (ClientAuth::None, _) | (ClientAuth::Optional, None) => {
                 builder.with_client_cert_verifier(Arc::new(NoClientAuth))

@@ -223,6 +223,26 @@ async fn tls_1_2_resumes_under_the_same_conditions() {
 }
 
 #[tokio::test]
+async fn tls_1_2_is_refused_once_the_policy_requires_1_3_resumption_too() {
+    let ca = TestCa::new("cluster.local");
+    let (publisher, trust) = snapshot::publisher(Arc::new(TrustPolicy::default()));
+    let server = ServerTls::with_trust(Reader::fixed(ca.identity("default", "foo")), trust);
+    let (old, new) = (old_client(&ca.identity("default", "bar")), ClientTls::new(Reader::fixed(ca.identity("default", "bar"))));
+    let go = async || {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let name = SNI.to_owned().try_into().unwrap();
+        let profile = mutual(&[]);
+        let (accepted, _connected) = tokio::join!(server.accept(far, &profile), old.connect(name, near));
+        accepted.map(|_| ())
+    };
+    go().await.unwrap();
+    publisher.publish(Arc::new(TrustPolicy { require_tls13: true, ..TrustPolicy::default() }));
+    assert!(matches!(go().await, Err(TlsError::Handshake(_))));
+    let (accepted, _) = meet(&server, &mutual(&[]), &new, &mesh_profile(&[], SNI), &ExpectedPeer::any()).await;
+    accepted.unwrap();
+}
+
+#[tokio::test]
 async fn a_client_forgets_sessions_before_the_servers_old_chain_ends() {
     let ca = TestCa::new("cluster.local");
     let (start, wall) = (SystemTime::now(), WallClock::manual(SystemTime::now()));
