@@ -20,15 +20,13 @@ use mesh_config::{
     name::Port,
 };
 use mesh_runtime::tls::server::{ClientAuth, HANDSHAKE_TIMEOUT, ServerProfile, TlsStream};
-use std::{rc::Rc, time::Duration};
+use std::rc::Rc;
 use tokio::{net::TcpStream, time::Instant};
 
 /// ALPN of chains that carry HTTP, in order of preference.
 const HTTP_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// ALPN of chains that carry opaque bytes.
 const TCP_ALPN: [&[u8]; 3] = [b"istio-peer-exchange", b"h2", b"http/1.1"];
-/// How long the rest of a first line may take on a port whose protocol is not declared.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection that is ready to be carried.
 enum Ready {
@@ -64,7 +62,8 @@ pub async fn serve(edge: Rc<Edge>, stream: TcpStream, arrival: Arrival, port: Po
 
 /// Plain text, mutual TLS, the application's own TLS, or nothing that is accepted here.
 async fn admit(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, port: Port) -> Ready {
-    let policy = edge.snapshot().inbound.port(port);
+    let snapshot = edge.snapshot();
+    let policy = snapshot.inbound.port(port);
     let (mode, protocol) = (policy.mtls.mode, policy.protocol);
     let plain = |seen: BytesMut, stream| Io::Plain(Prefixed::new(seen.freeze(), stream));
     let conn = |secured| {
@@ -74,8 +73,13 @@ async fn admit(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, port: P
     let (silence, patience) = match mode {
         MtlsMode::Strict => (Some(HANDSHAKE_TIMEOUT), Some(HANDSHAKE_TIMEOUT)),
         _ if protocol.is_http() => (None, None),
-        _ => (Some(edge.inbound_verdicts.silence(&port, Instant::now())), Some(PATIENCE)),
+        _ => {
+            let patience = opening::patience(snapshot.settings.protocol_detection_timeout);
+            (Some(edge.inbound_verdicts.silence(&port, Instant::now())), Some(patience))
+        }
     };
+    // Not kept while a silent client is waited for.
+    drop(snapshot);
     match opening::read(&mut stream, &mut seen, silence, patience).await {
         Opening::Ended => Ready::Refused,
         Opening::Said(Detected::TooLong) => Ready::Refused,

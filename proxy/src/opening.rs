@@ -21,6 +21,8 @@ use tokio::{io::AsyncRead, time::Instant};
 
 /// Silence after which the upstream is dialled.
 pub const SILENCE: Duration = Duration::from_millis(5);
+/// How long the rest of a first line may take on a port whose protocol is not declared, unless the mesh says another.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a verdict is believed.
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// Verdicts kept at once.
@@ -37,6 +39,12 @@ pub enum Opening {
     Silent,
     /// It ended, or broke, before it had said enough.
     Ended,
+}
+
+/// How long half a beginning is waited for before its bytes are opaque: the mesh's `protocolDetectionTimeout`; zero
+/// is our own rule.
+pub fn patience(detection_timeout: Duration) -> Duration {
+    if detection_timeout.is_zero() { PATIENCE } else { detection_timeout }
 }
 
 /// Reads until the bytes say what they are, into `seen`. `silence`: how long to wait for the first byte; once
@@ -124,12 +132,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn half_a_line_is_carried_as_it_is() {
-        let (mut client, mut server) = tokio::io::duplex(1024);
-        client.write_all(b"GET /").await.unwrap();
-        let mut seen = BytesMut::new();
-        let opening = read(&mut server, &mut seen, None, Some(Duration::from_secs(1))).await;
-        assert!(matches!(opening, Opening::Said(Detected::Opaque)));
+    async fn half_a_line_is_carried_as_it_is_after_the_meshs_detection_timeout_or_our_own() {
+        for (timeout, want) in [(Duration::from_millis(300), Duration::from_millis(300)), (Duration::ZERO, PATIENCE)] {
+            let (mut client, mut server) = tokio::io::duplex(1024);
+            client.write_all(b"GET /").await.unwrap();
+            let (mut seen, begun) = (BytesMut::new(), Instant::now());
+            let opening = read(&mut server, &mut seen, None, Some(patience(timeout))).await;
+            assert!(matches!(opening, Opening::Said(Detected::Opaque)));
+            // The clock is paused: it moves to the timer that ends the wait, a millisecond's rounding apart.
+            let waited = begun.elapsed();
+            assert!(waited >= want && waited < want + Duration::from_millis(10), "{waited:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

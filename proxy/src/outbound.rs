@@ -23,8 +23,6 @@ use tokio::{net::TcpStream, time::Instant};
 
 /// How long a connection waits for details that pilot has not sent yet.
 const PENDING: Duration = Duration::from_secs(1);
-/// How long the rest of a first line may take on a port whose protocol is not declared.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A captured connection: the address that it wanted says what it is for.
 pub async fn captured(edge: Rc<Edge>, stream: TcpStream, arrival: Arrival) {
@@ -102,7 +100,8 @@ async fn detected(
 ) {
     let mut seen = BytesMut::new();
     let silence = edge.outbound_verdicts.silence(&port, Instant::now());
-    match opening::read(&mut stream, &mut seen, Some(silence), Some(PATIENCE)).await {
+    let patience = opening::patience(edge.snapshot().settings.protocol_detection_timeout);
+    match opening::read(&mut stream, &mut seen, Some(silence), Some(patience)).await {
         Opening::Ended => {}
         Opening::Said(said) if said.is_http() => serve_http(edge, seen.freeze(), stream, conn).await,
         Opening::Said(_) => {

@@ -7,7 +7,8 @@ use tokio::net::TcpStream;
 /// The destination before redirection (`SO_ORIGINAL_DST`), or the local address where there was none: a connection
 /// that was made to us directly (or arrived by TPROXY) wanted exactly where it arrived.
 pub fn original_destination(stream: &TcpStream) -> std::io::Result<SocketAddr> {
-    let local = stream.local_addr()?;
+    // IPv4 accepted on a dual-stack socket has a local address in IPv6 form, but its origin is asked as IPv4's.
+    let local = unmap(stream.local_addr()?);
     let socket = SockRef::from(stream);
     let original = match local {
         SocketAddr::V4(_) => socket.original_dst_v4(),
@@ -37,6 +38,15 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (_client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         assert_eq!(original_destination(&accepted.unwrap().0).unwrap(), address);
+    }
+
+    #[tokio::test]
+    async fn ipv4_on_a_dual_stack_listener_is_ipv4() {
+        let listener = crate::net::listen::bind("[::]:0".parse().unwrap()).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let to = SocketAddr::new(std::net::Ipv4Addr::LOCALHOST.into(), listener.local_addr().unwrap().port());
+        let (_client, accepted) = tokio::join!(TcpStream::connect(to), listener.accept());
+        assert_eq!(original_destination(&accepted.unwrap().0).unwrap(), to);
     }
 
     #[test]
