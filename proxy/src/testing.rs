@@ -116,8 +116,15 @@ impl Proxy {
     /// As [`Proxy::connect`], without the raw client.
     pub fn pipe(&self, direction: Direction, key: DestinationKey, number: u16) -> DuplexStream {
         let (ours, theirs) = duplex(64 * 1024);
+        let conn = self.connection(direction, key, number);
+        tokio::task::spawn_local(serve(theirs, conn, Spoken::Either, self.worker.clone()));
+        ours
+    }
+
+    /// The facts of a connection in plain text.
+    pub fn connection(&self, direction: Direction, key: DestinationKey, number: u16) -> Rc<Connection> {
         self.connections.set(self.connections.get() + 1);
-        let conn = Rc::new(Connection {
+        Rc::new(Connection {
             id: self.connections.get(),
             direction,
             key,
@@ -126,9 +133,7 @@ impl Proxy {
             remote: "10.0.0.9:40000".parse().expect("an address"),
             secured: None,
             memo: Memo::default(),
-        });
-        tokio::task::spawn_local(serve(theirs, conn, Spoken::Either, self.worker.clone()));
-        ours
+        })
     }
 }
 

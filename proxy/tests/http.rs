@@ -535,3 +535,18 @@ fn details_that_do_not_come_are_told_as_such() {
         assert_eq!(proxy.records.number(1).await.details, format!("not_ready{{shop/{CART}}}"));
     });
 }
+
+#[test]
+fn a_connection_costs_little_before_it_is_read_from() {
+    run(async {
+        let proxy = cart(&[A]);
+        let key = mesh_proxy::snapshot::listener::DestinationKey::HttpPort(mesh_proxy::testing::port(80));
+        for protocol in [mesh_proxy::http::server::Protocol::Http1, mesh_proxy::http::server::Protocol::Either] {
+            let conn = proxy.connection(mesh_proxy::conn::Direction::Outbound, key.clone(), 80);
+            let (_client, io) = tokio::io::duplex(64);
+            let future = mesh_proxy::http::server::serve(io, conn, protocol, proxy.worker.clone());
+            let bytes = size_of_val(&future);
+            assert!(bytes <= 1536, "{protocol:?}: {bytes} bytes");
+        }
+    });
+}

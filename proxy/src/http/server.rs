@@ -15,7 +15,7 @@ use crate::{
     upstream::connect::{H2_CONNECTION_WINDOW, H2_STREAM_WINDOW},
 };
 use bytes::BytesMut;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -92,7 +92,8 @@ where
     });
     match protocol {
         Protocol::Http1 => http1(io, served).await,
-        Protocol::Http2 => http2(io, served).await,
+        // Boxed: an HTTP/1 connection does not hold the room of the other.
+        Protocol::Http2 => Box::pin(http2(io, served)).await,
         Protocol::Either => either(io, served).await,
     }
 }
@@ -122,8 +123,19 @@ fn service(served: &Rc<Served>) -> impl Fn(Request<Incoming>) -> Answer + use<> 
     let served = served.clone();
     move |request| {
         let served = served.clone();
-        Box::pin(async move { Ok(handle(&served, request).await) })
+        Box::pin(async move {
+            let mut response = handle(&served, request).await;
+            if served.entry.wish() >= Wish::Last && response.version() < http::Version::HTTP_2 && !switches(&response) {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response)
+        })
     }
+}
+
+/// The connection becomes a tunnel: what it says about itself is not about requests.
+fn switches(response: &Response<Body>) -> bool {
+    response.status() == http::StatusCode::SWITCHING_PROTOCOLS
 }
 
 async fn http1<IO>(io: IO, served: Rc<Served>)
@@ -140,7 +152,7 @@ where
     let mut finishing = false;
     let ended = poll_fn(|cx| {
         match served.entry.wish() {
-            Wish::Serve => {}
+            Wish::Serve | Wish::Last => {}
             Wish::Finish if finishing => {}
             Wish::Finish => {
                 finishing = true;
@@ -171,8 +183,8 @@ where
     let ended = poll_fn(|cx| {
         match served.entry.wish() {
             Wish::Serve => {}
-            Wish::Finish if finishing => {}
-            Wish::Finish => {
+            Wish::Last | Wish::Finish if finishing => {}
+            Wish::Last | Wish::Finish => {
                 finishing = true;
                 connection.as_mut().graceful_shutdown();
             }
