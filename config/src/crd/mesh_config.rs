@@ -7,7 +7,7 @@ mod providers;
 
 use super::{
     Object, ParseContext,
-    networking::retry,
+    networking::{retry, traffic_policy},
     node,
     reader::{Fields, Item, Report},
 };
@@ -16,7 +16,7 @@ use crate::{
     identity::TrustDomain,
     model::{
         Settings,
-        destination::{H2Upgrade, TcpKeepalive},
+        destination::H2Upgrade,
         settings::{AccessLog, AccessLogEncoding, OutboundPolicy},
     },
     path::Normalization,
@@ -125,10 +125,8 @@ fn traffic(f: &mut Fields<'_>, settings: &mut Settings) {
     let time = |f: &mut Fields<'_>, name, default: Duration| f.duration(name).unwrap_or(default);
     settings.connect_timeout = time(f, "connectTimeout", settings.connect_timeout);
     settings.protocol_detection_timeout = time(f, "protocolDetectionTimeout", settings.protocol_detection_timeout);
-    settings.dns_refresh = time(f, "dnsRefreshRate", settings.dns_refresh);
-    settings.tcp_keepalive = f.object("tcpKeepalive", |f| {
-        Some(TcpKeepalive { probes: f.u32("probes"), time: f.duration("time"), interval: f.duration("interval") })
-    });
+    f.not_acted_on_because("dnsRefreshRate", "names are resolved anew when their records expire");
+    settings.tcp_keepalive = f.object("tcpKeepalive", |f| Some(traffic_policy::keepalive(f)));
     let upgrades = [("DO_NOT_UPGRADE", H2Upgrade::DoNotUpgrade), ("UPGRADE", H2Upgrade::Upgrade)];
     settings.h2_upgrade = f.enum_of("h2UpgradePolicy", &upgrades).unwrap_or(settings.h2_upgrade);
     settings.default_retries = f.item("defaultHttpRetryPolicy").and_then(|item| retry::retries(&item));
@@ -157,7 +155,7 @@ fn access_log(f: &mut Fields<'_>, log: &mut AccessLog) {
 
 /// `defaultConfig`, a ProxyConfig.
 fn proxy_config(f: &mut Fields<'_>, settings: &mut Settings) {
-    settings.drain_duration = f.duration("drainDuration").unwrap_or(settings.drain_duration);
+    f.not_acted_on_because("drainDuration", "changes of listeners close no connections");
     settings.termination_drain_duration =
         f.duration("terminationDrainDuration").unwrap_or(settings.termination_drain_duration);
     f.object("gatewayTopology", |f| {

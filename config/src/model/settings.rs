@@ -75,7 +75,8 @@ pub struct Settings {
     pub path_normalization: Normalization,
     /// `connectTimeout`.
     pub connect_timeout: Duration,
-    /// `protocolDetectionTimeout`; zero: this proxy's own rule (a few milliseconds of silence).
+    /// `protocolDetectionTimeout`: how long half a first line is waited for before its bytes are opaque; zero: the
+    /// proxy's own rule.
     pub protocol_detection_timeout: Duration,
     /// `tcpKeepalive`.
     pub tcp_keepalive: Option<TcpKeepalive>,
@@ -85,8 +86,6 @@ pub struct Settings {
     pub default_retries: Option<RetryPolicy>,
     /// `accessLogFile`, `-Format`, `-Encoding`.
     pub access_log: AccessLog,
-    /// `defaultConfig.drainDuration`.
-    pub drain_duration: Duration,
     /// `defaultConfig.terminationDrainDuration`.
     pub termination_drain_duration: Duration,
     /// `defaultConfig.gatewayTopology.numTrustedProxies`.
@@ -95,8 +94,6 @@ pub struct Settings {
     pub require_tls13: bool,
     /// `extensionProviders` of the ext_authz kinds.
     pub external_authorizers: Vec<ExternalAuthorizer>,
-    /// `dnsRefreshRate`.
-    pub dns_refresh: Duration,
 }
 
 impl Default for Settings {
@@ -115,12 +112,10 @@ impl Default for Settings {
             h2_upgrade: H2Upgrade::DoNotUpgrade,
             default_retries: None,
             access_log: AccessLog::default(),
-            drain_duration: Duration::from_secs(45),
             termination_drain_duration: Duration::from_secs(5),
             trusted_proxies: 0,
             require_tls13: false,
             external_authorizers: Vec::new(),
-            dns_refresh: Duration::from_secs(60),
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{crd, diagnostic::Severity};
+use crate::{crd, diagnostic::Severity, model::destination::TcpKeepalive};
 
 fn read(text: &str) -> (MeshConfig, Vec<String>) {
     let (config, found) = parse_text(text);
@@ -28,7 +28,6 @@ enableAutoMtls: false
 pathNormalization: {normalization: DECODE_AND_MERGE_SLASHES}
 connectTimeout: 3s
 protocolDetectionTimeout: 100ms
-dnsRefreshRate: 5s
 tcpKeepalive: {probes: 3, time: 60s, interval: 5s}
 h2UpgradePolicy: UPGRADE
 defaultHttpRetryPolicy: {attempts: 4}
@@ -36,7 +35,7 @@ accessLogFile: /dev/stdout
 accessLogFormat: '%PROTOCOL%'
 accessLogEncoding: JSON
 meshMTLS: {minProtocolVersion: TLSV1_3}
-defaultConfig: {drainDuration: 10s, terminationDrainDuration: 1s, gatewayTopology: {numTrustedProxies: 2}}
+defaultConfig: {terminationDrainDuration: 1s, gatewayTopology: {numTrustedProxies: 2}}
 ",
     );
     let keepalive =
@@ -59,12 +58,10 @@ defaultConfig: {drainDuration: 10s, terminationDrainDuration: 1s, gatewayTopolog
             format: "%PROTOCOL%".into(),
             encoding: AccessLogEncoding::Json,
         },
-        drain_duration: Duration::from_secs(10),
         termination_drain_duration: Duration::from_secs(1),
         trusted_proxies: 2,
         require_tls13: true,
         external_authorizers: Vec::new(),
-        dns_refresh: Duration::from_secs(5),
     };
     assert_eq!(read.default_retries.as_ref().map(|r| r.attempts), Some(4));
     assert_eq!(read, want);
@@ -88,10 +85,23 @@ fn other_objects_are_read_with_it() {
 #[test]
 fn what_is_not_acted_on_is_named() {
     let (_, found) = read(
-        "{enableTracing: true, defaultConfig: {concurrency: 2}, outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}}",
+        "{enableTracing: true, defaultConfig: {concurrency: 2, drainDuration: 10s}, dnsRefreshRate: 5s, \
+         outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}}",
     );
-    let want = ["outboundTrafficPolicy.mode", "defaultConfig.concurrency", "enableTracing"];
+    let want = [
+        "outboundTrafficPolicy.mode",
+        "dnsRefreshRate",
+        "defaultConfig.drainDuration",
+        "defaultConfig.concurrency",
+        "enableTracing",
+    ];
     assert_eq!(found, want.map(|field| format!("Warning field-not-acted-on {field}")));
+}
+
+#[test]
+fn keep_alive_numbers_of_zero_are_the_systems() {
+    let read = settings("tcpKeepalive: {probes: 0, time: 60s}");
+    assert_eq!(read.tcp_keepalive, Some(TcpKeepalive { time: Some(Duration::from_secs(60)), ..TcpKeepalive::default() }));
 }
 
 #[test]

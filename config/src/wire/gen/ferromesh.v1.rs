@@ -2850,8 +2850,6 @@ pub struct Settings {
     pub default_retries: ::core::option::Option<RetryPolicy>,
     #[prost(message, optional, tag = "14")]
     pub access_log: ::core::option::Option<AccessLog>,
-    #[prost(message, optional, tag = "15")]
-    pub drain_duration: ::core::option::Option<::prost_types::Duration>,
     #[prost(message, optional, tag = "16")]
     pub termination_drain_duration: ::core::option::Option<::prost_types::Duration>,
     #[prost(uint32, tag = "17")]
@@ -2860,8 +2858,6 @@ pub struct Settings {
     pub require_tls13: bool,
     #[prost(message, repeated, tag = "19")]
     pub external_authorizers: ::prost::alloc::vec::Vec<ExternalAuthorizer>,
-    #[prost(message, optional, tag = "20")]
-    pub dns_refresh: ::core::option::Option<::prost_types::Duration>,
 }
 impl ::prost::Name for Settings {
     const NAME: &'static str = "Settings";
