@@ -184,10 +184,11 @@ impl<'a> Fields<'a> {
         (node.value != Value::Null).then(item)
     }
 
-    /// A field that must be there (code `missing-field`).
+    /// A field that must be there (code `missing-field`). One that is nearly called so is named too.
     pub fn required(&mut self, name: &'static str) -> Option<Item<'a>> {
         let item = self.item(name);
         if item.is_none() {
+            self.report_slips(&[name]);
             let message = format!("{name} is required");
             self.report.add(Severity::Error, "missing-field", (&join(&self.path, name), self.line), message);
         }
@@ -343,6 +344,26 @@ impl<'a> Fields<'a> {
         self.map(name, checked).into_iter().collect()
     }
 
+    /// Reports that one of `names`, none of which is there, must be, and fields that are nearly called so: a slip is
+    /// better named than called missing. Always `None`, for the end of a getter.
+    pub fn one_is_required<T>(&mut self, names: &[&'static str], message: impl Into<String>) -> Option<T> {
+        self.report_slips(names);
+        self.invalid(message)
+    }
+
+    /// Reports unread fields that are nearly called like one of `names`, and marks them as read.
+    fn report_slips(&mut self, names: &[&'static str]) {
+        for (entry, seen) in self.entries.iter().zip(&mut self.seen) {
+            if *seen || names.contains(&entry.0.as_str()) {
+                continue;
+            }
+            if let Some(near) = similar::nearest(&entry.0, names) {
+                *seen = true;
+                report_unknown(self.report, &self.path, entry, Some(near), Severity::Error);
+            }
+        }
+    }
+
     /// Reports the fields that nobody read (code `unknown-field`).
     pub fn finish(&mut self) {
         self.report_unread(Severity::Error);
@@ -358,15 +379,15 @@ impl<'a> Fields<'a> {
             if std::mem::replace(seen, true) {
                 continue;
             }
-            let (name, node) = entry;
-            let hint = match similar::nearest(name, &self.known) {
-                Some(near) => format!("; did you mean {near}?"),
-                None => String::new(),
-            };
-            let message = format!("there is no field {name:?} here{hint}");
-            self.report.add(severity, "unknown-field", (&join(&self.path, name), node.line), message);
+            report_unknown(self.report, &self.path, entry, similar::nearest(&entry.0, &self.known), severity);
         }
     }
+}
+
+fn report_unknown(report: &Report, path: &str, (name, node): &(String, Node), near: Option<&str>, severity: Severity) {
+    let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    let message = format!("there is no field {name:?} here{hint}");
+    report.add(severity, "unknown-field", (&join(path, name), node.line), message);
 }
 
 /// `path.key`, with keys that hold dots in brackets.

@@ -59,9 +59,9 @@ fn server(f: &mut Fields<'_>, object: &Object, names: &mut BTreeSet<Arc<str>>) -
         },
         Protocol::Https => match tls_item {
             Some(item) => https(&item),
-            None => f.invalid("tls is required for protocol HTTPS"),
+            None => f.one_is_required(&["tls"], "tls is required for protocol HTTPS"),
         },
-        Protocol::Tls if tls_item.is_none() => f.invalid("tls is required for protocol TLS"),
+        Protocol::Tls if tls_item.is_none() => f.one_is_required(&["tls"], "tls is required for protocol TLS"),
         Protocol::Udp => port.protocol_item.invalid("a gateway does not serve UDP"),
         _ => {
             port.protocol_item.warn("field-not-acted-on", "this protocol is not served yet: the server is left out");
@@ -178,7 +178,9 @@ fn https(item: &Item<'_>) -> Option<Option<(ServerProtocol, bool)>> {
         if left_out {
             return Some(None);
         }
-        let Some(credential_name) = credential else { return f.invalid("credentialName is required") };
+        let Some(credential_name) = credential else {
+            return f.one_is_required(&["credentialName"], "credentialName is required");
+        };
         Some(Some((ServerProtocol::Https(ServerTls { credential_name, require_client_certificate }), false)))
     })
 }

@@ -62,7 +62,9 @@ fn exclusive(f: &mut Fields<'_>) -> Option<()> {
     let actions = ["route", "redirect", "directResponse", "delegate"];
     let given: Vec<_> = actions.into_iter().filter(|name| f.has(name)).collect();
     match given[..] {
-        [] => return f.invalid("one of route, redirect, directResponse and delegate is required"),
+        [] => {
+            return f.one_is_required(&actions, "one of route, redirect, directResponse and delegate is required");
+        }
         [_] => {}
         [first, second, ..] => return f.invalid(format!("{first} and {second} exclude each other")),
     }
@@ -150,7 +152,8 @@ fn rewrite(f: &mut Fields<'_>) -> Option<Rewrite> {
         return f.invalid("uri and uriRegexRewrite exclude each other");
     }
     if !(f.has("uri") || f.has("uriRegexRewrite") || authority.is_some()) {
-        return f.invalid("one of uri, uriRegexRewrite and authority is required");
+        let message = "one of uri, uriRegexRewrite and authority is required";
+        return f.one_is_required(&["uri", "uriRegexRewrite", "authority"], message);
     }
     Some(Rewrite { uri, uri_regex, authority })
 }
@@ -215,7 +218,7 @@ fn direct_response(f: &mut Fields<'_>) -> Option<DirectResponse> {
 
 fn body(f: &mut Fields<'_>) -> Option<Bytes> {
     if f.has("string") == f.has("bytes") {
-        return f.invalid("one of string and bytes is required");
+        return f.one_is_required(&["string", "bytes"], "one of string and bytes is required");
     }
     if let Some(item) = f.item("string") {
         return item.string().map(|text| Bytes::copy_from_slice(text.as_bytes()));

@@ -22,9 +22,7 @@ const BLOCKS: [&str; 8] = [
 /// One `trafficPolicy`.
 pub(super) fn traffic_policy(f: &mut Fields<'_>) -> Option<TrafficPolicy> {
     if !BLOCKS.iter().any(|name| f.has(name)) {
-        // A misspelt block is better named than called missing.
-        f.finish();
-        return f.invalid(format!("at least one of {} is required", BLOCKS.join(", ")));
+        return f.one_is_required(&BLOCKS, format!("at least one of {} is required", BLOCKS.join(", ")));
     }
     if f.has("tunnel") && f.has("proxyProtocol") {
         return f.invalid("tunnel and proxyProtocol exclude each other");
@@ -93,8 +91,7 @@ fn load_balancer(f: &mut Fields<'_>) -> LoadBalancer {
 
 fn connection_pool(f: &mut Fields<'_>) -> Option<ConnectionPool> {
     if !f.has("tcp") && !f.has("http") {
-        f.finish();
-        return f.invalid("one of tcp and http is required");
+        return f.one_is_required(&["tcp", "http"], "one of tcp and http is required");
     }
     let mut pool = ConnectionPool::default();
     f.object("tcp", |f| tcp(f, &mut pool));

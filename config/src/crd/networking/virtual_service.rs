@@ -26,7 +26,7 @@ pub(super) fn virtual_service(object: &Object, f: &mut Fields<'_>, context: &Par
         rule(f, object, context, &parents)
     });
     if !http && !other && f.errors() == before {
-        return f.invalid("one of http, tls and tcp is required");
+        return f.one_is_required(&["http", "tls", "tcp"], "one of http, tls and tcp is required");
     }
     let rules: Vec<_> = rules.into_iter().flatten().collect();
     if rules.is_empty() {

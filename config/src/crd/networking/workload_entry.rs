@@ -54,7 +54,7 @@ pub(super) fn endpoint(f: &mut Fields<'_>) -> Option<EntryEndpoint> {
     let address = has_address.as_ref().and_then(address);
     let network = f.opt_string("network").unwrap_or_default();
     if has_address.is_none() && network.is_empty() {
-        return f.invalid("address is required, or network");
+        return f.one_is_required(&["address", "network"], "address is required, or network");
     }
     if matches!(address, Some(EndpointAddress::Unix(_))) && has_ports {
         return f.invalid("a unix socket has no ports");

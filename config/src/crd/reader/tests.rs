@@ -34,6 +34,17 @@ fn fields_left_over_are_unknown_and_a_near_name_is_offered() {
 }
 
 #[test]
+fn a_slip_is_named_where_the_reader_stops_for_what_is_missing() {
+    let (_, found) = check("hots: [a]\nhtp: []\nother: 1\n", |f| {
+        let hosts = f.required("hosts");
+        f.one_is_required::<()>(&["http", "tls"], "one of http and tls is required");
+        hosts.map(|_| ())
+    });
+    let want = ["unknown-field spec.hots:1", "missing-field spec.hosts:1", "unknown-field spec.htp:2", "invalid-field spec:1"];
+    assert_eq!(found, want);
+}
+
+#[test]
 fn numbers_may_be_texts_and_null_is_absent() {
     let (got, found) = check("a: \"8080\"\nb: 80\nc: null\nd: 3.0\ne: http\n", |f| {
         Some((f.u32("a"), f.port("b").map(|p| p.get()), f.u32("c"), f.u32("d"), f.int_or_string("e")))

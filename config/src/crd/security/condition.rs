@@ -11,7 +11,7 @@ pub(super) fn parse(f: &mut Fields<'_>, namespace: &Arc<str>) -> Option<Conditio
     let key = key(&f.required("key")?)?;
     let values = both(f, "values", "notValues", |item| value(&key, &item, namespace));
     if values.is_empty() && f.errors() == 0 {
-        return f.invalid("a condition needs values or notValues");
+        return f.one_is_required(&["values", "notValues"], "a condition needs values or notValues");
     }
     Some(Condition { key, values })
 }
