@@ -92,7 +92,7 @@ pub struct Settings {
     #[arg(long, env = "DEFAULT_WORKLOAD_CERT_TTL", default_value = "24h", value_parser = duration)]
     pub default_workload_cert_ttl: Duration,
     /// Longest lifetime of certificates.
-    #[arg(long, env = "MAX_WORKLOAD_CERT_TTL", default_value = "24h", value_parser = duration)]
+    #[arg(long, env = "MAX_WORKLOAD_CERT_TTL", default_value = "2160h", value_parser = duration)]
     pub max_workload_cert_ttl: Duration,
     /// Names that pilot is reached by; in its own certificate.
     #[arg(
