@@ -203,7 +203,7 @@ impl<'a> Tries<'a> {
         self.count += 1;
         let mut request = match self.ready.take() {
             Some(request) => request,
-            None => self.from_head(),
+            None => self.next_request(),
         };
         if self.outgoing.counts_attempts {
             let count = match self.count - self.replays {
@@ -220,7 +220,7 @@ impl<'a> Tries<'a> {
         request
     }
 
-    fn from_head(&mut self) -> Request<Body> {
+    fn next_request(&mut self) -> Request<Body> {
         let body = self.outgoing.body.as_ref().map_or(Body::Empty, |held| Body::Request(held.reader()));
         let mut request = Request::new(body);
         match &self.spare {

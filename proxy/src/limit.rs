@@ -19,10 +19,7 @@ impl Gauge {
     }
 
     /// One more, if there are fewer than `limit` (`None`: no limit).
-    pub fn enter<S: AsRef<Gauge>>(owner: &S, limit: Option<u32>) -> Option<Held<S>>
-    where
-        S: Clone,
-    {
+    pub fn enter<S: AsRef<Gauge> + Clone>(owner: &S, limit: Option<u32>) -> Option<Held<S>> {
         let gauge = owner.as_ref();
         let before = gauge.0.fetch_add(1, Relaxed);
         if limit.is_some_and(|limit| before >= limit) {

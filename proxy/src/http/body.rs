@@ -84,7 +84,7 @@ impl HttpBody for Body {
         match self {
             Body::Empty => SizeHint::with_exact(0),
             Body::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Body::Request(body) => body.held.hint.clone(),
+            Body::Request(body) => body.held.hint,
             Body::Observed(body) => body.inner.size_hint(),
         }
     }

@@ -18,7 +18,10 @@ pub const IDLE: Duration = Duration::from_secs(3600);
 pub enum Wish {
     /// Go on.
     Serve,
-    /// Finish what runs, take nothing new.
+    /// The next answer is the last: HTTP/1 says `connection: close` with it, HTTP/2 sends GOAWAY. A connection that
+    /// waits for a request is left alone: its client may be sending one right now, and would lose it.
+    Last,
+    /// Finish what runs, take nothing new; a connection without a request ends.
     Finish,
     /// End now.
     End,
@@ -37,6 +40,7 @@ pub struct Entry {
     wish: Cell<Wish>,
     waker: RefCell<Option<Waker>>,
     active: Cell<u32>,
+    begun: Cell<bool>,
     last: Cell<Instant>,
 }
 
@@ -53,6 +57,7 @@ impl Connections {
             wish: Cell::new(self.wish.get()),
             waker: RefCell::new(None),
             active: Cell::new(0),
+            begun: Cell::new(false),
             last: Cell::new(now),
         });
         let key = self.all.borrow_mut().insert(entry.clone());
@@ -92,6 +97,11 @@ impl Entry {
         self.wish.get()
     }
 
+    /// Whether a request has ever begun.
+    pub fn has_begun(&self) -> bool {
+        self.begun.get()
+    }
+
     /// Whom to wake when that changes.
     pub fn wake_with(&self, waker: &Waker) {
         let mut slot = self.waker.borrow_mut();
@@ -104,6 +114,7 @@ impl Entry {
     /// A request begins.
     pub fn begin(self: &Rc<Self>) -> Activity {
         self.active.set(self.active.get() + 1);
+        self.begun.set(true);
         Activity { entry: self.clone(), ended: false }
     }
 

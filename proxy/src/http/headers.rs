@@ -233,14 +233,18 @@ fn path(head: &mut Parts, mode: Normalization) -> Result<(), BadRequest> {
         Cow::Borrowed(same) if same.len() == target.len() => return Ok(()),
         changed => changed.into_owned(),
     };
-    set_path(&mut head.uri, canonical).map_err(|()| BadRequest::Path)
+    set_path(&mut head.uri, canonical).map_err(|_| BadRequest::Path)
 }
 
 /// Replaces path and query, and nothing else.
-pub fn set_path(uri: &mut Uri, path: String) -> Result<(), ()> {
-    let mut parts = std::mem::take(uri).into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(path).map_err(|_| ())?);
-    *uri = Uri::from_parts(parts).map_err(|_| ())?;
+///
+/// # Errors
+/// `path` cannot stand in a URI, which is left as it was.
+pub fn set_path(uri: &mut Uri, path: String) -> Result<(), http::Error> {
+    let path = PathAndQuery::try_from(path)?;
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path);
+    *uri = Uri::from_parts(parts)?;
     Ok(())
 }
 

@@ -184,6 +184,8 @@ where
         match served.entry.wish() {
             Wish::Serve => {}
             Wish::Last | Wish::Finish if finishing => {}
+            // A connection that has carried nothing yet would be closed without an answer.
+            Wish::Last if !served.entry.has_begun() => {}
             Wish::Last | Wish::Finish => {
                 finishing = true;
                 connection.as_mut().graceful_shutdown();
