@@ -16,11 +16,7 @@ use crate::{
     discovery::Command,
     listeners::{BoundSet, Purpose},
     net::listen::{self, ConnectionLimit},
-    observe::{
-        access_log::Writer,
-        metrics::Standard,
-        peers::Peers,
-    },
+    observe::{access_log::Writer, metrics::Standard, peers::Peers},
     settings::{Listen, Settings},
     upstream::Shared,
 };

@@ -14,7 +14,11 @@ use crate::{
         virtual_host::{Action, Resolved, VirtualHost, table::HostTable},
     },
 };
-use mesh_config::model::{Endpoint, endpoint::{EndpointAddress, Health}, service::Resolution};
+use mesh_config::model::{
+    Endpoint,
+    endpoint::{EndpointAddress, Health},
+    service::Resolution,
+};
 use mesh_runtime::tls::material::Identity;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -69,7 +73,9 @@ fn listeners(snapshot: &Snapshot, bound: &BoundSet) -> Vec<Value> {
                 let egress = snapshot.outbound.egress(&b.name);
                 let destination = egress.map(|e| crate::snapshot::outbound::through(snapshot, e));
                 let name = match destination {
-                    Some(Destination::Service { cluster, .. } | Destination::Refused(cluster)) => cluster.name.to_string(),
+                    Some(Destination::Service { cluster, .. } | Destination::Refused(cluster)) => {
+                        cluster.name.to_string()
+                    }
                     Some(Destination::Passthrough(cluster)) => cluster.name.to_string(),
                     Some(Destination::Pending { service, .. }) => format!("{service} (not loaded)"),
                     Some(Destination::HttpPort(port)) => port.to_string(),

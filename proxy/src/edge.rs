@@ -11,12 +11,17 @@ use crate::{
         Snapshot,
         listener::{DestinationKey, ListenerKind},
     },
+    tcp::{live::Live, peer_exchange},
     {gateway, inbound, outbound},
 };
-use mesh_config::{model::ServiceKey, name::Port};
-use mesh_runtime::{drain, snapshot::Reader, tls::server::ServerTls};
+use bytes::Bytes;
+use mesh_config::{
+    model::{ServiceKey, workload::WorkloadInfo},
+    name::Port,
+};
+use mesh_runtime::{drain, tls::server::ServerTls};
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
@@ -30,22 +35,26 @@ pub type Plain = Prefixed<TcpStream>;
 pub struct Edge {
     /// The HTTP path.
     pub worker: Rc<Worker>,
-    /// Every configuration as it comes.
-    pub snapshots: Reader<Snapshot>,
     /// Accepts mutual TLS with the mesh's identity.
     pub mesh_tls: Arc<ServerTls>,
     /// Accepts TLS with credentials of gateway servers.
     pub gateway_tls: gateway::Credentials,
     /// Counts and logs.
     pub observer: Rc<Observer>,
-    /// Signalled when the process wants to end.
+    /// Signalled when the process wants to end: connections are asked to close.
     pub closing: drain::Watch,
+    /// Signalled when nothing is accepted any more.
+    pub ending: drain::Watch,
     /// Outbound ports whose servers speak first.
     pub outbound_verdicts: Verdicts<(ServiceKey, Port)>,
     /// Inbound ports whose servers speak first.
     pub inbound_verdicts: Verdicts<Port>,
-    /// What we tell peers about ourselves on TCP.
+    /// Opaque connections that are being carried.
+    pub live: Rc<Live>,
+    /// Our node id, part of what we tell peers about ourselves on TCP.
     pub node_id: Arc<str>,
+    /// What we tell them, made once for each description of our workload.
+    pub announced: RefCell<Option<(Arc<WorkloadInfo>, Bytes)>>,
     /// Numbers connections; each worker begins elsewhere.
     pub next_id: Cell<u64>,
 }
@@ -54,6 +63,19 @@ impl Edge {
     /// The configuration in force now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.worker.snapshot())
+    }
+
+    /// What we tell peers about our workload on TCP.
+    pub fn announcement(&self, own: &Arc<WorkloadInfo>) -> Bytes {
+        let mut announced = self.announced.borrow_mut();
+        match &*announced {
+            Some((known, bytes)) if Arc::ptr_eq(known, own) => bytes.clone(),
+            _ => {
+                let bytes = peer_exchange::encode(own, &self.node_id);
+                *announced = Some((own.clone(), bytes.clone()));
+                bytes
+            }
+        }
     }
 
     /// Carries one accepted connection to its end.

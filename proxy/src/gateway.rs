@@ -90,7 +90,8 @@ impl Credentials {
             return Ok(tls.clone());
         }
         let unusable = |e: &dyn std::fmt::Display| format!("credential {name} cannot be used: {e}");
-        let certificate = Certificate::from_pem(&credential.chain_pem, &credential.key_pem).map_err(|e| unusable(&e))?;
+        let certificate =
+            Certificate::from_pem(&credential.chain_pem, &credential.key_pem).map_err(|e| unusable(&e))?;
         let client_ca = match (server.require_client_certificate, credential.ca_pem.is_empty()) {
             (false, _) => None,
             (true, true) => return Err(unusable(&"it has no CA for client certificates (ca.crt or cacert)")),

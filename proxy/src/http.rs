@@ -98,8 +98,13 @@ impl Worker {
         self.connections.sweep(now);
     }
 
-    /// Answers carry `connection: close`, HTTP/2 gets GOAWAY, idle connections end.
+    /// The next answer on each connection is its last; connections that wait for a request go on waiting.
     pub fn drain(&self) {
+        self.connections.ask_all(connections::Wish::Last);
+    }
+
+    /// Requests that run may end, connections without one end now.
+    pub fn finish(&self) {
         self.connections.ask_all(connections::Wish::Finish);
     }
 

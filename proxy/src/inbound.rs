@@ -49,7 +49,9 @@ pub async fn serve(edge: Rc<Edge>, stream: TcpStream, arrival: Arrival, port: Po
     let ready = Box::pin(admit(&edge, stream, arrival, port)).await;
     match ready {
         Ready::Refused => {}
-        Ready::Http(Io::Plain(io), conn) => server::serve(io, conn, server::Protocol::Either, edge.worker.clone()).await,
+        Ready::Http(Io::Plain(io), conn) => {
+            server::serve(io, conn, server::Protocol::Either, edge.worker.clone()).await
+        }
         Ready::Http(Io::Tls(io), conn) => {
             let protocol = conn.secured.as_ref().map_or(server::Protocol::Either, by_alpn);
             server::serve(*io, conn, protocol, edge.worker.clone()).await;
@@ -66,9 +68,7 @@ async fn admit(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, port: P
     let policy = snapshot.inbound.port(port);
     let (mode, protocol) = (policy.mtls.mode, policy.protocol);
     let plain = |seen: BytesMut, stream| Io::Plain(Prefixed::new(seen.freeze(), stream));
-    let conn = |secured| {
-        edge.connection(Direction::Inbound, DestinationKey::Inbound(port), port, arrival, secured)
-    };
+    let conn = |secured| edge.connection(Direction::Inbound, DestinationKey::Inbound(port), port, arrival, secured);
     let mut seen = BytesMut::new();
     let (silence, patience) = match mode {
         MtlsMode::Strict => (Some(HANDSHAKE_TIMEOUT), Some(HANDSHAKE_TIMEOUT)),
@@ -85,9 +85,7 @@ async fn admit(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, port: P
         Opening::Said(Detected::TooLong) => Ready::Refused,
         // A mesh client's hello is answered in every mode, DISABLE too: clients hear of a change of mode a moment
         // before or after us, and no request may be lost for that.
-        Opening::Said(Detected::Tls(hello)) => {
-            terminate(edge, stream, seen.freeze(), &hello, &policy, arrival).await
-        }
+        Opening::Said(Detected::Tls(hello)) => terminate(edge, stream, seen.freeze(), &hello, &policy, arrival).await,
         _ if mode == MtlsMode::Strict => {
             tracing::debug!(source = %arrival.source, port = port.get(), "refused: plain text where mutual TLS is required");
             Ready::Refused

@@ -107,7 +107,8 @@ fn reconcile(open: &mut BoundSet, wanted: &BTreeMap<Arc<str>, (SocketAddr, Purpo
         match listen::bind(*address).and_then(|socket| Ok((socket.local_addr()?, socket))) {
             Ok((real, socket)) => {
                 tracing::info!(listener = %name, address = %real, "listening");
-                let bound = Bound { name: name.clone(), address: real, purpose: purpose.clone(), socket: socket.into() };
+                let bound =
+                    Bound { name: name.clone(), address: real, purpose: purpose.clone(), socket: socket.into() };
                 open.insert(name.clone(), bound);
             }
             Err(error) => {

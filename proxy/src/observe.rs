@@ -14,7 +14,7 @@ use crate::exchange::{Exchange, Sink};
 use access_log::AccessLog;
 use labels::Reporter;
 use mesh_config::model::Settings;
-use metrics::{Outcome, RequestSeries, Standard};
+use metrics::{Outcome, RequestSeries, Standard, StreamSeries};
 use peers::Peers;
 use std::{
     cell::{Cell, RefCell},
@@ -35,6 +35,8 @@ pub struct Observer {
     logs: Cell<bool>,
     /// Series of requests that reached no upstream, by label values.
     loose: RefCell<HashMap<Vec<String>, Rc<RequestSeries>>>,
+    /// Series of opaque connections, by label values.
+    streams: RefCell<HashMap<Vec<String>, Rc<StreamSeries>>>,
 }
 
 /// Series kept with an upstream or a connection: few, so a scan is the fastest look-up.
@@ -47,7 +49,14 @@ struct Kept {
 impl Observer {
     /// An observer that counts into `metrics`.
     pub fn new(metrics: Arc<Standard>, peers: Arc<Peers>, log: AccessLog) -> Self {
-        Observer { metrics, peers, log: RefCell::new(log), logs: Cell::new(false), loose: RefCell::default() }
+        Observer {
+            metrics,
+            peers,
+            log: RefCell::new(log),
+            logs: Cell::new(false),
+            loose: RefCell::default(),
+            streams: RefCell::default(),
+        }
     }
 
     /// Takes over new settings of the mesh.
@@ -68,7 +77,14 @@ impl Observer {
 
     /// A TCP connection has begun: counted when its peer is known, at the latest at its end.
     pub fn stream(&self, stream: &Stream, closed: bool) {
-        self.metrics.record_stream(stream, &self.peers, closed);
+        let values = labels::of_stream(Reporter::of(stream.conn.direction), stream, &self.peers);
+        let known = self.streams.borrow().get(&values).cloned();
+        let series = known.unwrap_or_else(|| {
+            let series = Rc::new(self.metrics.stream_series(&values));
+            keep(&self.streams, values, &series);
+            series
+        });
+        series.record(stream, closed);
         if closed && self.logs.get() {
             self.log.borrow_mut().write_stream(stream);
         }
@@ -104,13 +120,18 @@ impl Observer {
             return series.clone();
         }
         let series = Rc::new(self.metrics.request_series(&values));
-        let mut loose = self.loose.borrow_mut();
-        if loose.len() >= MOST_LOOSE {
-            loose.clear();
-        }
-        loose.insert(values, series.clone());
+        keep(&self.loose, values, &series);
         series
     }
+}
+
+/// Remembers handles by their label values; starts over when there are too many.
+fn keep<T>(known: &RefCell<HashMap<Vec<String>, Rc<T>>>, values: Vec<String>, series: &Rc<T>) {
+    let mut known = known.borrow_mut();
+    if known.len() >= MOST_LOOSE {
+        known.clear();
+    }
+    known.insert(values, series.clone());
 }
 
 impl Sink for Observer {

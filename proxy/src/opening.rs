@@ -10,13 +10,7 @@ use crate::{
     net::prefix::read_more,
 };
 use bytes::BytesMut;
-use std::{
-    cell::RefCell,
-    collections::HashMap,
-    hash::Hash,
-    io,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::HashMap, hash::Hash, io, time::Duration};
 use tokio::{io::AsyncRead, time::Instant};
 
 /// Silence after which the upstream is dialled.

@@ -3,6 +3,8 @@
 //! A connection is not decided on once for all: when policies change it is looked at again, and ended if it would be
 //! refused now.
 
+pub mod introduce;
+pub mod live;
 pub mod peer_exchange;
 
 use crate::{
@@ -14,7 +16,7 @@ use crate::{
     exchange::{Flag, Flags},
     net::{
         copy::{self, End, Moved},
-        prefix::{Prefixed, read_more},
+        prefix::Prefixed,
     },
     observe::stream::Stream,
     opening::{self, Opening},
@@ -22,25 +24,23 @@ use crate::{
     upstream::acquire::StreamLease,
 };
 use bytes::{Bytes, BytesMut};
-use mesh_config::model::{peer_authentication::MtlsMode, workload::WorkloadInfo};
-use peer_exchange::Decoded;
+use introduce::{Introduced, Said};
+use mesh_config::model::peer_authentication::MtlsMode;
 use std::{
     borrow::Cow,
     cell::Cell,
+    future::{Future, poll_fn},
+    pin::pin,
     rc::Rc,
     sync::Arc,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
     net::TcpStream,
     time::Instant,
 };
-
-/// Bytes of long connections are counted this often.
-const REPORT: Duration = Duration::from_secs(5);
-/// How long a peer may take to say who it is, once it agreed to.
-const INTRODUCTION: Duration = Duration::from_secs(5);
 
 /// Endpoints that are tried before a connection fails: nothing has been sent, so trying is safe.
 const TRIES: usize = 3;
@@ -75,8 +75,13 @@ where
 }
 
 /// Carries a connection of the application to `cluster`.
-pub async fn outbound<IO>(edge: &Rc<Edge>, io: IO, conn: Rc<Connection>, cluster: Arc<Cluster>, dialled: Option<Dialled>)
-where
+pub async fn outbound<IO>(
+    edge: &Rc<Edge>,
+    io: IO,
+    conn: Rc<Connection>,
+    cluster: Arc<Cluster>,
+    dialled: Option<Dialled>,
+) where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     carry(edge, io, conn, edge.snapshot(), cluster, dialled).await;
@@ -129,7 +134,7 @@ pub async fn race_to(edge: &Rc<Edge>, mut stream: TcpStream, conn: &Rc<Connectio
 /// The whole path of one connection.
 async fn carry<IO>(
     edge: &Rc<Edge>,
-    mut io: IO,
+    io: IO,
     conn: Rc<Connection>,
     snapshot: Arc<Snapshot>,
     cluster: Arc<Cluster>,
@@ -141,17 +146,8 @@ async fn carry<IO>(
     let mut record = Record::new(edge, conn.clone(), &snapshot, cluster);
     // 1. may it?
     let Some(permit) = record.permit(&snapshot) else { return };
-    // 2. what the peer's proxy says about its workload
-    let introduced = introduced(&conn);
-    let mut early = BytesMut::new();
-    if introduced {
-        match exchange(edge, &snapshot, &mut io, &mut early).await {
-            Ok(peer) => record.stream.peer = peer,
-            Err(error) => return tracing::debug!(source = %conn.remote, %error, "the peer broke off its introduction"),
-        }
-    }
-    // 3. the connection
-    let (mut lease, answer) = match dialled {
+    // 2. the connection
+    let (lease, answer) = match dialled {
         Some(dialled) => {
             record.stream.upstream = Some(dialled.lease.upstream.clone());
             (dialled.lease, dialled.seen)
@@ -161,53 +157,24 @@ async fn carry<IO>(
             None => return,
         },
     };
-    let mut answer = BytesMut::from(answer);
-    if lease.alpn.as_deref() == Some(INTRODUCES) {
-        match exchange(edge, &snapshot, &mut lease.io, &mut answer).await {
-            Ok(peer) => record.stream.peer = peer,
-            Err(error) => return tracing::debug!(%error, "the upstream broke off its introduction"),
-        }
-    }
+    let StreamLease { io: server, alpn, guards, .. } = lease;
+    // 3. who agreed to say who it is does so with its first bytes
+    let said = record.stream.said.clone();
+    let announce = |agreed| match agreed {
+        true => edge.announcement(&snapshot.own.info),
+        false => Bytes::new(),
+    };
+    let client = Introduced::new(io, announce(introduces(&conn)), said.clone());
+    let server = Prefixed::new(answer, server);
+    let server = Introduced::new(server, announce(alpn.as_deref() == Some(INTRODUCES)), said);
     // 4. bytes, until both are done or policies change their mind
-    let client = Prefixed::new(early.freeze(), io);
-    let server = Prefixed::new(answer.freeze(), &mut lease.io);
     record.copy(client, server).await;
+    drop(guards);
 }
 
 /// Whether the peer's proxy agreed to introduce itself.
-fn introduced(conn: &Connection) -> bool {
+fn introduces(conn: &Connection) -> bool {
     conn.direction == Direction::Inbound && conn.secured.as_ref().is_some_and(|s| &*s.alpn == INTRODUCES)
-}
-
-/// Says who we are and hears who the peer is. Bytes that follow are left in `seen`.
-async fn exchange<IO: AsyncRead + AsyncWrite + Unpin>(
-    edge: &Edge,
-    snapshot: &Snapshot,
-    io: &mut IO,
-    seen: &mut BytesMut,
-) -> std::io::Result<Option<Arc<WorkloadInfo>>> {
-    let introduction = async {
-        io.write_all(&peer_exchange::encode(&snapshot.own.info, &edge.node_id)).await?;
-        io.flush().await?;
-        loop {
-            match peer_exchange::decode(seen) {
-                Decoded::Payload => return Ok(None),
-                Decoded::Announcement(peer, length) => {
-                    let _ = seen.split_to(length);
-                    return Ok(peer);
-                }
-                Decoded::More => {
-                    if !read_more(io, seen, 8 + peer_exchange::MOST).await? {
-                        return Ok(None);
-                    }
-                }
-            }
-        }
-    };
-    match tokio::time::timeout(INTRODUCTION, introduction).await {
-        Ok(done) => done,
-        Err(_) => Ok(None), // silent about itself: what it sends later is payload
-    }
 }
 
 /// A connection's record while it is carried; written when it is dropped.
@@ -227,7 +194,7 @@ impl<'a> Record<'a> {
             duration: Duration::ZERO,
             cluster: Some(cluster),
             upstream: None,
-            peer: None,
+            said: Said::default(),
             moved: Moved::default(),
             reported: Cell::default(),
             opened: Cell::default(),
@@ -308,32 +275,28 @@ impl<'a> Record<'a> {
         // No idle limit unless one is set: keep-alive probes find dead peers, and quiet databases are no fault.
         let idle = pool.tcp_idle_timeout.filter(|t| !t.is_zero());
         let deadline = pool.max_connection_duration.map(|most| self.begun + most);
-        let mut snapshots = self.edge.snapshots.fresh();
+        let registered = self.edge.live.add();
         let end = {
             let this = &*self;
-            let copied = copy::bidirectional(&mut client, &mut server, &this.stream.moved, idle);
-            let watch = async {
-                let mut report = tokio::time::interval_at(Instant::now() + REPORT, REPORT);
-                loop {
-                    tokio::select! {
-                        _ = report.tick() => this.edge.observer.stream(&this.stream, false),
-                        changed = snapshots.changed() => {
-                            if changed.is_err() {
-                                std::future::pending::<()>().await;
-                            }
-                            if let Err(termination) = decide(&this.stream.conn, &snapshots.get()) {
-                                return Ended::Policy(termination);
-                            }
-                        }
-                        () = this.edge.closing.forced() => return Ended::Shutdown,
-                    }
+            let mut copied = pin!(copy::bidirectional(&mut client, &mut server, &this.stream.moved, idle));
+            let carried = poll_fn(|cx| {
+                let asked = registered.asked(cx.waker());
+                if asked.end {
+                    return Poll::Ready(Ended::Shutdown);
                 }
-            };
-            tokio::select! {
-                biased;
-                end = copied => Ended::Copy(end),
-                end = watch => end,
-                () = until(deadline) => Ended::Deadline,
+                if asked.report {
+                    this.edge.observer.stream(&this.stream, false);
+                }
+                if asked.look
+                    && let Err(termination) = decide(&this.stream.conn, &this.edge.snapshot())
+                {
+                    return Poll::Ready(Ended::Policy(termination));
+                }
+                copied.as_mut().poll(cx).map(Ended::Copy)
+            });
+            match deadline {
+                None => carried.await,
+                Some(at) => tokio::time::timeout_at(at, carried).await.unwrap_or(Ended::Deadline),
             }
         };
         match end {
@@ -353,13 +316,6 @@ enum Ended {
     Policy(String),
     Deadline,
     Shutdown,
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }
 
 impl Drop for Record<'_> {

@@ -14,13 +14,14 @@ use crate::{
     },
     opening::Verdicts,
     snapshot::Snapshot,
+    tcp::live::Asked,
     upstream::{Connector, Dial, Source, Upstreams},
 };
+use mesh_config::model::ServiceKey;
 use mesh_runtime::{
     drain, snapshot,
     tls::{client::ClientTls, server::ServerTls},
 };
-use mesh_config::model::ServiceKey;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, HashMap},
@@ -36,6 +37,8 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::Instant};
 /// How often idle connections are looked at and log lines handed over.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Ticks between two counts of what long opaque connections have moved.
+const REPORT_EVERY: u64 = 5;
 /// A service is asked for again after this long without an answer.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// Services remembered as asked for.
@@ -62,14 +65,16 @@ pub(super) async fn run(carrying: Carrying, number: usize) {
     let worker = Worker::new(&snapshots, upstreams, observer.clone(), Rc::new(needs));
     let edge = Rc::new(Edge {
         worker,
-        snapshots: snapshots.clone(),
         mesh_tls: server_tls,
         gateway_tls: Credentials::default(),
         observer: observer.clone(),
         closing: common.closing.clone(),
+        ending: common.ending.clone(),
         outbound_verdicts: Verdicts::default(),
         inbound_verdicts: Verdicts::default(),
+        live: Rc::default(),
         node_id: common.settings.node_id().into(),
+        announced: RefCell::default(),
         next_id: Cell::new((number as u64) << 48),
     });
     let housekeeping = tokio::task::spawn_local(keep_house(edge.clone(), snapshots));
@@ -127,26 +132,36 @@ fn source(own: &[IpAddr]) -> Source {
 /// New settings for the observer, old connections and log lines once a second, and the drain of connections.
 async fn keep_house(edge: Rc<Edge>, mut snapshots: snapshot::Reader<Snapshot>) {
     let mut tick = tokio::time::interval(TICK);
-    let (draining, forced) = (edge.closing.signaled(), edge.closing.forced());
-    tokio::pin!(draining, forced);
-    let mut drained = false;
+    let (draining, ended, forced) = (edge.closing.signaled(), edge.ending.signaled(), edge.closing.forced());
+    tokio::pin!(draining, ended, forced);
+    let (mut drained, mut finished, mut ticks) = (false, false, 0u64);
     loop {
         tokio::select! {
             () = &mut draining, if !drained => {
                 drained = true;
                 edge.worker.drain();
             }
-            () = &mut forced => return edge.worker.end(),
+            () = &mut ended, if !finished => {
+                finished = true;
+                edge.worker.finish();
+            }
+            () = &mut forced => {
+                edge.live.ask(Asked { end: true, ..Asked::default() });
+                return edge.worker.end();
+            }
             _ = tick.tick() => {
                 edge.worker.tick(Instant::now());
                 edge.observer.flush();
-                if drained {
-                    // Connections that came after the drain began are asked too.
-                    edge.worker.drain();
+                ticks += 1;
+                if ticks % REPORT_EVERY == 0 {
+                    edge.live.ask(Asked { report: true, ..Asked::default() });
                 }
             }
             changed = snapshots.changed() => match changed {
-                Ok(()) => edge.observer.configure(&snapshots.get().settings),
+                Ok(()) => {
+                    edge.observer.configure(&snapshots.get().settings);
+                    edge.live.ask(Asked { look: true, ..Asked::default() });
+                }
                 Err(_) => return,
             }
         }

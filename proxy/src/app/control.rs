@@ -1,11 +1,7 @@
 //! The control thread: identity first, then discovery, snapshots and sockets, names and pages for operators. It
 //! carries no traffic; what it publishes, workers read.
 
-use super::{
-    Common, Sockets, carry,
-    carry::Carrying,
-    trust,
-};
+use super::{Common, Sockets, carry, carry::Carrying, trust};
 use crate::{
     debug,
     discovery::{self, Command, Push},
@@ -254,7 +250,8 @@ fn pages(
             async move { admin::json(http::StatusCode::OK, text) }
         }
     };
-    let info = serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "node": common.settings.node_id() }).to_string();
+    let info =
+        serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "node": common.settings.node_id() }).to_string();
     let operator = with_metrics(Admin::new().with_liveness())
         .with_readiness("/ready", ready.clone())
         .get("/debug/config_dump", dump)

@@ -87,13 +87,14 @@ pub fn of_request(reporter: Reporter, exchange: &Exchange, peers: &Peers) -> Vec
 
 /// Values for [`COMMON`].
 pub fn of_stream(reporter: Reporter, stream: &Stream, peers: &Peers) -> Vec<String> {
+    let said = stream.said.borrow();
     let facts = Facts {
         reporter,
         own: Some(&stream.own),
         conn: &stream.conn,
         cluster: stream.cluster.as_deref(),
         upstream: stream.upstream.as_deref(),
-        said: stream.peer.as_ref(),
+        said: said.as_ref(),
         authority: None,
         route: None,
     };

@@ -1,15 +1,11 @@
 //! The standard metrics. Handles are looked up once for each label set and kept; a request then costs one counter
 //! and three histograms.
 
-use super::{
-    labels::{self, Reporter},
-    peers::Peers,
-    stream::Stream,
-};
+use super::{labels, stream::Stream};
 use crate::exchange::{Exchange, Flags};
 use mesh_runtime::telemetry::metrics::{RegisterError, Registry};
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 use parking_lot::Mutex;
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 use std::{
     collections::HashSet,
     hash::{Hash, Hasher},
@@ -86,6 +82,31 @@ impl RequestSeries {
     }
 }
 
+/// The handles of one label set of connections.
+#[derive(Debug)]
+pub struct StreamSeries {
+    opened: IntCounter,
+    closed: IntCounter,
+    sent: IntCounter,
+    received: IntCounter,
+}
+
+impl StreamSeries {
+    /// Counts what a connection has moved since the last time; its opening the first time, its end when `closed`.
+    pub fn record(&self, stream: &Stream, closed: bool) {
+        if !stream.opened.replace(true) {
+            self.opened.inc();
+        }
+        let now = (stream.moved.a_to_b.get(), stream.moved.b_to_a.get());
+        let before = stream.reported.replace(now);
+        self.received.inc_by(now.0 - before.0);
+        self.sent.inc_by(now.1 - before.1);
+        if closed {
+            self.closed.inc();
+        }
+    }
+}
+
 impl Standard {
     /// Registers all of them.
     ///
@@ -134,19 +155,15 @@ impl Standard {
         }
     }
 
-    /// Counts what a TCP connection has moved since the last time; its opening the first time, its end when `closed`.
-    pub fn record_stream(&self, stream: &Stream, peers: &Peers, closed: bool) {
-        let values = self.bounded(&labels::of_stream(Reporter::of(stream.conn.direction), stream, peers));
+    /// The handles for these values ([`labels::COMMON`]).
+    pub fn stream_series(&self, values: &[String]) -> StreamSeries {
+        let values = self.bounded(values);
         let texts: Vec<&str> = values.iter().map(String::as_str).collect();
-        if !stream.opened.replace(true) {
-            self.opened.with_label_values(&texts).inc();
-        }
-        let now = (stream.moved.a_to_b.get(), stream.moved.b_to_a.get());
-        let before = stream.reported.replace(now);
-        self.received.with_label_values(&texts).inc_by(now.0 - before.0);
-        self.sent.with_label_values(&texts).inc_by(now.1 - before.1);
-        if closed {
-            self.closed.with_label_values(&texts).inc();
+        StreamSeries {
+            opened: self.opened.with_label_values(&texts),
+            closed: self.closed.with_label_values(&texts),
+            sent: self.sent.with_label_values(&texts),
+            received: self.received.with_label_values(&texts),
         }
     }
 

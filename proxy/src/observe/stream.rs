@@ -9,7 +9,7 @@ use crate::{
 use mesh_config::model::workload::WorkloadInfo;
 use std::{
     borrow::Cow,
-    cell::Cell,
+    cell::{Cell, RefCell},
     rc::Rc,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -30,8 +30,8 @@ pub struct Stream {
     pub cluster: Option<Arc<Cluster>>,
     /// The upstream connection, or the attempt.
     pub upstream: Option<Rc<Upstream>>,
-    /// What the peer said about itself (`istio-peer-exchange`).
-    pub peer: Option<Arc<WorkloadInfo>>,
+    /// What the peer said about itself (`istio-peer-exchange`), once it has.
+    pub said: Rc<RefCell<Option<Arc<WorkloadInfo>>>>,
     /// `a` is the client's side.
     pub moved: Moved,
     /// What of `moved` is in the metrics already: from the client, to the client.
