@@ -2,11 +2,11 @@
 
 use super::{Parts, hosts::ByHost};
 use mesh_config::{
-    model::{Destination, Gateway, Kind, Part, PartName, Precedence, Route, ServiceKey, Sidecar, Visibility, Workload, route::Parent},
-    name::{Namespace, NamespacedName},
+    model::{Destination, Gateway, Kind, Part, PartName, Precedence, Route, ServiceKey, Sidecar, Visibility, Workload, route::{Parent, RouteAction}},
+    name::{Host, Namespace, NamespacedName},
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
 };
@@ -37,6 +37,8 @@ pub struct Lookups {
     pub(crate) destinations: ByHost<Arc<Destination>>,
     /// Attached to the mesh; under each host the oldest first.
     pub(crate) mesh_routes: ByHost<Arc<Route>>,
+    /// Attached to the mesh, under each host that they send requests to.
+    pub(crate) mesh_routes_to: HashMap<Host, Vec<Arc<Route>>>,
     /// By gateway, the oldest first.
     pub(crate) gateway_routes: BTreeMap<NamespacedName, Vec<Arc<Route>>>,
     /// The oldest first.
@@ -82,6 +84,9 @@ impl Lookups {
                     for host in &route.hosts {
                         self.mesh_routes.insert(host, route.clone());
                     }
+                    for host in destinations(route) {
+                        self.mesh_routes_to.entry(host.clone()).or_default().push(route.clone());
+                    }
                 }
                 Parent::Gateway(name) => {
                     self.gateway_routes.entry(name.clone()).or_default().push(route.clone());
@@ -121,4 +126,13 @@ impl Lookups {
     pub(super) fn same_standing(&self, other: &Lookups) -> bool {
         self.standing == other.standing
     }
+}
+
+/// The hosts that a route sends requests to, each once.
+fn destinations(route: &Route) -> BTreeSet<&Host> {
+    let backends = route.rules.iter().flat_map(|rule| match &rule.action {
+        RouteAction::Forward(backends) => &backends[..],
+        RouteAction::Redirect(_) | RouteAction::Respond(_) => &[],
+    });
+    backends.map(|backend| &backend.target.host).collect()
 }

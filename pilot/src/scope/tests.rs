@@ -78,6 +78,62 @@ fn a_sidecar_object_narrows_what_is_seen() {
 }
 
 #[test]
+fn destinations_of_virtual_services_that_a_sidecar_names_are_seen_though_it_does_not_name_them() {
+    let entry = |namespace: &str, host: &str, more: &str| {
+        format!(
+            "{{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {{name: {host}, namespace: {namespace}}}, \
+             spec: {{hosts: [{host}], resolution: STATIC, ports: [{{number: 80, name: http, protocol: HTTP}}]{more}}}}}\n---\n"
+        )
+    };
+    let route = |host: &str, to: &str, more: &str| {
+        format!(
+            "{{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {{name: {to}, namespace: web}}, \
+             spec: {{hosts: [{host}], http: [{{route: [{{destination: {{host: {to}}}}}]}}]{more}}}}}\n---\n"
+        )
+    };
+    let objects = [
+        entry("web", "front.web", ""),
+        entry("shop", "new.shop", ""),
+        // Two with one host, of which the older counts; and some that must stay unseen.
+        entry("a", "twice.shop", ""),
+        entry("b", "twice.shop", ""),
+        entry("shop", "not-exported.shop", ", exportTo: [shop]"),
+        entry("shop", "of-others.shop", ""),
+        entry("shop", "at-a-gateway.shop", ""),
+        entry("shop", "not-called.shop", ""),
+        route("front.web", "new.shop", ""),
+        route("twice.web", "twice.shop", ""),
+        route("hidden.web", "not-exported.shop", ""),
+        route("others.web", "of-others.shop", ", exportTo: [shop]"),
+        route("gate.web", "at-a-gateway.shop", ", gateways: [g]"),
+        "{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: s, namespace: web}, \
+         spec: {egress: [{hosts: [\"./*\"]}]}}\n"
+            .to_owned(),
+    ];
+    let (mesh, _) = offline::compile_text(&objects.concat(), None);
+    let web = sidecar_in("web");
+    let index = seen(&mesh, &web, Kind::Index);
+    let services: Vec<_> = index.iter().filter(|name| of(&mesh, &web, name).unwrap().service.is_some()).collect();
+    assert_eq!(services, ["a/twice.shop", "shop/new.shop", "web/front.web"]);
+    for hidden in ["b/twice.shop", "shop/not-exported.shop", "shop/of-others.shop", "shop/at-a-gateway.shop"] {
+        assert!(of(&mesh, &web, hidden).is_none(), "{hidden}");
+    }
+}
+
+#[test]
+fn of_sidecars_that_select_a_workload_the_oldest_counts() {
+    let sidecar_of = |name: &str| {
+        format!(
+            "{{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {{name: {name}, namespace: web}}, \
+             spec: {{workloadSelector: {{labels: {{app: web}}}}, egress: [{{hosts: [\"./*\"]}}]}}}}\n---\n"
+        )
+    };
+    let (mesh, _) = offline::compile_text(&[sidecar_of("z-older"), sidecar_of("a-younger")].concat(), None);
+    let web = proxy(Role::Sidecar, "web", &[("app", "web")]);
+    assert_eq!(sidecar(&mesh, &web).unwrap().name.to_string(), "web/z-older");
+}
+
+#[test]
 fn the_root_namespaces_sidecar_is_for_namespaces_without_one_and_not_for_gateways() {
     let (mesh, _) = offline::compile_text(
         "{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: a, namespace: istio-system}, \

@@ -41,16 +41,25 @@ impl<'a> View<'a> {
         self.sidecar
     }
 
-    /// Exported to the client and named by an egress listener: of services with one host, the one that counts.
+    /// Exported to the client and named by an egress listener, or where none with this host is named, the destination
+    /// of a VirtualService that is: of services with one host, the one that counts.
     pub(super) fn sees_service(&self, key: &ServiceKey) -> bool {
-        if !self.may_see(key) {
+        if !self.is_exported(key) {
             return false;
         }
         let same_host = self.mesh.lookups().services.at(&key.host);
-        match same_host.len() {
-            0 | 1 => true,
-            _ => same_host.iter().filter(|k| self.may_see(k)).max_by_key(|k| self.rank(k)) == Some(key),
+        let named = self.listens_to(key);
+        if !named && (same_host.iter().any(|k| self.may_see(k)) || !self.is_destination(&key.host)) {
+            return false;
         }
+        let counts = |k: &&ServiceKey| self.is_exported(k) && (!named || self.listens_to(k));
+        same_host.len() <= 1 || same_host.iter().filter(counts).max_by_key(|k| self.rank(k)) == Some(key)
+    }
+
+    /// Whether a VirtualService that the client sees sends requests there.
+    fn is_destination(&self, host: &Host) -> bool {
+        let routes = self.mesh.lookups().mesh_routes_to.get(host);
+        routes.into_iter().flatten().any(|route| route.hosts.iter().any(|at| self.sees_route(at, route)))
     }
 
     /// Whether any service with this host, or under this wildcard, is seen.
@@ -79,8 +88,12 @@ impl<'a> View<'a> {
     }
 
     fn may_see(&self, key: &ServiceKey) -> bool {
+        self.is_exported(key) && self.listens_to(key)
+    }
+
+    fn is_exported(&self, key: &ServiceKey) -> bool {
         let facts = self.mesh.lookups().service_facts(key);
-        facts.is_some_and(|f| f.visibility.includes(&self.facts.namespace)) && self.listens_to(key)
+        facts.is_some_and(|f| f.visibility.includes(&self.facts.namespace))
     }
 
     fn listens_to(&self, key: &ServiceKey) -> bool {
