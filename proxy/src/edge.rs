@@ -3,8 +3,8 @@
 use crate::{
     conn::{Connection, Direction, Memo, Secured},
     http::{Worker, server::Protocol},
-    listeners::Purpose,
-    net::{listen::Accepted, origin::original_destination, prefix::Prefixed},
+    listeners::{Bound, Purpose},
+    net::{origin::original_destination, prefix::Prefixed},
     observe::Observer,
     opening::Verdicts,
     snapshot::{
@@ -22,11 +22,16 @@ use mesh_config::{
 use mesh_runtime::{drain, tls::server::ServerTls};
 use std::{
     cell::{Cell, RefCell},
+    future::Future,
     net::SocketAddr,
+    pin::Pin,
     rc::Rc,
     sync::Arc,
 };
 use tokio::net::TcpStream;
+
+/// A connection on its way.
+pub type Carried = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A plain connection whose first bytes may have been read.
 pub type Plain = Prefixed<TcpStream>;
@@ -78,33 +83,34 @@ impl Edge {
         }
     }
 
-    /// Carries one accepted connection to its end.
-    pub async fn serve(self: Rc<Self>, accepted: Accepted, listener: Arc<str>, purpose: Purpose, bound: SocketAddr) {
-        let Accepted { stream, source, place } = accepted;
+    /// Carries one accepted connection to its end. Boxed by kind: a connection holds the memory of its own kind only.
+    pub fn serve(self: Rc<Self>, stream: TcpStream, source: SocketAddr, bound: &Bound) -> Option<Carried> {
         let original = match original_destination(&stream) {
             Ok(original) => original,
-            Err(error) => return tracing::debug!(%source, %error, "a connection was gone before it was looked at"),
+            Err(error) => {
+                tracing::debug!(%source, %error, "a connection was gone before it was looked at");
+                return None;
+            }
         };
         let arrival = Arrival { source, original };
-        match purpose {
+        Some(match &bound.purpose {
             // Who dials the capture port itself would be sent round in circles.
-            Purpose::OutboundCaptured | Purpose::InboundCaptured if original.port() == bound.port() => {
+            Purpose::OutboundCaptured | Purpose::InboundCaptured if original.port() == bound.address.port() => {
                 tracing::debug!(%source, %original, "not captured: connections to the capture port itself are closed");
+                return None;
             }
-            Purpose::OutboundCaptured => outbound::captured(self, stream, arrival).await,
-            Purpose::InboundCaptured => match Port::new(original.port()) {
-                Some(port) => inbound::serve(self, stream, arrival, port).await,
-                None => {}
-            },
+            Purpose::OutboundCaptured => Box::pin(outbound::captured(self, stream, arrival)),
+            Purpose::InboundCaptured => Box::pin(inbound::serve(self, stream, arrival, Port::new(original.port())?)),
             Purpose::Configured(ListenerKind::Egress { protocol, port, .. }) => {
-                outbound::listener(self, stream, arrival, listener, protocol, port).await;
+                Box::pin(outbound::listener(self, stream, arrival, bound.name.clone(), *protocol, *port))
             }
-            Purpose::Configured(ListenerKind::Ingress { port }) => inbound::serve(self, stream, arrival, port).await,
+            Purpose::Configured(ListenerKind::Ingress { port }) => {
+                Box::pin(inbound::serve(self, stream, arrival, *port))
+            }
             Purpose::Configured(ListenerKind::Gateway { port, tls }) => {
-                gateway::serve(self, stream, arrival, port, tls).await;
+                Box::pin(gateway::serve(self, stream, arrival, *port, *tls))
             }
-        }
-        drop(place);
+        })
     }
 
     /// The facts of a connection.

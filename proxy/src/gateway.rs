@@ -32,11 +32,11 @@ pub async fn serve(edge: Rc<Edge>, stream: TcpStream, arrival: Arrival, port: Po
     if !tls {
         let conn = edge.connection(Direction::Gateway, DestinationKey::Gateway(port), port, arrival, None);
         let io = Prefixed::new(Bytes::new(), stream);
-        return server::serve(io, conn, server::Protocol::Either, edge.worker.clone()).await;
+        return Box::pin(server::serve(io, conn, server::Protocol::Either, edge.worker.clone())).await;
     }
     let Some((io, conn)) = Box::pin(terminate(&edge, stream, arrival, port)).await else { return };
     let protocol = conn.secured.as_ref().map_or(server::Protocol::Either, by_alpn);
-    server::serve(*io, conn, protocol, edge.worker.clone()).await;
+    Box::pin(server::serve(*io, conn, protocol, edge.worker.clone())).await;
 }
 
 type Terminated = (Box<mesh_runtime::tls::server::TlsStream<Prefixed<TcpStream>>>, Rc<crate::conn::Connection>);

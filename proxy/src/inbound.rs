@@ -45,7 +45,7 @@ enum Io {
 
 /// Carries one connection to `port` of the workload.
 pub async fn serve(edge: Rc<Edge>, stream: TcpStream, arrival: Arrival, port: Port) {
-    // Boxed in two halves, so that an idle connection does not hold the memory of its handshake.
+    // Boxed in parts, so that an idle connection holds the memory of its own kind only, and not its handshake's.
     let ready = Box::pin(admit(&edge, stream, arrival, port)).await;
     match ready {
         Ready::Refused => {}

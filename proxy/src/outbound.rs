@@ -130,7 +130,7 @@ async fn detected(
 
 async fn serve_http(edge: &Rc<Edge>, seen: Bytes, stream: TcpStream, conn: Rc<Connection>) {
     let io = Prefixed::new(seen, stream);
-    server::serve(io, conn, server::Protocol::Either, edge.worker.clone()).await;
+    Box::pin(server::serve(io, conn, server::Protocol::Either, edge.worker.clone())).await;
 }
 
 fn not_ready(edge: &Rc<Edge>, conn: Rc<Connection>, service: &ServiceKey) {

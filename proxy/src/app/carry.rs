@@ -7,7 +7,7 @@ use crate::{
     gateway::Credentials,
     http::{Demand, Worker},
     listeners::{Bound, BoundSet},
-    net::listen,
+    net::listen::{self, Accepted},
     observe::{
         Observer,
         access_log::{AccessLog, Writer},
@@ -210,11 +210,12 @@ fn reconcile(
         };
         let (closing, closed) = drain::channel();
         let (edge, guards, named) = (edge.clone(), common.closing.clone(), bound.clone());
-        let accept = listen::accept(listener, common.limit.clone(), closed, move |accepted| {
-            let (edge, guard, bound) = (edge.clone(), guards.guard(), named.clone());
+        let accept = listen::accept(listener, common.limit.clone(), closed, move |Accepted { stream, source, place }| {
+            let guard = guards.guard();
+            let Some(carried) = edge.clone().serve(stream, source, &named) else { return };
             tokio::task::spawn_local(async move {
-                edge.serve(accepted, bound.name, bound.purpose, bound.address).await;
-                drop(guard);
+                carried.await;
+                drop((place, guard));
             });
         });
         loops.insert(name.clone(), (bound.clone(), closing, tokio::task::spawn_local(accept)));

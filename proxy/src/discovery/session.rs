@@ -29,6 +29,8 @@ use std::{
 pub const MAX_ADDRESSES: usize = 4096;
 /// One push may have so many bytes of resources.
 const MAX_PUSH: usize = 256 << 20;
+/// Stands for whatever version was refused: no part has it, so pilot sends the part again, or says that it is gone.
+const NOT_READ: Version = Version([0; 16]);
 /// Of gRPC: the answer to a refused response.
 const INVALID_ARGUMENT: i32 = 3;
 
@@ -132,6 +134,9 @@ pub struct State {
     /// The oldest first.
     addresses: VecDeque<IpAddr>,
     held: BTreeMap<Kind, BTreeMap<PartName, Held>>,
+    /// Refused, with nothing from before in their place: pilot must say when they are gone, since until then a policy
+    /// among them refuses.
+    refused: BTreeSet<(Kind, PartName)>,
     /// The push that is being received, or waits for [`Event::Applied`].
     received: Vec<Decoded>,
     bytes: usize,
@@ -195,6 +200,7 @@ impl State {
             services: BTreeSet::new(),
             addresses: VecDeque::new(),
             held: BTreeMap::new(),
+            refused: BTreeSet::new(),
             received: Vec::new(),
             bytes: 0,
             last: None,
@@ -207,8 +213,10 @@ impl State {
         services: impl IntoIterator<Item = ServiceKey>,
         addresses: impl IntoIterator<Item = IpAddr>,
         held: impl IntoIterator<Item = (Kind, PartName, Held)>,
+        refused: impl IntoIterator<Item = (Kind, PartName)>,
     ) -> Self {
         let mut state = State::new(node, true);
+        state.refused.extend(refused);
         state.services.extend(services);
         state.addresses.extend(addresses.into_iter().take(MAX_ADDRESSES));
         for (kind, name, part) in held {
@@ -232,6 +240,11 @@ impl State {
         self.held.iter().flat_map(|(kind, parts)| parts.iter().map(|(name, held)| (*kind, name, held)))
     }
 
+    /// Parts that there are and that are refused, with nothing from before in force in their place.
+    pub fn refused(&self) -> impl Iterator<Item = &(Kind, PartName)> {
+        self.refused.iter()
+    }
+
     /// A stream begins or ends: what was half received is worth nothing.
     fn begin(&mut self) {
         self.received.clear();
@@ -250,7 +263,10 @@ impl State {
                     _ => Vec::new(),
                 };
                 let held = self.held.get(&kind).into_iter().flatten();
-                let initial: BTreeMap<_, _> = held.map(|(n, h)| (n.to_string(), h.version.to_string())).collect();
+                let held = held.map(|(n, h)| (n.to_string(), h.version.to_string()));
+                let refused = self.refused.iter().filter(|(k, _)| *k == kind);
+                let refused = refused.map(|(_, n)| (n.to_string(), NOT_READ.to_string()));
+                let initial: BTreeMap<_, _> = held.chain(refused).collect();
                 let is_empty = subscribe.is_empty() && initial.is_empty() && kind != Kind::Service;
                 (!is_empty).then(|| DeltaDiscoveryRequest {
                     type_url: kind.type_url().to_owned(),
@@ -344,6 +360,12 @@ impl State {
                 }
             }
             decoded.removed.iter().for_each(|name| drop(held.remove(name)));
+            let gone = |name: &PartName| decoded.removed.contains(name) || held.contains_key(name);
+            self.refused.retain(|(kind, name)| *kind != decoded.kind || !gone(name));
+            if is_whole(decoded.kind, self.node.role) {
+                let names = decoded.refusals.iter().map(|refusal| PartName(refusal.name.as_str().into()));
+                self.refused.extend(names.filter(|name| !held.contains_key(name)).map(|name| (decoded.kind, name)));
+            }
             let error = (!decoded.refusals.is_empty()).then(|| rpc::Status {
                 code: INVALID_ARGUMENT,
                 message: refusal_text(&decoded.refusals),

@@ -5,7 +5,7 @@
 
 use super::{
     NodeFacts,
-    session::{Held, Push, State},
+    session::{Held, Push, Refused, State},
 };
 use crate::snapshot::build::Changes;
 use bytes::{Buf, Bytes};
@@ -81,6 +81,10 @@ pub fn encode(state: &State, node: &NodeFacts) -> Vec<u8> {
             aliases: Vec::new(),
         });
     }
+    // Without content, and so not readable this time either.
+    for (kind, name) in state.refused() {
+        kinds.entry(*kind).or_default().push(Resource { name: name.to_string(), ..Resource::default() });
+    }
     for (kind, resources) in kinds {
         let response = DeltaDiscoveryResponse { type_url: kind.type_url().to_owned(), resources, ..Default::default() };
         put(&|out| response.encode_length_delimited(out));
@@ -89,7 +93,8 @@ pub fn encode(state: &State, node: &NodeFacts) -> Vec<u8> {
 }
 
 /// What [`encode`] wrote: the conversation, and all of it as a push. A part that cannot be decoded any more (written by
-/// a newer proxy) is left out, so that pilot sends it again.
+/// a newer proxy) is left out, so that pilot sends it again; a policy among such is refused, since it may not be passed
+/// over meanwhile.
 ///
 /// # Errors
 /// What is wrong with the content, for [`StateError::Content`].
@@ -106,16 +111,22 @@ pub fn parse(content: Bytes, node: &NodeFacts) -> Result<(State, Push), String> 
     }
     let services: Vec<ServiceKey> = parsed(&services.resource_names_subscribe);
     let addresses = parsed(&addresses.resource_names_subscribe);
-    let (mut held, mut changes) = (Vec::new(), Changes::default());
+    let (mut held, mut changes, mut refused) = (Vec::new(), Changes::default(), Vec::new());
     while rest.has_remaining() {
         let response: DeltaDiscoveryResponse = next(&mut rest)?;
+        let kind = Kind::from_type_url(&response.type_url);
         for resource in response.resources {
-            let (Some(packed), Ok(version)) = (resource.resource, resource.version.parse()) else { continue };
-            let bytes = Bytes::copy_from_slice(&packed.value);
-            let Ok(part) = decode(&packed.type_url, packed.value) else { continue };
-            let name: PartName = part.name();
-            held.push((part.kind(), name, Held { version, bytes: Some(bytes) }));
-            changes.upserts.push(part);
+            let name = PartName(resource.name.as_str().into());
+            match (restored(resource), kind) {
+                (Ok((part, kept)), _) => {
+                    held.push((part.kind(), part.name(), kept));
+                    changes.upserts.push(part);
+                }
+                (Err(reason), Some(kind @ (Kind::Authorization | Kind::PeerAuthentication))) => {
+                    refused.push(Refused { kind, name, reason });
+                }
+                (Err(_), _) => {}
+            }
         }
     }
     let addresses_of = changes.upserts.iter().flat_map(|part| match part {
@@ -123,8 +134,17 @@ pub fn parse(content: Bytes, node: &NodeFacts) -> Result<(State, Push), String> 
         _ => Vec::new(),
     });
     let answers = addresses_of.collect();
-    let state = State::restored(node.clone(), services, addresses, held);
-    Ok((state, Push { changes, addresses: answers, ..Push::default() }))
+    let names = refused.iter().map(|r| (r.kind, r.name.clone()));
+    let state = State::restored(node.clone(), services, addresses, held, names);
+    Ok((state, Push { changes, addresses: answers, refused, ..Push::default() }))
+}
+
+fn restored(resource: Resource) -> Result<(Part, Held), String> {
+    let packed = resource.resource.ok_or("it could not be read when it came")?;
+    let version = resource.version.parse().map_err(|e| format!("{e}"))?;
+    let bytes = Bytes::copy_from_slice(&packed.value);
+    let part = decode(&packed.type_url, packed.value).map_err(|e| e.to_string())?;
+    Ok((part, Held { version, bytes: Some(bytes) }))
 }
 
 fn next<M: Message + Default>(rest: &mut Bytes) -> Result<M, String> {

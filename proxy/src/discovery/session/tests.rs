@@ -117,6 +117,32 @@ fn one_spoilt_resource_is_refused_by_name_and_the_others_count() {
 }
 
 #[test]
+fn of_a_policy_that_was_never_read_pilot_is_asked_until_it_is_read_or_gone() {
+    let asked = |talk: &mut Talk| {
+        talk.step(Event::Disconnected);
+        let greeting = talk.step(Event::Connected).requests;
+        let of = |r: &&DeltaDiscoveryRequest| r.type_url == Kind::Authorization.type_url();
+        greeting.iter().find(of).unwrap().initial_resource_versions.keys().cloned().collect::<Vec<_>>()
+    };
+    let spoilt = || Resource {
+        name: "shop/a".into(),
+        version: Version([1; 16]).to_string(),
+        resource: Some(Packed { type_url: Kind::Authorization.type_url().into(), value: b"\xff".as_slice().into() }),
+        aliases: Vec::new(),
+    };
+    let mut talk = Talk::connected();
+    let push = talk.hear(response(Kind::Authorization, "1/1/0", vec![spoilt()])).push.unwrap();
+    assert_eq!(push.refused[0].name.as_str(), "shop/a");
+    talk.step(Event::Applied(Vec::new()));
+    assert_eq!(asked(&mut talk), ["shop/a"]);
+
+    let gone = DeltaDiscoveryResponse { removed_resources: vec!["shop/a".into()], ..response(Kind::Authorization, "2/1/0", vec![]) };
+    talk.hear(gone);
+    talk.step(Event::Applied(Vec::new()));
+    assert_eq!(asked(&mut talk), [""; 0]);
+}
+
+#[test]
 fn what_the_sink_refuses_keeps_its_last_good_version() {
     let mut talk = Talk::connected();
     talk.hear(response(Kind::Service, "1/1/0", vec![resource(&service())]));

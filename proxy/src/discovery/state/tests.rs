@@ -23,7 +23,7 @@ fn state() -> State {
     let encoded = wire::encode(&service());
     let held = Held { version: encoded.version, bytes: Some(encoded.bytes) };
     let services = ["shop/cart.shop".parse().unwrap()];
-    State::restored(node("a"), services, ["10.0.0.1".parse().unwrap()], [(encoded.kind, encoded.name, held)])
+    State::restored(node("a"), services, ["10.0.0.1".parse().unwrap()], [(encoded.kind, encoded.name, held)], [])
 }
 
 #[test]
@@ -61,7 +61,19 @@ fn a_cut_off_file_is_an_error() {
 fn a_part_that_is_not_understood_is_left_out() {
     let held = Held { version: wire::Version([1; 16]), bytes: Some(Bytes::from_static(b"\xff")) };
     let name = PartName("shop/new.shop".into());
-    let odd = State::restored(node("a"), [], [], [(Kind::Service, name, held)]);
+    let odd = State::restored(node("a"), [], [], [(Kind::Service, name, held)], []);
     let (loaded, push) = parse(encode(&odd, &node("a")).into(), &node("a")).unwrap();
     assert_eq!((loaded.held().count(), push.changes.upserts.len()), (0, 0));
+}
+
+#[test]
+fn a_policy_that_is_not_understood_is_refused_also_after_the_next_restart() {
+    let held = Held { version: wire::Version([1; 16]), bytes: Some(Bytes::from_static(b"\xff")) };
+    let name = PartName("shop/new".into());
+    let odd = State::restored(node("a"), [], [], [(Kind::Authorization, name.clone(), held)], []);
+    let (once, _) = parse(encode(&odd, &node("a")).into(), &node("a")).unwrap();
+    let (twice, push) = parse(encode(&once, &node("a")).into(), &node("a")).unwrap();
+    assert_eq!(twice.refused().collect::<Vec<_>>(), [&(Kind::Authorization, name.clone())]);
+    let names: Vec<_> = push.refused.iter().map(|r| (r.kind, &r.name)).collect();
+    assert_eq!((names, push.changes.upserts.len()), (vec![(Kind::Authorization, &name)], 0));
 }
