@@ -42,6 +42,7 @@ impl Rank {
 /// The difference. Forgets refusals of what is not wanted any more, or says something else by now.
 pub(super) fn difference(talks: &mut Talks, view: &View<'_>) -> Difference {
     let wanted = wanted(talks, view);
+    let removed = removed(talks, &wanted);
     for (kind, talk) in talks.iter_mut() {
         let parts = wanted.parts.get(&Rank::of(*kind));
         let is_same = |name: &PartName, version: &Version| {
@@ -63,7 +64,6 @@ pub(super) fn difference(talks: &mut Talks, view: &View<'_>) -> Difference {
             }
         }
     }
-    let removed = removed(talks, &wanted);
     Difference { upserts, removed, answers: wanted.answers }
 }
 
@@ -112,7 +112,8 @@ fn removed(talks: &Talks, wanted: &Wanted) -> Vec<(Kind, PartName)> {
     for (kind, talk) in talks {
         let rank = Rank::of(*kind);
         let parts = wanted.parts.get(&rank);
-        let gone = talk.held.keys().filter(|name| parts.is_none_or(|parts| !parts.contains_key(*name)));
+        // Who could not read a part remembers that there is one, and must be told when it is gone.
+        let gone = talk.held.keys().chain(talk.refused.keys()).filter(|name| parts.is_none_or(|parts| !parts.contains_key(*name)));
         removed.extend(gone.map(|name| (rank, name.clone())));
     }
     // Whoever asked for a name that stands for nothing is told so, once.

@@ -170,6 +170,18 @@ fn a_refused_part_is_sent_again_only_when_it_changes() {
 }
 
 #[test]
+fn a_refused_part_that_is_gone_is_removed_once() {
+    let mut talk = Talk::new(&[CART, RULE].concat());
+    let push = talk.ask(Kind::Service, &["shop/cart.shop"]).responses;
+    talk.answer(&push[0], Some("shop/cart: destination.balancer: is odd"));
+    talk.accept(&push[1..]);
+    let push = talk.change(CART).responses;
+    assert_eq!(shown(&push), [(Kind::Destination, vec![], vec!["shop/cart"])]);
+    talk.accept(&push);
+    assert!(talk.change(CART).responses.is_empty());
+}
+
+#[test]
 fn a_refusal_that_names_nothing_refuses_the_response() {
     let mut talk = Talk::new(CART);
     let push = talk.ask(Kind::Service, &["shop/cart.shop"]).responses;
