@@ -5,9 +5,9 @@ pub mod retry;
 
 use crate::{
     authz::Permit,
+    body::{Body, Held},
     error::Error,
     exchange::{Exchange, Flag},
-    http::body::{Body, Held},
     route::Routed,
     snapshot::Snapshot,
     upstream::{

@@ -4,8 +4,9 @@
 //! No step on the path logs or counts; it writes a field here.
 
 use crate::{
+    body::Held,
     conn::{Connection, Upstream},
-    http::{body::Held, connections::Activity},
+    http::connections::Activity,
     route::RouteMeta,
     snapshot::{Snapshot, cluster::Cluster},
 };

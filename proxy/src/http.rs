@@ -1,7 +1,7 @@
 //! The HTTP path of one request, on one screen: [`handle`] and [`carry`]. Everything on it belongs to one worker:
 //! nothing is shared between threads but counts, nothing is locked.
 
-pub mod body;
+pub use crate::body;
 pub mod connections;
 pub mod filters;
 pub mod grpc;

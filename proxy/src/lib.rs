@@ -9,6 +9,7 @@
 
 pub mod authz;
 pub mod detect;
+pub mod lookup;
 pub mod route;
 pub mod snapshot;
 
@@ -41,6 +42,8 @@ pub mod tcp;
 
 #[cfg(feature = "serve")]
 pub mod attempt;
+#[cfg(feature = "serve")]
+pub mod body;
 #[cfg(feature = "serve")]
 pub mod conn;
 #[cfg(feature = "serve")]

@@ -2,6 +2,7 @@
 
 pub mod connect;
 pub mod copy;
+pub mod executor;
 pub mod listen;
 pub mod origin;
 pub mod prefix;

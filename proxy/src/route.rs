@@ -9,7 +9,7 @@ pub mod split;
 pub use crate::snapshot::virtual_host::{RouteMeta, RuleEntry};
 pub use select::select;
 
-use crate::{authz::HeaderLookup, snapshot::cluster::Cluster};
+use crate::{lookup::HeaderLookup, snapshot::cluster::Cluster};
 use bytes::Bytes;
 use mesh_config::{
     model::{ServiceKey, route::RetryPolicy},

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use mesh_config::model::Protocol;
 use mesh_proxy::{
     conn::Direction,
-    http::server::LocalExecutor,
+    net::executor::LocalExecutor,
     snapshot::listener::DestinationKey,
     testing::{
         Proxy, port, run, service,

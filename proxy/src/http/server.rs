@@ -11,7 +11,10 @@ use crate::{
     conn::Connection,
     error::{BadRequest, Error},
     exchange::Exchange,
-    net::prefix::{Prefixed, read_more},
+    net::{
+        executor::LocalExecutor,
+        prefix::{Prefixed, read_more},
+    },
     upstream::connect::{H2_CONNECTION_WINDOW, H2_STREAM_WINDOW},
 };
 use bytes::BytesMut;
@@ -62,19 +65,6 @@ pub(super) struct Served {
     pub(super) client_cert: OnceCell<Option<HeaderValue>>,
     /// The operation of the last route, as a header.
     pub(super) operation: std::cell::RefCell<Option<(std::sync::Arc<str>, HeaderValue)>>,
-}
-
-/// Runs local futures for hyper.
-#[derive(Debug, Clone, Copy)]
-pub struct LocalExecutor;
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    fn execute(&self, future: F) {
-        // A task of this worker: its output (nothing) is of no interest.
-        drop(tokio::task::spawn_local(async move {
-            future.await;
-        }));
-    }
 }
 
 /// Serves a connection until it ends. Needs a local runtime. Dropping it drops the requests on it.

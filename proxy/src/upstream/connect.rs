@@ -5,9 +5,10 @@ use super::{
     pool::{Facts, H1, H2},
 };
 use crate::{
+    body::Body,
     conn::{Memo, PeerAddress, Upstream},
     error::{ConnectFailure, Error},
-    http::{body::Body, server::LocalExecutor},
+    net::executor::LocalExecutor,
     net::connect::{ConnectOptions, tcp},
     snapshot::cluster::Cluster,
 };

@@ -6,9 +6,9 @@ use super::{
     pool::{H1, H2},
 };
 use crate::{
+    body::Body,
     conn::Upstream,
     error::Reset,
-    http::body::Body,
     limit::{Active, Held, Load},
 };
 use http::{HeaderMap, Request, Response, Version, header};

@@ -3,8 +3,8 @@
 
 use super::io::Meter;
 use crate::{
+    body::Body,
     conn::Upstream,
-    http::body::Body,
     limit::{Connections, Held},
 };
 use hyper::client::conn::{http1, http2};
