@@ -15,7 +15,7 @@ demo: ## a whole mesh on this machine: two versions, mutual TLS, a canary, a den
 
 build: ## release binaries: pilot, proxy, ca, meshctl
 	@.ci/tools build
-	$(CARGO) build --release --locked -p mesh-pilot -p mesh-proxy -p mesh-ca -p meshctl
+	.ci/build -p mesh-pilot -p mesh-proxy -p mesh-ca -p meshctl
 
 test: ## every test that this machine can run; the last line counts what did not run
 	@.ci/tools test
@@ -27,11 +27,11 @@ check: ## formatting, lints, edges between crates, generated code, documentation
 
 storm: ## timed drills under load: changes, restarts, rotation, stale connections; nothing may fail
 	@.ci/tools build
-	$(CARGO) run --release --locked -p mesh-e2e --bin storm
+	.ci/build -p mesh-e2e --bin storm && target/release/storm $(STORM)
 
 suites: ## judges from outside, read from SUITES=DIR
 	@.ci/tools build
-	$(CARGO) build --release --locked -p meshctl
+	.ci/build -p meshctl
 	@.ci/suites $(SUITES)
 
 bench: ## CPU, latency and memory beside Envoy, nginx, haproxy and a bare proxy (root; several minutes)

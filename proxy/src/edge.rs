@@ -4,7 +4,7 @@ use crate::{
     conn::{Connection, Direction, Memo, Secured},
     http::{Worker, server::Protocol},
     listeners::{Bound, Purpose},
-    net::{origin::original_destination, prefix::Prefixed},
+    net::origin::original_destination,
     observe::Observer,
     opening::Verdicts,
     snapshot::{
@@ -32,9 +32,6 @@ use tokio::net::TcpStream;
 
 /// A connection on its way.
 pub type Carried = Pin<Box<dyn Future<Output = ()>>>;
-
-/// A plain connection whose first bytes may have been read.
-pub type Plain = Prefixed<TcpStream>;
 
 /// See the module.
 pub struct Edge {

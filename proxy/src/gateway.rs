@@ -5,7 +5,10 @@ use crate::{
     detect::Detected,
     edge::{Arrival, Edge, by_alpn, secured},
     http::server,
-    net::prefix::Prefixed,
+    net::{
+        io::{Downstream, Io},
+        prefix::Prefixed,
+    },
     opening::{self, Opening},
     snapshot::{Snapshot, listener::DestinationKey},
 };
@@ -31,15 +34,15 @@ const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 pub async fn serve(edge: Rc<Edge>, stream: TcpStream, arrival: Arrival, port: Port, tls: bool) {
     if !tls {
         let conn = edge.connection(Direction::Gateway, DestinationKey::Gateway(port), port, arrival, None);
-        let io = Prefixed::new(Bytes::new(), stream);
+        let io = Prefixed::new(Bytes::new(), Io::Plain(stream));
         return Box::pin(server::serve(io, conn, server::Protocol::Either, edge.worker.clone())).await;
     }
     let Some((io, conn)) = Box::pin(terminate(&edge, stream, arrival, port)).await else { return };
     let protocol = conn.secured.as_ref().map_or(server::Protocol::Either, by_alpn);
-    Box::pin(server::serve(*io, conn, protocol, edge.worker.clone())).await;
+    Box::pin(server::serve(io, conn, protocol, edge.worker.clone())).await;
 }
 
-type Terminated = (Box<mesh_runtime::tls::server::TlsStream<Prefixed<TcpStream>>>, Rc<crate::conn::Connection>);
+type Terminated = (Downstream, Rc<crate::conn::Connection>);
 
 /// Chooses the server by the name in the client's hello and shakes hands with its credential.
 async fn terminate(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, port: Port) -> Option<Terminated> {
@@ -66,7 +69,7 @@ async fn terminate(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, por
         Ok((io, accepted)) => {
             let key = DestinationKey::GatewayTls { port, server: chosen.route_config.clone() };
             let conn = edge.connection(Direction::Gateway, key, port, arrival, Some(secured(&accepted)));
-            Some((Box::new(io), conn))
+            Some((Prefixed::new(Bytes::new(), Io::Tls(Box::new(io))), conn))
         }
         Err(error) => refuse(&error.to_string()),
     }

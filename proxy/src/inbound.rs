@@ -7,9 +7,12 @@
 use crate::{
     conn::{Connection, Direction},
     detect::{ClientHello, Detected},
-    edge::{Arrival, Edge, Plain, by_alpn, secured},
+    edge::{Arrival, Edge, by_alpn, secured},
     http::server,
-    net::prefix::Prefixed,
+    net::{
+        io::{Downstream, Io},
+        prefix::Prefixed,
+    },
     opening::{self, Opening},
     snapshot::{inbound::PortPolicy, listener::DestinationKey},
     tcp,
@@ -19,7 +22,7 @@ use mesh_config::{
     model::{Protocol, peer_authentication::MtlsMode},
     name::Port,
 };
-use mesh_runtime::tls::server::{ClientAuth, HANDSHAKE_TIMEOUT, ServerProfile, TlsStream};
+use mesh_runtime::tls::server::{ClientAuth, HANDSHAKE_TIMEOUT, ServerProfile};
 use std::rc::Rc;
 use tokio::{net::TcpStream, time::Instant};
 
@@ -30,17 +33,11 @@ const TCP_ALPN: [&[u8]; 3] = [b"istio-peer-exchange", b"h2", b"http/1.1"];
 
 /// A connection that is ready to be carried.
 enum Ready {
-    Http(Io, Rc<Connection>),
-    Opaque(Io, Rc<Connection>),
+    Http(Downstream, Rc<Connection>),
+    Opaque(Downstream, Rc<Connection>),
     /// Nobody has spoken: whoever speaks first decides.
-    Undecided(Plain, Rc<Connection>),
+    Undecided(TcpStream, Rc<Connection>),
     Refused,
-}
-
-/// Its bytes.
-enum Io {
-    Plain(Plain),
-    Tls(Box<TlsStream<Plain>>),
 }
 
 /// Carries one connection to `port` of the workload.
@@ -49,15 +46,11 @@ pub async fn serve(edge: Rc<Edge>, stream: TcpStream, arrival: Arrival, port: Po
     let ready = Box::pin(admit(&edge, stream, arrival, port)).await;
     match ready {
         Ready::Refused => {}
-        Ready::Http(Io::Plain(io), conn) => {
-            server::serve(io, conn, server::Protocol::Either, edge.worker.clone()).await
-        }
-        Ready::Http(Io::Tls(io), conn) => {
+        Ready::Http(io, conn) => {
             let protocol = conn.secured.as_ref().map_or(server::Protocol::Either, by_alpn);
-            server::serve(*io, conn, protocol, edge.worker.clone()).await;
+            Box::pin(server::serve(io, conn, protocol, edge.worker.clone())).await;
         }
-        Ready::Opaque(Io::Plain(io), conn) => Box::pin(tcp::inbound(&edge, io, conn, None)).await,
-        Ready::Opaque(Io::Tls(io), conn) => Box::pin(tcp::inbound(&edge, *io, conn, None)).await,
+        Ready::Opaque(io, conn) => Box::pin(tcp::inbound(&edge, io, conn, None)).await,
         Ready::Undecided(io, conn) => Box::pin(undecided(edge, io, conn, port)).await,
     }
 }
@@ -67,7 +60,7 @@ async fn admit(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, port: P
     let snapshot = edge.snapshot();
     let policy = snapshot.inbound.port(port);
     let (mode, protocol) = (policy.mtls.mode, policy.protocol);
-    let plain = |seen: BytesMut, stream| Io::Plain(Prefixed::new(seen.freeze(), stream));
+    let plain = |seen: BytesMut, stream| Prefixed::new(seen.freeze(), Io::Plain(stream));
     let conn = |secured| edge.connection(Direction::Inbound, DestinationKey::Inbound(port), port, arrival, secured);
     let mut seen = BytesMut::new();
     let (silence, patience) = match mode {
@@ -94,7 +87,7 @@ async fn admit(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, port: P
             true => Ready::Http(plain(seen, stream), conn(None)),
             false => Ready::Opaque(plain(seen, stream), conn(None)),
         },
-        Opening::Silent => Ready::Undecided(Prefixed::new(Bytes::new(), stream), conn(None)),
+        Opening::Silent => Ready::Undecided(stream, conn(None)),
     }
 }
 
@@ -118,7 +111,7 @@ async fn terminate(
             return Ready::Refused;
         }
         let conn = edge.connection(Direction::Inbound, key, port, arrival, None);
-        return Ready::Opaque(Io::Plain(Prefixed::new(seen, stream)), conn);
+        return Ready::Opaque(Prefixed::new(seen, Io::Plain(stream)), conn);
     }
     let http = match policy.protocol {
         Protocol::Auto => offers(&[b"istio-http/1.0", b"istio-http/1.1", b"istio-h2"]),
@@ -129,7 +122,7 @@ async fn terminate(
     match edge.mesh_tls.accept(Prefixed::new(seen, stream), &profile).await {
         Ok((io, accepted)) => {
             let conn = edge.connection(Direction::Inbound, key, port, arrival, Some(secured(&accepted)));
-            let io = Io::Tls(Box::new(io));
+            let io = Prefixed::new(Bytes::new(), Io::Tls(Box::new(io)));
             if http { Ready::Http(io, conn) } else { Ready::Opaque(io, conn) }
         }
         Err(error) => {
@@ -140,8 +133,7 @@ async fn terminate(
 }
 
 /// Plain text to a port whose client is silent: the application is dialled, and whoever speaks first decides.
-async fn undecided(edge: Rc<Edge>, io: Plain, conn: Rc<Connection>, port: Port) {
-    let (_, stream) = io.into_parts();
+async fn undecided(edge: Rc<Edge>, stream: TcpStream, conn: Rc<Connection>, port: Port) {
     match tcp::race(&edge, stream, &conn).await {
         tcp::Race::Server(io, dialled) => {
             edge.inbound_verdicts.server_spoke(port, Instant::now());
@@ -151,25 +143,25 @@ async fn undecided(edge: Rc<Edge>, io: Plain, conn: Rc<Connection>, port: Port) 
             edge.inbound_verdicts.client_spoke(&port);
             let policy = edge.snapshot().inbound.port(port);
             let arrival = Arrival { source: conn.remote, original: conn.local };
-            match said {
-                Detected::Tls(hello) => {
-                    drop(dialled);
-                    match terminate(&edge, stream, seen, &hello, &policy, arrival).await {
-                        Ready::Http(Io::Tls(io), conn) => {
-                            let protocol = conn.secured.as_ref().map_or(server::Protocol::Either, by_alpn);
-                            server::serve(*io, conn, protocol, edge.worker.clone()).await;
-                        }
-                        Ready::Opaque(Io::Tls(io), conn) => tcp::inbound(&edge, *io, conn, None).await,
-                        Ready::Opaque(Io::Plain(io), conn) => tcp::inbound(&edge, io, conn, None).await,
-                        Ready::Http(Io::Plain(_), _) | Ready::Undecided(..) | Ready::Refused => {}
-                    }
-                }
+            let ready = match said {
+                Detected::Tls(hello) => terminate(&edge, stream, seen, &hello, &policy, arrival).await,
                 said if said.is_http() && policy.protocol == Protocol::Auto => {
-                    drop(dialled);
-                    let io = Prefixed::new(seen, stream);
-                    server::serve(io, conn, server::Protocol::Either, edge.worker.clone()).await;
+                    Ready::Http(Prefixed::new(seen, Io::Plain(stream)), conn)
                 }
-                _ => tcp::inbound(&edge, Prefixed::new(seen, stream), conn, Some(dialled)).await,
+                _ => {
+                    let io = Prefixed::new(seen, Io::Plain(stream));
+                    return tcp::inbound(&edge, io, conn, Some(dialled)).await;
+                }
+            };
+            // What was dialled in plain text for opaque bytes is of no use to the rest.
+            drop(dialled);
+            match ready {
+                Ready::Http(io, conn) => {
+                    let protocol = conn.secured.as_ref().map_or(server::Protocol::Either, by_alpn);
+                    server::serve(io, conn, protocol, edge.worker.clone()).await;
+                }
+                Ready::Opaque(io, conn) => tcp::inbound(&edge, io, conn, None).await,
+                Ready::Undecided(..) | Ready::Refused => {}
             }
         }
         tcp::Race::Ended => {}

@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod copy;
 pub mod executor;
+pub mod io;
 pub mod listen;
 pub mod origin;
 pub mod prefix;

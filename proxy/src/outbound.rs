@@ -4,7 +4,7 @@ use crate::{
     conn::{Connection, Direction},
     edge::{Arrival, Edge},
     http::server,
-    net::prefix::Prefixed,
+    net::{io::Io, prefix::Prefixed},
     opening::{self, Opening},
     snapshot::{
         cluster::Cluster,
@@ -36,7 +36,7 @@ pub async fn captured(edge: Rc<Edge>, stream: TcpStream, arrival: Arrival) {
             Box::pin(detected(&edge, stream, conn, (service, port), cluster)).await;
         }
         Destination::Service { cluster, .. } | Destination::Passthrough(cluster) => {
-            Box::pin(tcp::outbound(&edge, Prefixed::new(Bytes::new(), stream), conn, cluster, None)).await;
+            Box::pin(tcp::outbound(&edge, Prefixed::new(Bytes::new(), Io::Plain(stream)), conn, cluster, None)).await;
         }
         Destination::Refused(cluster) => tcp::refused(&edge, conn, cluster, "outside the registry"),
         Destination::Pending { service, .. } => not_ready(&edge, conn, &service),
@@ -70,7 +70,7 @@ pub async fn listener(
             Box::pin(detected(&edge, stream, conn, (service, port), cluster)).await;
         }
         Destination::Service { cluster, .. } | Destination::Passthrough(cluster) => {
-            Box::pin(tcp::outbound(&edge, Prefixed::new(Bytes::new(), stream), conn, cluster, None)).await;
+            Box::pin(tcp::outbound(&edge, Prefixed::new(Bytes::new(), Io::Plain(stream)), conn, cluster, None)).await;
         }
         Destination::Refused(cluster) => tcp::refused(&edge, conn, cluster, "no service of this listener"),
         Destination::Pending { service, .. } => not_ready(&edge, conn, &service),
@@ -105,7 +105,7 @@ async fn detected(
         Opening::Ended => {}
         Opening::Said(said) if said.is_http() => serve_http(edge, seen.freeze(), stream, conn).await,
         Opening::Said(_) => {
-            tcp::outbound(edge, Prefixed::new(seen.freeze(), stream), conn, cluster, None).await;
+            tcp::outbound(edge, Prefixed::new(seen.freeze(), Io::Plain(stream)), conn, cluster, None).await;
         }
         Opening::Silent => match tcp::race_to(edge, stream, &conn, cluster.clone()).await {
             tcp::Race::Server(io, dialled) => {
@@ -120,7 +120,7 @@ async fn detected(
                         drop(dialled);
                         serve_http(edge, seen, stream, conn).await;
                     }
-                    false => tcp::outbound(edge, Prefixed::new(seen, stream), conn, cluster, Some(dialled)).await,
+                    false => tcp::outbound(edge, Prefixed::new(seen, Io::Plain(stream)), conn, cluster, Some(dialled)).await,
                 }
             }
             tcp::Race::Ended => {}
@@ -129,7 +129,7 @@ async fn detected(
 }
 
 async fn serve_http(edge: &Rc<Edge>, seen: Bytes, stream: TcpStream, conn: Rc<Connection>) {
-    let io = Prefixed::new(seen, stream);
+    let io = Prefixed::new(seen, Io::Plain(stream));
     Box::pin(server::serve(io, conn, server::Protocol::Either, edge.worker.clone())).await;
 }
 

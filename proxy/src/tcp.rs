@@ -11,11 +11,12 @@ use crate::{
     authz::{self, Attributes, Permit},
     conn::{Connection, Direction},
     detect::Detected,
-    edge::{Edge, Plain},
+    edge::Edge,
     error::Error,
     exchange::{Flag, Flags},
     net::{
         copy::{self, End, Moved},
+        io::{Downstream, Io},
         prefix::Prefixed,
     },
     observe::stream::Stream,
@@ -57,7 +58,7 @@ pub struct Dialled {
 /// Who spoke first.
 pub enum Race {
     /// The server: carry opaque bytes.
-    Server(Plain, Dialled),
+    Server(Downstream, Dialled),
     /// The client: what it said, its bytes, its stream, and the connection that was made meanwhile.
     Client(Detected, Bytes, TcpStream, Dialled),
     /// Nobody: one of them is gone. The record is written.
@@ -65,25 +66,20 @@ pub enum Race {
 }
 
 /// Carries a connection of a peer to the application.
-pub async fn inbound<IO>(edge: &Rc<Edge>, io: IO, conn: Rc<Connection>, dialled: Option<Dialled>)
-where
-    IO: AsyncRead + AsyncWrite + Unpin,
-{
+pub async fn inbound(edge: &Rc<Edge>, io: Downstream, conn: Rc<Connection>, dialled: Option<Dialled>) {
     let snapshot = edge.snapshot();
     let cluster = snapshot.inbound.port(conn.listener_port).cluster;
     carry(edge, io, conn, snapshot, cluster, dialled).await;
 }
 
 /// Carries a connection of the application to `cluster`.
-pub async fn outbound<IO>(
+pub async fn outbound(
     edge: &Rc<Edge>,
-    io: IO,
+    io: Downstream,
     conn: Rc<Connection>,
     cluster: Arc<Cluster>,
     dialled: Option<Dialled>,
-) where
-    IO: AsyncRead + AsyncWrite + Unpin,
-{
+) {
     carry(edge, io, conn, edge.snapshot(), cluster, dialled).await;
 }
 
@@ -121,7 +117,7 @@ pub async fn race_to(edge: &Rc<Edge>, mut stream: TcpStream, conn: &Rc<Connectio
     match spoke {
         None => {
             let dialled = Dialled { lease, cluster, seen: answer.freeze() };
-            Race::Server(Prefixed::new(said.freeze(), stream), dialled)
+            Race::Server(Prefixed::new(said.freeze(), Io::Plain(stream)), dialled)
         }
         Some(Opening::Said(what)) => {
             let dialled = Dialled { lease, cluster, seen: Bytes::new() };
@@ -132,16 +128,14 @@ pub async fn race_to(edge: &Rc<Edge>, mut stream: TcpStream, conn: &Rc<Connectio
 }
 
 /// The whole path of one connection.
-async fn carry<IO>(
+async fn carry(
     edge: &Rc<Edge>,
-    io: IO,
+    io: Downstream,
     conn: Rc<Connection>,
     snapshot: Arc<Snapshot>,
     cluster: Arc<Cluster>,
     dialled: Option<Dialled>,
-) where
-    IO: AsyncRead + AsyncWrite + Unpin,
-{
+) {
     let dialled = dialled.filter(|d| Arc::ptr_eq(&d.cluster, &cluster) || d.cluster.key == cluster.key);
     let mut record = Record::new(edge, conn.clone(), &snapshot, cluster);
     // 1. may it?
