@@ -18,6 +18,7 @@ use crate::{
     net::listen::{self, ConnectionLimit},
     observe::{access_log::Writer, metrics::Standard, peers::Peers},
     settings::{Listen, Settings},
+    snapshot::cluster::ClusterId,
     upstream::Shared,
 };
 use anyhow::Context;
@@ -34,8 +35,10 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 
+/// Announcements of clusters that are gone, waiting for a worker.
+const RETIRED: usize = 64;
 /// Beyond the drain's time, this long for connections that still have something to finish.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -77,6 +80,8 @@ struct Common {
     upstreams: Arc<Shared>,
     limit: ConnectionLimit,
     commands: mpsc::Sender<Command>,
+    /// Clusters that are gone: workers close their connections.
+    retired: broadcast::Sender<Arc<[ClusterId]>>,
     /// Everything bound, for workers and for `debug`.
     bound: snapshot::Reader<BoundSet>,
     /// The mesh's drain time, as last heard.
@@ -119,6 +124,7 @@ impl Proxy {
             upstreams: Arc::default(),
             limit: ConnectionLimit::new(settings.max_connections),
             commands,
+            retired: broadcast::channel(RETIRED).0,
             bound: bound_reader,
             drain_time: drain_reader,
             closing: closing_watch,

@@ -13,7 +13,7 @@ use crate::{
         access_log::{AccessLog, Writer},
     },
     opening::Verdicts,
-    snapshot::Snapshot,
+    snapshot::{Snapshot, cluster::ClusterId},
     tcp::live::Asked,
     upstream::{Connector, Dial, Source, Upstreams},
 };
@@ -32,7 +32,15 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::Instant};
+use tokio::{
+    net::TcpListener,
+    sync::{
+        broadcast::{self, error::RecvError},
+        mpsc,
+    },
+    task::JoinHandle,
+    time::Instant,
+};
 
 /// How often idle connections are looked at and log lines handed over.
 const TICK: Duration = Duration::from_secs(1);
@@ -77,7 +85,8 @@ pub(super) async fn run(carrying: Carrying, number: usize) {
         announced: RefCell::default(),
         next_id: Cell::new((number as u64) << 48),
     });
-    let housekeeping = tokio::task::spawn_local(keep_house(edge.clone(), snapshots));
+    let retired = common.retired.subscribe();
+    let housekeeping = tokio::task::spawn_local(keep_house(edge.clone(), snapshots, retired));
     accept_all(&common, &edge).await;
     // Connections hold guards of `closing`: the process ends when the last is gone, or the drain is forced.
     let held = async {
@@ -130,7 +139,11 @@ fn source(own: &[IpAddr]) -> Source {
 }
 
 /// New settings for the observer, old connections and log lines once a second, and the drain of connections.
-async fn keep_house(edge: Rc<Edge>, mut snapshots: snapshot::Reader<Snapshot>) {
+async fn keep_house(
+    edge: Rc<Edge>,
+    mut snapshots: snapshot::Reader<Snapshot>,
+    mut retired: broadcast::Receiver<Arc<[ClusterId]>>,
+) {
     let mut tick = tokio::time::interval(TICK);
     let (draining, ended, forced) = (edge.closing.signaled(), edge.ending.signaled(), edge.closing.forced());
     tokio::pin!(draining, ended, forced);
@@ -149,6 +162,11 @@ async fn keep_house(edge: Rc<Edge>, mut snapshots: snapshot::Reader<Snapshot>) {
                 edge.live.ask(Asked { end: true, ..Asked::default() });
                 return edge.worker.end();
             }
+            gone = retired.recv() => match gone {
+                Ok(gone) => edge.worker.upstreams.retire(&gone),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            },
             _ = tick.tick() => {
                 edge.worker.tick(Instant::now());
                 edge.observer.flush();

@@ -30,7 +30,9 @@ use mesh_runtime::{
         server::{ServerTls, TrustPolicy},
     },
 };
+use mesh_config::model::ServiceKey;
 use std::{
+    collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -38,8 +40,12 @@ use std::{
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
+    time::Instant,
 };
 
+/// How often services are looked for that nobody uses, and how long nobody must have used one.
+const LOOK_FOR_UNUSED: Duration = Duration::from_secs(60);
+const UNUSED: Duration = Duration::from_secs(1800);
 /// For one call to the certificate authority.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -129,6 +135,7 @@ impl Control {
         tokio::spawn(listeners::follow(captured, snapshot_reader.clone(), inputs.bound, ending.clone()));
         tokio::spawn(ask_for_peers(inputs.asked, common.commands.clone()));
         tokio::spawn(drain_time(snapshot_reader.clone(), inputs.drain_time));
+        tokio::spawn(forget_unused(common.clone(), snapshot_reader.clone()));
 
         // 4. workers
         let carrying = Carrying {
@@ -145,15 +152,18 @@ impl Control {
         };
 
         // 5. configuration, until the end
-        let peers = common.peers.clone();
+        let (peers, retired) = (common.peers.clone(), common.retired.clone());
         let sink = move |push: Push| {
             let applied = state.apply(push.changes);
             if applied.changed {
                 snapshots.publish(applied.snapshot.clone());
             }
+            if !applied.retired.is_empty() {
+                // No worker listens yet, or one is behind: idle connections then end by their own limit.
+                let _ = retired.send(applied.retired.into());
+            }
             if !push.addresses.is_empty() {
-                let workload = |ip| applied.snapshot.workloads.get(&ip).cloned();
-                peers.learn(push.addresses.into_iter().map(|(ip, _)| (ip, workload(ip))));
+                peers.learn(push.addresses);
             }
             Vec::new()
         };
@@ -201,6 +211,28 @@ async fn ask_for_peers(mut asked: mpsc::Receiver<IpAddr>, commands: mpsc::Sender
     while let Some(address) = asked.recv().await {
         if commands.send(Command::NeedWorkload(address)).await.is_err() {
             return;
+        }
+    }
+}
+
+/// Gives up the details of services that no worker has used for long; the index still knows them, and the next
+/// request asks again.
+async fn forget_unused(common: Arc<Common>, snapshots: snapshot::Reader<Snapshot>) {
+    let mut unused: HashMap<ServiceKey, Instant> = HashMap::new();
+    let mut look = tokio::time::interval(LOOK_FOR_UNUSED);
+    loop {
+        look.tick().await;
+        let (used, now) = (common.upstreams.services_in_use(), Instant::now());
+        let snapshot = snapshots.get();
+        let held = snapshot.outbound.services().map(|s| &s.service.key).filter(|key| !used.contains(*key));
+        let since = |key: &ServiceKey| (key.clone(), *unused.get(key).unwrap_or(&now));
+        unused = held.map(since).collect();
+        for (service, since) in &unused {
+            if now - *since >= UNUSED
+                && common.commands.send(Command::ForgetService(service.clone())).await.is_err()
+            {
+                return;
+            }
         }
     }
 }

@@ -6,9 +6,10 @@ use crate::{
     limit::{ClusterCounts, Gauge, Load},
     snapshot::cluster::ClusterKey,
 };
+use mesh_config::model::ServiceKey;
 use parking_lot::Mutex;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Weak},
 };
 
@@ -29,6 +30,17 @@ pub struct ClusterShared {
 }
 
 impl Shared {
+    /// Services that some worker keeps live state of: it has used one of their clusters not long ago.
+    pub fn services_in_use(&self) -> HashSet<ServiceKey> {
+        let clusters = self.clusters.lock();
+        let live = clusters.iter().filter(|(_, cluster)| cluster.strong_count() > 0);
+        live.filter_map(|(key, _)| match key {
+            ClusterKey::Outbound { service, .. } => Some(service.clone()),
+            _ => None,
+        })
+        .collect()
+    }
+
     pub(super) fn cluster(&self, key: &ClusterKey) -> Arc<ClusterShared> {
         let mut clusters = self.clusters.lock();
         if let Some(known) = clusters.get(key).and_then(Weak::upgrade) {
