@@ -71,7 +71,8 @@ impl FromStr for SpiffeId {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let wrong = || NameError(format!("{text:.120?} is not of the form spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT"));
+        let wrong =
+            || NameError(format!("{text:.120?} is not of the form spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT"));
         let rest = text.strip_prefix("spiffe://").ok_or_else(wrong)?;
         let parts: Vec<&str> = rest.split('/').collect();
         let [td, "ns", ns, "sa", sa] = parts[..] else { return Err(wrong()) };

@@ -87,7 +87,9 @@ mod tests {
 
     #[test]
     fn output_forms_have_istioctls_names() {
-        for (text, want) in [("short", Format::Table), ("table", Format::Table), ("json", Format::Json), ("yaml", Format::Yaml)] {
+        for (text, want) in
+            [("short", Format::Table), ("table", Format::Table), ("json", Format::Json), ("yaml", Format::Yaml)]
+        {
             assert_eq!(format(text, "short").unwrap(), want);
         }
         assert!(format("xml", "short").unwrap_err().to_string().contains("xml"));

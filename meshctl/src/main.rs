@@ -58,9 +58,7 @@ fn run(cli: &Cli) -> Result<()> {
 fn usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             // That nobody reads the help to its end is no failure either.
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS

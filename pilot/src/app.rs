@@ -49,12 +49,7 @@ use mesh_runtime::{
     },
 };
 use serde::Serialize;
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tonic::transport::{Server, server::TcpIncoming};
 
@@ -132,8 +127,7 @@ impl App {
         let keys = KeyVerifier::from_pem(&keys, &settings.token_audience)?;
         let authenticator = Arc::new(Authenticator::new(trust_domain.clone(), Arc::new(keys)));
         let ca_metrics = mesh_ca::metrics::Metrics::new(&registry)?;
-        let service =
-            CertificateService::new(authority.clone(), authenticator.clone(), ca_metrics, clock.clone());
+        let service = CertificateService::new(authority.clone(), authenticator.clone(), ca_metrics, clock.clone());
         let id = SpiffeId::new(trust_domain, &settings.namespace, "istiod");
         let first = authority.issue_local(&id, &settings.server_names, ttl, clock.now())?;
         let (publisher, reader) = snapshot::publisher(Arc::new(first));

@@ -90,7 +90,9 @@ impl Reports {
                 let report = diagnostics.diagnostics();
                 async move { pretty(&report) }
             })
-            .get("/version", |_| async { pretty(&json!({ "component": "pilot", "version": env!("CARGO_PKG_VERSION") })) })
+            .get("/version", |_| async {
+                pretty(&json!({ "component": "pilot", "version": env!("CARGO_PKG_VERSION") }))
+            })
     }
 
     /// The gRPC service. `loopback`: whoever calls from this machine is answered without proof.

@@ -19,9 +19,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Discovery(settings) => discovery(*settings),
         Command::TokenKey(args) => app::make_token_key(&args.out).context("no key for tokens"),
-        Command::Token(args) => app::make_token(&args).context("no token").and_then(|token| {
-            writeln!(std::io::stdout(), "{token}").context("the token cannot be printed")
-        }),
+        Command::Token(args) => app::make_token(&args)
+            .context("no token")
+            .and_then(|token| writeln!(std::io::stdout(), "{token}").context("the token cannot be printed")),
     };
     match done {
         Ok(()) => Exit::Success.into(),

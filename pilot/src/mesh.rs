@@ -8,7 +8,10 @@ mod hosts;
 mod lookups;
 
 pub use self::lookups::Lookups;
-pub(crate) use self::{hosts::ByHost, lookups::{ServiceFacts, Standing}};
+pub(crate) use self::{
+    hosts::ByHost,
+    lookups::{ServiceFacts, Standing},
+};
 
 use mesh_config::{
     diagnostic::Diagnostic,

@@ -14,7 +14,7 @@ pub use self::locate::{locate, workload_at};
 use self::view::View;
 use crate::mesh::{Mesh, SharedPart};
 use mesh_config::{
-    model::{Kind, Labels, ServiceKey, Sidecar, destination, index::IndexKind, Part, settings},
+    model::{Kind, Labels, Part, ServiceKey, Sidecar, destination, index::IndexKind, settings},
     name::Namespace,
 };
 use std::{net::IpAddr, sync::Arc};

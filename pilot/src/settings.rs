@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn the_command_line_is_read() {
-        let line = "pilot discovery --config-dir d --token-key k --plaintext-xds-address off --max-workload-cert-ttl 90s";
+        let line =
+            "pilot discovery --config-dir d --token-key k --plaintext-xds-address off --max-workload-cert-ttl 90s";
         let Command::Discovery(settings) = Cli::of(line.split(' ')).unwrap().command else { panic!() };
         assert_eq!(settings.plaintext_xds_address, Listen(None));
         assert_eq!(settings.max_workload_cert_ttl, Duration::from_secs(90));

@@ -12,6 +12,7 @@ pub use self::{
     touched::Touched,
 };
 
+use bytes::Bytes;
 use mesh_config::{
     crd::{self, Object, ParseContext, Parsed, mesh_config::MeshConfig},
     diagnostic::{Diagnostic, Severity},
@@ -19,7 +20,6 @@ use mesh_config::{
     model::Settings,
     name::NamespacedName,
 };
-use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -143,7 +143,8 @@ impl World {
 
     /// `istio` before `istio-REVISION`. One that can no longer be read leaves its last good state in force.
     fn choose_config(&mut self) {
-        let configs = self.inputs.range(config_maps()).take_while(|(id, _)| id.group.is_empty() && &*id.kind == CONFIG_MAP);
+        let configs =
+            self.inputs.range(config_maps()).take_while(|(id, _)| id.group.is_empty() && &*id.kind == CONFIG_MAP);
         let read = configs.filter_map(|(id, input)| match input.good.as_ref().map(|good| &good.parsed) {
             Some(Parsed::MeshConfig(config)) => Some((id, config)),
             _ => None,

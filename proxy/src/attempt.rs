@@ -10,11 +10,7 @@ use crate::{
     exchange::{Exchange, Flag},
     route::Routed,
     snapshot::Snapshot,
-    upstream::{
-        Lease, Upstreams, Want, WorkerCluster,
-        endpoint::Host,
-        lease::NotAnswered,
-    },
+    upstream::{Lease, Upstreams, Want, WorkerCluster, endpoint::Host, lease::NotAnswered},
 };
 use http::{HeaderValue, Request, Response, request::Parts};
 use hyper::body::Incoming;

@@ -370,9 +370,8 @@ fn late_reset(error: &hyper::Error) -> (Flag, &'static str) {
         }
         Reset::Protocol => (Flag::UpstreamProtocolError, "upstream_reset_after_response_started{protocol_error}"),
         Reset::Local => (Flag::LocalReset, "upstream_reset_after_response_started{local_reset}"),
-        Reset::Connection | Reset::Stale => (
-            Flag::UpstreamConnectionTermination,
-            "upstream_reset_after_response_started{connection_termination}",
-        ),
+        Reset::Connection | Reset::Stale => {
+            (Flag::UpstreamConnectionTermination, "upstream_reset_after_response_started{connection_termination}")
+        }
     }
 }

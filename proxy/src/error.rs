@@ -158,11 +158,9 @@ impl Error {
             Error::Overflow => Some(Flag::UpstreamOverflow),
             Error::Timeout | Error::PerTryTimeout => Some(Flag::UpstreamTimeout),
             Error::Bad(bad) => bad.is_codec().then_some(Flag::DownstreamProtocolError),
-            Error::Deadline
-            | Error::Blocked
-            | Error::NotReady(_)
-            | Error::Denied { .. }
-            | Error::UpgradeRefused => None,
+            Error::Deadline | Error::Blocked | Error::NotReady(_) | Error::Denied { .. } | Error::UpgradeRefused => {
+                None
+            }
         }
     }
 

@@ -8,10 +8,16 @@ use crate::{
     conn::{Connection, Upstream},
     http::connections::Activity,
     route::RouteMeta,
-    snapshot::{Snapshot, cluster::Cluster},
+    snapshot::cluster::Cluster,
 };
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, uri::PathAndQuery};
-use std::{borrow::Cow, fmt, rc::Rc, sync::Arc, time::{Duration, SystemTime}};
+use std::{
+    borrow::Cow,
+    fmt,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::time::Instant;
 
 /// Reads finished exchanges; one a worker.
@@ -39,7 +45,7 @@ pub struct Exchange {
     /// The connection it came on.
     pub conn: Rc<Connection>,
     /// The configuration that it was decided with; `None`: it never got that far.
-    pub snapshot: Option<Rc<Arc<Snapshot>>>,
+    pub snapshot: Option<crate::snapshot::WorkerSnapshot>,
     /// When its head had been read.
     pub started: Instant,
     /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`; `None`: the codec could not read it.

@@ -22,7 +22,11 @@ use crate::{
 };
 use body::{Body, Held, Observed};
 use filters::Ops;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header, request::Parts, uri::{Authority, Scheme}};
+use http::{
+    HeaderValue, Request, Response, StatusCode, Version, header,
+    request::Parts,
+    uri::{Authority, Scheme},
+};
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use mesh_config::model::{Protocol, ServiceKey, destination::H2Upgrade};
 use mesh_runtime::snapshot::{Cached, Reader};
@@ -53,7 +57,7 @@ pub trait Demand {
 /// All that the requests of one worker share.
 pub struct Worker {
     snapshots: RefCell<Cached<Snapshot>>,
-    current: RefCell<Rc<Arc<Snapshot>>>,
+    current: RefCell<crate::snapshot::WorkerSnapshot>,
     /// Live state of clusters.
     pub upstreams: Upstreams,
     /// Where records go.
@@ -67,7 +71,12 @@ pub struct Worker {
 
 impl Worker {
     /// A worker without connections.
-    pub fn new(snapshots: &Reader<Snapshot>, upstreams: Upstreams, sink: Rc<dyn Sink>, demand: Rc<dyn Demand>) -> Rc<Self> {
+    pub fn new(
+        snapshots: &Reader<Snapshot>,
+        upstreams: Upstreams,
+        sink: Rc<dyn Sink>,
+        demand: Rc<dyn Demand>,
+    ) -> Rc<Self> {
         let mut cached = snapshots.cached();
         let current = Rc::new(cached.load().clone());
         Rc::new(Worker {
@@ -82,7 +91,7 @@ impl Worker {
     }
 
     /// The newest snapshot, counted in this worker only.
-    pub fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+    pub fn snapshot(&self) -> crate::snapshot::WorkerSnapshot {
         let mut cached = self.snapshots.borrow_mut();
         let newest = cached.load();
         let mut current = self.current.borrow_mut();
@@ -243,7 +252,7 @@ async fn selected(
     snapshot: &Arc<Snapshot>,
     exchange: &mut Exchange,
     head: &Parts,
-) -> Result<(Selection, Rc<Arc<Snapshot>>), Error> {
+) -> Result<(Selection, crate::snapshot::WorkerSnapshot), Error> {
     let conn = &served.conn;
     let view = RequestView {
         method: head.method.as_str(),

@@ -120,7 +120,9 @@ async fn detected(
                         drop(dialled);
                         serve_http(edge, seen, stream, conn).await;
                     }
-                    false => tcp::outbound(edge, Prefixed::new(seen, Io::Plain(stream)), conn, cluster, Some(dialled)).await,
+                    false => {
+                        tcp::outbound(edge, Prefixed::new(seen, Io::Plain(stream)), conn, cluster, Some(dialled)).await
+                    }
                 }
             }
             tcp::Race::Ended => {}

@@ -110,7 +110,9 @@ impl Settings {
             }
         };
         let mut instance_ips = read.list("INSTANCE_IPS");
-        instance_ips.extend(read.list::<IpAddr>("INSTANCE_IP").into_iter().filter(|ip| !instance_ips.contains(ip)).collect::<Vec<_>>());
+        instance_ips.extend(
+            read.list::<IpAddr>("INSTANCE_IP").into_iter().filter(|ip| !instance_ips.contains(ip)).collect::<Vec<_>>(),
+        );
         let discovery = read.or("DISCOVERY_ADDRESS", "istiod.istio-system.svc:15012".to_owned());
         let host = discovery.rsplit_once(':').map_or(discovery.as_str(), |(host, _)| host).trim_matches(['[', ']']);
         if !discovery.contains(':') {
@@ -190,7 +192,8 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_said_at_once() {
-        let e = read(&[("PROXY_TYPE", "x"), ("FERROMESH_WORKERS", "0"), ("FERROMESH_ADMIN_ADDRESS", "15000")]).unwrap_err();
+        let e =
+            read(&[("PROXY_TYPE", "x"), ("FERROMESH_WORKERS", "0"), ("FERROMESH_ADMIN_ADDRESS", "15000")]).unwrap_err();
         let names: Vec<_> = e.0.iter().map(|p| p.name.as_str()).collect();
         for name in ["PROXY_TYPE", "FERROMESH_WORKERS", "POD_NAME", "POD_NAMESPACE", "FERROMESH_ADMIN_ADDRESS"] {
             assert!(names.contains(&name), "{name} in {names:?}");

@@ -81,14 +81,7 @@ impl Proxy {
         let upstreams = Upstreams::new(Arc::<Shared>::default(), connector);
         let records = Rc::new(Records::default());
         let worker = Worker::new(&reader, upstreams, records.clone(), Rc::new(Never));
-        Rc::new(Proxy {
-            state: RefCell::new(state),
-            publisher,
-            net,
-            worker,
-            records,
-            connections: Cell::new(0),
-        })
+        Rc::new(Proxy { state: RefCell::new(state), publisher, net, worker, records, connections: Cell::new(0) })
     }
 
     /// Parts that come later.
@@ -331,10 +324,7 @@ pub fn limits(host: &str, pool: mesh_config::model::destination::ConnectionPool)
         precedence: Default::default(),
         visibility: mesh_config::model::Visibility::Everywhere,
         workload_selector: None,
-        policy: mesh_config::model::destination::TrafficPolicy {
-            connection_pool: Some(pool),
-            ..Default::default()
-        },
+        policy: mesh_config::model::destination::TrafficPolicy { connection_pool: Some(pool), ..Default::default() },
         subsets: Vec::new(),
     }))
 }

@@ -1,11 +1,7 @@
 //! What pilot knows about the very workload whose proxy asks: the source of the proxy's own labels and of its
 //! inbound ports. Labels come from here, never from what the proxy says about itself.
 
-use super::{
-    ServiceKey, Workload,
-    destination::ConnectionPool,
-    service::Protocol,
-};
+use super::{ServiceKey, Workload, destination::ConnectionPool, service::Protocol};
 use crate::name::Port;
 
 /// A port of the workload that belongs to a service.

@@ -51,10 +51,7 @@ pub fn effective<'a>(
     port: Option<Port>,
 ) -> EffectiveMtls {
     let oldest = |level: &dyn Fn(&PeerAuthentication) -> bool| {
-        policies
-            .clone()
-            .filter(|p| level(p))
-            .min_by(|a, b| (&a.precedence, &a.name).cmp(&(&b.precedence, &b.name)))
+        policies.clone().filter(|p| level(p)).min_by(|a, b| (&a.precedence, &a.name).cmp(&(&b.precedence, &b.name)))
     };
     let own = oldest(&|p| {
         p.name.namespace == *namespace && *namespace != *root && p.selector.as_ref().is_some_and(|s| s.selects(labels))
@@ -62,8 +59,7 @@ pub fn effective<'a>(
     let wide = oldest(&|p| p.name.namespace == *namespace && *namespace != *root && p.selector.is_none());
     let mesh = oldest(&|p| p.name.namespace == *root && p.selector.is_none());
     let port_mode = own.zip(port).and_then(|(p, n)| p.ports.get(&n).copied().flatten().map(|m| (m, &p.name)));
-    let mode = port_mode
-        .or_else(|| [own, wide, mesh].into_iter().flatten().find_map(|p| p.mode.map(|m| (m, &p.name))));
+    let mode = port_mode.or_else(|| [own, wide, mesh].into_iter().flatten().find_map(|p| p.mode.map(|m| (m, &p.name))));
     match mode {
         Some((mode, name)) => EffectiveMtls { mode, decided_by: Some(name.clone()) },
         None => EffectiveMtls { mode: MtlsMode::default(), decided_by: None },

@@ -1,8 +1,15 @@
 //! Mesh-wide settings: the part of MeshConfig that proxies act on.
 
-use super::{destination::{H2Upgrade, TcpKeepalive}, route::RetryPolicy};
-use crate::{identity::TrustDomain, name::{Namespace, Port}, path::Normalization};
+use super::{
+    destination::{H2Upgrade, TcpKeepalive},
+    route::RetryPolicy,
+};
 use crate::name::Host;
+use crate::{
+    identity::TrustDomain,
+    name::{Namespace, Port},
+    path::Normalization,
+};
 use std::{sync::Arc, time::Duration};
 
 /// Name of the one settings part.

@@ -76,9 +76,8 @@ pub struct EgressHost {
 impl EgressListener {
     /// Whether a name can be reached through this listener.
     pub fn selects(&self, key: &ServiceKey) -> bool {
-        let hit = |h: &EgressHost| {
-            h.namespace.as_ref().is_none_or(|ns| *ns == key.namespace) && h.host.overlaps(&key.host)
-        };
+        let hit =
+            |h: &EgressHost| h.namespace.as_ref().is_none_or(|ns| *ns == key.namespace) && h.host.overlaps(&key.host);
         self.hosts.iter().any(|h| !h.exclude && hit(h)) && !self.hosts.iter().any(|h| h.exclude && hit(h))
     }
 }

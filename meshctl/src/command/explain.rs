@@ -45,9 +45,7 @@ fn run_cases(file: &Path) -> Result<Report> {
 
 fn run_one(args: &ExplainArgs, context: &Context) -> Result<Report> {
     let mesh_config = match &args.mesh_config_file {
-        Some(file) => {
-            Some(std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?)
-        }
+        Some(file) => Some(std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?),
         None => None,
     };
     let mut objects = Objects::new(mesh_config.as_deref());
@@ -74,14 +72,14 @@ fn question(args: &ExplainArgs, context: &Context) -> Result<Question> {
         call.tls = Some(tls.clone());
     }
     call.sni = args.sni.clone();
-    call.source =
-        Some(Source { principal: args.principal.clone(), ip: args.source_ip, remote_ip: args.remote_ip });
+    call.source = Some(Source { principal: args.principal.clone(), ip: args.source_ip, remote_ip: args.remote_ip });
     Ok(Question { from: args.from.clone(), direction, call, namespace: context.namespace().to_owned() })
 }
 
 /// From a URL: scheme http, https or tcp; the path is taken as it stands.
 fn call_to(url: &str, direction: Direction) -> Result<Call> {
-    let (scheme, rest) = url.split_once("://").with_context(|| format!("{url:?} is no URL; as in http://reviews:9080/"))?;
+    let (scheme, rest) =
+        url.split_once("://").with_context(|| format!("{url:?} is no URL; as in http://reviews:9080/"))?;
     let (authority, path) = match rest.find(['/', '?', '#']) {
         Some(at) if rest[at..].starts_with('/') => (&rest[..at], rest[at..].to_owned()),
         Some(at) => (&rest[..at], format!("/{}", &rest[at..])),

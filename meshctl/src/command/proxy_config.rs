@@ -64,7 +64,8 @@ fn fetch(target: &Target, context: &Context) -> Result<Dump> {
     }
     if let Some(admin) = &target.admin {
         let value = remote::admin_json(admin, PATH, target.xds.timeout)?;
-        return Dump::read(&value).with_context(|| format!("what http://{admin}{PATH} answered is no configuration dump"));
+        return Dump::read(&value)
+            .with_context(|| format!("what http://{admin}{PATH} answered is no configuration dump"));
     }
     if target.xds.xds_address.is_none() {
         bail!("no proxy to ask: give --admin HOST:PORT, --file FILE, or a proxy's name and --xds-address HOST:PORT");

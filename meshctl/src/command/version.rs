@@ -108,10 +108,13 @@ mod tests {
     #[test]
     fn the_long_form_names_each_proxy() {
         let text = report(false, pilot()).render(Format::Table).unwrap();
-        assert!(text.ends_with(
-            "data plane version: 0.1.0, gateway a.x\ndata plane version: 0.1.0, sidecar b.x\n\
+        assert!(
+            text.ends_with(
+                "data plane version: 0.1.0, gateway a.x\ndata plane version: 0.1.0, sidecar b.x\n\
              data plane version: 0.0.9, sidecar c.x\n"
-        ), "{text}");
+            ),
+            "{text}"
+        );
     }
 
     #[test]

@@ -85,9 +85,7 @@ fn config(args: &XdsArgs) -> Result<ClientConfig> {
     let in_directory = |name: &str| args.cert_dir.as_ref().map(|dir| dir.join(name));
     let roots = args.root_cert.clone().or_else(|| in_directory("root-cert.pem"));
     let builder = match (args.insecure, roots) {
-        (true, _) => {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate { provider }))
-        }
+        (true, _) => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate { provider })),
         (false, Some(file)) => builder.with_root_certificates(roots_of(&file)?),
         (false, None) => {
             bail!("nobody vouches for pilot: give --root-cert FILE or --cert-dir DIR (or --plaintext, or --insecure)")

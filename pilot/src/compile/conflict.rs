@@ -42,9 +42,8 @@ fn hosts_of_the_mesh(inputs: &Inputs<'_>, notes: &mut Notes) {
 fn meet(a: &Visibility, b: &Visibility) -> bool {
     match (a, b) {
         (Visibility::Everywhere, Visibility::Everywhere) => true,
-        (Visibility::Everywhere, Visibility::Namespaces(set)) | (Visibility::Namespaces(set), Visibility::Everywhere) => {
-            !set.is_empty()
-        }
+        (Visibility::Everywhere, Visibility::Namespaces(set))
+        | (Visibility::Namespaces(set), Visibility::Everywhere) => !set.is_empty(),
         (Visibility::Namespaces(a), Visibility::Namespaces(b)) => !a.is_disjoint(b),
     }
 }

@@ -70,9 +70,7 @@ pub(super) fn compile(
 fn of_entry(entry: &ServiceEntry, registry: &Registry, workloads: &Workloads, adder: &mut Adder<'_>) {
     let inline = adder.inline(entry);
     let selected: Vec<&Backing> = match &entry.workload_selector {
-        Some(selector) => {
-            workloads.select(entry.name.namespace.as_str(), selector).filter(|b| b.ready).collect()
-        }
+        Some(selector) => workloads.select(entry.name.namespace.as_str(), selector).filter(|b| b.ready).collect(),
         None => inline.iter().collect(),
     };
     for host in &entry.hosts {
@@ -138,8 +136,7 @@ impl Adder<'_> {
         if port.protocol == Protocol::Udp || !self.seen.insert(key.clone()) {
             return;
         }
-        let mutual_tls =
-            backing.mutual_tls && !self.peers.disabled(&backing.namespace, &workload.labels, target);
+        let mutual_tls = backing.mutual_tls && !self.peers.disabled(&backing.namespace, &workload.labels, target);
         if workload.identity.is_some() {
             let inbound = Inbound { target_port: target, service: service.key.clone(), port: port.clone() };
             self.found.inbound.entry(workload.uid.clone()).or_default().push(inbound);

@@ -2,12 +2,7 @@
 //! proxies that see no service with it.
 
 use super::services::Registry;
-use mesh_config::model::{
-    IndexEntry, Part, Route, ServiceKey,
-    index::IndexKind,
-    route::Parent,
-    service::Resolution,
-};
+use mesh_config::model::{IndexEntry, Part, Route, ServiceKey, index::IndexKind, route::Parent, service::Resolution};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// All entries, those of services first.
@@ -34,6 +29,7 @@ pub(super) fn compile(registry: &Registry, routes: &[Route]) -> Vec<Part> {
 
 fn names_on_the_mesh(routes: &[Route]) -> BTreeSet<ServiceKey> {
     let on_mesh = routes.iter().filter(|route| route.parents.contains(&Parent::Mesh));
-    let key = |route: &Route, host: &_| ServiceKey { namespace: route.name.namespace.clone(), host: Clone::clone(host) };
+    let key =
+        |route: &Route, host: &_| ServiceKey { namespace: route.name.namespace.clone(), host: Clone::clone(host) };
     on_mesh.flat_map(|route| route.hosts.iter().map(move |host| key(route, host))).collect()
 }

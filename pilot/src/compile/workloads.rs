@@ -1,9 +1,6 @@
 //! Pods, WorkloadEntries and inline endpoints → workloads: who stands behind endpoints.
 
-use super::{
-    context::Inputs,
-    kubernetes,
-};
+use super::{context::Inputs, kubernetes};
 use mesh_config::{
     crd::networking::{EntryEndpoint, ServiceEntry, WorkloadEntry},
     identity::SpiffeId,
@@ -173,7 +170,9 @@ pub(super) fn info(namespace: &str, name: &Arc<str>, labels: &Labels) -> Workloa
     WorkloadInfo {
         workload: name.clone(),
         namespace: namespace.into(),
-        canonical_name: first(&["service.istio.io/canonical-name"]).or_else(|| app.clone()).unwrap_or_else(|| name.clone()),
+        canonical_name: first(&["service.istio.io/canonical-name"])
+            .or_else(|| app.clone())
+            .unwrap_or_else(|| name.clone()),
         canonical_revision: first(&["service.istio.io/canonical-revision"])
             .or_else(|| version.clone())
             .unwrap_or_else(|| "latest".into()),

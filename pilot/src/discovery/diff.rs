@@ -113,7 +113,11 @@ fn removed(talks: &Talks, wanted: &Wanted) -> Vec<(Kind, PartName)> {
         let rank = Rank::of(*kind);
         let parts = wanted.parts.get(&rank);
         // Who could not read a part remembers that there is one, and must be told when it is gone.
-        let gone = talk.held.keys().chain(talk.refused.keys()).filter(|name| parts.is_none_or(|parts| !parts.contains_key(*name)));
+        let gone = talk
+            .held
+            .keys()
+            .chain(talk.refused.keys())
+            .filter(|name| parts.is_none_or(|parts| !parts.contains_key(*name)));
         removed.extend(gone.map(|name| (rank, name.clone())));
     }
     // Whoever asked for a name that stands for nothing is told so, once.

@@ -38,7 +38,9 @@ pub enum NodeError {
     #[error("node id {0:.120?} is not of the form sidecar~ADDRESS~NAME.NAMESPACE~DOMAIN")]
     Id(String),
     /// Somebody else.
-    #[error("the node claims {what} {claimed:.80?}, but its {proof} proves {proved:?}: use the workload's own credentials")]
+    #[error(
+        "the node claims {what} {claimed:.80?}, but its {proof} proves {proved:?}: use the workload's own credentials"
+    )]
     NotProved {
         /// `namespace` or `service account`.
         what: &'static str,

@@ -11,11 +11,7 @@ use super::{
     node::{Claim, NodeError},
     session::{self, Event, Response, State, View},
 };
-use crate::{
-    mesh::Mesh,
-    metrics::Metrics,
-    scope::ProxyFacts,
-};
+use crate::{mesh::Mesh, metrics::Metrics, scope::ProxyFacts};
 use mesh_config::wire::proto::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse,
     aggregated_discovery_service_server::{AggregatedDiscoveryService, AggregatedDiscoveryServiceServer},

@@ -2,7 +2,10 @@
 
 use super::{Parts, hosts::ByHost};
 use mesh_config::{
-    model::{Destination, Gateway, Kind, Part, PartName, Precedence, Route, ServiceKey, Sidecar, Visibility, Workload, route::{Parent, RouteAction}},
+    model::{
+        Destination, Gateway, Kind, Part, PartName, Precedence, Route, ServiceKey, Sidecar, Visibility, Workload,
+        route::{Parent, RouteAction},
+    },
     name::{Host, Namespace, NamespacedName},
 };
 use std::{

@@ -117,13 +117,18 @@ impl<'a> View<'a> {
     /// Every name in scope, in the order of the names: services, and hosts that only VirtualServices know.
     pub(super) fn index(&self, parts: &mut Vec<Arc<SharedPart>>) {
         let virtual_hosts = self.virtual_hosts();
-        parts.extend(self.mesh.parts(Kind::Index).filter(|shared| match shared.part() {
-            Part::Index(entry) => match entry.kind {
-                IndexKind::Service => self.sees_service(&entry.key),
-                IndexKind::VirtualHost => virtual_hosts.contains(shared.name().as_str()),
-            },
-            _ => false,
-        }).cloned());
+        parts.extend(
+            self.mesh
+                .parts(Kind::Index)
+                .filter(|shared| match shared.part() {
+                    Part::Index(entry) => match entry.kind {
+                        IndexKind::Service => self.sees_service(&entry.key),
+                        IndexKind::VirtualHost => virtual_hosts.contains(shared.name().as_str()),
+                    },
+                    _ => false,
+                })
+                .cloned(),
+        );
     }
 
     /// Names of entries for hosts that no visible service has; of several VirtualServices, the one in force's.

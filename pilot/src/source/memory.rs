@@ -1,6 +1,9 @@
 //! Objects from texts in memory: offline commands and tests.
 
-use super::{Change, file::{Directory, FileText}};
+use super::{
+    Change,
+    file::{Directory, FileText},
+};
 use std::sync::Arc;
 
 /// What a text that is called `name` holds, as a directory with that one file would emit it.

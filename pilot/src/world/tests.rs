@@ -3,7 +3,9 @@ use crate::source::memory;
 use mesh_config::model::settings::OutboundPolicy;
 
 fn config(name: &str, mesh: &str) -> String {
-    format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}, namespace: istio-system}}, data: {{mesh: {mesh:?}}}}}\n")
+    format!(
+        "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}, namespace: istio-system}}, data: {{mesh: {mesh:?}}}}}\n"
+    )
 }
 
 fn upsert(world: &mut World, text: &str) {
@@ -11,11 +13,13 @@ fn upsert(world: &mut World, text: &str) {
 }
 
 fn delete(world: &mut World, name: &str) {
-    let config_map = ObjectId { group: "".into(), kind: "ConfigMap".into(), name: NamespacedName::new("istio-system", name) };
+    let config_map =
+        ObjectId { group: "".into(), kind: "ConfigMap".into(), name: NamespacedName::new("istio-system", name) };
     world.apply(Change::Delete(config_map));
 }
 
-const SERVICE: &str = "{apiVersion: v1, kind: Service, metadata: {name: cart, namespace: shop}, spec: {ports: [{port: 80}]}}\n";
+const SERVICE: &str =
+    "{apiVersion: v1, kind: Service, metadata: {name: cart, namespace: shop}, spec: {ports: [{port: 80}]}}\n";
 
 fn visibility(world: &World) -> mesh_config::model::Visibility {
     let service = world.parsed().find_map(|(_, parsed)| match parsed {
@@ -61,14 +65,23 @@ fn a_revisions_mesh_config_counts_where_there_is_no_other() {
 #[test]
 fn what_was_touched_says_how_soon_to_compile() {
     let mut world = World::default();
-    let entry = "{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: a}, spec: {address: 10.0.0.1}}\n";
+    let entry =
+        "{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: a}, spec: {address: 10.0.0.1}}\n";
     let touched = |changes: Vec<Change>, world: &mut World| {
         let objects = changes.into_iter().filter(|change| matches!(change, Change::Upsert(_)));
         world.apply_all(objects).endpoints_only()
     };
     assert!(touched(memory::changes("f", entry), &mut world));
     assert!(!touched(memory::changes("f", SERVICE), &mut world));
-    assert!(world.apply(Change::Delete(ObjectId { group: "".into(), kind: "Pod".into(), name: NamespacedName::new("a", "b") })).is_empty());
+    assert!(
+        world
+            .apply(Change::Delete(ObjectId {
+                group: "".into(),
+                kind: "Pod".into(),
+                name: NamespacedName::new("a", "b")
+            }))
+            .is_empty()
+    );
     assert!(!world.is_synced());
     world.apply(Change::Synced);
     assert!(world.is_synced());
@@ -76,7 +89,8 @@ fn what_was_touched_says_how_soon_to_compile() {
 
 #[test]
 fn the_content_of_objects_is_never_printed() {
-    let secret = "{apiVersion: v1, kind: Secret, metadata: {name: pair}, stringData: {tls.crt: chain, tls.key: hidden}}\n";
+    let secret =
+        "{apiVersion: v1, kind: Secret, metadata: {name: pair}, stringData: {tls.crt: chain, tls.key: hidden}}\n";
     let changes = memory::changes("f", secret);
     assert_eq!(format!("{changes:?}"), "[Upsert(Secret default/pair), Synced]");
 }
@@ -132,7 +146,11 @@ fn an_object_that_breaks_keeps_its_last_good_version_until_it_is_mended_or_delet
     assert!(!is_noted(&world, "last-good-kept"));
     upsert(&mut world, &policy(BAD));
     let name = NamespacedName::new("shop", "cart");
-    world.apply(Change::Delete(ObjectId { group: "security.istio.io".into(), kind: "AuthorizationPolicy".into(), name }));
+    world.apply(Change::Delete(ObjectId {
+        group: "security.istio.io".into(),
+        kind: "AuthorizationPolicy".into(),
+        name,
+    }));
     assert_eq!(methods(&world), None);
     upsert(&mut world, &policy(BAD));
     assert_eq!(methods(&world), None, "a deleted object is forgotten");

@@ -228,14 +228,15 @@ fn reconcile(
         };
         let (closing, closed) = drain::channel();
         let (edge, guards, named) = (edge.clone(), common.closing.clone(), bound.clone());
-        let accept = listen::accept(listener, common.limit.clone(), closed, move |Accepted { stream, source, place }| {
-            let guard = guards.guard();
-            let Some(carried) = edge.clone().serve(stream, source, &named) else { return };
-            tokio::task::spawn_local(async move {
-                carried.await;
-                drop((place, guard));
+        let accept =
+            listen::accept(listener, common.limit.clone(), closed, move |Accepted { stream, source, place }| {
+                let guard = guards.guard();
+                let Some(carried) = edge.clone().serve(stream, source, &named) else { return };
+                tokio::task::spawn_local(async move {
+                    carried.await;
+                    drop((place, guard));
+                });
             });
-        });
         loops.insert(name.clone(), (bound.clone(), closing, tokio::task::spawn_local(accept)));
     }
 }

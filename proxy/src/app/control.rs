@@ -14,6 +14,7 @@ use crate::{
     upstream::dns,
 };
 use anyhow::Context;
+use mesh_config::model::ServiceKey;
 use mesh_runtime::{
     admin::{self, Admin},
     clock::WallClock,
@@ -30,7 +31,6 @@ use mesh_runtime::{
         server::{ServerTls, TrustPolicy},
     },
 };
-use mesh_config::model::ServiceKey;
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -228,9 +228,7 @@ async fn forget_unused(common: Arc<Common>, snapshots: snapshot::Reader<Snapshot
         let since = |key: &ServiceKey| (key.clone(), *unused.get(key).unwrap_or(&now));
         unused = held.map(since).collect();
         for (service, since) in &unused {
-            if now - *since >= UNUSED
-                && common.commands.send(Command::ForgetService(service.clone())).await.is_err()
-            {
+            if now - *since >= UNUSED && common.commands.send(Command::ForgetService(service.clone())).await.is_err() {
                 return;
             }
         }

@@ -52,9 +52,7 @@ pub fn after_error(on: &RetryOn, error: &Error, written: bool) -> bool {
     let any = on.server_error || on.gateway_error;
     match error {
         Error::Connect { .. } => any || on.connect_failure || on.reset || (on.reset_before_request && !written),
-        Error::Reset(Reset::Refused) => {
-            any || on.refused_stream || on.reset || (on.reset_before_request && !written)
-        }
+        Error::Reset(Reset::Refused) => any || on.refused_stream || on.reset || (on.reset_before_request && !written),
         Error::Reset(_) => any || on.reset || (on.reset_before_request && !written),
         Error::PerTryTimeout => any || on.reset || (on.reset_before_request && !written),
         Error::RouteNotFound

@@ -295,7 +295,10 @@ where
             let parts = push.changes.upserts.len();
             let refused = (ends.sink)(push);
             if !refused.is_empty() {
-                tracing::warn!(count = refused.len(), "parts of the state directory are refused; pilot is asked for all");
+                tracing::warn!(
+                    count = refused.len(),
+                    "parts of the state directory are refused; pilot is asked for all"
+                );
                 return fresh();
             }
             tracing::info!(parts, dir = %dir.display(), "configuration restored");

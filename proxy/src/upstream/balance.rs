@@ -1,7 +1,11 @@
 //! Which endpoint gets a request. Pure over a list of candidates, a source of random numbers and state of its own.
 
 use mesh_config::model::destination::LoadBalancer;
-use std::{cell::{Cell, RefCell}, cmp::Ordering, collections::BinaryHeap};
+use std::{
+    cell::{Cell, RefCell},
+    cmp::Ordering,
+    collections::BinaryHeap,
+};
 
 /// What a picker looks at.
 pub trait Candidate {

@@ -65,12 +65,7 @@ impl WorkerCluster {
         let made = WorkerCluster {
             shared: upstreams.shared.cluster(&cluster.key),
             slots: Rc::default(),
-            now: RefCell::new(Now {
-                cluster: cluster.clone(),
-                endpoints,
-                names: 0,
-                members: Rc::new(Members::none()),
-            }),
+            now: RefCell::new(Now { cluster: cluster.clone(), endpoints, names: 0, members: Rc::new(Members::none()) }),
             dialled: RefCell::default(),
             generation: Cell::new(0),
             last_used: Cell::new(now),
@@ -95,9 +90,8 @@ impl WorkerCluster {
         }
         let mut now = self.now.borrow_mut();
         let (old, new) = (&now.cluster, cluster);
-        let secured_alike = old.policy.tls == new.policy.tls
-            && old.sni == new.sni
-            && old.subject_alt_names == new.subject_alt_names;
+        let secured_alike =
+            old.policy.tls == new.policy.tls && old.sni == new.sni && old.subject_alt_names == new.subject_alt_names;
         if !secured_alike {
             self.generation.set(self.generation.get().wrapping_add(1));
         }
@@ -120,9 +114,8 @@ impl WorkerCluster {
                     continue;
                 }
                 for address in members.addresses(endpoint, now.cluster.resolution, upstreams) {
-                    let known = old.get(&address).filter(|host| {
-                        host.endpoint.as_ref().is_some_and(|e| alike(e, endpoint))
-                    });
+                    let known =
+                        old.get(&address).filter(|host| host.endpoint.as_ref().is_some_and(|e| alike(e, endpoint)));
                     let host = known.map_or_else(
                         || Host::new(address.clone(), Some(endpoint.clone()), self.shared.load(&address)),
                         |host| Rc::clone(host),

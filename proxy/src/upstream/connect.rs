@@ -8,8 +8,8 @@ use crate::{
     body::Body,
     conn::{Memo, PeerAddress, Upstream},
     error::{ConnectFailure, Error},
-    net::executor::LocalExecutor,
     net::connect::{ConnectOptions, tcp},
+    net::executor::LocalExecutor,
     snapshot::cluster::Cluster,
 };
 use hyper::client::conn::{http1, http2};
@@ -195,10 +195,8 @@ impl Connector {
         };
         let tls = self.tls.as_ref().ok_or_else(|| remote("TLS error: this proxy has no identity yet"))?;
         let profile = ClientProfile { alpn, sni, mode, handshake_timeout: limit };
-        let (stream, connected) = tls
-            .connect(socket, &profile, &expected)
-            .await
-            .map_err(|e| remote(&format!("TLS error: {e}")))?;
+        let (stream, connected) =
+            tls.connect(socket, &profile, &expected).await.map_err(|e| remote(&format!("TLS error: {e}")))?;
         let alpn = connected.alpn.clone();
         Ok((UpstreamIo::tls(stream, Instant::now()), facts(target, local, Some(connected)), alpn))
     }
@@ -285,7 +283,9 @@ impl Connector {
 /// Whom the certificate must name: the endpoint's identity, or one of the service's own names.
 fn expected(target: &Target<'_>) -> ExpectedPeer {
     let identity = target.endpoint.and_then(|endpoint| endpoint.identity.as_ref()).map(|id| id.uri());
-    ExpectedPeer::any_of(identity.iter().map(String::as_str).chain(target.cluster.subject_alt_names.iter().map(|n| &**n)))
+    ExpectedPeer::any_of(
+        identity.iter().map(String::as_str).chain(target.cluster.subject_alt_names.iter().map(|n| &**n)),
+    )
 }
 
 fn facts(target: &Target<'_>, local: Option<SocketAddr>, connected: Option<Connected>) -> Rc<Upstream> {

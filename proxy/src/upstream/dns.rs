@@ -12,10 +12,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    sync::Notify,
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 
 /// No name is asked for more often.
 const SHORTEST: Duration = Duration::from_secs(5);
@@ -69,12 +66,8 @@ impl Names {
     pub fn publish(&self, name: &Arc<str>, addresses: Vec<IpAddr>, again_in: Duration) {
         let now = Instant::now();
         let mut entries = self.entries.lock();
-        let entry = entries.entry(name.clone()).or_insert(Entry {
-            addresses: Arc::new([]),
-            asked: false,
-            due: now,
-            used: now,
-        });
+        let entry =
+            entries.entry(name.clone()).or_insert(Entry { addresses: Arc::new([]), asked: false, due: now, used: now });
         entry.due = now + again_in.clamp(SHORTEST, LONGEST);
         let changed = !entry.asked || *entry.addresses != *addresses;
         entry.asked = true;
@@ -145,7 +138,6 @@ impl Names {
         }
     }
 }
-
 
 #[cfg(test)]
 mod tests {

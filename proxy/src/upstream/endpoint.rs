@@ -5,7 +5,10 @@ use super::{
     idle::IdleLimit,
     pool::{H1, H2},
 };
-use crate::{conn::PeerAddress, limit::{Gauge, Held, Load}};
+use crate::{
+    conn::PeerAddress,
+    limit::{Gauge, Held, Load},
+};
 use mesh_config::model::Endpoint;
 use std::{
     cell::{Cell, RefCell},

@@ -1,6 +1,7 @@
 //! The bytes of an upstream connection, counted: whether anything of a request was written, or anything of an
 //! answer read, decides whether it may be sent again.
 
+use mesh_runtime::tls::client::TlsStream;
 use std::{
     io,
     pin::Pin,
@@ -15,7 +16,6 @@ use tokio::{
     net::{TcpStream, UnixStream},
     time::Instant,
 };
-use mesh_runtime::tls::client::TlsStream;
 
 /// Counters of one connection. Atomics only because hyper wants `Send` of what may be upgraded: there is one thread.
 #[derive(Debug)]

@@ -88,7 +88,9 @@ impl Lease {
                 match h1.sender.try_send_request(request).await {
                     Ok(response) => {
                         self.reusable = keeps_alive(&response);
-                        if self.reusable && let Some(timeout) = announced_timeout(response.headers()) {
+                        if self.reusable
+                            && let Some(timeout) = announced_timeout(response.headers())
+                        {
                             self.host.idle_announced(timeout);
                         }
                         Ok(response)

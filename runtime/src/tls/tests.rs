@@ -227,7 +227,8 @@ async fn tls_1_2_is_refused_once_the_policy_requires_1_3_resumption_too() {
     let ca = TestCa::new("cluster.local");
     let (publisher, trust) = snapshot::publisher(Arc::new(TrustPolicy::default()));
     let server = ServerTls::with_trust(Reader::fixed(ca.identity("default", "foo")), trust);
-    let (old, new) = (old_client(&ca.identity("default", "bar")), ClientTls::new(Reader::fixed(ca.identity("default", "bar"))));
+    let (old, new) =
+        (old_client(&ca.identity("default", "bar")), ClientTls::new(Reader::fixed(ca.identity("default", "bar"))));
     let go = async || {
         let (near, far) = tokio::io::duplex(1 << 16);
         let name = SNI.to_owned().try_into().unwrap();

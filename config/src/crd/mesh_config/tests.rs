@@ -101,7 +101,10 @@ fn what_is_not_acted_on_is_named() {
 #[test]
 fn keep_alive_numbers_of_zero_are_the_systems() {
     let read = settings("tcpKeepalive: {probes: 0, time: 60s}");
-    assert_eq!(read.tcp_keepalive, Some(TcpKeepalive { time: Some(Duration::from_secs(60)), ..TcpKeepalive::default() }));
+    assert_eq!(
+        read.tcp_keepalive,
+        Some(TcpKeepalive { time: Some(Duration::from_secs(60)), ..TcpKeepalive::default() })
+    );
 }
 
 #[test]

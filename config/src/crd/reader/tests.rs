@@ -40,7 +40,8 @@ fn a_slip_is_named_where_the_reader_stops_for_what_is_missing() {
         f.one_is_required::<()>(&["http", "tls"], "one of http and tls is required");
         hosts.map(|_| ())
     });
-    let want = ["unknown-field spec.hots:1", "missing-field spec.hosts:1", "unknown-field spec.htp:2", "invalid-field spec:1"];
+    let want =
+        ["unknown-field spec.hots:1", "missing-field spec.hosts:1", "unknown-field spec.htp:2", "invalid-field spec:1"];
     assert_eq!(found, want);
 }
 

@@ -60,7 +60,9 @@ fn action(f: &mut Fields<'_>) -> Option<Action> {
     let provider = f.item("provider");
     match (action, provider) {
         (None, Some(item)) => item.object(|f| f.required("name")?.non_empty()).map(Action::Custom),
-        (None, None) => f.one_is_required(&["provider"], "action CUSTOM needs provider.name: which extension provider to ask"),
+        (None, None) => {
+            f.one_is_required(&["provider"], "action CUSTOM needs provider.name: which extension provider to ask")
+        }
         (Some(_), Some(item)) => item.invalid("provider is for action CUSTOM only"),
         (Some(action), None) => Some(action),
     }

@@ -11,17 +11,17 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 /// One service.
 #[derive(Debug, Clone)]
-pub struct App {
+pub(crate) struct App {
     /// Its name, as it answers.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Where it listens.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// Host of the service that it calls, and where its sidecar takes calls.
-    pub calls: Option<(&'static str, SocketAddr)>,
+    pub(crate) calls: Option<(&'static str, SocketAddr)>,
 }
 
 /// Serves until the handle is aborted.
-pub async fn serve(app: App) -> anyhow::Result<JoinHandle<()>> {
+pub(crate) async fn serve(app: App) -> anyhow::Result<JoinHandle<()>> {
     let listener = TcpListener::bind(app.listen).await?;
     let app = Rc::new(app);
     Ok(tokio::task::spawn_local(async move {
@@ -30,7 +30,8 @@ pub async fn serve(app: App) -> anyhow::Result<JoinHandle<()>> {
             let app = app.clone();
             let service = service_fn(move |request| answer(app.clone(), request));
             tokio::task::spawn_local(async move {
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             });
         }
     }))

@@ -10,30 +10,30 @@ use tokio::net::TcpStream;
 
 /// What came back.
 #[derive(Debug, Clone)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// Status code.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Body as text.
-    pub body: String,
+    pub(crate) body: String,
     /// Headers, lower-case names.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl Reply {
     /// A header's first value.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 }
 
 /// A keep-alive connection.
-pub struct Client {
+pub(crate) struct Client {
     sender: hyper::client::conn::http1::SendRequest<Empty<Bytes>>,
 }
 
 impl Client {
     /// Connects.
-    pub async fn connect(to: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn connect(to: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(to).await.with_context(|| format!("cannot connect to {to}"))?;
         stream.set_nodelay(true)?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -44,7 +44,7 @@ impl Client {
     }
 
     /// Calls; ten seconds at most.
-    pub async fn get(&mut self, host: &str, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<Reply> {
+    pub(crate) async fn get(&mut self, host: &str, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<Reply> {
         self.sender.ready().await?;
         let mut request = Request::get(path).header(header::HOST, host);
         for (name, value) in headers {
@@ -65,6 +65,6 @@ impl Client {
 }
 
 /// One call on a connection of its own.
-pub async fn get(to: SocketAddr, host: &str, path: &str) -> anyhow::Result<Reply> {
+pub(crate) async fn get(to: SocketAddr, host: &str, path: &str) -> anyhow::Result<Reply> {
     Client::connect(to).await?.get(host, path, &[]).await
 }

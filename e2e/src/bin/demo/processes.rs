@@ -21,22 +21,22 @@ use tokio::{
 const PILOT: &str = "127.0.11.250";
 
 /// One proxy.
-pub struct Proxy {
+pub(crate) struct Proxy {
     /// The workload.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     account: &'static str,
     /// Its address.
-    pub ip: IpAddr,
+    pub(crate) ip: IpAddr,
     role: &'static str,
     child: Option<Child>,
 }
 
 /// Everything that runs.
-pub struct Mesh {
+pub(crate) struct Mesh {
     /// The folder of objects that pilot watches.
-    pub objects: PathBuf,
+    pub(crate) objects: PathBuf,
     /// Gateway and sidecars.
-    pub proxies: Vec<Proxy>,
+    pub(crate) proxies: Vec<Proxy>,
     apps: BTreeMap<&'static str, JoinHandle<()>>,
     pilot: Option<Child>,
     dir: tempfile::TempDir,
@@ -45,7 +45,7 @@ pub struct Mesh {
 
 impl Mesh {
     /// Starts everything and waits until it is ready.
-    pub async fn start(examples: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(examples: &Path) -> anyhow::Result<Self> {
         let bin = std::env::current_exe()?.parent().context("no folder of binaries")?.to_owned();
         let dir = tempfile::Builder::new().prefix("ferromesh-demo-").tempdir()?;
         let objects = dir.path().join("objects");
@@ -75,32 +75,32 @@ impl Mesh {
     }
 
     /// Address of a workload.
-    pub fn ip(&self, name: &str) -> IpAddr {
+    pub(crate) fn ip(&self, name: &str) -> IpAddr {
         self.proxies.iter().find(|p| p.name == name).expect("a workload of the demo").ip
     }
 
     /// Where the sidecar of `name` takes its application's calls.
-    pub fn egress(&self, name: &str) -> SocketAddr {
+    pub(crate) fn egress(&self, name: &str) -> SocketAddr {
         SocketAddr::new(self.ip(name), 9080)
     }
 
     /// Folder of the binaries.
-    pub fn bin(&self) -> &Path {
+    pub(crate) fn bin(&self) -> &Path {
         &self.bin
     }
 
     /// What a proxy has written so far.
-    pub fn log(&self, name: &str) -> String {
+    pub(crate) fn log(&self, name: &str) -> String {
         fs::read_to_string(self.log_path(name)).unwrap_or_default()
     }
 
     /// Where a proxy writes.
-    pub fn log_path(&self, name: &str) -> PathBuf {
+    pub(crate) fn log_path(&self, name: &str) -> PathBuf {
         self.dir.path().join(format!("{name}.log"))
     }
 
     /// Stops an application and its sidecar as Kubernetes does: SIGTERM to the sidecar, which drains.
-    pub async fn stop_workload(&mut self, name: &'static str) -> anyhow::Result<()> {
+    pub(crate) async fn stop_workload(&mut self, name: &'static str) -> anyhow::Result<()> {
         let proxy = self.proxies.iter_mut().find(|p| p.name == name).context("no such workload")?;
         if let Some(mut child) = proxy.child.take() {
             terminate(&child).await;
@@ -113,7 +113,7 @@ impl Mesh {
     }
 
     /// Ends of all logs, for a tour that failed.
-    pub fn print_logs(&self) {
+    pub(crate) fn print_logs(&self) {
         for name in ["pilot"].into_iter().chain(self.proxies.iter().map(|p| p.name)) {
             let log = self.log(name);
             let lines: Vec<&str> = log.lines().collect();
@@ -125,7 +125,7 @@ impl Mesh {
     }
 
     /// Stops everything.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         let children = self.proxies.iter_mut().filter_map(|p| p.child.take()).chain(self.pilot.take());
         let children: Vec<Child> = children.collect();
         for child in &children {
@@ -153,7 +153,12 @@ impl Mesh {
         let mut command = self.command("pilot", "pilot")?;
         command.args(["discovery", "--config-dir", path(&self.objects)?, "--ca-dir", path(&ca)?]);
         command.args(["--token-key", path(&public)?, "--server-names", "istiod.istio-system.svc"]);
-        command.args(["--xds-address", &format!("{PILOT}:15012"), "--plaintext-xds-address", &format!("{PILOT}:15010")]);
+        command.args([
+            "--xds-address",
+            &format!("{PILOT}:15012"),
+            "--plaintext-xds-address",
+            &format!("{PILOT}:15010"),
+        ]);
         command.args(["--monitoring-address", &format!("{PILOT}:15014")]);
         self.pilot = Some(command.spawn().context("cannot start pilot")?);
         let ready: SocketAddr = format!("{PILOT}:15014").parse()?;

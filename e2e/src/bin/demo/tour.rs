@@ -18,7 +18,7 @@ const REVIEWS: &str = "reviews.bookshop.svc.cluster.local:9080";
 const RATINGS: &str = "ratings.bookshop.svc.cluster.local:9080";
 
 /// All steps.
-pub async fn walk(mesh: &mut Mesh) -> anyhow::Result<()> {
+pub(crate) async fn walk(mesh: &mut Mesh) -> anyhow::Result<()> {
     through_the_gateway().await?;
     mutual_tls(mesh).await?;
     canary(mesh).await?;
@@ -42,12 +42,15 @@ async fn through_the_gateway() -> anyhow::Result<()> {
 async fn mutual_tls(mesh: &Mesh) -> anyhow::Result<()> {
     step("Mutual TLS between sidecars, with the identities that both proved");
     let reply = call::get(mesh.egress("shop"), REVIEWS, "/who").await?;
-    let (by, uri) = reply.body.split_once("By=").and_then(|(_, rest)| {
-        let by = rest.split([';', ',']).next()?;
-        let uri = rest.split("URI=").nth(1)?.split([';', ',', ' ']).next()?;
-        Some((by.to_owned(), uri.to_owned()))
-    })
-    .context("the sidecar of reviews did not say who called")?;
+    let (by, uri) = reply
+        .body
+        .split_once("By=")
+        .and_then(|(_, rest)| {
+            let by = rest.split([';', ',']).next()?;
+            let uri = rest.split("URI=").nth(1)?.split([';', ',', ' ']).next()?;
+            Some((by.to_owned(), uri.to_owned()))
+        })
+        .context("the sidecar of reviews did not say who called")?;
     println!("  shop called reviews in plain HTTP; on the wire it was TLS, and each side proved who it is:");
     println!("    client {uri}\n    server {by}");
     ensure!(uri == "spiffe://cluster.local/ns/bookshop/sa/shop", "not the caller's identity");
@@ -113,7 +116,10 @@ async fn live_change(mesh: &Mesh) -> anyhow::Result<()> {
         };
         let (v1, v2) = count(mesh, 1000).await?;
         stop.set(true);
-        println!("  in force after {} ms ({asked} calls looked at); then reviews-v1 {v1}, reviews-v2 {v2}", took.as_millis());
+        println!(
+            "  in force after {} ms ({asked} calls looked at); then reviews-v1 {v1}, reviews-v2 {v2}",
+            took.as_millis()
+        );
         ensure!(took < Duration::from_secs(1), "it took longer than a second");
         ensure!((400..=600).contains(&v2), "far from one half");
         anyhow::Ok(())
@@ -185,7 +191,9 @@ async fn numbers(mesh: &Mesh) -> anyhow::Result<()> {
     let series: Vec<&str> = reply
         .body
         .lines()
-        .filter(|l| l.starts_with("istio_requests_total{") && l.contains("reporter=\"source\"") && l.contains("reviews"))
+        .filter(|l| {
+            l.starts_with("istio_requests_total{") && l.contains("reporter=\"source\"") && l.contains("reviews")
+        })
         .collect();
     ensure!(!series.is_empty(), "no metrics");
     for line in series.iter().take(2) {
@@ -197,7 +205,7 @@ async fn numbers(mesh: &Mesh) -> anyhow::Result<()> {
 }
 
 /// What a person may try next.
-pub fn invite(mesh: &Mesh) {
+pub(crate) fn invite(mesh: &Mesh) {
     let objects = mesh.objects.display();
     let bin = mesh.bin().display();
     println!(

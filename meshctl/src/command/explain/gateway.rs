@@ -38,7 +38,10 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
         },
     };
     if !call.is_http() {
-        return at(listener, Answer::refuse("protocol error", format!("port {port} carries HTTP, and what came is not")));
+        return at(
+            listener,
+            Answer::refuse("protocol error", format!("port {port} carries HTTP, and what came is not")),
+        );
     }
     let mut answer = match path::normalize(call.path.as_deref().unwrap_or("/"), snapshot.settings.path_normalization) {
         Ok(path) => request(desk, call, &key, port, path, scheme),
@@ -50,7 +53,8 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
             _ => format!("http.{port}"),
         });
     }
-    if answer.reason == Some("no virtual host") && answer.virtual_host.is_none() && gateway.http.iter().next().is_none() {
+    if answer.reason == Some("no virtual host") && answer.virtual_host.is_none() && gateway.http.iter().next().is_none()
+    {
         // Servers without any route: whatever the host, there is nothing to match.
         answer.reason = Some("no route");
         answer.virtual_host = Some(format!("blackhole:{port}"));

@@ -14,7 +14,12 @@ use mesh_config::{
 use mesh_proxy::{
     authz::{Attributes, Decision, Denial, HttpAttributes, Verdict, decide as authorise},
     route::{self, RequestView, Selection},
-    snapshot::{Snapshot, inbound::PortPolicy, listener::{DestinationKey, ListenerKind}, policy::RuleId},
+    snapshot::{
+        Snapshot,
+        inbound::PortPolicy,
+        listener::{DestinationKey, ListenerKind},
+        policy::RuleId,
+    },
 };
 
 /// Decides on a call that comes in.
@@ -28,8 +33,7 @@ pub(super) fn decide(snapshot: &Snapshot, call: &Call) -> Answer {
         Ok(stream) => within(snapshot, call, port, &policy, stream),
     };
     answer.listener = Some(listener_name(snapshot, port));
-    answer.filter_chain =
-        Some(if policy.declared { format!("0.0.0.0_{port}") } else { "virtualInbound".to_owned() });
+    answer.filter_chain = Some(if policy.declared { format!("0.0.0.0_{port}") } else { "virtualInbound".to_owned() });
     answer.security = Some(security(&policy, call));
     answer
 }

@@ -7,8 +7,11 @@ use mesh_config::{
     diagnostic::Diagnostic,
     identity::SpiffeId,
     model::{
-        Instance, Kind, Labels, Part, Settings, Workload, instance::InboundPort, endpoint::EndpointAddress,
-        settings, workload::{Locality, WorkloadInfo},
+        Instance, Kind, Labels, Part, Settings, Workload,
+        endpoint::EndpointAddress,
+        instance::InboundPort,
+        settings,
+        workload::{Locality, WorkloadInfo},
     },
     name::Port,
 };
@@ -215,7 +218,12 @@ pub(super) fn with_workload(mut objects: Objects, case: &CaseWorkload) -> (Mesh,
 }
 
 fn label_map(labels: &Labels) -> serde_json::Value {
-    labels.0.iter().map(|(k, v)| (k.to_string(), serde_json::Value::from(&**v))).collect::<serde_json::Map<_, _>>().into()
+    labels
+        .0
+        .iter()
+        .map(|(k, v)| (k.to_string(), serde_json::Value::from(&**v)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 fn imagined(mesh: &Mesh, namespace: &str, labels: &Labels, account: &str, address: IpAddr) -> Workload {

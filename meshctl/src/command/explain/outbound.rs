@@ -96,9 +96,13 @@ impl Entrance {
             let ListenerKind::Egress { port: own, .. } = &spec.kind else { continue };
             let here = match address {
                 Some(address) => spec.address == SocketAddr::new(address, port.get()),
-                None => *own == port && snapshot.outbound.egress(&spec.name).is_some_and(|egress| {
-                    entry.as_ref().is_none_or(|e| egress.listener.selects(&e.key))
-                }),
+                None => {
+                    *own == port
+                        && snapshot
+                            .outbound
+                            .egress(&spec.name)
+                            .is_some_and(|egress| entry.as_ref().is_none_or(|e| egress.listener.selects(&e.key)))
+                }
             };
             if here {
                 return Entrance::Egress { name: spec.name.clone() };
@@ -143,7 +147,9 @@ fn captured(desk: &mut Desk<'_>, call: &Call, to: SocketAddr, port: Port) -> Ans
         (true, declared) if declared.is_http() => http(desk, call, &found.key(to), port),
         (false, declared) if declared.is_http() => Answer::refuse(
             "protocol error",
-            format!("port {port} carries HTTP, and what came is not; name the port tcp-… where it carries something else"),
+            format!(
+                "port {port} carries HTTP, and what came is not; name the port tcp-… where it carries something else"
+            ),
         ),
         _ => opaque(desk, found, &|s| lookup(s, to)),
     };
@@ -174,14 +180,16 @@ fn opaque(desk: &mut Desk<'_>, found: Destination, again: &dyn Fn(&Snapshot) -> 
     match &found {
         Destination::Service { cluster, .. } | Destination::Passthrough(cluster) => {
             let mut answer = forwarded(&desk.snapshot(), cluster);
-            answer.detail = matches!(found, Destination::Passthrough(_)).then(|| {
-                "no service has this address; outboundTrafficPolicy ALLOW_ANY passes it through".to_owned()
-            });
+            answer.detail = matches!(found, Destination::Passthrough(_))
+                .then(|| "no service has this address; outboundTrafficPolicy ALLOW_ANY passes it through".to_owned());
             answer
         }
         Destination::Refused(cluster) => Answer {
             cluster: Some(cluster.name.to_string()),
-            ..Answer::refuse("no route", "no service has this address, and unknown ones may not be reached (REGISTRY_ONLY)")
+            ..Answer::refuse(
+                "no route",
+                "no service has this address, and unknown ones may not be reached (REGISTRY_ONLY)",
+            )
         },
         Destination::HttpPort(port) => {
             Answer::refuse("protocol error", format!("port {port} carries HTTP, and what came is not"))
@@ -278,9 +286,7 @@ fn selected(snapshot: &Snapshot, selection: &Selection, path: &str) -> Answer {
             cluster: Some(cluster.to_string()),
             ..refused("no route", meta, format!("the rule leads to {cluster}, which does not exist (503, NC)"))
         },
-        Selection::Pending { service } => {
-            Answer::refuse("no route", format!("pilot gives no details of {service}"))
-        }
+        Selection::Pending { service } => Answer::refuse("no route", format!("pilot gives no details of {service}")),
     }
 }
 
@@ -388,9 +394,16 @@ fn security(snapshot: &Snapshot, cluster: &Cluster, members: &[&Arc<Endpoint>]) 
             let able = members.iter().filter(|e| e.mutual_tls).count();
             match (able, members.len()) {
                 (_, 0) => of("mutual TLS where the endpoint can", "there are no endpoints to ask".to_owned()),
-                (0, _) => of("plain text", "no endpoint accepts mutual TLS (no proxy, or PeerAuthentication DISABLE)".to_owned()),
-                (able, all) if able == all => of("mutual TLS", "automatic: the endpoints' proxies accept it".to_owned()),
-                (able, all) => of("mutual TLS, plain text", format!("automatic: {able} of {all} endpoints accept mutual TLS")),
+                (0, _) => of(
+                    "plain text",
+                    "no endpoint accepts mutual TLS (no proxy, or PeerAuthentication DISABLE)".to_owned(),
+                ),
+                (able, all) if able == all => {
+                    of("mutual TLS", "automatic: the endpoints' proxies accept it".to_owned())
+                }
+                (able, all) => {
+                    of("mutual TLS, plain text", format!("automatic: {able} of {all} endpoints accept mutual TLS"))
+                }
             }
         }
     }

@@ -8,7 +8,10 @@ use super::{
     outbound,
 };
 use anyhow::{Result, bail};
-use mesh_config::{diagnostic::{Diagnostic, Severity}, model::Workload};
+use mesh_config::{
+    diagnostic::{Diagnostic, Severity},
+    model::Workload,
+};
 use mesh_pilot::{Mesh, Role};
 use serde_json::{Value, json};
 use std::{fmt::Write as _, sync::Arc};
@@ -99,7 +102,9 @@ impl Story {
             Some(who) => Who { facts: who.facts.clone(), instance: who.instance.clone() },
             None => match objects::workloads(mesh).find(|w| *w.info.namespace == *namespace) {
                 Some(any) => Who::of(mesh, any, Role::Sidecar),
-                None => bail!("no workload has the address {name:?}, and namespace {namespace:?} has none to resolve it"),
+                None => {
+                    bail!("no workload has the address {name:?}, and namespace {namespace:?} has none to resolve it")
+                }
             },
         };
         let mut desk = Desk::new(mesh, client);
@@ -123,7 +128,8 @@ impl Story {
                 continue;
             };
             if workload.identity.is_none() {
-                self.notes.push(format!("{} has no identity, so no proxy of the mesh stands before it", endpoint.address));
+                self.notes
+                    .push(format!("{} has no identity, so no proxy of the mesh stands before it", endpoint.address));
                 continue;
             }
             let mut arriving = Call {

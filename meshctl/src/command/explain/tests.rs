@@ -119,7 +119,8 @@ fn what_is_no_case_has_an_error_and_the_others_answers() {
 
 #[test]
 fn broken_objects_are_findings_and_the_rest_counts() {
-    let case = json!({"id": "x", "objects": "a: [\n---\nkind: 7\n---\n\u{1}", "mesh_config": "{", "calls": [{"port": 80}]});
+    let case =
+        json!({"id": "x", "objects": "a: [\n---\nkind: 7\n---\n\u{1}", "mesh_config": "{", "calls": [{"port": 80}]});
     let answer = cases::answer(&case);
     assert_eq!(answer["results"].as_array().map(Vec::len), Some(1), "{answer}");
     assert!(answer["diagnostics"].as_array().is_some_and(|d| !d.is_empty()), "{answer}");

@@ -177,7 +177,8 @@ fn cluster_of(snapshot: &Snapshot, cluster: &cluster::Cluster) -> Cluster {
         (_, Resolution::DnsRoundRobin) => "LOGICAL_DNS",
     };
     let name = cluster.name.to_string();
-    let bare = |kind: &str| Cluster { name: name.clone(), fqdn: name.clone(), kind: kind.to_owned(), ..Cluster::default() };
+    let bare =
+        |kind: &str| Cluster { name: name.clone(), fqdn: name.clone(), kind: kind.to_owned(), ..Cluster::default() };
     match &cluster.key {
         ClusterKey::Outbound { service, port, subset } => Cluster {
             fqdn: service.host.to_string(),
@@ -248,7 +249,10 @@ fn roots(bundle: &TrustBundle) -> impl Iterator<Item = Secret> {
             kind: "CA".to_owned(),
             status: "ACTIVE".to_owned(),
             valid: parsed.as_ref().is_some_and(|c| c.validity().is_valid()),
-            serial: parsed.as_ref().map(|c| format!("{:0>32}", format!("{:x}", c.tbs_certificate.serial))).unwrap_or_default(),
+            serial: parsed
+                .as_ref()
+                .map(|c| format!("{:0>32}", format!("{:x}", c.tbs_certificate.serial)))
+                .unwrap_or_default(),
             not_after: time(|v| v.not_after),
             not_before: time(|v| v.not_before),
             trust_domain: bundle.trust_domain.to_string(),

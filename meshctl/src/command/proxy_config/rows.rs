@@ -54,9 +54,7 @@ pub(super) fn clusters(mut list: Vec<Cluster>, filter: &ClusterFilter<'_>) -> Re
         filter.texts.iter().flatten().all(|text| in_name(c, text))
             && (filter.port == 0 || c.name.contains(&format!("|{}|", filter.port)))
     });
-    list.sort_by(|a, b| {
-        (&a.fqdn, &a.subset, a.port, &a.direction).cmp(&(&b.fqdn, &b.subset, b.port, &b.direction))
-    });
+    list.sort_by(|a, b| (&a.fqdn, &a.subset, a.port, &a.direction).cmp(&(&b.fqdn, &b.subset, b.port, &b.direction)));
     let mut table = Table::new(&["SERVICE FQDN", "PORT", "SUBSET", "DIRECTION", "TYPE", "DESTINATION RULE"]);
     for c in &list {
         table.push(vec![
@@ -195,8 +193,7 @@ pub(super) fn secrets(list: Vec<Secret>) -> Report {
     if list.is_empty() {
         return Report::text("No active or warming secrets found.\n".into(), Value::Array(Vec::new()));
     }
-    let mut header =
-        vec!["RESOURCE NAME", "TYPE", "STATUS", "VALID CERT", "SERIAL NUMBER", "NOT AFTER", "NOT BEFORE"];
+    let mut header = vec!["RESOURCE NAME", "TYPE", "STATUS", "VALID CERT", "SERIAL NUMBER", "NOT AFTER", "NOT BEFORE"];
     let with_domain = list.iter().all(|s| !s.trust_domain.is_empty());
     if with_domain {
         header.push("TRUST DOMAIN");

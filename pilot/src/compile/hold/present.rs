@@ -1,6 +1,9 @@
 //! What exists, for routes to name: now, and in the mesh before.
 
-use crate::{compile::services::Registry, mesh::{ByHost, Mesh}};
+use crate::{
+    compile::services::Registry,
+    mesh::{ByHost, Mesh},
+};
 use mesh_config::{
     model::{Destination, route::Target},
     name::{Host, Port},
@@ -61,7 +64,10 @@ impl<'a> Present<'a> {
     }
 
     /// Rules of the mesh before that define the target's subset, when none does now.
-    pub(super) fn only_before<'s>(&'s self, target: &'s Target) -> impl Iterator<Item = (&'s Arc<Destination>, &'s Arc<str>)> {
+    pub(super) fn only_before<'s>(
+        &'s self,
+        target: &'s Target,
+    ) -> impl Iterator<Item = (&'s Arc<Destination>, &'s Arc<str>)> {
         let host = &target.host;
         let exists = self.registry.with_host(host).next().is_some();
         let subset = target.subset.as_ref().filter(|subset| exists && !self.defined(host, subset));

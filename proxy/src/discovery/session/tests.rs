@@ -136,7 +136,10 @@ fn of_a_policy_that_was_never_read_pilot_is_asked_until_it_is_read_or_gone() {
     talk.step(Event::Applied(Vec::new()));
     assert_eq!(asked(&mut talk), ["shop/a"]);
 
-    let gone = DeltaDiscoveryResponse { removed_resources: vec!["shop/a".into()], ..response(Kind::Authorization, "2/1/0", vec![]) };
+    let gone = DeltaDiscoveryResponse {
+        removed_resources: vec!["shop/a".into()],
+        ..response(Kind::Authorization, "2/1/0", vec![])
+    };
     talk.hear(gone);
     talk.step(Event::Applied(Vec::new()));
     assert_eq!(asked(&mut talk), [""; 0]);
