@@ -191,7 +191,7 @@ mod tests {
     fn the_default_format_is_served_whole() {
         let format = Format::parse("");
         assert_eq!(format.unknown, Vec::<String>::new());
-        assert_eq!(format.pieces.iter().filter(|p| matches!(p, Piece::Value(_))).count(), 23);
+        assert_eq!(format.pieces.iter().filter(|p| matches!(p, Piece::Value(_))).count(), 24);
     }
 
     #[test]
