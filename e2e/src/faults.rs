@@ -52,8 +52,9 @@ impl Loads {
 
     /// Waits until so many more of each have been answered.
     pub async fn more(&self, requests: u64) {
-        for load in &self.0 {
-            load.more(requests).await;
+        let targets: Vec<u64> = self.0.iter().map(|load| load.done() + requests).collect();
+        for (load, target) in self.0.iter().zip(targets) {
+            load.reaches(target).await;
         }
     }
 

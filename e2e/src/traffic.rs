@@ -101,17 +101,23 @@ impl Load {
         self.counts.running.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more have been answered or have failed.
-    pub async fn more(&self, requests: u64) {
-        let done = || {
-            let now = self.so_far();
-            now.ok + now.failures()
-        };
-        let target = done() + requests;
-        crate::until(&format!("{requests} more of {}", self.name), || async {
-            if done() >= target { Ok(()) } else { Err(done()) }
+    /// Requests that have been answered or have failed.
+    pub fn done(&self) -> u64 {
+        let failed = self.counts.failed.lock().expect("no holder panics").0.values().sum::<u64>();
+        self.counts.ok.load(Ordering::Relaxed) + failed
+    }
+
+    /// Waits until so many are [`Load::done`].
+    pub async fn reaches(&self, target: u64) {
+        crate::until(&format!("{target} of {}", self.name), || async {
+            if self.done() >= target { Ok(()) } else { Err(self.done()) }
         })
         .await;
+    }
+
+    /// Waits until so many more have been answered or have failed.
+    pub async fn more(&self, requests: u64) {
+        self.reaches(self.done() + requests).await;
     }
 
     /// Begins no more, waits for those that run.

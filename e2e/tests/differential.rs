@@ -11,16 +11,12 @@ use mesh_e2e::{
 };
 use mesh_pilot::{Role, source::file, world::World};
 use mesh_proxy::snapshot::listener::DestinationKey;
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    fs,
-    net::IpAddr,
-};
+use std::{collections::BTreeMap, fmt::Write as _, fs, net::IpAddr};
 
 /// So many calls besides those of the table.
 const RANDOM: usize = 400;
-const FORMAT: &str = "%REQ(X-REQUEST-ID)% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %UPSTREAM_CLUSTER_RAW% %ROUTE_NAME%\n";
+const FORMAT: &str =
+    "%REQ(X-REQUEST-ID)% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %UPSTREAM_CLUSTER_RAW% %ROUTE_NAME%\n";
 
 fn plan() -> Plan {
     let server = |name: &str, version: &str| Workload::new(name).version("server", version).serves(HTTP, Kind::Http1);
@@ -138,7 +134,9 @@ fn random(seed: u64) -> Vec<Case> {
     for _ in 0..RANDOM {
         let mut path = String::new();
         for _ in 0..pick(&["1", "2", "3"]).len() + 1 {
-            path.push_str(pick(&["/", "/api/", "/api", "/secret", "/teapot", "/moved/", "/private", "/b", "//", "/..", "/%41"]));
+            path.push_str(pick(&[
+                "/", "/api/", "/api", "/secret", "/teapot", "/moved/", "/private", "/b", "//", "/..", "/%41",
+            ]));
         }
         path.push_str(pick(&["", "", "?to=other", "?to=others", "?x=%zz"]));
         let mut headers = Vec::new();
@@ -151,7 +149,8 @@ fn random(seed: u64) -> Vec<Case> {
             from: pick(&["client", "guest"]),
             request: Request {
                 method: pick(&["GET", "GET", "POST", "PUT", "DELETE"]).into(),
-                host: pick(&["server.test", "server.test.svc.cluster.local:8080", "SERVER", "other.test", "else.test"]).into(),
+                host: pick(&["server.test", "server.test.svc.cluster.local:8080", "SERVER", "other.test", "else.test"])
+                    .into(),
                 path,
                 headers,
             },

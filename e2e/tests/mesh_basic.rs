@@ -89,7 +89,9 @@ async fn both_proxies_count_the_call_with_the_same_labels() {
             let metrics = mesh.metrics(proxy).await;
             let line = metrics.lines().find(|line| {
                 let has = |text: &str| line.contains(text);
-                has("istio_requests_total{") && has(&format!("reporter=\"{reporter}\"")) && has("response_code=\"200\"")
+                has("istio_requests_total{")
+                    && has(&format!("reporter=\"{reporter}\""))
+                    && has("response_code=\"200\"")
                     && has("connection_security_policy=\"mutual_tls\"") == (reporter == "destination")
                     && has(&format!("source_principal=\"{}\"", identity("client")))
                     && has(&format!("destination_principal=\"{}\"", identity("server")))
@@ -173,14 +175,18 @@ spec:
 ",
         identity("client").trim_start_matches("spiffe://")
     );
-    let plan = Plan::pair().objects(&policy).access_log("%REQ(X-REQUEST-ID)% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS%\n");
+    let plan =
+        Plan::pair().objects(&policy).access_log("%REQ(X-REQUEST-ID)% %RESPONSE_CODE% %RESPONSE_CODE_DETAILS%\n");
     let mesh = Mesh::start(plan).await;
     let host = mesh.host("server", HTTP);
     let call = Call::post(&host, "/", b"x").header("x-request-id", "denied-1");
     let denied = call.send(mesh.egress("client", HTTP)).await.unwrap();
     assert_eq!((denied.status, denied.body.as_str()), (403, "RBAC: access denied"));
     let lines = mesh.log_lines("denied-1 403 rbac_access_denied", 1).await;
-    assert!(lines[0].contains("rbac_access_denied_matched_policy[ns[test]-policy[not-the-client]-rule[0]]"), "{lines:?}");
+    assert!(
+        lines[0].contains("rbac_access_denied_matched_policy[ns[test]-policy[not-the-client]-rule[0]]"),
+        "{lines:?}"
+    );
     let allowed = Call::get(&host, "/").send(mesh.egress("client", HTTP)).await.unwrap();
     assert_eq!(allowed.status, 200);
 }
@@ -272,12 +278,15 @@ async fn permissive_takes_plain_text_and_strict_does_not() {
     let plain = call.send(mesh.ingress("server", HTTP)).await.unwrap();
     assert_eq!(plain.status, 200);
     assert!(!plain.body.to_ascii_lowercase().contains("x-forwarded-client-cert"), "{}", plain.body);
-    mesh.write("strict", "
+    mesh.write(
+        "strict",
+        "
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: default, namespace: test}
 spec: {mtls: {mode: STRICT}}
-");
+",
+    );
     until("plain text refused", || async {
         let plain = call.send(mesh.ingress("server", HTTP)).await;
         ensure!(plain.is_err(), "{plain:?}");
@@ -414,7 +423,8 @@ spec: 17
 
 #[tokio::test]
 async fn an_unknown_host_is_refused_and_a_failing_upstream_is_explained() {
-    let plan = Plan::pair().access_log("%REQ(X-REQUEST-ID)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n");
+    let plan =
+        Plan::pair().access_log("%REQ(X-REQUEST-ID)% %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n");
     let mut mesh = Mesh::start(plan).await;
     let at = mesh.egress("client", HTTP);
     assert_eq!(Call::get("unknown.test", "/").send(at).await.unwrap().status, 502);
@@ -423,7 +433,10 @@ async fn an_unknown_host_is_refused_and_a_failing_upstream_is_explained() {
     let reply = call.send(at).await.unwrap();
     assert_eq!(reply.status, 503, "{reply:?}");
     let lines = mesh.log_lines("gone-1 503", 2).await;
-    assert!(lines.iter().any(|line| line.contains(" UF ") || line.contains(" URX,UF ") || line.contains("UF")), "{lines:?}");
+    assert!(
+        lines.iter().any(|line| line.contains(" UF ") || line.contains(" URX,UF ") || line.contains("UF")),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test]
@@ -435,12 +448,12 @@ async fn proxies_that_show_no_mesh_certificate_are_refused_by_mutual_tls() {
     assert_eq!(connected.alpn.as_deref(), Some(&b"http/1.1"[..]));
     // A certificate of another root.
     let stranger = mesh_runtime::testing::TestCa::new("cluster.local");
-    let client = mesh_runtime::tls::client::ClientTls::new(mesh_runtime::snapshot::Reader::fixed(
-        std::sync::Arc::new(mesh_runtime::tls::material::Identity {
+    let client = mesh_runtime::tls::client::ClientTls::new(mesh_runtime::snapshot::Reader::fixed(std::sync::Arc::new(
+        mesh_runtime::tls::material::Identity {
             material: stranger.material("test", "client"),
             roots: mesh.issue("client").roots.clone(),
-        }),
-    ));
+        },
+    )));
     let stream = mesh_e2e::client::connect(mesh.ingress("server", HTTP), None).await.unwrap();
     let profile = mesh_runtime::testing::mesh_profile(alpn, "server.test");
     let shaken = client.connect(stream, &profile, &mesh_runtime::tls::verify::ExpectedPeer::any()).await;

@@ -11,7 +11,7 @@ use crate::{
         listener::{ListenerKind, ListenerSpec},
     },
 };
-use mesh_runtime::{drain, snapshot as published};
+use mesh_runtime::{drain, ready, snapshot as published};
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
@@ -49,20 +49,29 @@ pub struct Bound {
 /// All bound sockets, by name.
 pub type BoundSet = BTreeMap<Arc<str>, Bound>;
 
-/// Binds what snapshots want, until `closing`.
+/// Binds what snapshots want, until `closing`. `ready` is dropped once the sockets of the first configuration have
+/// been bound, or tried.
 pub async fn follow(
     captured: Vec<(Purpose, SocketAddr)>,
     mut snapshots: published::Reader<Snapshot>,
     bound: published::Publisher<BoundSet>,
+    ready: ready::Guard,
     closing: drain::Watch,
 ) {
     let mut open = BoundSet::clone(&bound.current());
+    let mut ready = Some(ready);
     let end = closing.signaled();
     tokio::pin!(end);
     loop {
+        // Asked first: what is looked at below is this version or a newer one.
+        let version = snapshots.version();
         let wanted = wanted(&captured, &snapshots.get().listeners);
         let complete = reconcile(&mut open, &wanted);
         bound.publish(Arc::new(open.clone()));
+        // The first version is the empty one from before anything was received.
+        if version > 1 {
+            drop(ready.take());
+        }
         let retry = async {
             match complete {
                 true => std::future::pending().await,

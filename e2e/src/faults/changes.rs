@@ -114,10 +114,20 @@ impl Changes {
 
     /// Makes a change and waits until it is seen.
     pub async fn apply(&mut self, mesh: &Mesh, change: Change) {
+        let begun = std::time::Instant::now();
+        self.make(mesh, change).await;
+        tracing::info!(?change, took = ?begun.elapsed(), "seen in effect");
+    }
+
+    async fn make(&mut self, mesh: &Mesh, change: Change) {
         match change {
             Change::Host => {
                 self.host = !self.host;
-                if self.host { mesh.write("extra", &extra()) } else { mesh.remove("extra") }
+                if self.host {
+                    mesh.write("extra", &extra())
+                } else {
+                    mesh.remove("extra")
+                }
                 self.host_seen(mesh).await;
             }
             Change::Subsets => {
@@ -131,7 +141,11 @@ impl Changes {
             }
             Change::Policy => {
                 self.denied = !self.denied;
-                if self.denied { mesh.write("policy", &policy()) } else { mesh.remove("policy") }
+                if self.denied {
+                    mesh.write("policy", &policy())
+                } else {
+                    mesh.remove("policy")
+                }
                 self.policy_seen(mesh).await;
             }
             Change::ServerTls => {
@@ -223,8 +237,8 @@ spec:
                 Ok(reply)
             })
             .await;
-            assert_eq!(reply.served_by(), version, "{self:?}: one push, one state");
-            assert_eq!(is_plain(&reply), self.plain, "{self:?}: one push, one state");
+            assert_eq!(reply.served_by(), version, "{self:?}: one push, one state; {reply:?}");
+            assert_eq!(is_plain(&reply), self.plain, "{self:?}: one push, one state; {reply:?}");
             return;
         }
         for version in ["server-v1", "server-v2"] {

@@ -66,6 +66,7 @@ pub(super) struct Control {
     rotation: Rotation<mesh_runtime::identity::client::CaError>,
     certificate: ready::Guard,
     configuration: ready::Guard,
+    listeners: ready::Guard,
 }
 
 impl Control {
@@ -92,12 +93,13 @@ impl Control {
         };
         let certificate = common.ready.register("certificate");
         let configuration = common.ready.register("configuration");
-        Ok(Control { common, inputs, rotation, certificate, configuration })
+        let listeners = common.ready.register("listeners");
+        Ok(Control { common, inputs, rotation, certificate, configuration, listeners })
     }
 
     /// Runs until nothing is accepted any more and the workers have ended.
     pub(super) async fn run(self) {
-        let Control { common, inputs, rotation, certificate, configuration } = self;
+        let Control { common, inputs, rotation, certificate, configuration, listeners } = self;
         let ending = common.ending.clone();
         let settings = &common.settings;
 
@@ -132,7 +134,7 @@ impl Control {
         // 3. names, sockets, peers
         tokio::spawn(names(common.upstreams.names.clone()));
         let captured = captured(&common.bound.get());
-        tokio::spawn(listeners::follow(captured, snapshot_reader.clone(), inputs.bound, ending.clone()));
+        tokio::spawn(listeners::follow(captured, snapshot_reader.clone(), inputs.bound, listeners, ending.clone()));
         tokio::spawn(ask_for_peers(inputs.asked, common.commands.clone()));
         tokio::spawn(drain_time(snapshot_reader.clone(), inputs.drain_time));
         tokio::spawn(forget_unused(common.clone(), snapshot_reader.clone()));
@@ -153,9 +155,11 @@ impl Control {
 
         // 5. configuration, until the end
         let (peers, retired) = (common.peers.clone(), common.retired.clone());
+        let mut first = true;
         let sink = move |push: Push| {
             let applied = state.apply(push.changes);
-            if applied.changed {
+            // The first push is published even if it says nothing: readiness waits for what it wants to be bound.
+            if std::mem::take(&mut first) || applied.changed {
                 snapshots.publish(applied.snapshot.clone());
             }
             if !applied.retired.is_empty() {
