@@ -354,6 +354,9 @@ fn authorise(served: &Served, snapshot: &Snapshot, call: &Call, head: &Parts) ->
         metadata: None,
     };
     let verdict = authz::decide(&snapshot.policies, &attributes);
+    for rule in &verdict.audited {
+        tracing::info!(%rule, source = %conn.remote, method = %head.method, path = head.uri.path(), "audited");
+    }
     verdict.permit().map_err(|denial| Error::Denied { details: denial.to_string().into() })
 }
 

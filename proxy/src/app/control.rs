@@ -157,6 +157,7 @@ impl Control {
         let (peers, retired) = (common.peers.clone(), common.retired.clone());
         let mut first = true;
         let sink = move |push: Push| {
+            state.refuse(push.refused.iter().map(|refused| (refused.kind, refused.name.clone())));
             let applied = state.apply(push.changes);
             // The first push is published even if it says nothing: readiness waits for what it wants to be bound.
             if std::mem::take(&mut first) || applied.changed {
