@@ -9,7 +9,7 @@ mod identity;
 mod objects;
 mod plan;
 
-pub use control::{log_handle, Pilot};
+pub use control::{Pilot, log_handle};
 pub use plan::{AUTO, Beside, GATEWAY_PORT, GRPC, HTTP, HTTP2, Plan, Port, TCP, Workload};
 
 use crate::{until, workload::App};
@@ -44,15 +44,8 @@ impl Mesh {
         let (block, claim) = claim_block();
         let dir = tempfile::Builder::new().prefix("ferromesh-").tempdir().expect("a temporary folder");
         fs::create_dir(dir.path().join("objects")).expect("a folder of objects");
-        let mut mesh = Mesh {
-            plan,
-            block,
-            apps: BTreeMap::new(),
-            proxies: BTreeMap::new(),
-            pilot: None,
-            dir,
-            _claim: claim,
-        };
+        let mut mesh =
+            Mesh { plan, block, apps: BTreeMap::new(), proxies: BTreeMap::new(), pilot: None, dir, _claim: claim };
         mesh.start_apps().await;
         let objects = objects::render(&mesh.plan, |w| mesh.ip(w), |w, p| mesh.app(w, p).address);
         mesh.write("mesh", &objects);

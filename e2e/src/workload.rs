@@ -77,7 +77,8 @@ pub struct App {
 impl App {
     /// Starts at `address` (port 0: any free one). `name` is what it calls itself in `x-served-by` and greetings.
     pub async fn start(kind: Kind, name: &str, address: SocketAddr) -> App {
-        let listener = TcpListener::bind(address).await.unwrap_or_else(|e| panic!("{name} cannot listen on {address}: {e}"));
+        let listener =
+            TcpListener::bind(address).await.unwrap_or_else(|e| panic!("{name} cannot listen on {address}: {e}"));
         let address = listener.local_addr().expect("a bound socket has an address");
         let (seen, name) = (Seen::default(), Arc::<str>::from(name));
         if kind == Kind::External {

@@ -42,7 +42,9 @@ fn decided(mesh: &Mesh, line: &str) -> String {
             let nowhere = SocketAddr::new([192, 0, 2, 1].into(), port.get());
             let key: DestinationKey = lookup(decider.snapshot(), nowhere).key(nowhere);
             match decider.outgoing(&key, port, &request, 0) {
-                Outgoing::Forward { cluster, route, path, host } => format!("→ {cluster} by {route:?}: {path} at {host}"),
+                Outgoing::Forward { cluster, route, path, host } => {
+                    format!("→ {cluster} by {route:?}: {path} at {host}")
+                }
                 Outgoing::Answer { status, text } => format!("{status} {text}").trim().to_owned(),
             }
         }

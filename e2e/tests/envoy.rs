@@ -137,7 +137,11 @@ async fn envoy_calls_our_sidecar() {
     let at = |port| SocketAddr::new(mesh.spare_ip(0), port);
     let _envoy = envoy(
         &mesh,
-        vec![listener(at(1), "http", true, None), listener(at(2), "grpc", true, None), listener(at(3), "tcp", false, None)],
+        vec![
+            listener(at(1), "http", true, None),
+            listener(at(2), "grpc", true, None),
+            listener(at(3), "tcp", false, None),
+        ],
         vec![
             cluster("http", mesh.ingress("server", HTTP), false, tls(&["istio-http/1.1", "istio", "http/1.1"])),
             cluster("grpc", mesh.ingress("server", GRPC), true, tls(&["istio-h2", "istio", "h2"])),

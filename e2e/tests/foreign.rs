@@ -93,7 +93,20 @@ async fn redis_answers_on_a_port_that_says_nothing() {
     let mesh = Mesh::start(Plan::new([Workload::new("client"), server])).await;
     let listen = mesh.app("redis", AUTO).address;
     let (port, dir) = (listen.port().to_string(), mesh.dir().display().to_string());
-    let args = ["--port", &port, "--bind", "127.0.0.1", "--protected-mode", "no", "--save", "", "--appendonly", "no", "--dir", &dir];
+    let args = [
+        "--port",
+        &port,
+        "--bind",
+        "127.0.0.1",
+        "--protected-mode",
+        "no",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        &dir,
+    ];
     let _redis = Program::start("redis-server", &args, &mesh.dir().join("redis.log"));
     until("Redis listens", || connect(listen, None)).await;
     let at = mesh.egress("client", AUTO);

@@ -88,7 +88,13 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::call`].
-    pub async fn request(&self, host: &str, path: &str, headers: &[(&str, &str)], body: Bytes) -> anyhow::Result<Answer> {
+    pub async fn request(
+        &self,
+        host: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> anyhow::Result<Answer> {
         let mut request = Request::builder().uri(format!("http://{host}{path}"));
         if !body.is_empty() {
             request = request.method("POST");

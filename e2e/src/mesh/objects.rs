@@ -8,11 +8,7 @@ use std::{
 };
 
 /// All objects of a plan. `ip`: a workload's address; `app`: where its application listens.
-pub(super) fn render(
-    plan: &Plan,
-    ip: impl Fn(&str) -> IpAddr,
-    app: impl Fn(&str, Port) -> SocketAddr,
-) -> String {
+pub(super) fn render(plan: &Plan, ip: impl Fn(&str) -> IpAddr, app: impl Fn(&str, Port) -> SocketAddr) -> String {
     let mut out = mesh_config(plan);
     let present = || plan.workloads.iter().filter(|w| !plan.gone.contains(&w.name));
     let mut services: BTreeMap<&str, Vec<Port>> = BTreeMap::new();
@@ -29,7 +25,14 @@ pub(super) fn render(
     }
     for workload in present() {
         let labels = format!("app: {}, version: {}", workload.service, workload.version);
-        workload_entry(&mut out, &workload.name, ip(&workload.name), &workload.account, &labels, workload.beside != Beside::Nobody);
+        workload_entry(
+            &mut out,
+            &workload.name,
+            ip(&workload.name),
+            &workload.account,
+            &labels,
+            workload.beside != Beside::Nobody,
+        );
         if workload.beside == Beside::Sidecar {
             sidecar(&mut out, plan, workload, ip(&workload.name), &app);
         }
@@ -53,7 +56,9 @@ fn mesh_config(plan: &Plan) -> String {
     if plan.mesh_config.is_empty() {
         return String::new();
     }
-    let mut out = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: istio\n  namespace: istio-system\ndata:\n  mesh: |\n".to_owned();
+    let mut out =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: istio\n  namespace: istio-system\ndata:\n  mesh: |\n"
+            .to_owned();
     plan.mesh_config.lines().for_each(|line| {
         let _ = writeln!(out, "    {line}");
     });
@@ -64,7 +69,14 @@ fn service_entry(out: &mut String, service: &str, ports: &[Port]) {
     begin(out, "networking", "ServiceEntry", service);
     let _ = write!(out, "  hosts: [{}]\n  location: MESH_INTERNAL\n  resolution: STATIC\n  ports:\n", fqdn(service));
     for port in ports {
-        let _ = writeln!(out, "  - {{number: {}, name: {}, targetPort: {}{}}}", port.number, port.name, port.target(), protocol(*port));
+        let _ = writeln!(
+            out,
+            "  - {{number: {}, name: {}, targetPort: {}{}}}",
+            port.number,
+            port.name,
+            port.target(),
+            protocol(*port)
+        );
     }
     let _ = writeln!(out, "  workloadSelector: {{labels: {{app: {service}}}}}");
 }
@@ -79,7 +91,8 @@ fn workload_entry(out: &mut String, name: &str, ip: IpAddr, account: &str, label
     // Who has an account is taken to have a proxy.
     match meshed {
         true => {
-            let _ = writeln!(out, "  serviceAccount: {account}\n  labels: {{{labels}, security.istio.io/tlsMode: istio}}");
+            let _ =
+                writeln!(out, "  serviceAccount: {account}\n  labels: {{{labels}, security.istio.io/tlsMode: istio}}");
         }
         false => {
             let _ = writeln!(out, "  labels: {{{labels}}}");
@@ -89,11 +102,8 @@ fn workload_entry(out: &mut String, name: &str, ip: IpAddr, account: &str, label
 
 fn sidecar(out: &mut String, plan: &Plan, workload: &Workload, ip: IpAddr, app: impl Fn(&str, Port) -> SocketAddr) {
     begin(out, "networking", "Sidecar", &workload.name);
-    let _ = writeln!(
-        out,
-        "  workloadSelector: {{labels: {{app: {}, version: {}}}}}",
-        workload.service, workload.version
-    );
+    let _ =
+        writeln!(out, "  workloadSelector: {{labels: {{app: {}, version: {}}}}}", workload.service, workload.version);
     if !workload.serves.is_empty() {
         out.push_str("  ingress:\n");
     }

@@ -14,10 +14,12 @@ pub(super) async fn serve(mut stream: TcpStream, name: Arc<str>, seen: Seen, idl
     let mut buffer = BytesMut::new();
     loop {
         let head = match idle {
-            Some(idle) if buffer.is_empty() => match tokio::time::timeout(idle, read_head(&mut stream, &mut buffer)).await {
-                Ok(head) => head,
-                Err(_) => return,
-            },
+            Some(idle) if buffer.is_empty() => {
+                match tokio::time::timeout(idle, read_head(&mut stream, &mut buffer)).await {
+                    Ok(head) => head,
+                    Err(_) => return,
+                }
+            }
             _ => read_head(&mut stream, &mut buffer).await,
         };
         let Ok(Some(head)) = head else { return };

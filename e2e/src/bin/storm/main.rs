@@ -16,7 +16,7 @@ use std::{
 const USAGE: &str = "\
 storm [--rate N] [--seconds N] [--changes N] [--only DRILL]
   --rate N       requests a second of each kind: HTTP/1.1, HTTP/2, unary gRPC, new TCP connections (500)
-  --seconds N    at least so long for each drill but `changes` (30)
+  --seconds N    at least so long for each drill but `changes` (45)
   --changes N    random changes (100)
   --only DRILL   changes, pilot, rotation or stale; may stand several times";
 
@@ -29,7 +29,7 @@ struct Settings {
 
 impl Settings {
     fn read() -> Result<Self, String> {
-        let mut settings = Settings { rate: 500, time: Duration::from_secs(30), changes: 100, only: Vec::new() };
+        let mut settings = Settings { rate: 500, time: Duration::from_secs(45), changes: 100, only: Vec::new() };
         let mut args = std::env::args().skip(1);
         while let Some(name) = args.next() {
             let mut value = || args.next().ok_or(format!("{name} needs a value"));
@@ -119,7 +119,7 @@ async fn rotation(settings: &Settings, report: &mut Report) {
     let mesh = Mesh::start(faults::plan().certificate_ttl(Duration::from_secs(4))).await;
     let loads = Loads::start(&mesh, settings.rate);
     let begun = Instant::now();
-    let wanted = usize::try_from(settings.time.as_secs() / 4).unwrap_or(2).max(3);
+    let wanted = usize::try_from(settings.time.as_secs() / 2).unwrap_or(2).max(3);
     let (servers, clients) = faults::rotations(&mesh, &loads, wanted).await;
     let what = format!("{servers} certificates of the server and {clients} of the client seen in new handshakes");
     report.drill("rotation", &what, begun.elapsed(), loads.stop().await);
