@@ -91,13 +91,16 @@ pub fn http(bytes: &[u8]) -> Detected {
         let could_be = line_end.is_none() && line.len() <= MAX_METHOD && line.iter().all(|b| is_token(*b));
         return if could_be { Detected::NeedMore } else { Detected::Opaque };
     };
+    let text = match line_end {
+        Some(_) => target,
+        None => target.strip_suffix(b"\r").unwrap_or(target),
+    };
+    // Of the whole line as of its beginning: how the bytes were cut into pieces must not decide.
+    if !text.iter().all(|b| *b >= b' ' && *b != 0x7f) {
+        return Detected::Opaque;
+    }
     if line_end.is_none() {
-        let text = target.strip_suffix(b"\r").unwrap_or(target);
-        return match text.iter().all(|b| *b >= b' ' && *b != 0x7f) {
-            false => Detected::Opaque,
-            true if bytes.len() < MAX_LINE => Detected::NeedMore,
-            true => Detected::Http1,
-        };
+        return if bytes.len() < MAX_LINE { Detected::NeedMore } else { Detected::Http1 };
     }
     let is_request = |(target, version): (&[u8], &[u8])| !target.is_empty() && is_version(version);
     match memchr::memrchr(b' ', target).map(|at| (&target[..at], &target[at + 1..])) {

@@ -16,6 +16,7 @@ fuzz_target!(|target: &str| {
         let path = canonical.split('?').next().unwrap_or_default();
         assert!(path.starts_with('/') && !path.contains('\\'), "{path:?}");
         assert!(path.split('/').all(|segment| segment != "." && segment != ".."), "{path:?}");
-        assert!(mode == Normalization::Base || !path.contains("//"), "{path:?}");
+        // Of nothing but slashes the first and the last are kept.
+        assert!(mode == Normalization::Base || path == "//" || !path.contains("//"), "{path:?}");
     }
 });

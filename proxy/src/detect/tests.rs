@@ -146,3 +146,22 @@ fn declared_ports_are_looked_at_for_tls_alone() {
     assert_eq!(hello(b"GET"), Detected::Opaque);
     assert_eq!(hello(b"\x16"), Detected::NeedMore);
 }
+
+#[test]
+fn a_verdict_holds_however_the_bytes_are_cut() {
+    let samples: [&[u8]; 8] = [
+        b"GET /a b HTTP/1.1\r\nhost: x\r\n",
+        b"GET /\x00 HTTP/1.1\r\n",
+        b"GET /\r HTTP/1.1\r\n",
+        b"GET /\x7f HTTP/1.0\n",
+        b"GET / HTTP/1.1\r\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"PRI * HTTP/1.1\r\n",
+        b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
+    ];
+    for sample in samples {
+        let whole = detect(sample);
+        let early = (0..sample.len()).map(|cut| detect(&sample[..cut])).find(|early| *early != Detected::NeedMore);
+        assert!(early.is_none_or(|early| early == whole), "{:?}", sample.escape_ascii().to_string());
+    }
+}
