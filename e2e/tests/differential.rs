@@ -91,7 +91,10 @@ spec:
     to: [{operation: {paths: [/b*]}}]
 ";
 
-/// One call and who makes it.
+/// Nobody's proxy: calls in plain text, straight to the proxy of `server-v1`.
+const STRANGER: &str = "stranger";
+
+/// One call and who makes it: a workload, through its proxy, or [`STRANGER`].
 #[derive(Debug, Clone)]
 struct Case {
     from: &'static str,
@@ -100,7 +103,7 @@ struct Case {
 
 fn table() -> Vec<Case> {
     let mut cases = Vec::new();
-    for from in ["client", "guest"] {
+    for from in ["client", "guest", STRANGER] {
         for (method, host, path, header) in [
             ("GET", "server.test", "/", ""),
             ("GET", "server.test:8080", "/teapot", ""),
@@ -146,7 +149,7 @@ fn random(seed: u64) -> Vec<Case> {
             }
         }
         cases.push(Case {
-            from: pick(&["client", "guest"]),
+            from: pick(&["client", "guest", STRANGER]),
             request: Request {
                 method: pick(&["GET", "GET", "POST", "PUT", "DELETE"]).into(),
                 host: pick(&["server.test", "server.test.svc.cluster.local:8080", "SERVER", "other.test", "else.test"])
@@ -162,6 +165,16 @@ fn random(seed: u64) -> Vec<Case> {
 /// What the pure functions say: one line for each proxy on the way.
 fn decided(mesh: &Mesh, compiled: &mesh_pilot::Mesh, case: &Case) -> Vec<String> {
     let decider = |name: &str, account: &str| Decider::new(compiled, Role::Sidecar, "test", account, mesh.ip(name));
+    let incoming = |to: &str, account: &str, peer: Option<&str>, source: IpAddr, request: &Request| {
+        let verdict = decider(to, account).incoming(Port::new(HTTP.target()).unwrap(), peer, source, request);
+        match verdict.allowed {
+            true => (200, format!("200 via_upstream inbound|{}|| default", HTTP.target())),
+            false => (403, format!("403 {} inbound|{}|| default", verdict.details, HTTP.target())),
+        }
+    };
+    if case.from == STRANGER {
+        return vec![incoming("server-v1", "server", None, [127, 0, 0, 1].into(), &case.request).1];
+    }
     let listener: IpAddr = mesh.ip(case.from);
     let key = DestinationKey::Egress(format!("{listener}_{}", HTTP.number).into());
     let port = Port::new(HTTP.number).unwrap();
@@ -176,16 +189,8 @@ fn decided(mesh: &Mesh, compiled: &mesh_pilot::Mesh, case: &Case) -> Vec<String>
         _ => ("other", "other"),
     };
     let forwarded = Request { path, host, ..case.request.clone() };
-    let target = Port::new(HTTP.target()).unwrap();
-    let verdict = decider(to, account).incoming(target, Some(&identity(case.from)), listener, &forwarded);
-    let (status, details) = match verdict.allowed {
-        true => (200, "via_upstream".to_owned()),
-        false => (403, verdict.details),
-    };
-    vec![
-        format!("{status} via_upstream {cluster} {route}"),
-        format!("{status} {details} inbound|{}|| default", HTTP.target()),
-    ]
+    let (status, line) = incoming(to, account, Some(&identity(case.from)), listener, &forwarded);
+    vec![format!("{status} via_upstream {cluster} {route}"), line]
 }
 
 /// Lines of the log by request, in the form of [`decided`].
@@ -219,9 +224,13 @@ async fn explain_and_the_wire_say_the_same() {
 
     let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     let cases: Vec<Case> = table().into_iter().chain(random(seed)).collect();
+    let at = |from: &str| match from {
+        STRANGER => mesh.ingress("server-v1", HTTP),
+        workload => mesh.egress(workload, HTTP),
+    };
     let mut connections = BTreeMap::new();
-    for from in ["client", "guest"] {
-        connections.insert(from, Connection::open(mesh.egress(from, HTTP), None).await.unwrap());
+    for from in ["client", "guest", STRANGER] {
+        connections.insert(from, Connection::open(at(from), None).await.unwrap());
     }
     for (number, case) in cases.iter().enumerate() {
         let Request { method, host, path, headers } = &case.request;
@@ -230,7 +239,7 @@ async fn explain_and_the_wire_say_the_same() {
         let connection = connections.get_mut(case.from).unwrap();
         let reply = connection.call(&call).await.unwrap_or_else(|e| panic!("{case:?}: {e:#}"));
         if reply.closes {
-            *connection = Connection::open(mesh.egress(case.from, HTTP), None).await.unwrap();
+            *connection = Connection::open(at(case.from), None).await.unwrap();
         }
     }
 

@@ -73,15 +73,19 @@ async fn storm(settings: &Settings) -> Report {
     let mut report = Report::default();
     println!("storm: {} requests a second each of HTTP/1.1, HTTP/2, unary gRPC and new TCP connections", settings.rate);
     if settings.wants("changes") {
+        report.announce("changes");
         changes(settings, &mut report).await;
     }
     if settings.wants("pilot") {
+        report.announce("pilot");
         pilot(settings, &mut report).await;
     }
     if settings.wants("rotation") {
+        report.announce("rotation");
         rotation(settings, &mut report).await;
     }
     if settings.wants("stale") {
+        report.announce("stale");
         stale(settings, &mut report).await;
     }
     report

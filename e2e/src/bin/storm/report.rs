@@ -13,6 +13,11 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// Says what begins, as it takes a while.
+    pub(crate) fn announce(&self, name: &str) {
+        println!("\n{name}: running …");
+    }
+
     /// A drill in which nothing may fail.
     pub(crate) fn drill(&mut self, name: &str, what: &str, time: Duration, outcomes: Vec<(&'static str, Outcome)>) {
         self.begin(name, what, time);
@@ -45,7 +50,7 @@ impl Report {
 
     fn begin(&mut self, name: &str, what: &str, time: Duration) {
         self.drills += 1;
-        println!("\n{name}: {what}; {:.1} s", time.as_secs_f64());
+        println!("{name}: {what}; {:.1} s", time.as_secs_f64());
         println!("  {:<14} {:>10} {:>8}  reasons", "kind", "ok", "failed");
     }
 
