@@ -5,16 +5,17 @@ use crate::clock::WallClock;
 use parking_lot::Mutex;
 use rustls::{
     NamedGroup,
-    client::{ClientSessionMemoryCache, ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue},
+    client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue},
     pki_types::ServerName,
 };
 use std::{
-    sync::Arc,
+    collections::VecDeque,
     time::{Duration, SystemTime},
 };
 
-/// Eight tickets for one server name: every expected peer and name has a store of its own.
-const SIZE: usize = 8;
+/// TLS 1.3 tickets kept, the youngest first in use. Each serves once, so as many handshakes as this may run at once
+/// and all be resumed; rustls's own cache keeps eight.
+const TICKETS: usize = 64;
 
 /// Sessions end so much before their chain does, so that no resumption is refused for a chain that ends meanwhile.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -24,16 +25,18 @@ pub(super) struct Sessions {
     wall: WallClock,
 }
 
+#[derive(Default)]
 struct Inner {
-    cache: Arc<ClientSessionMemoryCache>,
-    /// The earliest end of the chains verified since the cache was new.
+    group: Option<NamedGroup>,
+    tls12: Option<Tls12ClientSessionValue>,
+    tls13: VecDeque<Tls13ClientSessionValue>,
+    /// The earliest end of the chains verified since this was empty.
     until: Option<SystemTime>,
 }
 
 impl Sessions {
     pub(super) fn new(wall: WallClock) -> Self {
-        let cache = Arc::new(ClientSessionMemoryCache::new(SIZE));
-        Sessions { inner: Mutex::new(Inner { cache, until: None }), wall }
+        Sessions { inner: Mutex::default(), wall }
     }
 
     /// A chain was verified that ends at `not_after`.
@@ -42,20 +45,21 @@ impl Sessions {
         inner.until = Some(inner.until.map_or(not_after, |until| until.min(not_after)));
     }
 
-    /// The cache to look up in, a new one if a chain behind the old one nears its end.
-    fn cache(&self) -> Arc<ClientSessionMemoryCache> {
-        let now = self.wall.now();
+    /// What is remembered, emptied first if a chain behind it nears its end.
+    fn read<T>(&self, read: impl FnOnce(&mut Inner) -> T) -> T {
         let mut inner = self.inner.lock();
-        if inner.ends_soon(now) {
-            *inner = Inner { cache: Arc::new(ClientSessionMemoryCache::new(SIZE)), until: None };
+        if inner.ends_soon(self.wall.now()) {
+            *inner = Inner::default();
         }
-        inner.cache.clone()
+        read(&mut inner)
     }
 
-    /// The cache to store in; none while a chain behind it nears its end, since that may be the new session's.
-    fn cache_to_store(&self) -> Option<Arc<ClientSessionMemoryCache>> {
-        let inner = self.inner.lock();
-        (!inner.ends_soon(self.wall.now())).then(|| inner.cache.clone())
+    /// Remembers, but not while a chain nears its end, since that may be the new session's.
+    fn store(&self, store: impl FnOnce(&mut Inner)) {
+        let mut inner = self.inner.lock();
+        if !inner.ends_soon(self.wall.now()) {
+            store(&mut inner);
+        }
     }
 }
 
@@ -71,38 +75,38 @@ impl std::fmt::Debug for Sessions {
     }
 }
 
+/// There is one server name to a store, so names are not compared.
 impl ClientSessionStore for Sessions {
-    fn set_kx_hint(&self, server_name: ServerName<'static>, group: NamedGroup) {
-        if let Some(cache) = self.cache_to_store() {
-            cache.set_kx_hint(server_name, group);
-        }
+    fn set_kx_hint(&self, _: ServerName<'static>, group: NamedGroup) {
+        self.store(|inner| inner.group = Some(group));
     }
 
-    fn kx_hint(&self, server_name: &ServerName<'_>) -> Option<NamedGroup> {
-        self.cache().kx_hint(server_name)
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        self.read(|inner| inner.group)
     }
 
-    fn set_tls12_session(&self, server_name: ServerName<'static>, value: Tls12ClientSessionValue) {
-        if let Some(cache) = self.cache_to_store() {
-            cache.set_tls12_session(server_name, value);
-        }
+    fn set_tls12_session(&self, _: ServerName<'static>, value: Tls12ClientSessionValue) {
+        self.store(|inner| inner.tls12 = Some(value));
     }
 
-    fn tls12_session(&self, server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.cache().tls12_session(server_name)
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        self.read(|inner| inner.tls12.clone())
     }
 
-    fn remove_tls12_session(&self, server_name: &ServerName<'static>) {
-        self.cache().remove_tls12_session(server_name);
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {
+        self.read(|inner| inner.tls12 = None);
     }
 
-    fn insert_tls13_ticket(&self, server_name: ServerName<'static>, value: Tls13ClientSessionValue) {
-        if let Some(cache) = self.cache_to_store() {
-            cache.insert_tls13_ticket(server_name, value);
-        }
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, value: Tls13ClientSessionValue) {
+        self.store(|inner| {
+            if inner.tls13.len() >= TICKETS {
+                inner.tls13.pop_front();
+            }
+            inner.tls13.push_back(value);
+        });
     }
 
-    fn take_tls13_ticket(&self, server_name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        self.cache().take_tls13_ticket(server_name)
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.read(|inner| inner.tls13.pop_back())
     }
 }
