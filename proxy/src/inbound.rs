@@ -80,7 +80,7 @@ async fn admit(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, port: P
         // before or after us, and no request may be lost for that.
         Opening::Said(Detected::Tls(hello)) => terminate(edge, stream, seen.freeze(), &hello, &policy, arrival).await,
         _ if mode == MtlsMode::Strict => {
-            tracing::debug!(source = %arrival.source, port = port.get(), "refused: plain text where mutual TLS is required");
+            tcp::not_accepted(edge, conn(None), "plain text where mutual TLS is required");
             Ready::Refused
         }
         Opening::Said(said) => match protocol.is_http() || protocol == Protocol::Auto && said.is_http() {
@@ -107,7 +107,8 @@ async fn terminate(
     if policy.mtls.mode != MtlsMode::Strict && !from_mesh {
         // Not a sidecar's hello: the application's own TLS, where bytes may be opaque.
         if policy.protocol.is_http() {
-            tracing::debug!(source = %arrival.source, port = port.get(), "refused: TLS of no mesh client to an HTTP port");
+            let conn = edge.connection(Direction::Inbound, key, port, arrival, None);
+            tcp::not_accepted(edge, conn, "TLS of no mesh client to an HTTP port");
             return Ready::Refused;
         }
         let conn = edge.connection(Direction::Inbound, key, port, arrival, None);
@@ -126,7 +127,8 @@ async fn terminate(
             if http { Ready::Http(io, conn) } else { Ready::Opaque(io, conn) }
         }
         Err(error) => {
-            tracing::debug!(source = %arrival.source, port = port.get(), %error, "refused: mutual TLS failed");
+            let conn = edge.connection(Direction::Inbound, key, port, arrival, None);
+            tcp::not_accepted(edge, conn, &format!("mutual TLS failed: {error}"));
             Ready::Refused
         }
     }

@@ -90,6 +90,13 @@ impl Observer {
         }
     }
 
+    /// A connection was closed before it was anything: a line of the access log, no series.
+    pub fn not_accepted(&self, stream: &Stream) {
+        if self.logs.get() {
+            self.log.borrow_mut().write_stream(stream);
+        }
+    }
+
     /// The series of an exchange: kept with its upstream on the client's side, with its connection on the server's.
     fn series(&self, exchange: &Exchange) -> Rc<RequestSeries> {
         let reporter = Reporter::of(exchange.conn.direction);

@@ -90,6 +90,20 @@ pub fn refused(edge: &Rc<Edge>, conn: Rc<Connection>, cluster: Arc<Cluster>, why
     record.stream.flags.set(Flag::NoHealthyUpstream);
 }
 
+/// Records a connection that nothing here accepts: no mutual TLS where it is required, TLS of a stranger, a handshake
+/// that failed.
+pub fn not_accepted(edge: &Rc<Edge>, conn: Rc<Connection>, why: &str) {
+    tracing::debug!(source = %conn.remote, destination = %conn.local, why, "connection not accepted");
+    let snapshot = edge.snapshot();
+    let mut record = Record::new(edge, conn, &snapshot, snapshot.outbound.black_hole().clone());
+    record.stream.cluster = None;
+    record.stream.flags.set(Flag::NoRoute);
+    record.stream.termination = Cow::Owned(why.replace(' ', "_"));
+    record.stream.duration = record.begun.elapsed();
+    edge.observer.not_accepted(&record.stream);
+    record.forget();
+}
+
 /// Dials the application for a silent client, and waits for either to speak.
 pub async fn race(edge: &Rc<Edge>, stream: TcpStream, conn: &Rc<Connection>) -> Race {
     let cluster = edge.snapshot().inbound.port(conn.listener_port).cluster;
