@@ -301,7 +301,8 @@ impl World {
             let workload = scope::workload_at(&self.mesh, *address).map(|part| part.name().clone());
             assert_eq!(self.answers.get(address), Some(&workload), "answer about {address}");
         }
-        let held: BTreeSet<_> = self.client.held().map(|(kind, name, held)| (kind, name.clone(), held.version)).collect();
+        let held: BTreeSet<_> =
+            self.client.held().map(|(kind, name, held)| (kind, name.clone(), held.version)).collect();
         let acknowledged: BTreeSet<_> = self.server.held().map(|(kind, name, v)| (kind, name.clone(), v)).collect();
         assert_eq!(held, acknowledged, "both ends agree on what the proxy holds");
     }

@@ -74,9 +74,20 @@ impl Pilot {
     async fn start(home: &Home, xds: &str) -> Self {
         let path = |name: &str| home.path(name).display().to_string();
         let line = [
-            "pilot", "discovery", "--config-dir", &path("config"), "--ca-dir", &path("ca"),
-            "--token-key", &path("token-key.pub.pem"), "--xds-address", xds,
-            "--plaintext-xds-address", "off", "--monitoring-address", "127.0.0.1:0",
+            "pilot",
+            "discovery",
+            "--config-dir",
+            &path("config"),
+            "--ca-dir",
+            &path("ca"),
+            "--token-key",
+            &path("token-key.pub.pem"),
+            "--xds-address",
+            xds,
+            "--plaintext-xds-address",
+            "off",
+            "--monitoring-address",
+            "127.0.0.1:0",
         ];
         let PilotCommand::Discovery(settings) = Cli::of(line).unwrap().command else { panic!("pilot") };
         let (signal, watch) = drain::channel();

@@ -38,7 +38,11 @@ fn main() {
     let (_, visible) = timed(|| scope::visible(&third, &facts));
     let (_, all) = timed(|| offline::parts_for(&third, &facts, true));
 
-    println!("{services} services x {ENDPOINTS} endpoints, {} parts, {} bytes of YAML", third.all().count(), text.len());
+    println!(
+        "{services} services x {ENDPOINTS} endpoints, {} parts, {} bytes of YAML",
+        third.all().count(),
+        text.len()
+    );
     for (what, took) in [
         ("read", read),
         ("parse", parse),

@@ -45,10 +45,13 @@ impl Steps {
             Part::Route(route) => Some(target(route)),
             _ => None,
         });
-        let subsets: Vec<String> = mesh.parts(Kind::Destination).flat_map(|shared| match shared.part() {
-            Part::Destination(rule) => names(rule),
-            _ => Vec::new(),
-        }).collect();
+        let subsets: Vec<String> = mesh
+            .parts(Kind::Destination)
+            .flat_map(|shared| match shared.part() {
+                Part::Destination(rule) => names(rule),
+                _ => Vec::new(),
+            })
+            .collect();
         let codes = mesh.diagnostics().iter().map(|d| d.code).collect();
         (target.unwrap_or_default(), subsets.join(" "), codes)
     }
@@ -73,18 +76,24 @@ fn names(rule: &Destination) -> Vec<String> {
 }
 
 fn service(name: &str) -> String {
-    format!("apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{clusterIP: 10.0.0.1, ports: [{{name: http, port: 80}}]}}\n")
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{clusterIP: 10.0.0.1, ports: [{{name: http, port: 80}}]}}\n"
+    )
 }
 
 fn rule(subsets: &[&str]) -> String {
     let subset = |name: &&str| format!("{{name: {name}, labels: {{version: {name}}}}}");
     let subsets = subsets.iter().map(subset).collect::<Vec<_>>().join(", ");
-    format!("apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: cart}}\nspec: {{host: cart, subsets: [{subsets}]}}\n")
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: cart}}\nspec: {{host: cart, subsets: [{subsets}]}}\n"
+    )
 }
 
 fn route(host: &str, subset: Option<&str>) -> String {
     let subset = subset.map(|name| format!(", subset: {name}")).unwrap_or_default();
-    format!("apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: cart}}\nspec: {{hosts: [cart], http: [{{route: [{{destination: {{host: {host}{subset}}}}}]}}]}}\n")
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: cart}}\nspec: {{hosts: [cart], http: [{{route: [{{destination: {{host: {host}{subset}}}}}]}}]}}\n"
+    )
 }
 
 #[test]

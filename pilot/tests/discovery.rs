@@ -78,9 +78,20 @@ impl Pilot {
         std::fs::create_dir(path("config")).unwrap();
         std::fs::write(path("config/mesh.yaml"), SERVICE).unwrap();
         let line = [
-            "pilot", "discovery", "--config-dir", &path("config"), "--ca-dir", &path("ca"),
-            "--token-key", &path("token-key.pub.pem"), "--xds-address", "127.0.0.1:0",
-            "--plaintext-xds-address", "127.0.0.1:0", "--monitoring-address", "127.0.0.1:0",
+            "pilot",
+            "discovery",
+            "--config-dir",
+            &path("config"),
+            "--ca-dir",
+            &path("ca"),
+            "--token-key",
+            &path("token-key.pub.pem"),
+            "--xds-address",
+            "127.0.0.1:0",
+            "--plaintext-xds-address",
+            "127.0.0.1:0",
+            "--monitoring-address",
+            "127.0.0.1:0",
         ];
         let Command::Discovery(settings) = Cli::of(line).unwrap().command else { panic!("discovery") };
         let (signal, watch) = drain::channel();
@@ -129,7 +140,16 @@ impl Pilot {
 fn token(key: &Path, namespace: &str, account: &str, audience: &str) -> String {
     let key = key.display().to_string();
     let line = [
-        "pilot", "token", "--key", &key, "--namespace", namespace, "--service-account", account, "--audience", audience,
+        "pilot",
+        "token",
+        "--key",
+        &key,
+        "--namespace",
+        namespace,
+        "--service-account",
+        account,
+        "--audience",
+        audience,
     ];
     let Command::Token(args) = Cli::of(line).unwrap().command else { panic!("token") };
     app::make_token(&args).unwrap()

@@ -22,7 +22,12 @@ pub(crate) fn mesh(mesh: &Mesh, diagnostics: &[Diagnostic]) -> String {
 fn part(part: &Part) -> String {
     match part {
         Part::Settings(s) => {
-            format!(": trust domain {} aliases {} {:?}", s.trust_domain, list(&s.trust_domain_aliases), s.outbound_policy)
+            format!(
+                ": trust domain {} aliases {} {:?}",
+                s.trust_domain,
+                list(&s.trust_domain_aliases),
+                s.outbound_policy
+            )
         }
         Part::Service(s) => format!(
             ": {} {:?}{}{} at {} ports {}",
@@ -67,7 +72,10 @@ fn part(part: &Part) -> String {
             let ports = i.ports.iter().map(|p| {
                 let limit = p.connection_pool.as_ref().and_then(|pool| pool.max_requests);
                 let limit = limit.map(|n| format!(" at most {n} requests")).unwrap_or_default();
-                format!("{} for {} ({}) {} {:?}{limit}", p.target_port, p.service, p.service_name, p.service_port, p.protocol)
+                format!(
+                    "{} for {} ({}) {} {:?}{limit}",
+                    p.target_port, p.service, p.service_name, p.service_port, p.protocol
+                )
             });
             format!(": inbound {}", list(ports))
         }
@@ -78,12 +86,9 @@ fn part(part: &Part) -> String {
         Part::Route(r) => format!(": {} on {} rules {}", list(&r.hosts), debug_list(&r.parents), r.rules.len()),
         Part::Gateway(g) => format!(": selects {} servers {}", labels(&g.selector), debug_list(&g.servers)),
         Part::Sidecar(s) => format!(": selects {:?} egress {}", s.workload_selector, s.egress.len()),
-        Part::Secret(c) => format!(
-            ": chain {} bytes, key {} bytes, CA {} bytes",
-            c.chain_pem.len(),
-            c.key_pem.len(),
-            c.ca_pem.len()
-        ),
+        Part::Secret(c) => {
+            format!(": chain {} bytes, key {} bytes, CA {} bytes", c.chain_pem.len(), c.key_pem.len(), c.ca_pem.len())
+        }
         Part::PeerAuthentication(p) => format!(": {:?} ports {:?}", p.mode, p.ports),
         Part::Authorization(a) => format!(": {:?} rules {}", a.action, debug_list(&a.rules)),
         Part::Trust(t) => format!(": {} roots", t.roots.len()),

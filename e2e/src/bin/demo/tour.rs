@@ -104,13 +104,12 @@ async fn live_change(mesh: &Mesh) -> anyhow::Result<()> {
         fs::write(&file, edited)?;
         let begun = Instant::now();
         let mut asked = 0;
-        // In force once the share of v2 among fifty calls is clearly above one in ten.
+        // In force once the share of v2 among twenty calls is far above one in ten.
         let took = loop {
-            let at = begun.elapsed();
-            let (_, v2) = count(mesh, 50).await?;
-            asked += 50;
-            if v2 >= 15 {
-                break at;
+            let (_, v2) = count(mesh, 20).await?;
+            asked += 20;
+            if v2 >= 7 {
+                break begun.elapsed();
             }
             ensure!(begun.elapsed() < Duration::from_secs(10), "the new weights are not in force after ten seconds");
         };
