@@ -11,6 +11,7 @@ use crate::{
     },
     opening::{self, Opening},
     snapshot::{Snapshot, listener::DestinationKey},
+    tcp,
 };
 use bytes::{Bytes, BytesMut};
 use mesh_config::{
@@ -47,7 +48,8 @@ type Terminated = (Downstream, Rc<crate::conn::Connection>);
 /// Chooses the server by the name in the client's hello and shakes hands with its credential.
 async fn terminate(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, port: Port) -> Option<Terminated> {
     let refuse = |why: &str| {
-        tracing::debug!(source = %arrival.source, port = port.get(), "refused: {why}");
+        let conn = edge.connection(Direction::Gateway, DestinationKey::Gateway(port), port, arrival, None);
+        tcp::not_accepted(edge, conn, why);
         None
     };
     let mut seen = BytesMut::new();
