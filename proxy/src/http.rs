@@ -7,6 +7,7 @@ pub mod filters;
 pub mod grpc;
 pub mod headers;
 pub mod respond;
+mod rest;
 pub mod server;
 pub mod upgrade;
 
@@ -27,7 +28,7 @@ use http::{
     request::Parts,
     uri::{Authority, Scheme},
 };
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::body::Incoming;
 use mesh_config::model::{Protocol, ServiceKey, destination::H2Upgrade};
 use mesh_runtime::snapshot::{Cached, Reader};
 use respond::Client;
@@ -127,19 +128,16 @@ impl Worker {
 struct Call {
     client: Client,
     facts: headers::Request,
-    /// The client's half of an upgrade.
-    upgrade: Option<OnUpgrade>,
     /// Operations on the answer's headers.
     ops: Option<Rc<Ops>>,
 }
 
 /// One request: the record begins, the request is carried, and whatever comes of it is an answer.
-async fn handle(served: &Rc<Served>, mut request: Request<Incoming>) -> Response<Body> {
+async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Response<Body> {
     let worker = &served.worker;
     let mut exchange = Exchange::begin(&worker.sink, &served.conn, Instant::now());
     exchange.activity = Some(served.entry.begin());
     exchange.protocol = Some(request.version());
-    let upgrade = request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
     let (mut head, incoming) = request.into_parts();
 
     // The configuration of this request, from here to its end.
@@ -170,7 +168,7 @@ async fn handle(served: &Rc<Served>, mut request: Request<Incoming>) -> Response
         is_head: head.method == http::Method::HEAD,
         direction: served.conn.direction,
     };
-    let mut call = Call { client, facts, upgrade: upgrade.filter(|_| facts.upgrade), ops: None };
+    let mut call = Call { client, facts, ops: None };
     exchange.body = Held::new(incoming, facts.is_grpc);
 
     let carried = match refused {
@@ -392,7 +390,7 @@ fn outgoing(
 ) -> Result<Outgoing, Error> {
     let conn = &served.conn;
     let http2 = speaks_http2(snapshot, routed, head.version);
-    if call.upgrade.is_some() && http2 {
+    if call.facts.upgrade && http2 {
         return Err(Error::UpgradeRefused);
     }
     if conn.direction.is_client_side() && !routed.meta.operation.is_empty() {
@@ -413,7 +411,7 @@ fn outgoing(
         body: exchange.body.clone(),
         http2,
         counts_attempts: conn.direction.is_client_side(),
-        upgrade: call.upgrade.is_some(),
+        upgrade: call.facts.upgrade,
         server_name,
         original: original(&conn.key, conn.local),
     })
@@ -522,7 +520,7 @@ fn original(key: &DestinationKey, local: SocketAddr) -> Option<SocketAddr> {
 fn answer(
     served: &Served,
     mut exchange: Box<Exchange>,
-    mut call: Call,
+    call: Call,
     response: Response<Incoming>,
     lease: Lease,
     deadline: Option<Instant>,
@@ -562,12 +560,13 @@ fn answer(
     head.headers.insert(header::SERVER, headers::server_name(direction));
     exchange.response_head_bytes = head_bytes(&head.headers) + 17;
 
-    match (switched, call.upgrade.take()) {
-        (Some(upstream), Some(client)) => {
-            upgrade::carry(client, upstream, exchange, lease);
+    match switched {
+        // The client's connection is taken over when this is out.
+        Some(upstream) if call.facts.upgrade => {
+            served.switched.replace(Some(upgrade::Switched { upstream, exchange, lease }));
             Response::from_parts(head, Body::Empty)
         }
-        (None, Some(_)) if !head.status.is_client_error() && !head.status.is_server_error() => {
+        None if call.facts.upgrade && !head.status.is_client_error() && !head.status.is_server_error() => {
             // Neither yes nor no: its body would be taken for the new protocol.
             exchange.details = Cow::Borrowed("websocket_handshake_unsuccessful");
             exchange.complete = true;

@@ -1,11 +1,19 @@
 //! The HTTP path in memory, one behaviour a test.
 
-use mesh_config::model::{Protocol, destination::ConnectionPool, route::{HeaderChange, RetryOn, RetryPolicy, RouteRule}};
+use mesh_config::model::{
+    Protocol,
+    destination::ConnectionPool,
+    route::{HeaderChange, RetryOn, RetryPolicy, RouteRule},
+};
 use mesh_proxy::testing::{
     Proxy, limits, route, rule_to, run, service,
     wire::{body, field, ok, status},
 };
-use std::{cell::{Cell, RefCell}, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
 use tokio::io::AsyncWriteExt;
 
 const CART: &str = "cart.shop.svc.cluster.local";
@@ -235,7 +243,10 @@ fn both_framings_at_once_cannot_smuggle() {
         );
         client.call(&request).await;
         assert!(client.ended().await, "nothing after it is read");
-        assert!(seen.borrow().iter().all(|r| !r.contains("smuggled") && field(r, "content-length").is_none()), "{seen:?}");
+        assert!(
+            seen.borrow().iter().all(|r| !r.contains("smuggled") && field(r, "content-length").is_none()),
+            "{seen:?}"
+        );
     });
 }
 
@@ -432,7 +443,10 @@ fn limits_of_the_pool_are_kept() {
         let answer = proxy.client().get(CART, "/").await;
         assert_eq!((status(&answer), field(&answer, "x-envoy-overloaded").as_deref()), ("503", Some("true")));
         let record = proxy.records.number(1).await;
-        assert_eq!((record.flags.as_str(), record.details.as_str()), ("UO", "upstream_reset_before_response_started{overflow}"));
+        assert_eq!(
+            (record.flags.as_str(), record.details.as_str()),
+            ("UO", "upstream_reset_before_response_started{overflow}")
+        );
     });
 }
 
@@ -493,7 +507,11 @@ fn a_draining_worker_closes_after_the_answer() {
         busy.write(&format!("GET / HTTP/1.1\r\nHost: {CART}\r\n")).await;
         tokio::time::sleep(Duration::from_millis(10)).await;
         proxy.worker.drain();
-        assert!(idle.ended().await);
+        busy.write("\r\n").await;
+        for answer in [busy.message().await.unwrap(), idle.get(CART, "/").await] {
+            assert_eq!((body(&answer), field(&answer, "connection").as_deref()), ("x", Some("close")));
+        }
+        assert!(busy.ended().await && idle.ended().await);
     });
 }
 

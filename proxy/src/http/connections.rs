@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 /// A connection that idles longer is closed.
 pub const IDLE: Duration = Duration::from_secs(3600);
+/// An HTTP/1 connection that idles longer gives its buffers back.
+pub const QUIET: Duration = Duration::from_secs(1);
 
 /// What a connection is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +44,24 @@ pub struct Entry {
     active: Cell<u32>,
     begun: Cell<bool>,
     last: Cell<Instant>,
+    rest: Cell<Rest>,
+    /// Bytes came that belong to no request that has begun.
+    heard: Cell<bool>,
+    /// All that was written went out.
+    flushed: Cell<bool>,
+}
+
+/// Whether a connection holds no more than its socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// It cannot.
+    Never,
+    /// Not now.
+    Awake,
+    /// It should, as soon as it can.
+    Asked,
+    /// It does.
+    Resting,
 }
 
 impl Default for Connections {
@@ -59,6 +79,9 @@ impl Connections {
             active: Cell::new(0),
             begun: Cell::new(false),
             last: Cell::new(now),
+            rest: Cell::new(Rest::Never),
+            heard: Cell::new(false),
+            flushed: Cell::new(true),
         });
         let key = self.all.borrow_mut().insert(entry.clone());
         Registered { connections: self.clone(), key, entry }
@@ -81,11 +104,23 @@ impl Connections {
         self.all.borrow().iter().for_each(|(_, entry)| entry.ask(wish));
     }
 
-    /// Asks those that idle too long to finish.
+    /// How many hold no more than their socket.
+    pub fn resting(&self) -> usize {
+        self.all.borrow().iter().filter(|(_, entry)| entry.rest.get() == Rest::Resting).count()
+    }
+
+    /// Asks those that are quiet to rest, and those that idle too long to finish.
     pub fn sweep(&self, now: Instant) {
         for (_, entry) in self.all.borrow().iter() {
-            if entry.active.get() == 0 && now.saturating_duration_since(entry.last.get()) > IDLE {
+            if entry.active.get() > 0 {
+                continue;
+            }
+            let idle = now.saturating_duration_since(entry.last.get());
+            if idle > IDLE {
                 entry.ask(Wish::Finish);
+            } else if idle > QUIET && entry.rest.get() == Rest::Awake {
+                entry.rest.set(Rest::Asked);
+                entry.wake();
             }
         }
     }
@@ -111,10 +146,40 @@ impl Entry {
         }
     }
 
+    /// It is served, and can rest when it is quiet.
+    pub(super) fn serves(&self) {
+        self.rest.set(Rest::Awake);
+        self.heard.set(false);
+        self.flushed.set(true);
+    }
+
+    /// It holds no more than its socket.
+    pub(super) fn rests(&self) {
+        self.rest.set(Rest::Resting);
+    }
+
+    /// Whether it was asked to rest and can: no request, none half here, no answer half out.
+    pub(super) fn may_rest(&self) -> bool {
+        self.rest.get() == Rest::Asked && self.active.get() == 0 && !self.heard.get() && self.flushed.get()
+    }
+
+    /// Bytes were read.
+    pub(super) fn heard(&self) {
+        self.heard.set(true);
+    }
+
+    /// Bytes were written (`false`), or all that were are out.
+    pub(super) fn flushed(&self, all: bool) {
+        self.flushed.set(all);
+    }
+
     /// A request begins.
     pub fn begin(self: &Rc<Self>) -> Activity {
         self.active.set(self.active.get() + 1);
         self.begun.set(true);
+        if self.rest.get() == Rest::Asked {
+            self.rest.set(Rest::Awake);
+        }
         Activity { entry: self.clone(), ended: false }
     }
 
@@ -123,6 +188,10 @@ impl Entry {
             return;
         }
         self.wish.set(wish);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
@@ -137,12 +206,13 @@ pub struct Activity {
 }
 
 impl Activity {
-    /// The request is over.
-    pub fn end(&mut self, now: Instant) {
+    /// The request is over; `read`: all of it was read, so that what comes now belongs to the next one.
+    pub fn end(&mut self, now: Instant, read: bool) {
         if !self.ended {
             self.ended = true;
             self.entry.last.set(now);
             self.entry.active.set(self.entry.active.get() - 1);
+            self.entry.heard.set(!read);
         }
     }
 }
@@ -150,7 +220,7 @@ impl Activity {
 impl Drop for Activity {
     fn drop(&mut self) {
         if !self.ended {
-            self.end(self.entry.last.get());
+            self.end(self.entry.last.get(), false);
         }
     }
 }
@@ -181,9 +251,45 @@ mod tests {
         let later = Instant::now() + IDLE * 2;
         connections.sweep(later);
         assert_eq!((idle.entry.wish(), busy.entry.wish()), (Wish::Finish, Wish::Serve));
-        request.end(later);
+        request.end(later, true);
         connections.sweep(later);
         assert_eq!(busy.entry.wish(), Wish::Serve, "it was busy until now");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_rests_when_nothing_is_half_done() {
+        let connections = Rc::new(Connections::default());
+        let one = connections.add(Instant::now());
+        let entry = &one.entry;
+        let later = |n| Instant::now() + QUIET * n;
+        connections.sweep(later(2));
+        assert!(!entry.may_rest(), "nobody has said that it can");
+        entry.serves();
+        connections.sweep(Instant::now());
+        assert!(!entry.may_rest(), "it is young");
+        connections.sweep(later(2));
+        assert!(entry.may_rest());
+        let mut request = entry.begin();
+        connections.sweep(later(4));
+        assert!(!entry.may_rest(), "it carries a request");
+        request.end(later(4), true);
+        connections.sweep(later(6));
+        assert!(entry.may_rest());
+        entry.flushed(false);
+        assert!(!entry.may_rest(), "the answer is not out");
+        entry.flushed(true);
+        entry.heard();
+        assert!(!entry.may_rest(), "the next head has begun");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_was_not_read_to_its_end_keeps_its_connection_awake() {
+        let connections = Rc::new(Connections::default());
+        let one = connections.add(Instant::now());
+        one.entry.serves();
+        one.entry.begin().end(Instant::now(), false);
+        connections.sweep(Instant::now() + QUIET * 2);
+        assert!(!one.entry.may_rest());
     }
 
     #[tokio::test]

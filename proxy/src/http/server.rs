@@ -1,11 +1,13 @@
 //! hyper as server: versions, limits, drain. One future a connection; it is small, because what a request needs is
-//! in a future of its own, boxed, that is gone when the request is.
+//! in a future of its own, boxed, that is gone when the request is, and so is hyper when there are no requests.
 
 use super::{
     Worker,
     body::Body,
     connections::{Entry, Wish},
     handle,
+    rest::{Watched, Woken, rest},
+    upgrade::{self, Switched},
 };
 use crate::{
     conn::Connection,
@@ -17,7 +19,7 @@ use crate::{
     },
     upstream::connect::{H2_CONNECTION_WINDOW, H2_STREAM_WINDOW},
 };
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response, header};
 use hyper::{
     body::Incoming,
@@ -26,14 +28,15 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
     convert::Infallible,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
+    sync::Arc,
     task::Poll,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
 /// Largest request head.
@@ -64,7 +67,9 @@ pub(super) struct Served {
     /// What the connection adds to X-Forwarded-Client-Cert.
     pub(super) client_cert: OnceCell<Option<HeaderValue>>,
     /// The operation of the last route, as a header.
-    pub(super) operation: std::cell::RefCell<Option<(std::sync::Arc<str>, HeaderValue)>>,
+    pub(super) operation: RefCell<Option<(Arc<str>, HeaderValue)>>,
+    /// The tunnel that the connection becomes when the answer under way is out.
+    pub(super) switched: RefCell<Option<Switched>>,
 }
 
 /// Serves a connection until it ends. Needs a local runtime. Dropping it drops the requests on it.
@@ -78,31 +83,36 @@ where
         conn,
         entry: registered.entry.clone(),
         client_cert: OnceCell::new(),
-        operation: std::cell::RefCell::new(None),
+        operation: RefCell::new(None),
+        switched: RefCell::new(None),
     });
+    // Each in a box of its own: a connection holds the room of what it does now.
+    let (seen, io, protocol) = match protocol {
+        Protocol::Http1 | Protocol::Http2 => (Bytes::new(), io, protocol),
+        Protocol::Either => match Box::pin(spoken(io)).await {
+            Some(said) => said,
+            None => return,
+        },
+    };
     match protocol {
-        Protocol::Http1 => http1(io, served).await,
-        // Boxed: an HTTP/1 connection does not hold the room of the other.
-        Protocol::Http2 => Box::pin(http2(io, served)).await,
-        Protocol::Either => either(io, served).await,
+        Protocol::Http2 => Box::pin(http2(Prefixed::new(seen, io), served)).await,
+        Protocol::Http1 | Protocol::Either => Box::pin(http1(seen, io, served)).await,
     }
 }
 
-async fn either<IO>(mut io: IO, served: Rc<Served>)
-where
-    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+/// Reads until it is known what is spoken; `None`: the connection ended first.
+async fn spoken<IO: AsyncRead + Unpin>(mut io: IO) -> Option<(Bytes, IO, Protocol)> {
     let mut seen = BytesMut::new();
     loop {
         let n = seen.len().min(PREFACE.len());
         if seen[..n] != PREFACE[..n] {
-            return Box::pin(http1(Prefixed::new(seen.freeze(), io), served)).await;
+            return Some((seen.freeze(), io, Protocol::Http1));
         }
         if n == PREFACE.len() {
-            return Box::pin(http2(Prefixed::new(seen.freeze(), io), served)).await;
+            return Some((seen.freeze(), io, Protocol::Http2));
         }
         if !matches!(read_more(&mut io, &mut seen, MAX_HEAD).await, Ok(true)) {
-            return;
+            return None;
         }
     }
 }
@@ -128,33 +138,95 @@ fn switches(response: &Response<Body>) -> bool {
     response.status() == http::StatusCode::SWITCHING_PROTOCOLS
 }
 
-async fn http1<IO>(io: IO, served: Rc<Served>)
+/// Serves requests, rests while there are none, and hands the connection over when it becomes a tunnel.
+async fn http1<IO>(mut seen: Bytes, mut io: IO, served: Rc<Served>)
 where
-    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    IO: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let connection = http1::Builder::new()
+    loop {
+        let (left, unused) = match Box::pin(requests(seen, io, served.clone())).await {
+            Left::Nothing => return,
+            Left::Open(mut io) => return drop(io.shutdown().await),
+            Left::Switched(unused, io, switched) => return upgrade::carry(Prefixed::new(unused, io), switched),
+            Left::Quiet(unused, io) => (io, unused),
+        };
+        (seen, io) = (unused, left);
+        if seen.is_empty() {
+            match rest(&mut io, &served.entry).await {
+                Woken::Bytes(first) => seen = first,
+                Woken::Finished => return drop(io.shutdown().await),
+                Woken::Ended => return,
+            }
+        }
+    }
+}
+
+/// What hyper left of a connection.
+enum Left<IO> {
+    /// It is shut down, or broken.
+    Nothing,
+    /// It is done with, but not shut down.
+    Open(IO),
+    /// It is quiet, with what was read of the next request.
+    Quiet(Bytes, IO),
+    /// The 101 is out, and these bytes follow the request.
+    Switched(Bytes, IO, Switched),
+}
+
+async fn requests<IO>(seen: Bytes, io: IO, served: Rc<Served>) -> Left<IO>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let entry = served.entry.clone();
+    entry.serves();
+    let mut connection = http1::Builder::new()
         .preserve_header_case(true)
         .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_BUFFER)
-        .serve_connection(TokioIo::new(io), service_fn(service(&served)))
-        .with_upgrades();
-    let mut connection = pin!(connection);
+        .serve_connection(TokioIo::new(Watched::new(seen, io, entry.clone())), service_fn(service(&served)));
     let mut finishing = false;
+    let mut quiet = false;
     let ended = poll_fn(|cx| {
-        match served.entry.wish() {
+        match entry.wish() {
             Wish::Serve | Wish::Last => {}
-            Wish::Finish if finishing => {}
+            // Accepted a moment ago, its request on the way: it would be closed without an answer.
+            Wish::Finish if finishing || !served.entry.has_begun() => {}
             Wish::Finish => {
                 finishing = true;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
-            Wish::End => return Poll::Ready(Ok(())),
+            Wish::End => return Poll::Ready(None),
         }
-        served.entry.wake_with(cx.waker());
-        connection.as_mut().poll(cx)
+        entry.wake_with(cx.waker());
+        let ended = Pin::new(&mut connection).poll(cx);
+        if ended.is_pending() && entry.may_rest() && !finishing {
+            // hyper gives it up at once, or, should it know of something unfinished, after that.
+            finishing = true;
+            Pin::new(&mut connection).graceful_shutdown();
+            let given_up = connection.poll_without_shutdown(cx);
+            quiet = given_up.is_ready();
+            return given_up.map(Some);
+        }
+        ended.map(Some)
     });
-    if let Err(error) = ended.await {
-        refused(&error, &served);
+    match ended.await {
+        None => return Left::Nothing,
+        Some(Err(error)) => {
+            refused(&error, &served);
+            return Left::Nothing;
+        }
+        Some(Ok(())) => {}
+    }
+    let parts = connection.into_parts();
+    let watched = parts.io.into_inner();
+    let shut = watched.is_shut();
+    let (unused, io) = watched.into_parts(parts.read_buf);
+    match served.switched.take() {
+        Some(switched) => Left::Switched(unused, io, switched),
+        None if quiet => Left::Quiet(unused, io),
+        None if shut => Left::Nothing,
+        // hyper leaves it open where an upgrade was asked for, also if it was refused.
+        None => Left::Open(io),
     }
 }
 
@@ -175,7 +247,7 @@ where
             Wish::Serve => {}
             Wish::Last | Wish::Finish if finishing => {}
             // A connection that has carried nothing yet would be closed without an answer.
-            Wish::Last if !served.entry.has_begun() => {}
+            Wish::Last | Wish::Finish if !served.entry.has_begun() => {}
             Wish::Last | Wish::Finish => {
                 finishing = true;
                 connection.as_mut().graceful_shutdown();
