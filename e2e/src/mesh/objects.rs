@@ -10,7 +10,6 @@ use std::{
 /// All objects of a plan. `ip`: a workload's address; `app`: where its application listens.
 pub(super) fn render(plan: &Plan, ip: impl Fn(&str) -> IpAddr, app: impl Fn(&str, Port) -> SocketAddr) -> String {
     let mut out = mesh_config(plan);
-    let present = || plan.workloads.iter().filter(|w| !plan.gone.contains(&w.name));
     let mut services: BTreeMap<&str, Vec<Port>> = BTreeMap::new();
     for workload in &plan.workloads {
         let ports = services.entry(&workload.service).or_default();
@@ -23,16 +22,12 @@ pub(super) fn render(plan: &Plan, ip: impl Fn(&str) -> IpAddr, app: impl Fn(&str
     for (service, ports) in services.iter().filter(|(_, ports)| !ports.is_empty()) {
         service_entry(&mut out, service, ports);
     }
-    for workload in present() {
+    for workload in &plan.workloads {
         let labels = format!("app: {}, version: {}", workload.service, workload.version);
-        workload_entry(
-            &mut out,
-            &workload.name,
-            ip(&workload.name),
-            &workload.account,
-            &labels,
-            workload.beside != Beside::Nobody,
-        );
+        if !plan.gone.contains(&workload.name) {
+            let meshed = workload.beside != Beside::Nobody;
+            workload_entry(&mut out, &workload.name, ip(&workload.name), &workload.account, &labels, meshed);
+        }
         if workload.beside == Beside::Sidecar {
             sidecar(&mut out, plan, workload, ip(&workload.name), &app);
         }

@@ -21,6 +21,7 @@ use mesh_config::model::{
     service::Resolution,
     sidecar::IngressEndpoint,
 };
+use smallvec::SmallVec;
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -155,16 +156,16 @@ impl WorkerCluster {
             self.resolved(upstreams).await?;
         }
         let members = self.now.borrow().members.clone();
-        let mut host = None;
-        for _ in 0..6 {
-            let index = members.picker.pick(&members.list, |n| upstreams.rng.borrow_mut().usize(..n));
-            host = index.map(|index| members.list[index].host.clone());
-            match &host {
-                Some(picked) if avoid.iter().any(|tried| Rc::ptr_eq(tried, picked)) => {}
-                _ => break,
-            }
+        let pick = || members.picker.pick(&members.list, |n| upstreams.rng.borrow_mut().usize(..n));
+        let host = pick().map(|index| &members.list[index].host).ok_or(Error::NoHealthyUpstream)?;
+        let tried = |host: &Rc<Host>| avoid.iter().any(|tried| Rc::ptr_eq(tried, host));
+        if !tried(host) {
+            return Ok(host.clone());
         }
-        host.ok_or(Error::NoHealthyUpstream)
+        // Picking again would lead back to it: who fails at once is never busy.
+        let others: SmallVec<[&Rc<Host>; 8]> = members.list.iter().map(|m| &m.host).filter(|h| !tried(h)).collect();
+        let other = (!others.is_empty()).then(|| others[upstreams.rng.borrow_mut().usize(..others.len())]);
+        Ok(other.unwrap_or(host).clone())
     }
 
     /// Where the cluster itself does not choose: the application, or where the client wanted to go.
