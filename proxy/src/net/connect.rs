@@ -1,6 +1,7 @@
 //! Connections to endpoints: from our own address where we have one, with a deadline, without Nagle.
 
 use mesh_config::model::destination::TcpKeepalive;
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::SockRef;
 use std::{
     io,
@@ -22,8 +23,9 @@ pub struct ConnectOptions {
 pub async fn tcp(to: SocketAddr, options: &ConnectOptions) -> io::Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(source) = options.source.filter(|s| s.is_ipv4() == to.is_ipv4()) {
-        // A bind to port 0 takes a port at once; with address reuse the kernel may share it between destinations.
-        socket.set_reuseaddr(true)?;
+        // The port is chosen when the destination is known: one taken at the bind is searched for among all that this
+        // address has, closed ones included, and cannot be shared between destinations.
+        setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
         socket.bind(SocketAddr::new(source, 0))?;
     }
     let stream = socket.connect(to).await?;
