@@ -564,7 +564,7 @@ fn a_connection_costs_little_before_it_is_read_from() {
             let (_client, io) = tokio::io::duplex(64);
             let future = mesh_proxy::http::server::serve(io, conn, protocol, proxy.worker.clone());
             let bytes = size_of_val(&future);
-            assert!(bytes <= 1536, "{protocol:?}: {bytes} bytes");
+            assert!(bytes <= 256, "{protocol:?}: {bytes} bytes");
         }
     });
 }

@@ -14,6 +14,9 @@ use tokio::time::Instant;
 pub const IDLE: Duration = Duration::from_secs(3600);
 /// An HTTP/1 connection that idles longer gives its buffers back.
 pub const QUIET: Duration = Duration::from_secs(1);
+/// So many connections are asked to rest at once: many that fall quiet together must not hold up the worker, and the
+/// allocator gives memory back to the system only when more is freed later.
+const AT_ONCE: usize = 512;
 
 /// What a connection is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,6 +114,7 @@ impl Connections {
 
     /// Asks those that are quiet to rest, and those that idle too long to finish.
     pub fn sweep(&self, now: Instant) {
+        let mut asked = 0;
         for (_, entry) in self.all.borrow().iter() {
             if entry.active.get() > 0 {
                 continue;
@@ -118,7 +122,8 @@ impl Connections {
             let idle = now.saturating_duration_since(entry.last.get());
             if idle > IDLE {
                 entry.ask(Wish::Finish);
-            } else if idle > QUIET && entry.rest.get() == Rest::Awake {
+            } else if idle > QUIET && entry.rest.get() == Rest::Awake && asked < AT_ONCE {
+                asked += 1;
                 entry.rest.set(Rest::Asked);
                 entry.wake();
             }
@@ -280,6 +285,18 @@ mod tests {
         entry.flushed(true);
         entry.heard();
         assert!(!entry.may_rest(), "the next head has begun");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_fall_quiet_together_are_asked_one_lot_at_a_time() {
+        let connections = Rc::new(Connections::default());
+        let all: Vec<_> = (0..AT_ONCE + 1).map(|_| connections.add(Instant::now())).collect();
+        all.iter().for_each(|one| one.entry.serves());
+        let later = Instant::now() + QUIET * 2;
+        for want in [AT_ONCE, AT_ONCE + 1] {
+            connections.sweep(later);
+            assert_eq!(all.iter().filter(|one| one.entry.may_rest()).count(), want);
+        }
     }
 
     #[tokio::test(start_paused = true)]

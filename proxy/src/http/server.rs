@@ -72,20 +72,26 @@ pub(super) struct Served {
     pub(super) switched: RefCell<Option<Switched>>,
 }
 
+impl Served {
+    fn new(worker: Rc<Worker>, conn: Rc<Connection>, entry: Rc<Entry>) -> Rc<Self> {
+        Rc::new(Served {
+            worker,
+            conn,
+            entry,
+            client_cert: OnceCell::new(),
+            operation: RefCell::new(None),
+            switched: RefCell::new(None),
+        })
+    }
+}
+
 /// Serves a connection until it ends. Needs a local runtime. Dropping it drops the requests on it.
 pub async fn serve<IO>(io: IO, conn: Rc<Connection>, protocol: Protocol, worker: Rc<Worker>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let registered = worker.connections.add(Instant::now());
-    let served = Rc::new(Served {
-        worker,
-        conn,
-        entry: registered.entry.clone(),
-        client_cert: OnceCell::new(),
-        operation: RefCell::new(None),
-        switched: RefCell::new(None),
-    });
+    let served = Served::new(worker, conn, registered.entry.clone());
     // Each in a box of its own: a connection holds the room of what it does now.
     let (seen, io, protocol) = match protocol {
         Protocol::Http1 | Protocol::Http2 => (Bytes::new(), io, protocol),
@@ -283,3 +289,6 @@ fn refused(error: &hyper::Error, served: &Rc<Served>) {
         super::text(&mut exchange, None);
     }
 }
+
+#[cfg(test)]
+mod tests;
