@@ -86,7 +86,10 @@ fn grpc_goes_through_with_its_trailers() {
             assert_eq!(request.headers()["te"], "trailers");
             assert_eq!(request.uri().authority().unwrap(), CART);
             request.into_body().collect().await.unwrap();
-            Response::builder().header("content-type", "application/grpc").body(with_trailers("\0\0\0\0\x01x", "5")).unwrap()
+            Response::builder()
+                .header("content-type", "application/grpc")
+                .body(with_trailers("\0\0\0\0\x01x", "5"))
+                .unwrap()
         });
         let mut client = client(&proxy).await;
         let answer = client.send_request(post("/s/M", "application/grpc", "\0\0\0\0\0")).await.unwrap();
@@ -162,7 +165,14 @@ fn an_upstream_that_goes_away_gracefully_loses_nothing() {
         for _ in 0..20 {
             let calls = (0..4).map(|_| {
                 let mut client = client.clone();
-                async move { client.send_request(post("/s/M", "application/grpc", "")).await.unwrap().headers().contains_key("grpc-status") }
+                async move {
+                    client
+                        .send_request(post("/s/M", "application/grpc", ""))
+                        .await
+                        .unwrap()
+                        .headers()
+                        .contains_key("grpc-status")
+                }
             });
             assert_eq!(futures_util::future::join_all(calls).await, [false; 4], "no answer of the proxy's own");
         }

@@ -3,7 +3,7 @@
 use crate::{
     conn::Connection,
     exchange::Exchange,
-    route::{RuleEntry, Routed},
+    route::{Routed, RuleEntry},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use mesh_config::model::route::{HeaderChange, HeaderOps, RouteAction};

@@ -287,9 +287,10 @@ fn hop_by_hop(head: &mut Parts, seen: &Seen) -> Result<bool, BadRequest> {
         headers.remove(header::TRANSFER_ENCODING);
     }
     if seen.te {
-        let trailers = headers.get_all(header::TE).iter().any(|te| {
-            te.as_bytes().split(|b| *b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-        });
+        let trailers = headers
+            .get_all(header::TE)
+            .iter()
+            .any(|te| te.as_bytes().split(|b| *b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(b"trailers")));
         match trailers {
             true => headers.insert(header::TE, HeaderValue::from_static("trailers")),
             false => headers.remove(header::TE),

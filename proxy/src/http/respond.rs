@@ -5,7 +5,11 @@ use super::{
     grpc,
     headers::{OVERLOADED, server_name},
 };
-use crate::{conn::Direction, error::Error, exchange::{Exchange, head_bytes}};
+use crate::{
+    conn::Direction,
+    error::Error,
+    exchange::{Exchange, head_bytes},
+};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Version, header};
 use std::borrow::Cow;

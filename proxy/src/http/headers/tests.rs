@@ -101,7 +101,8 @@ fn an_upgrade_keeps_its_headers() {
 
 #[test]
 fn nobody_may_steer_the_proxy_by_headers() {
-    let headers = [("host", "a"), ("x-envoy-retry-on", "5xx"), ("x-envoy-max-retries", "9"), ("x-envoy-attempt-count", "3")];
+    let headers =
+        [("host", "a"), ("x-envoy-retry-on", "5xx"), ("x-envoy-max-retries", "9"), ("x-envoy-attempt-count", "3")];
     let (head, _) = run(Direction::Outbound, "/", &headers).unwrap();
     assert_eq!(text(&head, "x-envoy-retry-on") + &text(&head, "x-envoy-max-retries"), "");
     assert_eq!(text(&head, "x-envoy-attempt-count"), "3");
@@ -109,7 +110,8 @@ fn nobody_may_steer_the_proxy_by_headers() {
 
 #[test]
 fn a_sidecar_leaves_forwarded_headers_and_a_gateway_appends() {
-    let headers = [("host", "a"), ("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https"), ("x-request-id", "mine")];
+    let headers =
+        [("host", "a"), ("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https"), ("x-request-id", "mine")];
     let (head, facts) = run(Direction::Outbound, "/", &headers).unwrap();
     assert_eq!(text(&head, "x-forwarded-for"), "1.2.3.4");
     assert_eq!((text(&head, "x-forwarded-proto").as_str(), text(&head, "x-request-id").as_str()), ("https", "mine"));
