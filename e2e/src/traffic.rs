@@ -80,7 +80,7 @@ pub struct Load {
 }
 
 /// More requests than this at once are the harness's failure, and counted as such.
-const MOST_AT_ONCE: u64 = 5000;
+const MOST_AT_ONCE: u64 = 1000;
 
 impl Load {
     /// Starts it.

@@ -116,6 +116,7 @@ async fn serve(
         seen: discovery.mesh.get(),
         mesh: discovery.mesh,
         facts: None,
+        known: None,
         claim,
         proved,
         secrets,
@@ -147,6 +148,8 @@ struct Client {
     seen: Arc<Mesh>,
     /// As of the mesh seen.
     facts: Option<ProxyFacts>,
+    /// The last facts with a workload.
+    known: Option<ProxyFacts>,
     claim: Arc<Claim>,
     proved: Arc<Proved>,
     secrets: bool,
@@ -207,7 +210,7 @@ impl Client {
         let mesh = self.mesh.get();
         let is_same = mesh.version() == self.seen.version();
         self.seen = mesh;
-        self.facts = None;
+        self.known = self.facts.take().filter(|facts| facts.workload.is_some()).or(self.known.take());
         if is_same { Ok(()) } else { self.step(Event::MeshChanged) }
     }
 
@@ -215,7 +218,12 @@ impl Client {
         let (claim, proved) = (&self.claim, &self.proved);
         let facts = self.facts.get_or_insert_with(|| {
             let proof = (&proved.namespace, &*proved.service_account);
-            ProxyFacts::resolve(&self.seen, claim.role, proof, Some(&claim.name), &claim.addresses)
+            let found = ProxyFacts::resolve(&self.seen, claim.role, proof, Some(&claim.name), &claim.addresses);
+            match &self.known {
+                // Taken out of the registry while it lives, as a workload that drains: it stays who it was.
+                Some(known) if found.workload.is_none() => known.clone(),
+                _ => found,
+            }
         });
         let view = View { mesh: &self.seen, facts, secrets: self.secrets };
         let (state, actions) = session::step(std::mem::take(&mut self.state), event, &view);

@@ -236,7 +236,9 @@ impl Parts {
     fn remove(&mut self, kind: Kind, name: PartName, own: &Namespace, touched: &mut Touched) {
         match kind {
             Kind::Settings => self.set_settings(Arc::new(Settings::default()), own, touched),
-            Kind::Instance => touched.instance |= self.instance.take().is_some(),
+            // The workload was taken out of the registry while its proxy lives, as one that drains: what it listens on
+            // stays until it ends. Another instance replaces it.
+            Kind::Instance => {}
             Kind::Trust => touched.trust |= self.trust.remove(&name).is_some(),
             Kind::Sidecar => touched.sidecars |= self.sidecars.remove(&name).is_some(),
             Kind::PeerAuthentication => {
