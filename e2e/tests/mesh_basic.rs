@@ -8,8 +8,11 @@ use mesh_e2e::{
     until,
     workload::Kind,
 };
-use std::collections::BTreeMap;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::{collections::BTreeMap, io::ErrorKind};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// A caller and two versions of a server, with the subsets of `rules`.
 fn canary(rules: &str) -> Plan {
@@ -269,6 +272,24 @@ async fn a_drain_loses_nothing() {
     let outcome = load.stop().await;
     assert_eq!(outcome.failures(), 0, "{:?}", outcome.failed);
     assert_eq!(long.await.unwrap().unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn who_connects_after_the_drain_is_refused_while_requests_still_finish() {
+    let mut mesh = Mesh::start(Plan::pair()).await;
+    let (slow, at) = (Call::get(&mesh.host("server", HTTP), "/slow/3000"), mesh.ingress("server", HTTP));
+    let slow = tokio::spawn(async move { slow.send(at).await });
+    let drained = tokio::spawn(mesh.drain_proxy("server"));
+    until("connections refused", || async {
+        match TcpStream::connect(at).await {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    assert!(!slow.is_finished(), "refused at the end of the drain's time, not at the end of the process");
+    assert_eq!(slow.await.unwrap().unwrap().status, 200);
+    drained.await.unwrap();
 }
 
 #[tokio::test]

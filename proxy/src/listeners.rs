@@ -49,7 +49,7 @@ pub struct Bound {
 /// All bound sockets, by name.
 pub type BoundSet = BTreeMap<Arc<str>, Bound>;
 
-/// Binds what snapshots want, until `closing`. `ready` is dropped once the sockets of the first configuration have
+/// Binds what snapshots want until `closing`, then lets go of every socket. `ready` is dropped once the sockets of the first configuration have
 /// been bound, or tried.
 pub async fn follow(
     captured: Vec<(Purpose, SocketAddr)>,
@@ -80,7 +80,11 @@ pub async fn follow(
         };
         tokio::select! {
             biased;
-            () = &mut end => return,
+            () = &mut end => {
+                // Nobody accepts any more: who connects now is refused at once, and does not wait for nothing.
+                bound.publish(Arc::default());
+                return;
+            }
             changed = snapshots.changed() => if changed.is_err() { return },
             () = retry => {}
         }

@@ -225,6 +225,23 @@ fn a_drain_reaches_resting_connections() {
 }
 
 #[test]
+fn a_new_connection_may_send_its_first_request_while_requests_finish_but_not_for_ever() {
+    run(async {
+        let proxy = cart();
+        let (mut asks, mut silent) = (proxy.client(), proxy.client());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        proxy.worker.finish();
+        let answer = asks.get(CART, "/first").await;
+        assert_eq!((body(&answer), field(&answer, "connection").as_deref()), ("/first", Some("close")));
+        assert!(asks.ended().await);
+        assert_eq!(proxy.worker.connections.len(), 1, "its request may be on the way");
+        quiet(&proxy).await;
+        assert!(silent.ended().await);
+        assert!(proxy.worker.connections.is_empty());
+    });
+}
+
+#[test]
 fn a_resting_connection_ends_with_its_client_its_worker_and_its_idle_limit() {
     run(async {
         let proxy = cart();

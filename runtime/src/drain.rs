@@ -12,7 +12,10 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 /// Makes a connected pair.
 pub fn channel() -> (Signal, Watch) {
@@ -54,12 +57,13 @@ pub enum Drained {
 }
 
 impl Signal {
-    /// Begins to drain now (not when first polled) and waits until every guard is dropped, at most `deadline`; then
+    /// Begins to drain, and to count time, now (not when first polled), and waits until every guard is dropped, at most `deadline`; then
     /// whoever still works is told to give up.
     pub fn drain(self, deadline: Duration) -> impl Future<Output = Drained> + Send {
         self.tx.send_replace(Phase::Draining);
+        let end = Instant::now() + deadline;
         async move {
-            let clean = tokio::time::timeout(deadline, self.guards.none_held()).await.is_ok();
+            let clean = tokio::time::timeout_at(end, self.guards.none_held()).await.is_ok();
             let held = self.guards.held.load(Ordering::Acquire);
             // Also after a clean end: whoever waits without a guard has nothing left to wait for.
             self.tx.send_replace(Phase::Forced);
@@ -159,6 +163,16 @@ mod tests {
         let _held = watch.guard();
         assert_eq!(signal.drain(Duration::from_secs(5)).await, Drained::Forced { held: 1 });
         watch.forced().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_counts_from_the_call_and_not_from_the_first_poll() {
+        let (signal, watch) = channel();
+        let _held = watch.guard();
+        let (begun, drained) = (Instant::now(), signal.drain(Duration::from_secs(5)));
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        drained.await;
+        assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
     }
 
     #[tokio::test]

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 pub const IDLE: Duration = Duration::from_secs(3600);
 /// An HTTP/1 connection that idles longer gives its buffers back.
 pub const QUIET: Duration = Duration::from_secs(1);
+/// A new connection's first request is on the way for so long.
+pub const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// So many connections are asked to rest at once: many that fall quiet together must not hold up the worker, and the
 /// allocator gives memory back to the system only when more is freed later.
 const AT_ONCE: usize = 512;
@@ -26,7 +28,8 @@ pub enum Wish {
     /// The next answer is the last: HTTP/1 says `connection: close` with it, HTTP/2 sends GOAWAY. A connection that
     /// waits for a request is left alone: its client may be sending one right now, and would lose it.
     Last,
-    /// Finish what runs, take nothing new; a connection without a request ends.
+    /// Finish what runs, take nothing new; a connection without a request ends, one whose first request may be on
+    /// the way only after [`FIRST_REQUEST`].
     Finish,
     /// End now.
     End,
@@ -112,7 +115,8 @@ impl Connections {
         self.all.borrow().iter().filter(|(_, entry)| entry.rest.get() == Rest::Resting).count()
     }
 
-    /// Asks those that are quiet to rest, and those that idle too long to finish.
+    /// Asks those that are quiet to rest, and those that idle too long to finish; wakes those that were asked to
+    /// finish when their first request has not come.
     pub fn sweep(&self, now: Instant) {
         let mut asked = 0;
         for (_, entry) in self.all.borrow().iter() {
@@ -120,7 +124,9 @@ impl Connections {
                 continue;
             }
             let idle = now.saturating_duration_since(entry.last.get());
-            if idle > IDLE {
+            if entry.wish() == Wish::Finish && !entry.has_begun() && entry.may_finish(now) {
+                entry.wake();
+            } else if idle > IDLE {
                 entry.ask(Wish::Finish);
             } else if idle > QUIET && entry.rest.get() == Rest::Awake && asked < AT_ONCE {
                 asked += 1;
@@ -140,6 +146,11 @@ impl Entry {
     /// Whether a request has ever begun.
     pub fn has_begun(&self) -> bool {
         self.begun.get()
+    }
+
+    /// Whether it may end without a request: it has carried one, or has had time for its first.
+    pub fn may_finish(&self, now: Instant) -> bool {
+        self.begun.get() || now.saturating_duration_since(self.last.get()) >= FIRST_REQUEST
     }
 
     /// Whom to wake when that changes.

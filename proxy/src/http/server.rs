@@ -95,7 +95,7 @@ where
     // Each in a box of its own: a connection holds the room of what it does now.
     let (seen, io, protocol) = match protocol {
         Protocol::Http1 | Protocol::Http2 => (Bytes::new(), io, protocol),
-        Protocol::Either => match Box::pin(spoken(io)).await {
+        Protocol::Either => match Box::pin(unless_over(&registered.entry, spoken(io))).await {
             Some(said) => said,
             None => return,
         },
@@ -104,6 +104,25 @@ where
         Protocol::Http2 => Box::pin(http2(Prefixed::new(seen, io), served)).await,
         Protocol::Http1 | Protocol::Either => Box::pin(http1(seen, io, served)).await,
     }
+}
+
+/// `first`, unless the connection has to end before anything has come.
+async fn unless_over<T>(entry: &Entry, first: impl Future<Output = Option<T>>) -> Option<T> {
+    let mut first = pin!(first);
+    poll_fn(|cx| {
+        // Asked before the wish: what has come already is a request.
+        if let Poll::Ready(said) = first.as_mut().poll(cx) {
+            return Poll::Ready(said);
+        }
+        match entry.wish() {
+            Wish::Serve | Wish::Last => {}
+            Wish::Finish if !entry.may_finish(Instant::now()) => {}
+            Wish::Finish | Wish::End => return Poll::Ready(None),
+        }
+        entry.wake_with(cx.waker());
+        Poll::Pending
+    })
+    .await
 }
 
 /// Reads until it is known what is spoken; `None`: the connection ended first.
@@ -196,7 +215,7 @@ where
         match entry.wish() {
             Wish::Serve | Wish::Last => {}
             // Accepted a moment ago, its request on the way: it would be closed without an answer.
-            Wish::Finish if finishing || !served.entry.has_begun() => {}
+            Wish::Finish if finishing || !entry.may_finish(Instant::now()) => {}
             Wish::Finish => {
                 finishing = true;
                 Pin::new(&mut connection).graceful_shutdown();
@@ -253,7 +272,8 @@ where
             Wish::Serve => {}
             Wish::Last | Wish::Finish if finishing => {}
             // A connection that has carried nothing yet would be closed without an answer.
-            Wish::Last | Wish::Finish if !served.entry.has_begun() => {}
+            Wish::Last if !served.entry.has_begun() => {}
+            Wish::Finish if !served.entry.may_finish(Instant::now()) => {}
             Wish::Last | Wish::Finish => {
                 finishing = true;
                 connection.as_mut().graceful_shutdown();
