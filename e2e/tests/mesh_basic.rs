@@ -279,6 +279,7 @@ async fn who_connects_after_the_drain_is_refused_while_requests_still_finish() {
     let mut mesh = Mesh::start(Plan::pair()).await;
     let (slow, at) = (Call::get(&mesh.host("server", HTTP), "/slow/3000"), mesh.ingress("server", HTTP));
     let slow = tokio::spawn(async move { slow.send(at).await });
+    let (way_out, call) = (mesh.egress("server", HTTP), Call::get(&mesh.host("server", HTTP), "/"));
     let drained = tokio::spawn(mesh.drain_proxy("server"));
     until("connections refused", || async {
         match TcpStream::connect(at).await {
@@ -287,6 +288,8 @@ async fn who_connects_after_the_drain_is_refused_while_requests_still_finish() {
         }
     })
     .await;
+    // The application may need others to answer what it has begun.
+    assert_eq!(call.send(way_out).await.unwrap().status, 503, "its only server is this one");
     assert!(!slow.is_finished(), "refused at the end of the drain's time, not at the end of the process");
     assert_eq!(slow.await.unwrap().unwrap().status, 200);
     drained.await.unwrap();

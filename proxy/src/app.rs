@@ -64,6 +64,7 @@ pub struct Proxy {
     common: Arc<Common>,
     addresses: Addresses,
     closing: drain::Signal,
+    arriving: drain::Signal,
     ending: drain::Signal,
     threads: Vec<process::Thread>,
     writer: JoinHandle<()>,
@@ -88,6 +89,8 @@ struct Common {
     drain_time: snapshot::Reader<Duration>,
     /// Requests finish, connections are asked to close.
     closing: drain::Watch,
+    /// Nothing from others is accepted any more; held by what came from them, and by who still accepts it.
+    arriving: drain::Watch,
     /// Nothing is accepted any more; control ends.
     ending: drain::Watch,
 }
@@ -110,6 +113,7 @@ impl Proxy {
         let sockets = Sockets::bind(&settings)?;
         let addresses = sockets.addresses;
         let (closing, closing_watch) = drain::channel();
+        let (arriving, arriving_watch) = drain::channel();
         let (ending, ending_watch) = drain::channel();
         let (commands, wanted) = mpsc::channel(1024);
         let (peers, asked) = Peers::new();
@@ -128,6 +132,7 @@ impl Proxy {
             bound: bound_reader,
             drain_time: drain_reader,
             closing: closing_watch,
+            arriving: arriving_watch,
             ending: ending_watch,
             registry,
             settings,
@@ -137,7 +142,7 @@ impl Proxy {
         let inputs = control::Inputs { sockets, wanted, asked, bound, drain_time, log: lines };
         let control = control::Control::new(common.clone(), inputs)?;
         let threads = vec![process::spawn("control", move || control.run())?];
-        Ok(Proxy { common, addresses, closing, ending, threads, writer })
+        Ok(Proxy { common, addresses, closing, arriving, ending, threads, writer })
     }
 
     /// Where it listens.
@@ -162,6 +167,8 @@ impl Proxy {
         let time = self.common.settings.drain.unwrap_or(*self.common.drain_time.get());
         let closed = self.closing.drain(time + GRACE);
         tokio::time::sleep(time).await;
+        // The application may need others to answer what has arrived: its way out stays open until that is done.
+        let _ = self.arriving.drain(GRACE).await;
         let ended = self.ending.drain(GRACE);
         let _ = closed.await;
         let _ = ended.await;
@@ -177,6 +184,7 @@ impl Proxy {
     /// Ends at once, as if the process had been killed: connections are dropped, nothing is drained.
     pub fn kill(self) {
         drop(self.closing);
+        drop(self.arriving);
         drop(self.ending);
         for thread in self.threads {
             let _ = thread.join();

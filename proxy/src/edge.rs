@@ -47,6 +47,8 @@ pub struct Edge {
     pub closing: drain::Watch,
     /// Signalled when nothing is accepted any more.
     pub ending: drain::Watch,
+    /// Nothing from others is accepted any more.
+    pub arriving: drain::Watch,
     /// Outbound ports whose servers speak first.
     pub outbound_verdicts: Verdicts<(ServiceKey, Port)>,
     /// Inbound ports whose servers speak first.

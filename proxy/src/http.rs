@@ -113,6 +113,11 @@ impl Worker {
         self.connections.ask_all(connections::Wish::Last);
     }
 
+    /// As [`Worker::finish`], but the application's own connections go on: it may need others to answer.
+    pub fn finish_arrived(&self) {
+        self.connections.ask_arrived(connections::Wish::Finish);
+    }
+
     /// Requests that run may end, connections without one end now.
     pub fn finish(&self) {
         self.connections.ask_all(connections::Wish::Finish);

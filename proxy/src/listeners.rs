@@ -33,6 +33,21 @@ pub enum Purpose {
     Configured(ListenerKind),
 }
 
+impl Purpose {
+    /// Whether it is for the application's own connections.
+    pub fn is_outbound(&self) -> bool {
+        matches!(self, Purpose::OutboundCaptured | Purpose::Configured(ListenerKind::Egress { .. }))
+    }
+}
+
+/// When sockets close.
+pub struct Ends {
+    /// Those for others' connections.
+    pub arriving: drain::Watch,
+    /// All.
+    pub ending: drain::Watch,
+}
+
 /// One bound socket.
 #[derive(Debug, Clone)]
 pub struct Bound {
@@ -49,19 +64,19 @@ pub struct Bound {
 /// All bound sockets, by name.
 pub type BoundSet = BTreeMap<Arc<str>, Bound>;
 
-/// Binds what snapshots want until `closing`, then lets go of every socket. `ready` is dropped once the sockets of the first configuration have
+/// Binds what snapshots want, until the proxy `ends`. `ready` is dropped once the sockets of the first configuration have
 /// been bound, or tried.
 pub async fn follow(
     captured: Vec<(Purpose, SocketAddr)>,
     mut snapshots: published::Reader<Snapshot>,
     bound: published::Publisher<BoundSet>,
     ready: ready::Guard,
-    closing: drain::Watch,
+    ends: Ends,
 ) {
     let mut open = BoundSet::clone(&bound.current());
     let mut ready = Some(ready);
-    let end = closing.signaled();
-    tokio::pin!(end);
+    let arriving = ends.arriving.signaled();
+    tokio::pin!(arriving);
     loop {
         // Asked first: what is looked at below is this version or a newer one.
         let version = snapshots.version();
@@ -80,15 +95,16 @@ pub async fn follow(
         };
         tokio::select! {
             biased;
-            () = &mut end => {
-                // Nobody accepts any more: who connects now is refused at once, and does not wait for nothing.
-                bound.publish(Arc::default());
-                return;
-            }
+            () = &mut arriving => break,
             changed = snapshots.changed() => if changed.is_err() { return },
             () = retry => {}
         }
     }
+    // What nobody accepts on is closed: who connects then is refused at once, and does not wait for nothing.
+    open.retain(|_, bound| bound.purpose.is_outbound());
+    bound.publish(Arc::new(open));
+    ends.ending.signaled().await;
+    bound.publish(Arc::default());
 }
 
 /// Name, address and purpose of everything that should be open.

@@ -77,6 +77,7 @@ pub(super) async fn run(carrying: Carrying, number: usize) {
         gateway_tls: Credentials::default(),
         observer: observer.clone(),
         closing: common.closing.clone(),
+        arriving: common.arriving.clone(),
         ending: common.ending.clone(),
         outbound_verdicts: Verdicts::default(),
         inbound_verdicts: Verdicts::default(),
@@ -145,14 +146,19 @@ async fn keep_house(
     mut retired: broadcast::Receiver<Arc<[ClusterId]>>,
 ) {
     let mut tick = tokio::time::interval(TICK);
-    let (draining, ended, forced) = (edge.closing.signaled(), edge.ending.signaled(), edge.closing.forced());
-    tokio::pin!(draining, ended, forced);
-    let (mut drained, mut finished, mut ticks) = (false, false, 0u64);
+    let (draining, forced) = (edge.closing.signaled(), edge.closing.forced());
+    let (arrived, ended) = (edge.arriving.signaled(), edge.ending.signaled());
+    tokio::pin!(draining, arrived, ended, forced);
+    let (mut drained, mut closed, mut finished, mut ticks) = (false, false, false, 0u64);
     loop {
         tokio::select! {
             () = &mut draining, if !drained => {
                 drained = true;
                 edge.worker.drain();
+            }
+            () = &mut arrived, if !closed => {
+                closed = true;
+                edge.worker.finish_arrived();
             }
             () = &mut ended, if !finished => {
                 finished = true;
@@ -228,9 +234,11 @@ fn reconcile(
         };
         let (closing, closed) = drain::channel();
         let (edge, guards, named) = (edge.clone(), common.closing.clone(), bound.clone());
+        // Also held by the loop itself: what waits to be accepted has arrived.
+        let arriving = (!bound.purpose.is_outbound()).then(|| (common.arriving.clone(), common.arriving.guard()));
         let accept =
             listen::accept(listener, common.limit.clone(), closed, move |Accepted { stream, source, place }| {
-                let guard = guards.guard();
+                let guard = (guards.guard(), arriving.as_ref().map(|(watch, _)| watch.guard()));
                 let Some(carried) = edge.clone().serve(stream, source, &named) else { return };
                 tokio::task::spawn_local(async move {
                     carried.await;

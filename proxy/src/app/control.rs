@@ -134,7 +134,8 @@ impl Control {
         // 3. names, sockets, peers
         tokio::spawn(names(common.upstreams.names.clone()));
         let captured = captured(&common.bound.get());
-        tokio::spawn(listeners::follow(captured, snapshot_reader.clone(), inputs.bound, listeners, ending.clone()));
+        let ends = listeners::Ends { arriving: common.arriving.clone(), ending: ending.clone() };
+        tokio::spawn(listeners::follow(captured, snapshot_reader.clone(), inputs.bound, listeners, ends));
         tokio::spawn(ask_for_peers(inputs.asked, common.commands.clone()));
         tokio::spawn(drain_time(snapshot_reader.clone(), inputs.drain_time));
         tokio::spawn(forget_unused(common.clone(), snapshot_reader.clone()));

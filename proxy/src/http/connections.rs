@@ -1,6 +1,7 @@
 //! The HTTP connections of one worker, so that a drain and idle limits reach them. A connection pays nothing a
 //! request for either: no timer, no channel; it is woken when there is something to do.
 
+use crate::conn::Direction;
 use slab::Slab;
 use std::{
     cell::{Cell, RefCell},
@@ -39,12 +40,16 @@ pub enum Wish {
 #[derive(Debug)]
 pub struct Connections {
     all: RefCell<Slab<Rc<Entry>>>,
-    wish: Cell<Wish>,
+    /// What connections of the application are asked.
+    outbound: Cell<Wish>,
+    /// What connections of others are asked.
+    arrived: Cell<Wish>,
 }
 
 /// One connection.
 #[derive(Debug)]
 pub struct Entry {
+    direction: Direction,
     wish: Cell<Wish>,
     waker: RefCell<Option<Waker>>,
     active: Cell<u32>,
@@ -72,15 +77,17 @@ enum Rest {
 
 impl Default for Connections {
     fn default() -> Self {
-        Connections { all: RefCell::default(), wish: Cell::new(Wish::Serve) }
+        Connections { all: RefCell::default(), outbound: Cell::new(Wish::Serve), arrived: Cell::new(Wish::Serve) }
     }
 }
 
 impl Connections {
     /// Registers a connection until the guard is dropped.
-    pub fn add(self: &Rc<Self>, now: Instant) -> Registered {
+    pub fn add(self: &Rc<Self>, direction: Direction, now: Instant) -> Registered {
+        let wish = if direction == Direction::Outbound { &self.outbound } else { &self.arrived };
         let entry = Rc::new(Entry {
-            wish: Cell::new(self.wish.get()),
+            direction,
+            wish: Cell::new(wish.get()),
             waker: RefCell::new(None),
             active: Cell::new(0),
             begun: Cell::new(false),
@@ -105,9 +112,17 @@ impl Connections {
 
     /// Asks all, and those to come.
     pub fn ask_all(&self, wish: Wish) {
-        self.wish.set(self.wish.get().max(wish));
+        self.outbound.set(self.outbound.get().max(wish));
+        self.ask_arrived(wish);
         // Waking only queues tasks: nobody changes the list meanwhile.
         self.all.borrow().iter().for_each(|(_, entry)| entry.ask(wish));
+    }
+
+    /// Asks those that do not come from the application, and those to come.
+    pub fn ask_arrived(&self, wish: Wish) {
+        self.arrived.set(self.arrived.get().max(wish));
+        let all = self.all.borrow();
+        all.iter().filter(|(_, e)| e.direction != Direction::Outbound).for_each(|(_, entry)| entry.ask(wish));
     }
 
     /// How many hold no more than their socket.
@@ -262,7 +277,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_idle_connections_are_asked_to_finish() {
         let connections = Rc::new(Connections::default());
-        let (idle, busy) = (connections.add(Instant::now()), connections.add(Instant::now()));
+        let (idle, busy) =
+            (connections.add(Direction::Inbound, Instant::now()), connections.add(Direction::Inbound, Instant::now()));
         let mut request = busy.entry.begin();
         let later = Instant::now() + IDLE * 2;
         connections.sweep(later);
@@ -275,7 +291,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_rests_when_nothing_is_half_done() {
         let connections = Rc::new(Connections::default());
-        let one = connections.add(Instant::now());
+        let one = connections.add(Direction::Inbound, Instant::now());
         let entry = &one.entry;
         let later = |n| Instant::now() + QUIET * n;
         connections.sweep(later(2));
@@ -301,7 +317,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn connections_that_fall_quiet_together_are_asked_one_lot_at_a_time() {
         let connections = Rc::new(Connections::default());
-        let all: Vec<_> = (0..AT_ONCE + 1).map(|_| connections.add(Instant::now())).collect();
+        let all: Vec<_> = (0..AT_ONCE + 1).map(|_| connections.add(Direction::Inbound, Instant::now())).collect();
         all.iter().for_each(|one| one.entry.serves());
         let later = Instant::now() + QUIET * 2;
         for want in [AT_ONCE, AT_ONCE + 1] {
@@ -313,7 +329,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_that_was_not_read_to_its_end_keeps_its_connection_awake() {
         let connections = Rc::new(Connections::default());
-        let one = connections.add(Instant::now());
+        let one = connections.add(Direction::Inbound, Instant::now());
         one.entry.serves();
         one.entry.begin().end(Instant::now(), false);
         connections.sweep(Instant::now() + QUIET * 2);
@@ -323,11 +339,25 @@ mod tests {
     #[tokio::test]
     async fn a_drain_reaches_connections_that_come_later() {
         let connections = Rc::new(Connections::default());
-        let first = connections.add(Instant::now());
+        let first = connections.add(Direction::Inbound, Instant::now());
         connections.ask_all(Wish::Finish);
-        let second = connections.add(Instant::now());
+        let second = connections.add(Direction::Inbound, Instant::now());
         assert_eq!((first.entry.wish(), second.entry.wish()), (Wish::Finish, Wish::Finish));
         drop(first);
         assert_eq!(connections.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn connections_of_the_application_are_spared_until_all_are_asked() {
+        let connections = Rc::new(Connections::default());
+        let add = |direction| connections.add(direction, Instant::now());
+        let first = [add(Direction::Outbound), add(Direction::Inbound), add(Direction::Gateway)];
+        connections.ask_arrived(Wish::Finish);
+        let then = [add(Direction::Outbound), add(Direction::Inbound), add(Direction::Gateway)];
+        for lot in [&first, &then] {
+            assert_eq!(lot.each_ref().map(|one| one.entry.wish()), [Wish::Serve, Wish::Finish, Wish::Finish]);
+        }
+        connections.ask_all(Wish::Finish);
+        assert!(first.iter().chain(&then).all(|one| one.entry.wish() == Wish::Finish));
     }
 }

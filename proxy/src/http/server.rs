@@ -90,7 +90,7 @@ pub async fn serve<IO>(io: IO, conn: Rc<Connection>, protocol: Protocol, worker:
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let registered = worker.connections.add(Instant::now());
+    let registered = worker.connections.add(conn.direction, Instant::now());
     let served = Served::new(worker, conn, registered.entry.clone());
     // Each in a box of its own: a connection holds the room of what it does now.
     let (seen, io, protocol) = match protocol {

@@ -8,7 +8,7 @@ use tokio::io::duplex;
 
 fn served(proxy: &Proxy) -> Rc<Served> {
     let conn = proxy.connection(Direction::Outbound, DestinationKey::HttpPort(port(80)), 80);
-    let registered = proxy.worker.connections.add(Instant::now());
+    let registered = proxy.worker.connections.add(crate::conn::Direction::Inbound, Instant::now());
     Served::new(proxy.worker.clone(), conn, registered.entry.clone())
 }
 
