@@ -139,7 +139,7 @@ impl Connections {
                 continue;
             }
             let idle = now.saturating_duration_since(entry.last.get());
-            if entry.wish() == Wish::Finish && !entry.has_begun() && entry.may_finish(now) {
+            if entry.wish() == Wish::Finish && !entry.has_begun() {
                 entry.wake();
             } else if idle > IDLE {
                 entry.ask(Wish::Finish);
@@ -158,14 +158,18 @@ impl Entry {
         self.wish.get()
     }
 
+    /// What it has to do now: [`Wish::Finish`] waits for a first request that may be on the way.
+    pub(super) fn due(&self) -> Wish {
+        match self.wish.get() {
+            // The clock is looked at only here: this is asked at every poll.
+            Wish::Finish if !self.begun.get() && self.last.get().elapsed() < FIRST_REQUEST => Wish::Last,
+            wish => wish,
+        }
+    }
+
     /// Whether a request has ever begun.
     pub fn has_begun(&self) -> bool {
         self.begun.get()
-    }
-
-    /// Whether it may end without a request: it has carried one, or has had time for its first.
-    pub fn may_finish(&self, now: Instant) -> bool {
-        self.begun.get() || now.saturating_duration_since(self.last.get()) >= FIRST_REQUEST
     }
 
     /// Whom to wake when that changes.

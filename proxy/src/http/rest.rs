@@ -110,7 +110,7 @@ pub(super) enum Woken {
 pub(super) async fn rest<IO: AsyncRead + Unpin>(io: &mut IO, entry: &Entry) -> Woken {
     entry.rests();
     poll_fn(|cx| {
-        match entry.wish() {
+        match entry.due() {
             Wish::Serve | Wish::Last => {}
             Wish::Finish => return Poll::Ready(Woken::Finished),
             Wish::End => return Poll::Ready(Woken::Ended),

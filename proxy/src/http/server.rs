@@ -114,9 +114,8 @@ async fn unless_over<T>(entry: &Entry, first: impl Future<Output = Option<T>>) -
         if let Poll::Ready(said) = first.as_mut().poll(cx) {
             return Poll::Ready(said);
         }
-        match entry.wish() {
+        match entry.due() {
             Wish::Serve | Wish::Last => {}
-            Wish::Finish if !entry.may_finish(Instant::now()) => {}
             Wish::Finish | Wish::End => return Poll::Ready(None),
         }
         entry.wake_with(cx.waker());
@@ -212,10 +211,9 @@ where
     let mut finishing = false;
     let mut quiet = false;
     let ended = poll_fn(|cx| {
-        match entry.wish() {
+        match entry.due() {
             Wish::Serve | Wish::Last => {}
-            // Accepted a moment ago, its request on the way: it would be closed without an answer.
-            Wish::Finish if finishing || !entry.may_finish(Instant::now()) => {}
+            Wish::Finish if finishing => {}
             Wish::Finish => {
                 finishing = true;
                 Pin::new(&mut connection).graceful_shutdown();
@@ -268,12 +266,11 @@ where
     let mut connection = pin!(connection);
     let mut finishing = false;
     let ended = poll_fn(|cx| {
-        match served.entry.wish() {
+        match served.entry.due() {
             Wish::Serve => {}
             Wish::Last | Wish::Finish if finishing => {}
             // A connection that has carried nothing yet would be closed without an answer.
             Wish::Last if !served.entry.has_begun() => {}
-            Wish::Finish if !served.entry.may_finish(Instant::now()) => {}
             Wish::Last | Wish::Finish => {
                 finishing = true;
                 connection.as_mut().graceful_shutdown();
