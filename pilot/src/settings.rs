@@ -2,8 +2,11 @@
 
 use clap::{Args, Parser, Subcommand};
 use mesh_config::identity::TrustDomain;
-use mesh_runtime::{settings::parse_duration, telemetry::log::Format};
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use mesh_runtime::{
+    settings::{Listen, parse_duration},
+    telemetry::log::Format,
+};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -33,21 +36,6 @@ pub enum Command {
     TokenKey(TokenKey),
     /// Prints a service-account token signed with that key.
     Token(Token),
-}
-
-/// Where to serve, or not at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listen(pub Option<SocketAddr>);
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Listen(None)),
-            _ => text.parse().map(|address| Listen(Some(address))).map_err(|_| "neither ADDRESS:PORT nor off".into()),
-        }
-    }
 }
 
 /// Parameters of `pilot discovery`. Port 0 takes any free port.

@@ -17,7 +17,7 @@ use crate::{
     listeners::{BoundSet, Purpose},
     net::listen::{self, ConnectionLimit},
     observe::{access_log::Writer, metrics::Standard, peers::Peers},
-    settings::{Listen, Settings},
+    settings::Settings,
     snapshot::cluster::ClusterId,
     upstream::Shared,
 };
@@ -25,6 +25,7 @@ use anyhow::Context;
 use mesh_runtime::{
     drain, process,
     ready::Ready,
+    settings::Listen,
     snapshot,
     telemetry::{log::LogHandle, metrics::Registry},
     tls,

@@ -4,28 +4,12 @@
 //! proxies, each on its own address, and tests need no fixed ports.
 
 use crate::snapshot::Role;
-use mesh_runtime::settings::{Problems, Reader, Source};
+use mesh_runtime::settings::{Listen, Problems, Reader, Source};
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    str::FromStr,
     time::Duration,
 };
-
-/// An address to listen on, or none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listen(pub Option<SocketAddr>);
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Listen(None)),
-            _ => text.parse().map(|a| Listen(Some(a))).map_err(|_| "neither ADDRESS:PORT nor off".into()),
-        }
-    }
-}
 
 /// What this proxy listens on besides what its configuration says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,9 +19,8 @@ use crate::{
 };
 use mesh_config::{
     model::{
-        Destination, Endpoint, IndexEntry, Part, Protocol, Route, Service, ServiceKey,
+        Destination, Endpoint, Part, Protocol, Route, Service, ServiceKey,
         endpoint::{EndpointAddress, EndpointKey, Health},
-        index::IndexKind,
         service::{Resolution, ServicePort},
     },
     name::Port,
@@ -249,26 +248,19 @@ pub fn port(number: u16) -> Port {
 /// A service in namespace `shop` with one port, its index entry and its endpoints.
 pub fn service(host: &str, number: u16, protocol: Protocol, endpoints: &[&str]) -> Vec<Part> {
     let key = ServiceKey { namespace: "shop".into(), host: host.parse().expect("a host") };
-    let ports = vec![ServicePort { number: port(number), name: "p".into(), protocol }];
-    let mut parts = vec![Part::Index(Arc::new(IndexEntry {
-        key: key.clone(),
-        kind: IndexKind::Service,
-        addresses: Vec::new(),
-        ports: ports.clone(),
-        resolution: Resolution::Static,
-        headless: false,
-    }))];
-    parts.extend(endpoints.iter().map(|address| Part::Endpoint(Arc::new(endpoint(&key, number, address)))));
-    parts.push(Part::Service(Arc::new(Service {
+    let service = Service {
         name: host.split('.').next().unwrap_or(host).into(),
-        key,
+        key: key.clone(),
         addresses: Vec::new(),
-        ports,
+        ports: vec![ServicePort { number: port(number), name: "p".into(), protocol }],
         resolution: Resolution::Static,
         external: false,
         headless: false,
         subject_alt_names: Vec::new(),
-    })));
+    };
+    let mut parts = vec![Part::Index(Arc::new((&service).into()))];
+    parts.extend(endpoints.iter().map(|address| Part::Endpoint(Arc::new(endpoint(&key, number, address)))));
+    parts.push(Part::Service(Arc::new(service)));
     parts
 }
 

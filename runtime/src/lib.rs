@@ -11,6 +11,7 @@ pub mod admin;
 pub mod backoff;
 pub mod clock;
 pub mod drain;
+pub mod file;
 pub mod identity;
 pub mod process;
 pub mod ready;

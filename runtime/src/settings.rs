@@ -1,7 +1,7 @@
 //! Boot parameters by name. A [`Reader`] takes everything it is asked for, remembers each mistake, and reports them
 //! together, so that an operator mends a start-up once and not once per variable.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 /// Where values come from.
 pub trait Source {
@@ -32,6 +32,21 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Map {
 impl Source for Map {
     fn get(&self, name: &str) -> Option<String> {
         self.0.get(name).cloned()
+    }
+}
+
+/// An address to listen on, or `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen(pub Option<SocketAddr>);
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Listen(None)),
+            _ => text.parse().map(|address| Listen(Some(address))).map_err(|_| "neither ADDRESS:PORT nor off".into()),
+        }
     }
 }
 

@@ -3,10 +3,11 @@
 //! that the rest is there.
 
 use super::{Store, StoreError, Stored};
+use mesh_runtime::file;
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -53,7 +54,7 @@ impl Store for FileStore {
     }
 
     fn save_new(&self, stored: Stored) -> Result<Stored, StoreError> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
+        let made = file::make_private_dir(&self.0);
         made.map_err(|error| StoreError { path: self.0.clone(), error })?;
         // Two processes that start at once must agree on one root. Released when the file is closed.
         let _lock = lock(&self.0.join(".lock"))?;
@@ -79,32 +80,16 @@ impl Store for FileStore {
 /// # Errors
 /// When it cannot be read or is too long.
 pub(crate) fn read(path: &Path) -> Result<String, StoreError> {
-    let failed = |error| StoreError { path: path.to_owned(), error };
-    let mut text = String::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(failed)?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "the file is above 1 MiB")));
-    }
-    Ok(text)
+    let text = file::read(path, MAX_FILE).and_then(|content| String::from_utf8(content).map_err(io::Error::other));
+    text.map_err(|error| StoreError { path: path.to_owned(), error })
 }
 
-/// Replaces a file whole, readable by its owner alone, and on disk before it returns.
+/// [`file::replace_private`] with a text.
 ///
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), StoreError> {
-    let temporary = path.with_extension(format!("new-{}", std::process::id()));
-    // Left over from a crash; its mode might be another one.
-    let _ = fs::remove_file(&temporary);
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-    };
-    write().map_err(|error| StoreError { path: path.to_owned(), error })
+    file::replace_private(path, text.as_bytes()).map_err(|error| StoreError { path: path.to_owned(), error })
 }
 
 fn lock(path: &Path) -> Result<File, StoreError> {

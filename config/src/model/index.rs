@@ -1,6 +1,6 @@
 //! The index: every name and address in a proxy's scope. It says what exists, not what it is.
 
-use super::service::{Resolution, ServiceKey, ServicePort};
+use super::service::{Resolution, Service, ServiceKey, ServicePort};
 use ipnet::IpNet;
 
 /// What an indexed name is.
@@ -28,4 +28,31 @@ pub struct IndexEntry {
     pub resolution: Resolution,
     /// A Kubernetes service without a cluster address.
     pub headless: bool,
+}
+
+impl From<&Service> for IndexEntry {
+    fn from(service: &Service) -> Self {
+        IndexEntry {
+            key: service.key.clone(),
+            kind: IndexKind::Service,
+            addresses: service.addresses.clone(),
+            ports: service.ports.clone(),
+            resolution: service.resolution,
+            headless: service.headless,
+        }
+    }
+}
+
+impl IndexEntry {
+    /// Of a host that only VirtualServices name.
+    pub fn virtual_host(key: ServiceKey) -> Self {
+        IndexEntry {
+            key,
+            kind: IndexKind::VirtualHost,
+            addresses: Vec::new(),
+            ports: Vec::new(),
+            resolution: Resolution::Static,
+            headless: false,
+        }
+    }
 }

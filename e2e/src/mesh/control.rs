@@ -4,13 +4,14 @@ use mesh_ca::{
     authn::token::AUDIENCE,
     token::{PUBLIC_KEY, SigningKey, mint},
 };
-use mesh_pilot::{app::App, settings::Listen as PilotListen};
+use mesh_pilot::app::App;
 use mesh_proxy::{
-    settings::{Addresses, ControlPlane, Listen, Settings},
+    settings::{Addresses, ControlPlane, Settings},
     snapshot::Role,
 };
 use mesh_runtime::{
     drain,
+    settings::Listen,
     telemetry::log::{self, LogHandle},
 };
 use std::{
@@ -57,7 +58,7 @@ impl Pilot {
         let settings = mesh_pilot::settings::Settings {
             config_dir: dir.join("objects"),
             xds_address: SocketAddr::new(ip, XDS),
-            plaintext_xds_address: PilotListen(None),
+            plaintext_xds_address: Listen(None),
             monitoring_address: SocketAddr::new(ip, MONITORING),
             ca_dir: dir.join("ca"),
             cacerts: None,

@@ -2,28 +2,14 @@
 //! proxies that see no service with it.
 
 use super::services::Registry;
-use mesh_config::model::{IndexEntry, Part, Route, ServiceKey, index::IndexKind, route::Parent, service::Resolution};
+use mesh_config::model::{IndexEntry, Part, Route, ServiceKey, route::Parent};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// All entries, those of services first.
 pub(super) fn compile(registry: &Registry, routes: &[Route]) -> Vec<Part> {
-    let services = registry.iter().map(|service| IndexEntry {
-        key: service.key.clone(),
-        kind: IndexKind::Service,
-        addresses: service.addresses.clone(),
-        ports: service.ports.clone(),
-        resolution: service.resolution,
-        headless: service.headless,
-    });
+    let services = registry.iter().map(IndexEntry::from);
     let virtual_hosts = names_on_the_mesh(routes).into_iter().filter(|key| registry.get(key).is_none());
-    let virtual_hosts = virtual_hosts.map(|key| IndexEntry {
-        key,
-        kind: IndexKind::VirtualHost,
-        addresses: Vec::new(),
-        ports: Vec::new(),
-        resolution: Resolution::Static,
-        headless: false,
-    });
+    let virtual_hosts = virtual_hosts.map(IndexEntry::virtual_host);
     services.chain(virtual_hosts).map(|entry| Part::Index(Arc::new(entry))).collect()
 }
 

@@ -16,12 +16,11 @@ use mesh_config::{
         proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
     },
 };
+use mesh_runtime::file;
 use prost::Message;
 use std::{
     collections::BTreeMap,
-    fs::{self, DirBuilder, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -161,16 +160,11 @@ fn parsed<T: std::str::FromStr>(names: &[String]) -> Vec<T> {
 /// [`StateError`].
 pub fn load(dir: &Path, node: &NodeFacts) -> Result<Option<(State, Push)>, StateError> {
     let path = dir.join(FILE);
-    let failed = |error| StateError::Io { path: path.clone(), error };
-    match fs::metadata(&path) {
+    let content = match file::read(&path, MAX_FILE) {
+        Ok(content) => content,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-        Ok(about) if about.len() > MAX_FILE => {
-            return Err(failed(io::Error::other(format!("it is longer than {MAX_FILE} bytes"))));
-        }
-        Ok(_) => {}
-    }
-    let content = fs::read(&path).map_err(failed)?;
+        Err(error) => return Err(StateError::Io { path, error }),
+    };
     parse(content.into(), node).map(Some).map_err(|reason| StateError::Content { path, reason })
 }
 
@@ -180,20 +174,8 @@ pub fn load(dir: &Path, node: &NodeFacts) -> Result<Option<(State, Push)>, State
 /// [`StateError::Io`].
 pub fn save(dir: &Path, content: &[u8]) -> Result<(), StateError> {
     let path = dir.join(FILE);
-    let draft = dir.join(format!("{FILE}.part"));
-    let replace = || {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        // A draft that is left over might have another mode.
-        match fs::remove_file(&draft) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&draft, &path)
-    };
-    replace().map_err(|error| StateError::Io { path: path.clone(), error })
+    let replaced = file::make_private_dir(dir).and_then(|()| file::replace_private(&path, content));
+    replaced.map_err(|error| StateError::Io { path, error })
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ use mesh_config::{
         destination::{Subset, TrafficPolicy},
         endpoint::{EndpointAddress, EndpointKey, Health},
         gateway::{Server, ServerHost, ServerProtocol},
-        index::IndexKind,
         instance::InboundPort,
         route::{Backend, HeaderOps, Parent, PathMatch, RouteAction, RouteMatch, RouteRule, Target},
         service::{Resolution, ServicePort},
@@ -62,26 +61,12 @@ pub fn service(name: &str, address: &str, ports: &[(u16, Protocol)]) -> Service 
 
 /// Its index entry.
 pub fn indexed(service: &Service) -> Part {
-    Part::Index(Arc::new(IndexEntry {
-        key: service.key.clone(),
-        kind: IndexKind::Service,
-        addresses: service.addresses.clone(),
-        ports: service.ports.clone(),
-        resolution: service.resolution,
-        headless: service.headless,
-    }))
+    Part::Index(Arc::new(service.into()))
 }
 
 /// The index entry of a host that only VirtualServices name.
 pub fn indexed_host(name: &str) -> Part {
-    Part::Index(Arc::new(IndexEntry {
-        key: key(name),
-        kind: IndexKind::VirtualHost,
-        addresses: Vec::new(),
-        ports: Vec::new(),
-        resolution: Resolution::Static,
-        headless: false,
-    }))
+    Part::Index(Arc::new(IndexEntry::virtual_host(key(name))))
 }
 
 /// Index entry and details.

@@ -2,14 +2,12 @@
 //! by ourselves to survive a restart while the authority is away.
 
 use crate::{
-    drain,
+    drain, file,
     snapshot::Publisher,
     tls::material::{Identity, Material, MaterialError, Roots},
 };
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -72,7 +70,7 @@ pub fn load(dir: &Path, now: SystemTime) -> Result<Identity, FileError> {
 /// # Errors
 /// [`FileError::Io`].
 pub fn save(dir: &Path, identity: &Identity) -> Result<(), FileError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    let made = file::make_private_dir(dir);
     made.map_err(|error| FileError::Io { path: dir.to_owned(), error })?;
     let certificate = identity.material.certificate();
     let roots = identity.roots.get(&identity.material.identity.trust_domain);
@@ -108,34 +106,18 @@ pub async fn follow(dir: PathBuf, publisher: Publisher<Identity>, interval: Dura
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    let failed = |error| FileError::Io { path: path.to_owned(), error };
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(failed)?;
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, "the file is above 4 MiB")));
-    }
-    Ok(bytes)
+    file::read(path, MAX_FILE).map_err(|error| FileError::Io { path: path.to_owned(), error })
 }
 
 fn replace(path: &Path, text: &str) -> Result<(), FileError> {
-    let failed = |error| FileError::Io { path: path.to_owned(), error };
-    let temporary = path.with_extension(format!("new-{}", std::process::id()));
-    // Left over from a crash; its mode might be another one.
-    let _ = fs::remove_file(&temporary);
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(failed)
+    file::replace_private(path, text.as_bytes()).map_err(|error| FileError::Io { path: path.to_owned(), error })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{TestCa, eventually};
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

@@ -1,6 +1,7 @@
 use super::*;
 use crate::snapshot::{Role, fixture};
 use mesh_config::{model::Protocol, wire};
+use std::fs;
 use std::{os::unix::fs::PermissionsExt, sync::Arc};
 
 fn node(id: &str) -> NodeFacts {
