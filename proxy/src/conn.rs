@@ -4,7 +4,7 @@
 
 use crate::snapshot::listener::DestinationKey;
 use mesh_config::{model::Endpoint, name::Port};
-use mesh_runtime::tls::verify::PeerCertificate;
+use mesh_runtime::tls::{server::Accepted, verify::PeerCertificate};
 use std::{any::Any, cell::RefCell, fmt, net::SocketAddr, rc::Rc, sync::Arc};
 
 /// Where a connection comes from, and so which half of the path it takes.
@@ -36,6 +36,27 @@ pub struct Secured {
     pub sni: Option<Arc<str>>,
     /// What was agreed on, empty when nothing was.
     pub alpn: Arc<[u8]>,
+}
+
+/// What a TLS handshake proved, in the form that connections keep.
+impl From<&Accepted> for Secured {
+    fn from(accepted: &Accepted) -> Self {
+        Secured {
+            peer: accepted.peer.clone(),
+            own: accepted.local_uri.clone().unwrap_or_default(),
+            sni: accepted.sni.as_deref().map(Arc::from),
+            alpn: accepted.alpn.as_deref().unwrap_or_default().into(),
+        }
+    }
+}
+
+/// Between whom a connection is.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// Who connected.
+    pub source: SocketAddr,
+    /// Where to, before any redirection.
+    pub original: SocketAddr,
 }
 
 /// One accepted connection.

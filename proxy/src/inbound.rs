@@ -5,9 +5,8 @@
 //! the bytes themselves say whether requests are looked at.
 
 use crate::{
-    conn::{Connection, Direction},
+    conn::{Arrival, Connection, Direction},
     detect::{ClientHello, Detected},
-    edge::{Arrival, Edge, by_alpn, secured},
     http::server,
     net::{
         io::{Downstream, Io},
@@ -16,6 +15,7 @@ use crate::{
     opening::{self, Opening},
     snapshot::{inbound::PortPolicy, listener::DestinationKey},
     tcp,
+    worker::Worker,
 };
 use bytes::{Bytes, BytesMut};
 use mesh_config::{
@@ -41,34 +41,34 @@ enum Ready {
 }
 
 /// Carries one connection to `port` of the workload.
-pub async fn serve(edge: Rc<Edge>, stream: TcpStream, arrival: Arrival, port: Port) {
+pub async fn serve(worker: Rc<Worker>, stream: TcpStream, arrival: Arrival, port: Port) {
     // Boxed in parts, so that an idle connection holds the memory of its own kind only, and not its handshake's.
-    let ready = Box::pin(admit(&edge, stream, arrival, port)).await;
+    let ready = Box::pin(admit(&worker, stream, arrival, port)).await;
     match ready {
         Ready::Refused => {}
         Ready::Http(io, conn) => {
-            let protocol = conn.secured.as_ref().map_or(server::Protocol::Either, by_alpn);
-            Box::pin(server::serve(io, conn, protocol, edge.worker.clone())).await;
+            let protocol = server::Protocol::agreed(&conn);
+            Box::pin(server::serve(io, conn, protocol, worker.requests.clone())).await;
         }
-        Ready::Opaque(io, conn) => Box::pin(tcp::inbound(&edge, io, conn, None)).await,
-        Ready::Undecided(io, conn) => Box::pin(undecided(edge, io, conn, port)).await,
+        Ready::Opaque(io, conn) => Box::pin(tcp::inbound(&worker, io, conn, None)).await,
+        Ready::Undecided(io, conn) => Box::pin(undecided(worker, io, conn, port)).await,
     }
 }
 
 /// Plain text, mutual TLS, the application's own TLS, or nothing that is accepted here.
-async fn admit(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, port: Port) -> Ready {
-    let snapshot = edge.snapshot();
+async fn admit(worker: &Rc<Worker>, mut stream: TcpStream, arrival: Arrival, port: Port) -> Ready {
+    let snapshot = worker.snapshot();
     let policy = snapshot.inbound.port(port);
     let (mode, protocol) = (policy.mtls.mode, policy.protocol);
     let plain = |seen: BytesMut, stream| Prefixed::new(seen.freeze(), Io::Plain(stream));
-    let conn = |secured| edge.connection(Direction::Inbound, DestinationKey::Inbound(port), port, arrival, secured);
+    let conn = |secured| worker.connection(Direction::Inbound, DestinationKey::Inbound(port), port, arrival, secured);
     let mut seen = BytesMut::new();
     let (silence, patience) = match mode {
         MtlsMode::Strict => (Some(HANDSHAKE_TIMEOUT), Some(HANDSHAKE_TIMEOUT)),
         _ if protocol.is_http() => (None, None),
         _ => {
             let patience = opening::patience(snapshot.settings.protocol_detection_timeout);
-            (Some(edge.inbound_verdicts.silence(&port, Instant::now())), Some(patience))
+            (Some(worker.inbound_verdicts.silence(&port, Instant::now())), Some(patience))
         }
     };
     // Not kept while a silent client is waited for.
@@ -78,9 +78,9 @@ async fn admit(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, port: P
         Opening::Said(Detected::TooLong) => Ready::Refused,
         // A mesh client's hello is answered in every mode, DISABLE too: clients hear of a change of mode a moment
         // before or after us, and no request may be lost for that.
-        Opening::Said(Detected::Tls(hello)) => terminate(edge, stream, seen.freeze(), &hello, &policy, arrival).await,
+        Opening::Said(Detected::Tls(hello)) => terminate(worker, stream, seen.freeze(), &hello, &policy, arrival).await,
         _ if mode == MtlsMode::Strict => {
-            tcp::not_accepted(edge, conn(None), "plain text where mutual TLS is required");
+            tcp::not_accepted(worker, conn(None), "plain text where mutual TLS is required");
             Ready::Refused
         }
         Opening::Said(said) => match protocol.is_http() || protocol == Protocol::Auto && said.is_http() {
@@ -93,7 +93,7 @@ async fn admit(edge: &Rc<Edge>, mut stream: TcpStream, arrival: Arrival, port: P
 
 /// A ClientHello came where mutual TLS is accepted.
 async fn terminate(
-    edge: &Rc<Edge>,
+    worker: &Rc<Worker>,
     stream: TcpStream,
     seen: Bytes,
     hello: &ClientHello,
@@ -107,11 +107,11 @@ async fn terminate(
     if policy.mtls.mode != MtlsMode::Strict && !from_mesh {
         // Not a sidecar's hello: the application's own TLS, where bytes may be opaque.
         if policy.protocol.is_http() {
-            let conn = edge.connection(Direction::Inbound, key, port, arrival, None);
-            tcp::not_accepted(edge, conn, "TLS of no mesh client to an HTTP port");
+            let conn = worker.connection(Direction::Inbound, key, port, arrival, None);
+            tcp::not_accepted(worker, conn, "TLS of no mesh client to an HTTP port");
             return Ready::Refused;
         }
-        let conn = edge.connection(Direction::Inbound, key, port, arrival, None);
+        let conn = worker.connection(Direction::Inbound, key, port, arrival, None);
         return Ready::Opaque(Prefixed::new(seen, Io::Plain(stream)), conn);
     }
     let http = match policy.protocol {
@@ -120,49 +120,49 @@ async fn terminate(
     };
     let alpn: &[&'static [u8]] = if http { &HTTP_ALPN } else { &TCP_ALPN };
     let profile = ServerProfile::new(alpn.to_vec(), ClientAuth::Required);
-    match edge.mesh_tls.accept(Prefixed::new(seen, stream), &profile).await {
+    match worker.mesh_tls.accept(Prefixed::new(seen, stream), &profile).await {
         Ok((io, accepted)) => {
-            let conn = edge.connection(Direction::Inbound, key, port, arrival, Some(secured(&accepted)));
+            let conn = worker.connection(Direction::Inbound, key, port, arrival, Some((&accepted).into()));
             let io = Prefixed::new(Bytes::new(), Io::Tls(Box::new(io)));
             if http { Ready::Http(io, conn) } else { Ready::Opaque(io, conn) }
         }
         Err(error) => {
-            let conn = edge.connection(Direction::Inbound, key, port, arrival, None);
-            tcp::not_accepted(edge, conn, &format!("mutual TLS failed: {error}"));
+            let conn = worker.connection(Direction::Inbound, key, port, arrival, None);
+            tcp::not_accepted(worker, conn, &format!("mutual TLS failed: {error}"));
             Ready::Refused
         }
     }
 }
 
 /// Plain text to a port whose client is silent: the application is dialled, and whoever speaks first decides.
-async fn undecided(edge: Rc<Edge>, stream: TcpStream, conn: Rc<Connection>, port: Port) {
-    match tcp::race(&edge, stream, &conn).await {
+async fn undecided(worker: Rc<Worker>, stream: TcpStream, conn: Rc<Connection>, port: Port) {
+    match tcp::race(&worker, stream, &conn).await {
         tcp::Race::Server(io, dialled) => {
-            edge.inbound_verdicts.server_spoke(port, Instant::now());
-            tcp::inbound(&edge, io, conn, Some(dialled)).await;
+            worker.inbound_verdicts.server_spoke(port, Instant::now());
+            tcp::inbound(&worker, io, conn, Some(dialled)).await;
         }
         tcp::Race::Client(said, seen, stream, dialled) => {
-            edge.inbound_verdicts.client_spoke(&port);
-            let policy = edge.snapshot().inbound.port(port);
+            worker.inbound_verdicts.client_spoke(&port);
+            let policy = worker.snapshot().inbound.port(port);
             let arrival = Arrival { source: conn.remote, original: conn.local };
             let ready = match said {
-                Detected::Tls(hello) => terminate(&edge, stream, seen, &hello, &policy, arrival).await,
+                Detected::Tls(hello) => terminate(&worker, stream, seen, &hello, &policy, arrival).await,
                 said if said.is_http() && policy.protocol == Protocol::Auto => {
                     Ready::Http(Prefixed::new(seen, Io::Plain(stream)), conn)
                 }
                 _ => {
                     let io = Prefixed::new(seen, Io::Plain(stream));
-                    return tcp::inbound(&edge, io, conn, Some(dialled)).await;
+                    return tcp::inbound(&worker, io, conn, Some(dialled)).await;
                 }
             };
             // What was dialled in plain text for opaque bytes is of no use to the rest.
             drop(dialled);
             match ready {
                 Ready::Http(io, conn) => {
-                    let protocol = conn.secured.as_ref().map_or(server::Protocol::Either, by_alpn);
-                    server::serve(io, conn, protocol, edge.worker.clone()).await;
+                    let protocol = server::Protocol::agreed(&conn);
+                    server::serve(io, conn, protocol, worker.requests.clone()).await;
                 }
-                Ready::Opaque(io, conn) => tcp::inbound(&edge, io, conn, None).await,
+                Ready::Opaque(io, conn) => tcp::inbound(&worker, io, conn, None).await,
                 Ready::Undecided(..) | Ready::Refused => {}
             }
         }

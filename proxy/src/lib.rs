@@ -16,11 +16,11 @@ pub mod snapshot;
 #[cfg(feature = "serve")]
 pub mod app;
 #[cfg(feature = "serve")]
+pub mod arrive;
+#[cfg(feature = "serve")]
 pub mod debug;
 #[cfg(feature = "serve")]
 pub mod discovery;
-#[cfg(feature = "serve")]
-pub mod edge;
 #[cfg(feature = "serve")]
 pub mod gateway;
 #[cfg(feature = "serve")]
@@ -58,3 +58,5 @@ pub mod limit;
 pub mod testing;
 #[cfg(feature = "serve")]
 pub mod upstream;
+#[cfg(feature = "serve")]
+pub mod worker;

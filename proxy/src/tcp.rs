@@ -4,14 +4,12 @@
 //! refused now.
 
 pub mod introduce;
-pub mod live;
 pub mod peer_exchange;
 
 use crate::{
     authz::{self, Attributes, Permit},
     conn::{Connection, Direction},
     detect::Detected,
-    edge::Edge,
     error::Error,
     exchange::{Flag, Flags},
     net::{
@@ -23,6 +21,7 @@ use crate::{
     opening::{self, Opening},
     snapshot::{Snapshot, cluster::Cluster, listener::DestinationKey},
     upstream::acquire::StreamLease,
+    worker::Worker,
 };
 use bytes::{Bytes, BytesMut};
 use introduce::{Introduced, Said};
@@ -66,54 +65,54 @@ pub enum Race {
 }
 
 /// Carries a connection of a peer to the application.
-pub async fn inbound(edge: &Rc<Edge>, io: Downstream, conn: Rc<Connection>, dialled: Option<Dialled>) {
-    let snapshot = edge.snapshot();
+pub async fn inbound(worker: &Rc<Worker>, io: Downstream, conn: Rc<Connection>, dialled: Option<Dialled>) {
+    let snapshot = worker.snapshot();
     let cluster = snapshot.inbound.port(conn.listener_port).cluster;
-    carry(edge, io, conn, snapshot, cluster, dialled).await;
+    carry(worker, io, conn, snapshot, cluster, dialled).await;
 }
 
 /// Carries a connection of the application to `cluster`.
 pub async fn outbound(
-    edge: &Rc<Edge>,
+    worker: &Rc<Worker>,
     io: Downstream,
     conn: Rc<Connection>,
     cluster: Arc<Cluster>,
     dialled: Option<Dialled>,
 ) {
-    carry(edge, io, conn, edge.snapshot(), cluster, dialled).await;
+    carry(worker, io, conn, worker.snapshot(), cluster, dialled).await;
 }
 
 /// Records a connection that is closed because it may not, or cannot, go anywhere.
-pub fn refused(edge: &Rc<Edge>, conn: Rc<Connection>, cluster: Arc<Cluster>, why: &str) {
+pub fn refused(worker: &Rc<Worker>, conn: Rc<Connection>, cluster: Arc<Cluster>, why: &str) {
     tracing::debug!(source = %conn.remote, destination = %conn.local, why, "connection refused");
-    let mut record = Record::new(edge, conn, &edge.snapshot(), cluster);
+    let mut record = Record::new(worker, conn, &worker.snapshot(), cluster);
     record.stream.flags.set(Flag::NoHealthyUpstream);
 }
 
 /// Records a connection that nothing here accepts: no mutual TLS where it is required, TLS of a stranger, a handshake
 /// that failed.
-pub fn not_accepted(edge: &Rc<Edge>, conn: Rc<Connection>, why: &str) {
+pub fn not_accepted(worker: &Rc<Worker>, conn: Rc<Connection>, why: &str) {
     tracing::debug!(source = %conn.remote, destination = %conn.local, why, "connection not accepted");
-    let snapshot = edge.snapshot();
-    let mut record = Record::new(edge, conn, &snapshot, snapshot.outbound.black_hole().clone());
+    let snapshot = worker.snapshot();
+    let mut record = Record::new(worker, conn, &snapshot, snapshot.outbound.black_hole().clone());
     record.stream.cluster = None;
     record.stream.flags.set(Flag::NoRoute);
     record.stream.termination = Cow::Owned(why.replace(' ', "_"));
     record.stream.duration = record.begun.elapsed();
-    edge.observer.not_accepted(&record.stream);
+    worker.observer.not_accepted(&record.stream);
     record.forget();
 }
 
 /// Dials the application for a silent client, and waits for either to speak.
-pub async fn race(edge: &Rc<Edge>, stream: TcpStream, conn: &Rc<Connection>) -> Race {
-    let cluster = edge.snapshot().inbound.port(conn.listener_port).cluster;
-    race_to(edge, stream, conn, cluster).await
+pub async fn race(worker: &Rc<Worker>, stream: TcpStream, conn: &Rc<Connection>) -> Race {
+    let cluster = worker.snapshot().inbound.port(conn.listener_port).cluster;
+    race_to(worker, stream, conn, cluster).await
 }
 
 /// Dials `cluster` for a silent client, and waits for either to speak.
-pub async fn race_to(edge: &Rc<Edge>, mut stream: TcpStream, conn: &Rc<Connection>, cluster: Arc<Cluster>) -> Race {
-    let snapshot = edge.snapshot();
-    let mut record = Record::new(edge, conn.clone(), &snapshot, cluster.clone());
+pub async fn race_to(worker: &Rc<Worker>, mut stream: TcpStream, conn: &Rc<Connection>, cluster: Arc<Cluster>) -> Race {
+    let snapshot = worker.snapshot();
+    let mut record = Record::new(worker, conn.clone(), &snapshot, cluster.clone());
     let Some(permit) = record.permit(&snapshot) else { return Race::Ended };
     let Some(mut lease) = record.dial(permit, &snapshot).await else { return Race::Ended };
     let (mut said, mut answer) = (BytesMut::new(), BytesMut::with_capacity(2048));
@@ -143,7 +142,7 @@ pub async fn race_to(edge: &Rc<Edge>, mut stream: TcpStream, conn: &Rc<Connectio
 
 /// The whole path of one connection.
 async fn carry(
-    edge: &Rc<Edge>,
+    worker: &Rc<Worker>,
     io: Downstream,
     conn: Rc<Connection>,
     snapshot: Arc<Snapshot>,
@@ -151,7 +150,7 @@ async fn carry(
     dialled: Option<Dialled>,
 ) {
     let dialled = dialled.filter(|d| Arc::ptr_eq(&d.cluster, &cluster) || d.cluster.key == cluster.key);
-    let mut record = Record::new(edge, conn.clone(), &snapshot, cluster);
+    let mut record = Record::new(worker, conn.clone(), &snapshot, cluster);
     // 1. may it?
     let Some(permit) = record.permit(&snapshot) else { return };
     // 2. the connection
@@ -169,7 +168,7 @@ async fn carry(
     // 3. who agreed to say who it is does so with its first bytes
     let said = record.stream.said.clone();
     let announce = |agreed| match agreed {
-        true => edge.announcement(&snapshot.own.info),
+        true => introduce::announcement(worker, &snapshot.own.info),
         false => Bytes::new(),
     };
     let client = Introduced::new(io, announce(introduces(&conn)), said.clone());
@@ -187,14 +186,14 @@ fn introduces(conn: &Connection) -> bool {
 
 /// A connection's record while it is carried; written when it is dropped.
 struct Record<'a> {
-    edge: &'a Rc<Edge>,
+    worker: &'a Rc<Worker>,
     stream: Stream,
     begun: Instant,
     forgotten: Cell<bool>,
 }
 
 impl<'a> Record<'a> {
-    fn new(edge: &'a Rc<Edge>, conn: Rc<Connection>, snapshot: &Snapshot, cluster: Arc<Cluster>) -> Self {
+    fn new(worker: &'a Rc<Worker>, conn: Rc<Connection>, snapshot: &Snapshot, cluster: Arc<Cluster>) -> Self {
         let stream = Stream {
             conn,
             own: snapshot.own.info.clone(),
@@ -210,7 +209,7 @@ impl<'a> Record<'a> {
             termination: Cow::Borrowed(""),
             transport_failure: Cow::Borrowed(""),
         };
-        Record { edge, stream, begun: Instant::now(), forgotten: Cell::new(false) }
+        Record { worker, stream, begun: Instant::now(), forgotten: Cell::new(false) }
     }
 
     /// Somebody else will record this connection.
@@ -232,7 +231,7 @@ impl<'a> Record<'a> {
     /// A connection to an endpoint of the cluster.
     async fn dial(&mut self, _permit: Permit, snapshot: &Snapshot) -> Option<StreamLease> {
         let cluster = self.stream.cluster.clone()?;
-        let upstreams = &self.edge.worker.upstreams;
+        let upstreams = &self.worker.requests.upstreams;
         let live = upstreams.cluster(&cluster, Instant::now());
         let mut tried = Vec::new();
         loop {
@@ -283,7 +282,7 @@ impl<'a> Record<'a> {
         // No idle limit unless one is set: keep-alive probes find dead peers, and quiet databases are no fault.
         let idle = pool.tcp_idle_timeout.filter(|t| !t.is_zero());
         let deadline = pool.max_connection_duration.map(|most| self.begun + most);
-        let registered = self.edge.live.add();
+        let registered = self.worker.live.add();
         let end = {
             let this = &*self;
             let mut copied = pin!(copy::bidirectional(&mut client, &mut server, &this.stream.moved, idle));
@@ -293,10 +292,10 @@ impl<'a> Record<'a> {
                     return Poll::Ready(Ended::Shutdown);
                 }
                 if asked.report {
-                    this.edge.observer.stream(&this.stream, false);
+                    this.worker.observer.stream(&this.stream, false);
                 }
                 if asked.look
-                    && let Err(termination) = decide(&this.stream.conn, &this.edge.snapshot())
+                    && let Err(termination) = decide(&this.stream.conn, &this.worker.snapshot())
                 {
                     return Poll::Ready(Ended::Policy(termination));
                 }
@@ -330,7 +329,7 @@ impl Drop for Record<'_> {
     fn drop(&mut self) {
         if !self.forgotten.get() {
             self.stream.duration = self.begun.elapsed();
-            self.edge.observer.stream(&self.stream, true);
+            self.worker.observer.stream(&self.stream, true);
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     conn::{Connection, Direction, Memo, PeerAddress},
     exchange::{Exchange, Sink},
     http::{
-        Demand, Worker,
+        Demand, Requests,
         server::{Protocol as Spoken, serve},
     },
     snapshot::{
@@ -55,8 +55,8 @@ pub struct Proxy {
     publisher: Publisher<Snapshot>,
     /// Scripted upstreams.
     pub net: Rc<Net>,
-    /// The proxy's one worker.
-    pub worker: Rc<Worker>,
+    /// What its one worker's requests share.
+    pub requests: Rc<Requests>,
     /// What was recorded.
     pub records: Rc<Records>,
     connections: Cell<u64>,
@@ -79,8 +79,8 @@ impl Proxy {
         let connector = Connector::new(Dial::Memory(Rc::new(move |address| dialled.dial(address))), None);
         let upstreams = Upstreams::new(Arc::<Shared>::default(), connector);
         let records = Rc::new(Records::default());
-        let worker = Worker::new(&reader, upstreams, records.clone(), Rc::new(Never));
-        Rc::new(Proxy { state: RefCell::new(state), publisher, net, worker, records, connections: Cell::new(0) })
+        let requests = Requests::new(&reader, upstreams, records.clone(), Rc::new(Never));
+        Rc::new(Proxy { state: RefCell::new(state), publisher, net, requests, records, connections: Cell::new(0) })
     }
 
     /// Parts that come later.
@@ -109,7 +109,7 @@ impl Proxy {
     pub fn pipe(&self, direction: Direction, key: DestinationKey, number: u16) -> DuplexStream {
         let (ours, theirs) = duplex(64 * 1024);
         let conn = self.connection(direction, key, number);
-        tokio::task::spawn_local(serve(theirs, conn, Spoken::Either, self.worker.clone()));
+        tokio::task::spawn_local(serve(theirs, conn, Spoken::Either, self.requests.clone()));
         ours
     }
 

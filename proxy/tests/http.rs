@@ -506,7 +506,7 @@ fn a_draining_worker_closes_after_the_answer() {
         idle.get(CART, "/").await;
         busy.write(&format!("GET / HTTP/1.1\r\nHost: {CART}\r\n")).await;
         tokio::time::sleep(Duration::from_millis(10)).await;
-        proxy.worker.drain();
+        proxy.requests.drain();
         busy.write("\r\n").await;
         for answer in [busy.message().await.unwrap(), idle.get(CART, "/").await] {
             assert_eq!((body(&answer), field(&answer, "connection").as_deref()), ("x", Some("close")));
@@ -562,7 +562,7 @@ fn a_connection_costs_little_before_it_is_read_from() {
         for protocol in [mesh_proxy::http::server::Protocol::Http1, mesh_proxy::http::server::Protocol::Either] {
             let conn = proxy.connection(mesh_proxy::conn::Direction::Outbound, key.clone(), 80);
             let (_client, io) = tokio::io::duplex(64);
-            let future = mesh_proxy::http::server::serve(io, conn, protocol, proxy.worker.clone());
+            let future = mesh_proxy::http::server::serve(io, conn, protocol, proxy.requests.clone());
             let bytes = size_of_val(&future);
             assert!(bytes <= 256, "{protocol:?}: {bytes} bytes");
         }

@@ -31,14 +31,14 @@ fn cart() -> Rc<Proxy> {
 async fn quiet(proxy: &Proxy) {
     for _ in 0..3 {
         tokio::time::sleep(QUIET).await;
-        proxy.worker.tick(Instant::now());
+        proxy.requests.tick(Instant::now());
     }
     // Time is paused: this ends when nobody has anything left to do.
     tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 fn resting(proxy: &Proxy) -> usize {
-    proxy.worker.connections.resting()
+    proxy.requests.connections.resting()
 }
 
 #[test]
@@ -197,9 +197,9 @@ fn a_refused_upgrade_leaves_a_usable_connection_that_can_rest_and_end() {
             assert_eq!(body(&client.get(CART, "/").await), "yes");
         }
         client.call(&upgrade()).await;
-        proxy.worker.finish();
+        proxy.requests.finish();
         assert!(client.ended().await, "shut down, not only dropped");
-        assert!(proxy.worker.connections.is_empty());
+        assert!(proxy.requests.connections.is_empty());
     });
 }
 
@@ -213,14 +213,14 @@ fn a_drain_reaches_resting_connections() {
         }
         quiet(&proxy).await;
         assert_eq!(resting(&proxy), 2);
-        proxy.worker.drain();
+        proxy.requests.drain();
         let answer = one.get(CART, "/last").await;
         assert_eq!((body(&answer), field(&answer, "connection").as_deref()), ("/last", Some("close")));
         assert!(one.ended().await);
         assert_eq!(resting(&proxy), 1, "one that waits is left alone");
-        proxy.worker.finish();
+        proxy.requests.finish();
         assert!(other.ended().await);
-        assert!(proxy.worker.connections.is_empty());
+        assert!(proxy.requests.connections.is_empty());
     });
 }
 
@@ -230,14 +230,14 @@ fn a_new_connection_may_send_its_first_request_while_requests_finish_but_not_for
         let proxy = cart();
         let (mut asks, mut silent) = (proxy.client(), proxy.client());
         tokio::time::sleep(Duration::from_millis(10)).await;
-        proxy.worker.finish();
+        proxy.requests.finish();
         let answer = asks.get(CART, "/first").await;
         assert_eq!((body(&answer), field(&answer, "connection").as_deref()), ("/first", Some("close")));
         assert!(asks.ended().await);
-        assert_eq!(proxy.worker.connections.len(), 1, "its request may be on the way");
+        assert_eq!(proxy.requests.connections.len(), 1, "its request may be on the way");
         quiet(&proxy).await;
         assert!(silent.ended().await);
-        assert!(proxy.worker.connections.is_empty());
+        assert!(proxy.requests.connections.is_empty());
     });
 }
 
@@ -261,7 +261,7 @@ fn a_resting_connection_ends_with_its_client_its_worker_and_its_idle_limit() {
         quiet(&proxy).await;
         assert!(idle.ended().await);
         assert_eq!(resting(&proxy), 1);
-        proxy.worker.end();
+        proxy.requests.end();
         assert!(last.ended().await);
     });
 }
@@ -277,7 +277,7 @@ fn connection_close_is_kept() {
         let answer = client.call(&close).await;
         assert_eq!((body(&answer), field(&answer, "connection").as_deref()), ("/bye", Some("close")));
         assert!(client.ended().await);
-        assert!(proxy.worker.connections.is_empty());
+        assert!(proxy.requests.connections.is_empty());
     });
 }
 
@@ -288,7 +288,7 @@ fn a_connection_that_never_spoke_can_rest() {
         let key = DestinationKey::HttpPort(port(80));
         let conn = proxy.connection(mesh_proxy::conn::Direction::Outbound, key, 80);
         let (ours, theirs) = tokio::io::duplex(1024);
-        tokio::task::spawn_local(serve(theirs, conn, Spoken::Http1, proxy.worker.clone()));
+        tokio::task::spawn_local(serve(theirs, conn, Spoken::Http1, proxy.requests.clone()));
         quiet(&proxy).await;
         assert_eq!(resting(&proxy), 1);
         let mut client = Wire::new(ours);
@@ -318,7 +318,7 @@ fn busy_connections_do_not_rest() {
         for _ in 0..20 {
             client.get(CART, "/").await;
             tokio::time::sleep(QUIET / 2).await;
-            proxy.worker.tick(Instant::now());
+            proxy.requests.tick(Instant::now());
             assert_eq!(resting(&proxy), 0);
         }
     });

@@ -2,10 +2,9 @@
 
 use super::Common;
 use crate::{
+    arrive,
     discovery::Command,
-    edge::Edge,
-    gateway::Credentials,
-    http::{Demand, Worker},
+    http::{Demand, Requests},
     listeners::{Bound, BoundSet},
     net::listen::{self, Accepted},
     observe::{
@@ -14,8 +13,8 @@ use crate::{
     },
     opening::Verdicts,
     snapshot::{Snapshot, cluster::ClusterId},
-    tcp::live::Asked,
     upstream::{Connector, Dial, Source, Upstreams},
+    worker::{Worker, credentials::Credentials, live::Asked},
 };
 use mesh_config::model::ServiceKey;
 use mesh_runtime::{
@@ -70,9 +69,9 @@ pub(super) async fn run(carrying: Carrying, number: usize) {
     let connector = Connector::new(Dial::Network(source(&common.settings.instance_ips)), Some(client_tls));
     let upstreams = Upstreams::new(common.upstreams.clone(), connector);
     let needs = Needs { commands: common.commands.clone(), snapshots: snapshots.clone(), asked: RefCell::default() };
-    let worker = Worker::new(&snapshots, upstreams, observer.clone(), Rc::new(needs));
-    let edge = Rc::new(Edge {
-        worker,
+    let requests = Requests::new(&snapshots, upstreams, observer.clone(), Rc::new(needs));
+    let worker = Rc::new(Worker {
+        requests,
         mesh_tls: server_tls,
         gateway_tls: Credentials::default(),
         observer: observer.clone(),
@@ -87,8 +86,8 @@ pub(super) async fn run(carrying: Carrying, number: usize) {
         next_id: Cell::new((number as u64) << 48),
     });
     let retired = common.retired.subscribe();
-    let housekeeping = tokio::task::spawn_local(keep_house(edge.clone(), snapshots, retired));
-    accept_all(&common, &edge).await;
+    let housekeeping = tokio::task::spawn_local(keep_house(worker.clone(), snapshots, retired));
+    accept_all(&common, &worker).await;
     // Connections hold guards of `closing`: the process ends when the last is gone, or the drain is forced.
     let held = async {
         while common.closing.held() > 0 {
@@ -141,50 +140,50 @@ fn source(own: &[IpAddr]) -> Source {
 
 /// New settings for the observer, old connections and log lines once a second, and the drain of connections.
 async fn keep_house(
-    edge: Rc<Edge>,
+    worker: Rc<Worker>,
     mut snapshots: snapshot::Reader<Snapshot>,
     mut retired: broadcast::Receiver<Arc<[ClusterId]>>,
 ) {
     let mut tick = tokio::time::interval(TICK);
-    let (draining, forced) = (edge.closing.signaled(), edge.closing.forced());
-    let (arrived, ended) = (edge.arriving.signaled(), edge.ending.signaled());
+    let (draining, forced) = (worker.closing.signaled(), worker.closing.forced());
+    let (arrived, ended) = (worker.arriving.signaled(), worker.ending.signaled());
     tokio::pin!(draining, arrived, ended, forced);
     let (mut drained, mut closed, mut finished, mut ticks) = (false, false, false, 0u64);
     loop {
         tokio::select! {
             () = &mut draining, if !drained => {
                 drained = true;
-                edge.worker.drain();
+                worker.requests.drain();
             }
             () = &mut arrived, if !closed => {
                 closed = true;
-                edge.worker.finish_arrived();
+                worker.requests.finish_arrived();
             }
             () = &mut ended, if !finished => {
                 finished = true;
-                edge.worker.finish();
+                worker.requests.finish();
             }
             () = &mut forced => {
-                edge.live.ask(Asked { end: true, ..Asked::default() });
-                return edge.worker.end();
+                worker.live.ask(Asked { end: true, ..Asked::default() });
+                return worker.requests.end();
             }
             gone = retired.recv() => match gone {
-                Ok(gone) => edge.worker.upstreams.retire(&gone),
+                Ok(gone) => worker.requests.upstreams.retire(&gone),
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             },
             _ = tick.tick() => {
-                edge.worker.tick(Instant::now());
-                edge.observer.flush();
+                worker.requests.tick(Instant::now());
+                worker.observer.flush();
                 ticks += 1;
                 if ticks % REPORT_EVERY == 0 {
-                    edge.live.ask(Asked { report: true, ..Asked::default() });
+                    worker.live.ask(Asked { report: true, ..Asked::default() });
                 }
             }
             changed = snapshots.changed() => match changed {
                 Ok(()) => {
-                    edge.observer.configure(&snapshots.get().settings);
-                    edge.live.ask(Asked { look: true, ..Asked::default() });
+                    worker.observer.configure(&snapshots.get().settings);
+                    worker.live.ask(Asked { look: true, ..Asked::default() });
                 }
                 Err(_) => return,
             }
@@ -193,13 +192,13 @@ async fn keep_house(
 }
 
 /// An accept loop for each bound socket, until the end.
-async fn accept_all(common: &Arc<Common>, edge: &Rc<Edge>) {
+async fn accept_all(common: &Arc<Common>, worker: &Rc<Worker>) {
     let mut bound = common.bound.clone();
     let mut loops: BTreeMap<Arc<str>, (Bound, drain::Signal, JoinHandle<()>)> = BTreeMap::new();
     let end = common.ending.signaled();
     tokio::pin!(end);
     loop {
-        reconcile(&mut loops, &bound.get(), common, edge);
+        reconcile(&mut loops, &bound.get(), common, worker);
         tokio::select! {
             biased;
             () = &mut end => break,
@@ -216,7 +215,7 @@ fn reconcile(
     loops: &mut BTreeMap<Arc<str>, (Bound, drain::Signal, JoinHandle<()>)>,
     bound: &BoundSet,
     common: &Arc<Common>,
-    edge: &Rc<Edge>,
+    worker: &Rc<Worker>,
 ) {
     let same = |a: &Bound, b: &Bound| Arc::ptr_eq(&a.socket, &b.socket) && a.purpose == b.purpose;
     loops.retain(|name, (running, _, _)| bound.get(name).is_some_and(|b| same(running, b)));
@@ -233,13 +232,13 @@ fn reconcile(
             }
         };
         let (closing, closed) = drain::channel();
-        let (edge, guards, named) = (edge.clone(), common.closing.clone(), bound.clone());
+        let (worker, guards, named) = (worker.clone(), common.closing.clone(), bound.clone());
         // Also held by the loop itself: what waits to be accepted has arrived.
         let arriving = (!bound.purpose.is_outbound()).then(|| (common.arriving.clone(), common.arriving.guard()));
         let accept =
             listen::accept(listener, common.limit.clone(), closed, move |Accepted { stream, source, place }| {
                 let guard = (guards.guard(), arriving.as_ref().map(|(watch, _)| watch.guard()));
-                let Some(carried) = edge.clone().serve(stream, source, &named) else { return };
+                let Some(carried) = arrive::serve(worker.clone(), stream, source, &named) else { return };
                 tokio::task::spawn_local(async move {
                     carried.await;
                     drop((place, guard));

@@ -2,7 +2,7 @@
 //! in a future of its own, boxed, that is gone when the request is, and so is hyper when there are no requests.
 
 use super::{
-    Worker,
+    Requests,
     body::Body,
     connections::{Entry, Wish},
     handle,
@@ -59,9 +59,20 @@ pub enum Protocol {
     Either,
 }
 
+impl Protocol {
+    /// What ALPN agreed on; nothing agreed, or no TLS: the first bytes tell.
+    pub fn agreed(conn: &Connection) -> Self {
+        match conn.secured.as_ref().map(|secured| &*secured.alpn) {
+            Some(b"h2") => Protocol::Http2,
+            Some(b"http/1.1") => Protocol::Http1,
+            _ => Protocol::Either,
+        }
+    }
+}
+
 /// What all requests of one connection share.
 pub(super) struct Served {
-    pub(super) worker: Rc<Worker>,
+    pub(super) requests: Rc<Requests>,
     pub(super) conn: Rc<Connection>,
     pub(super) entry: Rc<Entry>,
     /// What the connection adds to X-Forwarded-Client-Cert.
@@ -73,9 +84,9 @@ pub(super) struct Served {
 }
 
 impl Served {
-    fn new(worker: Rc<Worker>, conn: Rc<Connection>, entry: Rc<Entry>) -> Rc<Self> {
+    fn new(requests: Rc<Requests>, conn: Rc<Connection>, entry: Rc<Entry>) -> Rc<Self> {
         Rc::new(Served {
-            worker,
+            requests,
             conn,
             entry,
             client_cert: OnceCell::new(),
@@ -83,15 +94,28 @@ impl Served {
             switched: RefCell::new(None),
         })
     }
+
+    /// An operation as a header.
+    pub(super) fn operation(&self, operation: &Arc<str>) -> HeaderValue {
+        let mut last = self.operation.borrow_mut();
+        if let Some((known, value)) = &*last
+            && Arc::ptr_eq(known, operation)
+        {
+            return value.clone();
+        }
+        let value = HeaderValue::from_str(operation).unwrap_or_else(|_| HeaderValue::from_static(""));
+        *last = Some((operation.clone(), value.clone()));
+        value
+    }
 }
 
 /// Serves a connection until it ends. Needs a local runtime. Dropping it drops the requests on it.
-pub async fn serve<IO>(io: IO, conn: Rc<Connection>, protocol: Protocol, worker: Rc<Worker>)
+pub async fn serve<IO>(io: IO, conn: Rc<Connection>, protocol: Protocol, requests: Rc<Requests>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let registered = worker.connections.add(conn.direction, Instant::now());
-    let served = Served::new(worker, conn, registered.entry.clone());
+    let registered = requests.connections.add(conn.direction, Instant::now());
+    let served = Served::new(requests, conn, registered.entry.clone());
     // Each in a box of its own: a connection holds the room of what it does now.
     let (seen, io, protocol) = match protocol {
         Protocol::Http1 | Protocol::Http2 => (Bytes::new(), io, protocol),
@@ -296,14 +320,14 @@ fn refused(error: &hyper::Error, served: &Rc<Served>) {
         false => BadRequest::Codec,
     };
     let error = Error::Bad(bad);
-    let mut exchange = Exchange::begin(&served.worker.sink, &served.conn, Instant::now());
+    let mut exchange = Exchange::begin(&served.requests.sink, &served.conn, Instant::now());
     exchange.protocol = None;
     exchange.flags.set(crate::exchange::Flag::DownstreamProtocolError);
     exchange.details = error.details();
     exchange.status = Some(error.status());
     exchange.complete = true;
     if exchange.wants_text() {
-        super::text(&mut exchange, None);
+        super::text::arrived(&mut exchange, None);
     }
 }
 

@@ -2,6 +2,7 @@
 //! bytes that we write, the peer's is taken off the first bytes that we read. Nothing waits for either.
 
 use super::peer_exchange::{self, Decoded};
+use crate::worker::Worker;
 use bytes::{Buf, Bytes, BytesMut};
 use mesh_config::model::workload::WorkloadInfo;
 use std::{
@@ -31,6 +32,19 @@ enum Theirs {
     Expected(BytesMut),
     /// Payload that came with the announcement.
     Over(Bytes),
+}
+
+/// What we tell peers about our workload on TCP.
+pub fn announcement(worker: &Worker, own: &Arc<WorkloadInfo>) -> Bytes {
+    let mut announced = worker.announced.borrow_mut();
+    match &*announced {
+        Some((known, bytes)) if Arc::ptr_eq(known, own) => bytes.clone(),
+        _ => {
+            let bytes = peer_exchange::encode(own, &worker.node_id);
+            *announced = Some((own.clone(), bytes.clone()));
+            bytes
+        }
+    }
 }
 
 impl<IO> Introduced<IO> {

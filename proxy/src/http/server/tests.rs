@@ -8,8 +8,8 @@ use tokio::io::duplex;
 
 fn served(proxy: &Proxy) -> Rc<Served> {
     let conn = proxy.connection(Direction::Outbound, DestinationKey::HttpPort(port(80)), 80);
-    let registered = proxy.worker.connections.add(crate::conn::Direction::Inbound, Instant::now());
-    Served::new(proxy.worker.clone(), conn, registered.entry.clone())
+    let registered = proxy.requests.connections.add(crate::conn::Direction::Inbound, Instant::now());
+    Served::new(proxy.requests.clone(), conn, registered.entry.clone())
 }
 
 // Sizes, because they count once a connection: what a connection holds all the time, and what it holds while it is

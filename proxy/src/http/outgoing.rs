@@ -1,0 +1,169 @@
+//! A request as the upstream gets it: limits, headers, path, host, the form of the upstream's protocol.
+
+use super::{Call, grpc, headers, server::Served};
+use crate::{
+    attempt::Outgoing,
+    conn::Direction,
+    error::Error,
+    exchange::Exchange,
+    route::{self, Routed},
+    snapshot::{Snapshot, listener::DestinationKey},
+    upstream::WorkerCluster,
+};
+use http::{
+    HeaderValue, Version, header,
+    request::Parts,
+    uri::{Authority, Scheme},
+};
+use mesh_config::model::{Protocol, destination::H2Upgrade};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+/// The limit of the whole request: the route's, or for gRPC the client's if it is shorter. Both are told upstream.
+pub(super) fn timeouts(routed: &Routed, direction: Direction, call: &Call, head: &mut Parts) -> Option<Duration> {
+    let route = routed.timeout.filter(|limit| !limit.is_zero());
+    let asked = if call.facts.is_grpc { grpc::timeout(&head.headers) } else { None };
+    let limit = match (route, asked) {
+        (Some(route), Some(asked)) => Some(route.min(asked)),
+        (route, asked) => route.or(asked),
+    }?;
+    let per_try = routed.retries.as_ref().and_then(|r| r.per_try_timeout).filter(|t| !t.is_zero() && *t < limit);
+    let told = per_try.unwrap_or(limit);
+    if direction != Direction::Inbound {
+        let millis = u64::try_from(told.as_millis()).unwrap_or(u64::MAX);
+        head.headers.insert(headers::EXPECTED_TIMEOUT, HeaderValue::from(millis));
+    }
+    if asked.is_some() {
+        head.headers.insert("grpc-timeout", grpc::timeout_value(told));
+    }
+    Some(limit)
+}
+
+/// The request as the upstream gets it.
+pub(super) fn outgoing(
+    served: &Served,
+    snapshot: &Snapshot,
+    exchange: &mut Exchange,
+    call: &Call,
+    routed: &Routed,
+    live: &WorkerCluster,
+    mut head: Parts,
+) -> Result<Outgoing, Error> {
+    let conn = &served.conn;
+    let http2 = speaks_http2(snapshot, routed, head.version);
+    if call.facts.upgrade && http2 {
+        return Err(Error::UpgradeRefused);
+    }
+    if conn.direction.is_client_side() && !routed.meta.operation.is_empty() {
+        let operation = served.operation(&routed.meta.operation);
+        head.headers.insert(headers::DECORATOR, operation);
+    }
+    if let Some(ops) = &call.ops {
+        ops.on_request(&mut head.headers, exchange);
+    }
+    if let Some(rule) = &routed.rule {
+        rewrite(rule, routed, &mut head);
+    }
+    let server_name = if live.wants_server_name() { sni(headers::authority_of(&head)) } else { None };
+    let secured = live.wants_tls();
+    protocol(&mut head, http2, secured)?;
+    Ok(Outgoing {
+        head,
+        body: exchange.body.clone(),
+        http2,
+        counts_attempts: conn.direction.is_client_side(),
+        upgrade: call.facts.upgrade,
+        server_name,
+        original: original(&conn.key, conn.local),
+    })
+}
+
+/// What is spoken to the upstream: what its port declares, else what the client speaks.
+fn speaks_http2(snapshot: &Snapshot, routed: &Routed, client: Version) -> bool {
+    let (cluster, pool) = (&routed.cluster, &routed.cluster.policy.connection_pool);
+    if pool.use_client_protocol {
+        return client >= Version::HTTP_2;
+    }
+    match cluster.protocol {
+        Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb => true,
+        Protocol::Http => match cluster.local {
+            Some(_) => false,
+            None => pool.h2_upgrade.unwrap_or(snapshot.settings.h2_upgrade) == H2Upgrade::Upgrade,
+        },
+        Protocol::Auto | Protocol::Tcp | Protocol::Tls | Protocol::Https | Protocol::Udp => client >= Version::HTTP_2,
+    }
+}
+
+/// Path and host changes of a rule.
+fn rewrite(rule: &Arc<route::RuleEntry>, routed: &Routed, head: &mut Parts) {
+    if let Some(matched) = &routed.matched {
+        let old = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        if let Some(new) = route::rewrite::path(rule, matched, old) {
+            let original = HeaderValue::from_str(old);
+            if headers::set_path(&mut head.uri, new).is_ok()
+                && let Ok(original) = original
+            {
+                head.headers.insert("x-envoy-original-path", original);
+            }
+        }
+    }
+    if let Some(host) = route::rewrite::authority(rule, routed.backend)
+        && let Ok(value) = HeaderValue::from_str(host)
+    {
+        if let Ok(original) = HeaderValue::from_str(headers::authority_of(head)) {
+            head.headers.insert("x-envoy-original-host", original);
+        }
+        if head.uri.authority().is_some() {
+            let path = head.uri.path_and_query().cloned();
+            head.uri = headers::origin_form(path);
+        }
+        head.headers.insert(header::HOST, value);
+    }
+}
+
+/// Brings the head into the form of the upstream's protocol: the host in `Host` or in the URI.
+fn protocol(head: &mut Parts, http2: bool, secured: bool) -> Result<(), Error> {
+    if !http2 {
+        if let Some(authority) = head.uri.authority() {
+            let host = HeaderValue::from_str(authority.as_str());
+            let host = host.map_err(|_| Error::Bad(crate::error::BadRequest::InvalidAuthority))?;
+            head.headers.insert(header::HOST, host);
+            head.uri = headers::origin_form(head.uri.path_and_query().cloned());
+        }
+        head.version = Version::HTTP_11;
+        return Ok(());
+    }
+    head.version = Version::HTTP_2;
+    let host = head.headers.remove(header::HOST);
+    if head.uri.authority().is_none() {
+        let invalid = || Error::Bad(crate::error::BadRequest::InvalidAuthority);
+        let host = host.ok_or_else(invalid)?;
+        let mut parts = std::mem::take(&mut head.uri).into_parts();
+        parts.authority = Some(Authority::try_from(host.as_bytes()).map_err(|_| invalid())?);
+        parts.scheme = Some(if secured { Scheme::HTTPS } else { Scheme::HTTP });
+        head.uri = http::Uri::from_parts(parts).map_err(|_| invalid())?;
+    }
+    Ok(())
+}
+
+/// The host as TLS to the upstream names it; an address is not named.
+fn sni(authority: &str) -> Option<Arc<str>> {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    (!is_address && !host.is_empty()).then(|| host.to_ascii_lowercase().into())
+}
+
+/// Where the client itself wanted to go, where that is known.
+fn original(key: &DestinationKey, local: SocketAddr) -> Option<SocketAddr> {
+    match key {
+        DestinationKey::Egress(_) | DestinationKey::Gateway(_) | DestinationKey::GatewayTls { .. } => None,
+        DestinationKey::HttpPort(_) | DestinationKey::Service(..) | DestinationKey::Inbound(_) => Some(local),
+        DestinationKey::Unknown(address) => Some(*address),
+    }
+}

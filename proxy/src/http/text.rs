@@ -1,0 +1,31 @@
+//! What an access log prints of a request's head, kept only where a log is written.
+
+use super::headers;
+use crate::exchange::{Exchange, Text};
+use http::{HeaderValue, header, request::Parts};
+use std::net::IpAddr;
+
+/// The request as it came.
+pub(super) fn arrived(exchange: &mut Exchange, head: Option<&Parts>) {
+    exchange.text = Some(Box::new(Text {
+        start: mesh_runtime::clock::system_now(),
+        method: head.map_or(http::Method::GET, |head| head.method.clone()),
+        path: head.and_then(|head| head.uri.path_and_query().cloned()),
+        user_agent: head.and_then(|head| head.headers.get(header::USER_AGENT).cloned()),
+        forwarded_for: None,
+        request_id: None,
+        client: None,
+    }));
+    if let Some(head) = head {
+        exchange.authority = HeaderValue::from_str(headers::authority_of(head)).ok();
+    }
+}
+
+/// The request as it is forwarded.
+pub(super) fn forwarded(exchange: &mut Exchange, head: &Parts, client: Option<IpAddr>) {
+    if let Some(text) = &mut exchange.text {
+        text.forwarded_for = head.headers.get("x-forwarded-for").cloned();
+        text.request_id = head.headers.get(headers::REQUEST_ID).cloned();
+        text.client = client;
+    }
+}

@@ -1,0 +1,86 @@
+//! What one worker owns, shared by all its listeners and connections. Nothing of it is shared with another thread but
+//! counts; nothing is locked.
+
+pub mod credentials;
+pub mod live;
+
+use crate::{
+    conn::{Arrival, Connection, Direction, Memo, Secured},
+    http::Requests,
+    observe::Observer,
+    opening::Verdicts,
+    snapshot::{Snapshot, listener::DestinationKey},
+};
+use bytes::Bytes;
+use credentials::Credentials;
+use live::Live;
+use mesh_config::{
+    model::{ServiceKey, workload::WorkloadInfo},
+    name::Port,
+};
+use mesh_runtime::{drain, tls::server::ServerTls};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+/// See the module.
+pub struct Worker {
+    /// What its requests share.
+    pub requests: Rc<Requests>,
+    /// Accepts mutual TLS with the mesh's identity.
+    pub mesh_tls: Arc<ServerTls>,
+    /// Accepts TLS with credentials of gateway servers.
+    pub gateway_tls: Credentials,
+    /// Counts and logs.
+    pub observer: Rc<Observer>,
+    /// Signalled when the process wants to end: connections are asked to close.
+    pub closing: drain::Watch,
+    /// Signalled when nothing is accepted any more.
+    pub ending: drain::Watch,
+    /// Nothing from others is accepted any more.
+    pub arriving: drain::Watch,
+    /// Outbound ports whose servers speak first.
+    pub outbound_verdicts: Verdicts<(ServiceKey, Port)>,
+    /// Inbound ports whose servers speak first.
+    pub inbound_verdicts: Verdicts<Port>,
+    /// Opaque connections that are being carried.
+    pub live: Rc<Live>,
+    /// Our node id, part of what we tell peers about ourselves on TCP.
+    pub node_id: Arc<str>,
+    /// What we tell them, made once for each description of our workload.
+    pub announced: RefCell<Option<(Arc<WorkloadInfo>, Bytes)>>,
+    /// Numbers connections; each worker begins elsewhere.
+    pub next_id: Cell<u64>,
+}
+
+impl Worker {
+    /// The configuration in force now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.requests.snapshot())
+    }
+
+    /// The facts of a connection.
+    pub fn connection(
+        &self,
+        direction: Direction,
+        key: DestinationKey,
+        listener_port: Port,
+        arrival: Arrival,
+        secured: Option<Secured>,
+    ) -> Rc<Connection> {
+        let id = self.next_id.get();
+        self.next_id.set(id.wrapping_add(1));
+        Rc::new(Connection {
+            id,
+            direction,
+            key,
+            listener_port,
+            local: arrival.original,
+            remote: arrival.source,
+            secured,
+            memo: Memo::default(),
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! Acceptors of a gateway's TLS servers, made from credentials.
+
+use crate::snapshot::Snapshot;
+use mesh_config::{
+    model::{Credential, gateway::ServerTls as TlsSettings},
+    name::NamespacedName,
+};
+use mesh_runtime::{
+    snapshot::Reader,
+    tls::{
+        material::{CaBundle, Certificate},
+        server::{ServerTls, Serving},
+    },
+};
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
+
+/// Acceptors made from credentials, kept while the credential is the same.
+#[derive(Default)]
+pub struct Credentials(RefCell<HashMap<NamespacedName, (Arc<Credential>, Arc<ServerTls>)>>);
+
+impl Credentials {
+    /// The acceptor for a server.
+    ///
+    /// # Errors
+    /// The credential is not here, or cannot be used; the text says which and why.
+    pub(crate) fn acceptor(&self, snapshot: &Snapshot, server: &TlsSettings) -> Result<Arc<ServerTls>, String> {
+        let name = NamespacedName::new(snapshot.own.namespace.as_str(), &server.credential_name);
+        let credential = snapshot.credentials.get(&name).ok_or_else(|| format!("no credential {name}"))?;
+        if let Some((kept, tls)) = self.0.borrow().get(&name)
+            && Arc::ptr_eq(kept, credential)
+        {
+            return Ok(tls.clone());
+        }
+        let unusable = |e: &dyn std::fmt::Display| format!("credential {name} cannot be used: {e}");
+        let certificate =
+            Certificate::from_pem(&credential.chain_pem, &credential.key_pem).map_err(|e| unusable(&e))?;
+        let client_ca = match (server.require_client_certificate, credential.ca_pem.is_empty()) {
+            (false, _) => None,
+            (true, true) => return Err(unusable(&"it has no CA for client certificates (ca.crt or cacert)")),
+            (true, false) => Some(Arc::new(CaBundle::from_pem(&credential.ca_pem).map_err(|e| unusable(&e))?)),
+        };
+        let serving = Serving { certificates: vec![Arc::new(certificate)], client_ca, subject_alt_names: Vec::new() };
+        let tls = Arc::new(ServerTls::with_certificates(Reader::fixed(Arc::new(serving))));
+        self.0.borrow_mut().insert(name, (credential.clone(), tls.clone()));
+        Ok(tls)
+    }
+}
