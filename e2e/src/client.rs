@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
 };
 
@@ -118,8 +118,8 @@ impl Reply {
 
 /// A connection.
 #[derive(Debug)]
-pub struct Connection {
-    stream: TcpStream,
+pub struct Connection<S = TcpStream> {
+    stream: S,
     buffer: BytesMut,
 }
 
@@ -130,7 +130,14 @@ impl Connection {
     /// When there is no connection.
     pub async fn open(to: SocketAddr, from: Option<IpAddr>) -> anyhow::Result<Self> {
         let stream = connect(to, from).await.with_context(|| format!("cannot connect to {to}"))?;
-        Ok(Connection { stream, buffer: BytesMut::new() })
+        Ok(Connection::over(stream))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Over a stream that is open already.
+    pub fn over(stream: S) -> Self {
+        Connection { stream, buffer: BytesMut::new() }
     }
 
     /// Sends a request and reads its answer.
@@ -169,7 +176,7 @@ impl Connection {
     }
 
     /// The bytes beneath, after an upgrade.
-    pub fn into_stream(self) -> TcpStream {
+    pub fn into_stream(self) -> S {
         self.stream
     }
 }

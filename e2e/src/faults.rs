@@ -4,6 +4,7 @@ pub mod changes;
 mod pilot;
 mod rotation;
 pub mod stale;
+pub mod start;
 
 pub use pilot::pilot_restarts;
 pub use rotation::rotations;

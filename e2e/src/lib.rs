@@ -9,6 +9,7 @@ pub mod client;
 pub mod faults;
 pub mod golden;
 pub mod mesh;
+pub mod namespace;
 pub mod offline;
 pub mod program;
 pub mod traffic;

@@ -9,7 +9,9 @@ mod identity;
 mod objects;
 mod plan;
 
+pub(crate) use control::credentials;
 pub use control::{Pilot, log_handle};
+pub use identity::issue;
 pub use plan::{AUTO, Beside, GATEWAY_PORT, GRPC, HTTP, HTTP2, Plan, Port, TCP, Workload};
 
 use crate::{until, workload::App};

@@ -1,7 +1,7 @@
 //! Programs that are not ours, as children that end with their handle.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -39,4 +39,17 @@ pub async fn run(program: &str, args: &[&str]) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(done.status.success(), "{program} {args:?}: {}\n{}{}", done.status, text(&done.stdout), text(&done.stderr));
     text(&done.stdout)
+}
+
+/// One of our own programs, as the build of this one put it beside it.
+///
+/// # Panics
+/// When it was not built.
+pub fn ours(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("a running program has a path");
+    let beside = own.parent().expect("a program is in a folder");
+    let folder = if beside.ends_with("deps") { beside.parent().expect("deps is in a folder") } else { beside };
+    let program = folder.join(name);
+    assert!(program.is_file(), "{} is not there: cargo build --workspace --bins", program.display());
+    program
 }

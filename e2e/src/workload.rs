@@ -110,8 +110,8 @@ async fn accept(kind: Kind, name: Arc<str>, listener: TcpListener, seen: Seen) {
                     Kind::Http1ClosingIdle(idle) => drop(connections.spawn(http1::serve(stream, name, seen, Some(idle)))),
                     Kind::Http2 => drop(connections.spawn(http2::serve(stream, name, seen, None))),
                     Kind::Http2ClosingIdle(idle) => drop(connections.spawn(http2::serve(stream, name, seen, Some(idle)))),
-                    Kind::Echo => drop(connections.spawn(tcp::echo(stream, None))),
-                    Kind::Greeting => drop(connections.spawn(tcp::echo(stream, Some(name)))),
+                    Kind::Echo => drop(connections.spawn(tcp::echo(stream, seen, None))),
+                    Kind::Greeting => drop(connections.spawn(tcp::echo(stream, seen, Some(name)))),
                     Kind::External => unreachable!("the listener of such an application is closed"),
                 }
             }

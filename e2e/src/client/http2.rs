@@ -9,6 +9,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Longest wait for an answer.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -51,6 +52,14 @@ impl Client {
     /// When there is no connection.
     pub async fn open(to: SocketAddr, from: Option<IpAddr>) -> anyhow::Result<Self> {
         let stream = super::connect(to, from).await.with_context(|| format!("cannot connect to {to}"))?;
+        Client::over(stream).await
+    }
+
+    /// Over a stream that is open already.
+    ///
+    /// # Errors
+    /// When the peer does not speak HTTP/2.
+    pub async fn over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> anyhow::Result<Self> {
         let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
         builder.initial_stream_window_size(1 << 20).initial_connection_window_size(1 << 22);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;

@@ -37,7 +37,7 @@ pub fn log_handle() -> LogHandle {
 }
 
 /// A key that signs tokens, and a token for each account.
-pub(super) fn credentials(dir: &Path, accounts: BTreeSet<&str>) {
+pub(crate) fn credentials(dir: &Path, accounts: BTreeSet<&str>) {
     let key = SigningKey::load_or_create(&dir.join("keys")).expect("a key for tokens");
     for account in accounts {
         let day = Duration::from_secs(24 * 3600);

@@ -14,21 +14,26 @@ use mesh_runtime::{
 };
 use std::{
     net::SocketAddr,
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 use tokio::net::TcpStream;
 
+/// A certificate of the authority in this folder for an account.
+pub fn issue(ca: &Path, domain: TrustDomain, account: &str) -> Arc<Identity> {
+    let now = SystemTime::now();
+    let root = Root::open(&FileStore::new(ca.to_owned()), now).expect("pilot keeps its root there");
+    let authority = Authority::new(domain.clone(), root, Lifetimes::default());
+    let id = SpiffeId::new(domain, NAMESPACE, account);
+    let issued = authority.issue_local(&id, &[], Duration::from_secs(3600), now);
+    Arc::new(issued.expect("the authority signs"))
+}
+
 impl Mesh {
     /// A certificate of this mesh's authority for an account.
     pub fn issue(&self, account: &str) -> Arc<Identity> {
-        let now = SystemTime::now();
-        let domain = TrustDomain::default();
-        let root = Root::open(&FileStore::new(self.dir().join("ca")), now).expect("pilot keeps its root there");
-        let authority = Authority::new(domain.clone(), root, Lifetimes::default());
-        let id = SpiffeId::new(domain, NAMESPACE, account);
-        let issued = authority.issue_local(&id, &[], Duration::from_secs(3600), now);
-        Arc::new(issued.expect("the authority signs"))
+        issue(&self.dir().join("ca"), TrustDomain::default(), account)
     }
 
     /// A whole handshake with a workload's proxy, as another sidecar would make it.

@@ -1,0 +1,162 @@
+//! A sidecar behind captured connections starts again and again, with and without what it has kept, with and without
+//! pilot, while calls come that its policy admits, that it refuses, and in plain text where mutual TLS is required.
+//!
+//! What may not happen: a refused call reaches the application, an outbound call leaves in plain text or towards
+//! what the mesh does not know, anything is answered before a configuration has been received.
+
+mod callers;
+mod place;
+
+use crate::traffic::Outcome;
+use callers::Callers;
+use place::Place;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// How a sidecar starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Start {
+    /// With nothing kept, pilot there.
+    Fresh,
+    /// With what the last run kept, pilot there.
+    Kept,
+    /// With what the last run kept, pilot away.
+    KeptAlone,
+    /// With nothing kept and pilot away, who then comes.
+    FreshAlone,
+    /// With its certificate but no configuration, pilot away, who then comes.
+    CertificateAlone,
+    /// With nothing kept and a pilot who does not know the workload, then does.
+    Unknown,
+}
+
+/// All of them.
+pub const STARTS: [Start; 6] =
+    [Start::Fresh, Start::Kept, Start::KeptAlone, Start::FreshAlone, Start::CertificateAlone, Start::Unknown];
+
+/// How much of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Drill {
+    /// Starts, each way in turn.
+    pub starts: u32,
+    /// Connections a second of each caller.
+    pub rate: u64,
+    /// No start begins after so long.
+    pub time: Duration,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Starts made, by their way.
+    pub made: BTreeMap<Start, u32>,
+    /// What callers saw; for all but `admitted`, a failure is a call that should have been refused and was not.
+    pub outcomes: Vec<(&'static str, Outcome)>,
+    /// Calls that were served, or went out, and should not have been.
+    pub open: Vec<String>,
+    /// From the first push to the first answer to an admitted call.
+    pub from_push: Vec<Duration>,
+    /// From the start of the process with kept configuration to that answer.
+    pub from_kept: Vec<Duration>,
+}
+
+impl Found {
+    /// Starts in all.
+    pub fn starts(&self) -> u32 {
+        self.made.values().sum()
+    }
+
+    /// What was served, or went out, and should not have been, each kind in a line; empty: nothing.
+    pub fn problems(&self) -> Vec<String> {
+        let refused = self.outcomes.iter().filter(|(name, _)| *name != callers::ADMITTED);
+        let served = refused.flat_map(|(name, o)| o.failed.iter().map(move |(why, n)| format!("{name}: {n} × {why}")));
+        served.chain(self.open.iter().take(10).cloned()).collect()
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// What the machine does not allow.
+///
+/// # Panics
+/// When an admitted call is not answered within the harness's patience.
+pub async fn starts(drill: Drill) -> anyhow::Result<Found> {
+    let (mut place, mut found, begun) = (Place::prepare().await?, Found::default(), Instant::now());
+    let callers = Callers::start(&place, drill.rate).await;
+    // So many more calls are refused before and after each start is judged.
+    let some = (drill.rate / 4).max(5);
+    for number in 0..drill.starts {
+        if begun.elapsed() >= drill.time {
+            break;
+        }
+        let way = STARTS[number as usize % STARTS.len()];
+        tracing::info!(number, ?way, "start");
+        one(&mut place, &callers, way, some, &mut found).await?;
+        *found.made.entry(way).or_default() += 1;
+        callers.more(some).await;
+    }
+    found.outcomes = callers.stop().await;
+    found.open.extend(place.served().into_iter().filter(|id| !id.starts_with(callers::ADMITTED)));
+    found.open.extend(place.leaks());
+    Ok(found)
+}
+
+async fn one(place: &mut Place, callers: &Callers, way: Start, some: u64, found: &mut Found) -> anyhow::Result<()> {
+    match way {
+        Start::Kept | Start::KeptAlone => place.configuration_kept().await,
+        Start::Fresh | Start::FreshAlone | Start::CertificateAlone | Start::Unknown => {}
+    }
+    let alone = matches!(way, Start::KeptAlone | Start::FreshAlone | Start::CertificateAlone);
+    if alone || way == Start::Unknown {
+        place.stop_pilot().await;
+    }
+    place.stop_proxy().await;
+    match way {
+        Start::Kept | Start::KeptAlone => {}
+        Start::CertificateAlone => place.forget_configuration(),
+        Start::Fresh | Start::FreshAlone | Start::Unknown => place.forget_everything(),
+    }
+    if way == Start::Unknown {
+        place.write_objects(false);
+        place.start_pilot().await?;
+    }
+    callers.forget_answers();
+    let begun = Instant::now();
+    place.start_proxy()?;
+    match way {
+        Start::Fresh => found.from_push.push(callers.answered().await.duration_since(place.configured().await)),
+        Start::Kept | Start::KeptAlone => found.from_kept.push(callers.answered().await.duration_since(begun)),
+        Start::FreshAlone | Start::CertificateAlone => {
+            refuses_all(place, callers, way, some, found).await;
+            place.start_pilot().await?;
+            let configured = place.configured().await;
+            found.from_push.push(callers.answered().await.saturating_duration_since(configured));
+        }
+        Start::Unknown => {
+            refuses_all(place, callers, way, some, found).await;
+            place.write_objects(true);
+            let known = Instant::now();
+            found.from_push.push(callers.answered().await.saturating_duration_since(known));
+        }
+    }
+    if way == Start::KeptAlone {
+        callers.more(some).await;
+        place.start_pilot().await?;
+    }
+    Ok(())
+}
+
+/// What has received nothing about its workload answers nobody, not even whom its policy would admit.
+async fn refuses_all(place: &Place, callers: &Callers, way: Start, some: u64, found: &mut Found) {
+    place.pages_served().await;
+    callers.more(some).await;
+    if callers.has_answer() {
+        found.open.push(format!("{way:?}: answered before anything was received"));
+    }
+    if place.is_ready().await {
+        found.open.push(format!("{way:?}: ready before anything was received"));
+    }
+}
