@@ -124,7 +124,7 @@ impl<'m> Decider<'m> {
         let path = path::normalize(&request.path, snapshot.settings.path_normalization).unwrap_or_default();
         let peer = peer.map(PeerIdentity::new);
         let verdict = decide(
-            &snapshot.policies,
+            &snapshot.local.policies,
             &Attributes {
                 http: Some(HttpAttributes {
                     method: request.method.as_bytes(),

@@ -30,10 +30,10 @@ pub fn config_dump(node: &str, snapshot: &Snapshot, bound: &BoundSet, identity: 
         "version": snapshot.version,
         "node": node,
         "own": {
-            "namespace": snapshot.own.namespace.as_str(),
-            "workload": snapshot.own.info.workload,
-            "uid": snapshot.own.workload.as_ref().map(|w| w.uid.clone()),
-            "labels": snapshot.own.labels.0,
+            "namespace": snapshot.local.own.namespace.as_str(),
+            "workload": snapshot.local.own.info.workload,
+            "uid": snapshot.local.own.workload.as_ref().map(|w| w.uid.clone()),
+            "labels": snapshot.local.own.labels.0,
         },
         "listeners": listeners(snapshot, bound),
         "routes": routes(snapshot),
@@ -59,12 +59,13 @@ fn listeners(snapshot: &Snapshot, bound: &BoundSet) -> Vec<Value> {
         match &b.purpose {
             Purpose::OutboundCaptured => vec![row("ALL".into(), unknown_destination(snapshot))],
             Purpose::InboundCaptured => snapshot
+                .local
                 .inbound
                 .declared()
                 .map(|p| row(format!("Addr: *:{}", p.port), format!("Cluster: {}", p.cluster.name)))
                 .collect(),
             Purpose::Configured(ListenerKind::Ingress { port }) => {
-                vec![row("ALL".into(), format!("Cluster: {}", snapshot.inbound.port(*port).cluster.name))]
+                vec![row("ALL".into(), format!("Cluster: {}", snapshot.local.inbound.port(*port).cluster.name))]
             }
             Purpose::Configured(ListenerKind::Egress { protocol, port, .. }) if protocol.is_http() => {
                 vec![row("ALL".into(), format!("Route: {port}"))]
@@ -135,7 +136,7 @@ fn routes(snapshot: &Snapshot) -> Vec<Value> {
         table(&mut rows, &gateway.http);
         gateway.tls.iter().for_each(|server| table(&mut rows, &server.table));
     }
-    for port in snapshot.inbound.declared() {
+    for port in snapshot.local.inbound.declared() {
         rows.push(json!({
             "name": port.meta.route_config,
             "virtual_host": port.meta.virtual_host,
@@ -180,8 +181,9 @@ fn resolved(to: &Resolved) -> String {
 }
 
 fn clusters(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Cluster>> {
-    let inbound = snapshot.inbound.declared().map(|p| &p.cluster);
-    let special = [snapshot.outbound.passthrough(), snapshot.outbound.black_hole(), &snapshot.inbound.other().cluster];
+    let inbound = snapshot.local.inbound.declared().map(|p| &p.cluster);
+    let special =
+        [snapshot.outbound.passthrough(), snapshot.outbound.black_hole(), &snapshot.local.inbound.other().cluster];
     snapshot.outbound.services().flat_map(|s| s.clusters()).chain(inbound).chain(special)
 }
 

@@ -266,7 +266,7 @@ fn authorise(served: &Served, snapshot: &Snapshot, call: &Call, head: &Parts) ->
         sni: conn.sni(),
         metadata: None,
     };
-    let verdict = authz::decide(&snapshot.policies, &attributes);
+    let verdict = authz::decide(&snapshot.local.policies, &attributes);
     for rule in &verdict.audited {
         tracing::info!(%rule, source = %conn.remote, method = %head.method, path = head.uri.path(), "audited");
     }

@@ -50,6 +50,19 @@ pub struct Own {
     pub workload: Option<Arc<Workload>>,
 }
 
+/// What belongs to one workload: who it is, its ports and the rules that hold for it.
+#[derive(Debug, Clone)]
+pub struct Local {
+    /// Who it is.
+    pub own: Arc<Own>,
+    /// Its own ports.
+    pub inbound: Arc<inbound::Inbound>,
+    /// Authorisation rules for it.
+    pub policies: Arc<policy::Policies>,
+    /// The `Sidecar` that holds for it, if any.
+    pub sidecar: Option<Arc<Sidecar>>,
+}
+
 /// One consistent configuration.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
@@ -57,20 +70,14 @@ pub struct Snapshot {
     pub version: u64,
     /// Mesh-wide settings.
     pub settings: Arc<Settings>,
-    /// Who this proxy stands for.
-    pub own: Arc<Own>,
+    /// What belongs to the workload that this proxy stands for.
+    pub local: Arc<Local>,
     /// Every name and address in scope.
     pub index: Arc<index::Index>,
     /// What to listen on, besides the captured ports.
     pub listeners: Arc<Vec<listener::ListenerSpec>>,
     /// Services in use, their routes and clusters.
     pub outbound: Arc<outbound::Outbound>,
-    /// The workload's own ports.
-    pub inbound: Arc<inbound::Inbound>,
-    /// Authorisation rules for this workload.
-    pub policies: Arc<policy::Policies>,
-    /// The `Sidecar` that holds for this workload, if any.
-    pub sidecar: Option<Arc<Sidecar>>,
     /// Root certificates of each trust domain.
     pub trust: Arc<Vec<Arc<TrustBundle>>>,
     /// Key pairs for the servers of a gateway.

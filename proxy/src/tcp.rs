@@ -67,7 +67,7 @@ pub enum Race {
 /// Carries a connection of a peer to the application.
 pub async fn inbound(worker: &Rc<Worker>, io: Downstream, conn: Rc<Connection>, dialled: Option<Dialled>) {
     let snapshot = worker.snapshot();
-    let cluster = snapshot.inbound.port(conn.listener_port).cluster;
+    let cluster = snapshot.local.inbound.port(conn.listener_port).cluster;
     carry(worker, io, conn, snapshot, cluster, dialled).await;
 }
 
@@ -105,7 +105,7 @@ pub fn not_accepted(worker: &Rc<Worker>, conn: Rc<Connection>, why: &str) {
 
 /// Dials the application for a silent client, and waits for either to speak.
 pub async fn race(worker: &Rc<Worker>, stream: TcpStream, conn: &Rc<Connection>) -> Race {
-    let cluster = worker.snapshot().inbound.port(conn.listener_port).cluster;
+    let cluster = worker.snapshot().local.inbound.port(conn.listener_port).cluster;
     race_to(worker, stream, conn, cluster).await
 }
 
@@ -168,7 +168,7 @@ async fn carry(
     // 3. who agreed to say who it is does so with its first bytes
     let said = record.stream.said.clone();
     let announce = |agreed| match agreed {
-        true => introduce::announcement(worker, &snapshot.own.info),
+        true => introduce::announcement(worker, &snapshot.local.own.info),
         false => Bytes::new(),
     };
     let client = Introduced::new(io, announce(introduces(&conn)), said.clone());
@@ -196,7 +196,7 @@ impl<'a> Record<'a> {
     fn new(worker: &'a Rc<Worker>, conn: Rc<Connection>, snapshot: &Snapshot, cluster: Arc<Cluster>) -> Self {
         let stream = Stream {
             conn,
-            own: snapshot.own.info.clone(),
+            own: snapshot.local.own.info.clone(),
             start: SystemTime::now(),
             duration: Duration::ZERO,
             cluster: Some(cluster),
@@ -235,7 +235,8 @@ impl<'a> Record<'a> {
         let live = upstreams.cluster(&cluster, Instant::now());
         let mut tried = Vec::new();
         loop {
-            let picked = live.pick(upstreams, Some(self.stream.conn.local), &snapshot.own.addresses, &tried).await;
+            let picked =
+                live.pick(upstreams, Some(self.stream.conn.local), &snapshot.local.own.addresses, &tried).await;
             let host = match picked {
                 Ok(host) => host,
                 Err(error) => return self.failed(&error),
@@ -337,7 +338,7 @@ impl Drop for Record<'_> {
 /// Whether the connection is allowed under this configuration.
 fn decide(conn: &Connection, snapshot: &Snapshot) -> Result<Permit, String> {
     let DestinationKey::Inbound(port) = &conn.key else { return Ok(authz::egress::permit()) };
-    if conn.secured.is_none() && snapshot.inbound.port(*port).mtls.mode == MtlsMode::Strict {
+    if conn.secured.is_none() && snapshot.local.inbound.port(*port).mtls.mode == MtlsMode::Strict {
         return Err("plain_text_where_mutual_TLS_is_required".into());
     }
     let call = Attributes {
@@ -350,7 +351,7 @@ fn decide(conn: &Connection, snapshot: &Snapshot) -> Result<Permit, String> {
         sni: conn.sni(),
         metadata: None,
     };
-    let verdict = authz::decide(&snapshot.policies, &call);
+    let verdict = authz::decide(&snapshot.local.policies, &call);
     for rule in &verdict.audited {
         tracing::info!(%rule, source = %conn.remote, "audited");
     }

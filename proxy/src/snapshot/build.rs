@@ -9,7 +9,7 @@ mod parts;
 mod ports;
 
 use super::{
-    Own, Role, Snapshot,
+    Local, Own, Role, Snapshot,
     cluster::{Cluster, ClusterId, ClusterKey},
     inbound::Inbound,
     index::Index,
@@ -95,13 +95,15 @@ impl State {
         let snapshot = Snapshot {
             version: 1,
             settings: settings.clone(),
-            own: own.clone(),
+            local: Arc::new(Local {
+                own: own.clone(),
+                inbound: Arc::new(inbound),
+                policies: Arc::new(Policies::build(&[], &settings)),
+                sidecar: None,
+            }),
             index,
             listeners: Arc::new(listeners::build(&sources)),
             outbound: Arc::new(outbound),
-            inbound: Arc::new(inbound),
-            policies: Arc::new(Policies::build(&[], &settings)),
-            sidecar: None,
             trust: Arc::default(),
             credentials: Arc::default(),
             workloads: Arc::default(),
@@ -123,7 +125,7 @@ impl State {
 
     /// Takes one push in, as a whole.
     pub fn apply(&mut self, changes: Changes) -> Applied {
-        let own_namespace = self.snapshot.own.namespace.clone();
+        let own_namespace = self.snapshot.local.own.namespace.clone();
         let touched = self.parts.take(changes, &own_namespace);
         let endpoints_changed = self.parts.write_cells(&touched);
         if !touched.beyond_endpoints() {
@@ -138,14 +140,14 @@ impl State {
 
     fn rebuild(&mut self, touched: &Touched) -> Snapshot {
         let before = &self.snapshot;
-        let own = if touched.instance { self.own() } else { before.own.clone() };
+        let own = if touched.instance { self.own() } else { before.local.own.clone() };
         let who = touched.instance || touched.settings;
         let sidecar = match touched.sidecars || who {
             true => self.choose_sidecar(&own),
-            false => before.sidecar.clone(),
+            false => before.local.sidecar.clone(),
         };
         let sources = Sources { parts: &self.parts, own: &own, sidecar: sidecar.as_ref() };
-        let resided = before.sidecar != sidecar;
+        let resided = before.local.sidecar != sidecar;
 
         let services = match who || !touched.services.is_empty() || !touched.destinations.is_empty() {
             true => clusters::services(&sources, &before.outbound.services, touched, who, &mut self.clusters),
@@ -160,15 +162,15 @@ impl State {
             false => before.outbound.clone(),
         };
         let inbound = match who || resided || touched.peer_authentications {
-            true => Arc::new(ports::build(&sources, &mut self.clusters, Some(&before.inbound))),
-            false => before.inbound.clone(),
+            true => Arc::new(ports::build(&sources, &mut self.clusters, Some(&before.local.inbound))),
+            false => before.local.inbound.clone(),
         };
         let policies = match who || touched.authorizations {
             true => {
                 let policies = Policies::build(&self.applying(&own), &self.parts.settings);
                 Arc::new(policies.refusing(self.parts.unreadable(Kind::Authorization)))
             }
-            false => before.policies.clone(),
+            false => before.local.policies.clone(),
         };
         let listeners = match who || resided || touched.gateways {
             true => Arc::new(listeners::build(&sources)),
@@ -178,20 +180,17 @@ impl State {
             version: before.version + 1,
             settings: self.parts.settings.clone(),
             index: self.parts.index.clone(),
+            local: Arc::new(Local { own, inbound, policies, sidecar }),
             listeners,
             outbound,
-            inbound,
-            policies,
             trust: if touched.trust { self.parts.trust() } else { before.trust.clone() },
             credentials: if touched.secrets { self.parts.credentials() } else { before.credentials.clone() },
             workloads: if touched.workloads { self.parts.workloads() } else { before.workloads.clone() },
-            sidecar,
-            own,
         }
     }
 
     fn own(&self) -> Arc<Own> {
-        let before = &self.snapshot.own;
+        let before = &self.snapshot.local.own;
         let workload = self.parts.instance.as_ref().map(|i| Arc::new(i.workload.clone()));
         Arc::new(Own {
             labels: workload.as_ref().map(|w| w.labels.clone()).unwrap_or_default(),

@@ -27,7 +27,7 @@ pub(super) fn decide(snapshot: &Snapshot, call: &Call) -> Answer {
     let Some(port) = port_of(call) else {
         return Answer::refuse("no listener", "the call names no port between 1 and 65535");
     };
-    let policy = snapshot.inbound.port(port);
+    let policy = snapshot.local.inbound.port(port);
     let mut answer = match handshake(&policy, call) {
         Err(refusal) => *refusal,
         Ok(stream) => within(snapshot, call, port, &policy, stream),
@@ -124,7 +124,7 @@ fn within(snapshot: &Snapshot, call: &Call, port: Port, policy: &PortPolicy, str
     if !call.is_http() && declared.is_http() {
         return Answer::refuse("protocol error", format!("port {port} carries HTTP, and what came is not"));
     }
-    let verdict = authorise(&snapshot.policies, &attributes(call, port, None, peer(call, stream).as_ref()));
+    let verdict = authorise(&snapshot.local.policies, &attributes(call, port, None, peer(call, stream).as_ref()));
     let mut answer = verdict_answer(&verdict);
     answer.cluster = forwarded_to(&answer, policy);
     if stream == Stream::Sealed && answer.detail.is_none() {
@@ -151,7 +151,7 @@ fn http(snapshot: &Snapshot, call: &Call, port: Port) -> Answer {
         headers: &call.headers,
     };
     let peer = peer(call, Stream::Open);
-    let verdict = authorise(&snapshot.policies, &attributes(call, port, Some(request), peer.as_ref()));
+    let verdict = authorise(&snapshot.local.policies, &attributes(call, port, Some(request), peer.as_ref()));
     let mut answer = verdict_answer(&verdict);
     let view = RequestView {
         method,

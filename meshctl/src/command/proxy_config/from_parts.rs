@@ -71,7 +71,7 @@ fn listeners(snapshot: &Snapshot) -> Vec<Listener> {
                 ("TCP", to.unwrap_or_else(|| "Cluster: BlackHoleCluster".to_owned()))
             }
             ListenerKind::Ingress { port } => {
-                let policy = snapshot.inbound.port(*port);
+                let policy = snapshot.local.inbound.port(*port);
                 let kind = if policy.protocol.is_http() { "HTTP" } else { "TCP" };
                 (kind, format!("Cluster: {}", policy.cluster.name))
             }
@@ -105,7 +105,7 @@ fn routes(snapshot: &Snapshot) -> Vec<Route> {
         gateway.tls.iter().for_each(|server| table(&server.table));
     }
     outbound.all_sniffed().for_each(|host| host_routes(host, &mut routes));
-    routes.extend(snapshot.inbound.declared().map(|policy| Route {
+    routes.extend(snapshot.local.inbound.declared().map(|policy| Route {
         name: policy.meta.route_config.to_string(),
         virtual_host: policy.meta.virtual_host.to_string(),
         domains: vec!["*".to_owned()],
@@ -165,8 +165,8 @@ fn path_of(conditions: Option<&RouteMatch>) -> String {
 
 fn clusters(snapshot: &Snapshot) -> Vec<Cluster> {
     let outbound = snapshot.outbound.clusters().map(|c| cluster_of(snapshot, c));
-    let inbound = snapshot.inbound.declared().map(|policy| cluster_of(snapshot, &policy.cluster));
-    outbound.chain(inbound).chain([cluster_of(snapshot, &snapshot.inbound.other().cluster)]).collect()
+    let inbound = snapshot.local.inbound.declared().map(|policy| cluster_of(snapshot, &policy.cluster));
+    outbound.chain(inbound).chain([cluster_of(snapshot, &snapshot.local.inbound.other().cluster)]).collect()
 }
 
 fn cluster_of(snapshot: &Snapshot, cluster: &cluster::Cluster) -> Cluster {

@@ -51,7 +51,7 @@ impl Clusters {
     /// Takes back the indexes of keys that the snapshot does not have.
     pub(super) fn retire(&mut self, snapshot: &Snapshot) -> Vec<ClusterId> {
         let outbound = snapshot.outbound.clusters();
-        let inbound = snapshot.inbound.clusters();
+        let inbound = snapshot.local.inbound.clusters();
         let used: HashSet<ClusterId> = outbound.chain(inbound).map(|c| c.id).collect();
         if used.len() == self.ids.len() {
             return Vec::new();

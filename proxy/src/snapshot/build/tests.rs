@@ -142,8 +142,10 @@ fn what_a_change_does_not_touch_is_shared() {
     for (key, service) in &before.outbound.services {
         assert!(Arc::ptr_eq(service, &after.outbound.services[key]));
     }
-    assert!(Arc::ptr_eq(&before.inbound, &after.inbound) && Arc::ptr_eq(&before.index, &after.index));
-    assert!(Arc::ptr_eq(&before.policies, &after.policies) && Arc::ptr_eq(&before.listeners, &after.listeners));
+    assert!(Arc::ptr_eq(&before.local.inbound, &after.local.inbound) && Arc::ptr_eq(&before.index, &after.index));
+    assert!(
+        Arc::ptr_eq(&before.local.policies, &after.local.policies) && Arc::ptr_eq(&before.listeners, &after.listeners)
+    );
 }
 
 #[test]
@@ -254,7 +256,7 @@ fn the_most_specific_sidecar_holds() {
         ..sidecar("shop/zz", vec![egress(None, &["./*"])])
     };
     let mut state = state(Role::Sidecar, [Part::Sidecar(Arc::new(mesh))]);
-    let name = |s: &State| s.snapshot().sidecar.as_ref().unwrap().name.to_string();
+    let name = |s: &State| s.snapshot().local.sidecar.as_ref().unwrap().name.to_string();
     assert_eq!(name(&state), "istio-system/mesh");
     push(&mut state, [Part::Sidecar(Arc::new(wide)), Part::Sidecar(Arc::new(own))]);
     assert_eq!(name(&state), "shop/wide");
@@ -304,7 +306,7 @@ fn listeners_that_bind_are_listed() {
     assert_eq!(listeners[0].kind, ListenerKind::Ingress { port: port(8080) });
     let ListenerKind::Egress { hosts, .. } = &listeners[1].kind else { panic!("{:?}", listeners[1]) };
     assert_eq!(hosts[0].namespace, None, "the first of two for one address");
-    let policy = state.snapshot().inbound.port(port(8080));
+    let policy = state.snapshot().local.inbound.port(port(8080));
     assert_eq!(policy.cluster.local, Some(IngressEndpoint::Address("127.0.1.1:18080".parse().unwrap())));
     assert_eq!((&*policy.cluster.name, policy.declared), ("inbound|8080||", true));
 }
@@ -333,7 +335,7 @@ fn a_tcp_listener_of_the_sidecar_leads_to_its_one_service() {
 fn inbound_ports_are_those_of_the_workloads_services() {
     let ports = [(8080, CART, 80, Protocol::Http), (9000, CART, 81, Protocol::Grpc)];
     let state = state(Role::Sidecar, [instance(&[], &ports)]);
-    let inbound = &state.snapshot().inbound;
+    let inbound = &state.snapshot().local.inbound;
     let http = inbound.port(port(8080));
     assert_eq!((&*http.cluster.name, http.declared, http.protocol), ("inbound|8080||", true, Protocol::Http));
     assert_eq!(http.cluster.local, Some(IngressEndpoint::InstancePort(port(8080))));
@@ -358,10 +360,10 @@ fn a_sidecars_ingress_replaces_the_ports_of_the_services() {
     }];
     let ports = [(8080, CART, 80, Protocol::Http), (9000, CART, 81, Protocol::Grpc)];
     let state = state(Role::Sidecar, [instance(&[], &ports), Part::Sidecar(Arc::new(own))]);
-    let policy = state.snapshot().inbound.port(port(8080));
+    let policy = state.snapshot().local.inbound.port(port(8080));
     assert_eq!((policy.protocol, policy.cluster.local.clone()), (Protocol::Tcp, Some(IngressEndpoint::Loopback)));
     assert_eq!(&*policy.cluster.service_host, "cart.shop.svc.cluster.local");
-    assert!(!state.snapshot().inbound.port(port(9000)).declared);
+    assert!(!state.snapshot().local.inbound.port(port(9000)).declared);
 }
 
 #[test]
@@ -375,12 +377,12 @@ fn modes_of_mutual_tls_are_by_port() {
     };
     let ports = [(8080, CART, 80, Protocol::Http), (9000, CART, 81, Protocol::Tcp)];
     let mut state = state(Role::Sidecar, [instance(&[("app", "web")], &ports)]);
-    let mode = |s: &State, number| s.snapshot().inbound.port(port(number)).mtls.mode;
+    let mode = |s: &State, number| s.snapshot().local.inbound.port(port(number)).mtls.mode;
     assert_eq!(mode(&state, 8080), MtlsMode::Permissive);
     push(&mut state, [Part::PeerAuthentication(Arc::new(policy))]);
     let modes = [8080, 9000, 7000, 1234].map(|number| mode(&state, number));
     assert_eq!(modes, [MtlsMode::Disable, MtlsMode::Strict, MtlsMode::Permissive, MtlsMode::Strict]);
-    assert_eq!(state.snapshot().inbound.port(port(9000)).mtls.decided_by, Some(named("shop/p")));
+    assert_eq!(state.snapshot().local.inbound.port(port(9000)).mtls.decided_by, Some(named("shop/p")));
 }
 
 #[test]
@@ -418,9 +420,9 @@ fn authorisation_of_other_workloads_is_left_out() {
     };
     let parts = [instance(&[("app", "web")], &[]), policy("other/a", &[]), policy("shop/b", &[("app", "db")])];
     let mut state = state(Role::Sidecar, parts);
-    assert!(state.snapshot().policies.is_empty());
+    assert!(state.snapshot().local.policies.is_empty());
     push(&mut state, [policy("istio-system/c", &[("app", "web")])]);
-    assert!(!state.snapshot().policies.is_empty());
+    assert!(!state.snapshot().local.policies.is_empty());
 }
 
 /// What decides about a call of which nothing is known, on HTTP and on opaque TCP.
@@ -438,7 +440,7 @@ fn verdicts(state: &State) -> [String; 2] {
             sni: None,
             metadata: None,
         };
-        let policies = state.snapshot().policies.clone();
+        let policies = state.snapshot().local.policies.clone();
         decide(&policies, &call).permit().map_or_else(|denial| denial.to_string(), |_| "allowed".to_owned())
     };
     [text(Some(http)), text(None)]
@@ -491,7 +493,7 @@ fn an_authorisation_policy_that_cannot_be_read_refuses_everything_until_it_can_o
 #[test]
 fn a_peer_authentication_that_cannot_be_read_is_strict_and_other_kinds_are_let_be() {
     let mut state = state(Role::Sidecar, [instance(&[], &[])]);
-    let mode = |state: &State| state.snapshot().inbound.port(port(8080)).mtls;
+    let mode = |state: &State| state.snapshot().local.inbound.port(port(8080)).mtls;
     assert_eq!(mode(&state).mode, MtlsMode::Permissive);
     state.refuse([(Kind::PeerAuthentication, PartName("shop/p".into()))]);
     push(&mut state, []);
