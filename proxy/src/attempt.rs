@@ -5,7 +5,7 @@ pub mod retry;
 
 use crate::{
     authz::Permit,
-    body::{Body, Held},
+    body::{Held, RequestBody},
     error::Error,
     exchange::{Exchange, Flag},
     route::Routed,
@@ -105,7 +105,7 @@ struct Tries<'a> {
     outgoing: Outgoing,
     idempotent: bool,
     /// The head for the next try; `None`: made from a copy kept of the last one.
-    ready: Option<Request<Body>>,
+    ready: Option<Request<RequestBody>>,
     spare: Option<Spare>,
     count: u32,
     replays: u32,
@@ -195,7 +195,7 @@ impl<'a> Tries<'a> {
     }
 
     /// The request of this try; a copy of its head is kept where another try may follow.
-    fn request(&mut self, reused: bool) -> Request<Body> {
+    fn request(&mut self, reused: bool) -> Request<RequestBody> {
         self.count += 1;
         let mut request = match self.ready.take() {
             Some(request) => request,
@@ -216,8 +216,8 @@ impl<'a> Tries<'a> {
         request
     }
 
-    fn next_request(&mut self) -> Request<Body> {
-        let body = self.outgoing.body.as_ref().map_or(Body::Empty, |held| Body::Request(held.reader()));
+    fn next_request(&mut self) -> Request<RequestBody> {
+        let body = self.outgoing.body.as_ref().map_or(RequestBody::Empty, |held| RequestBody::Held(held.reader()));
         let mut request = Request::new(body);
         match &self.spare {
             None => {

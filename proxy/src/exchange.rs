@@ -6,7 +6,7 @@
 use crate::{
     body::Held,
     conn::{Connection, Upstream},
-    http::connections::Activity,
+    connections::Activity,
     route::RouteMeta,
     snapshot::cluster::Cluster,
 };

@@ -2,8 +2,7 @@
 //! nothing is shared between threads but counts, nothing is locked.
 
 mod answer;
-pub use crate::body;
-pub mod connections;
+mod body;
 pub mod filters;
 pub mod grpc;
 pub mod headers;
@@ -20,6 +19,7 @@ pub use requests::{Demand, Requests};
 use crate::{
     attempt::{self, Attempt},
     authz::{self, Permit},
+    body::Held,
     conn::Direction,
     error::Error,
     exchange::Exchange,
@@ -27,7 +27,7 @@ use crate::{
     snapshot::Snapshot,
     upstream::Lease,
 };
-use body::{Body, Held};
+use body::AnswerBody;
 use filters::Ops;
 use http::{HeaderValue, Request, Response, request::Parts};
 use hyper::body::Incoming;
@@ -48,7 +48,7 @@ struct Call {
 }
 
 /// One request: the record begins, the request is carried, and whatever comes of it is an answer.
-async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Response<Body> {
+async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Response<AnswerBody> {
     let requests = &served.requests;
     let mut exchange = Exchange::begin(&requests.sink, &served.conn, Instant::now());
     exchange.activity = Some(served.entry.begin());
@@ -109,7 +109,7 @@ enum Carried {
     /// An upstream's answer; its body must end by the deadline.
     Upstream(Response<Incoming>, Lease, Option<Instant>),
     /// An answer of our own.
-    Local(Response<Body>),
+    Local(Response<AnswerBody>),
 }
 
 /// Where to, whether it may, and there.
@@ -207,7 +207,7 @@ fn forwarded(
     exchange: &mut Exchange,
     call: &mut Call,
     selection: Selection,
-) -> Result<Result<Routed, Response<Body>>, Error> {
+) -> Result<Result<Routed, Response<AnswerBody>>, Error> {
     let filters = &served.requests.filters;
     match selection {
         Selection::Forward(routed) => {

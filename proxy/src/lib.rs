@@ -47,6 +47,8 @@ pub mod body;
 #[cfg(feature = "serve")]
 pub mod conn;
 #[cfg(feature = "serve")]
+pub mod connections;
+#[cfg(feature = "serve")]
 pub mod error;
 #[cfg(feature = "serve")]
 pub mod exchange;

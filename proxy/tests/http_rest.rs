@@ -2,10 +2,8 @@
 
 use mesh_config::model::Protocol;
 use mesh_proxy::{
-    http::{
-        connections::QUIET,
-        server::{Protocol as Spoken, serve},
-    },
+    connections::QUIET,
+    http::server::{Protocol as Spoken, serve},
     snapshot::listener::DestinationKey,
     testing::{
         Proxy, port, run, service,
@@ -255,7 +253,7 @@ fn a_resting_connection_ends_with_its_client_its_worker_and_its_idle_limit() {
         drop(gone);
         quiet(&proxy).await;
         assert_eq!(resting(&proxy), 2);
-        tokio::time::sleep(mesh_proxy::http::connections::IDLE - QUIET * 10).await;
+        tokio::time::sleep(mesh_proxy::connections::IDLE - QUIET * 10).await;
         last.get(CART, "/").await;
         tokio::time::sleep(QUIET * 10).await;
         quiet(&proxy).await;

@@ -2,7 +2,7 @@
 
 use super::{
     Call,
-    body::{Body, Observed},
+    body::{AnswerBody, Observed},
     headers,
     server::Served,
     upgrade,
@@ -25,7 +25,7 @@ pub(super) fn answer(
     response: Response<Incoming>,
     lease: Lease,
     deadline: Option<Instant>,
-) -> Response<Body> {
+) -> Response<AnswerBody> {
     let now = Instant::now();
     let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let mut response = response;
@@ -65,16 +65,16 @@ pub(super) fn answer(
         // The client's connection is taken over when this is out.
         Some(upstream) if call.facts.upgrade => {
             served.switched.replace(Some(upgrade::Switched { upstream, exchange, lease }));
-            Response::from_parts(head, Body::Empty)
+            Response::from_parts(head, AnswerBody::Empty)
         }
         None if call.facts.upgrade && !head.status.is_client_error() && !head.status.is_server_error() => {
             // Neither yes nor no: its body would be taken for the new protocol.
             exchange.details = Cow::Borrowed("websocket_handshake_unsuccessful");
             exchange.complete = true;
             head.headers.remove(header::CONTENT_LENGTH);
-            Response::from_parts(head, Body::Empty)
+            Response::from_parts(head, AnswerBody::Empty)
         }
-        _ => Response::from_parts(head, Body::Observed(Observed::new(incoming, exchange, lease, deadline))),
+        _ => Response::from_parts(head, AnswerBody::Observed(Observed::new(incoming, exchange, lease, deadline))),
     }
 }
 

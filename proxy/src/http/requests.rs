@@ -1,10 +1,8 @@
 //! What all requests of one worker share.
 
-use super::{
-    connections::{Connections, Wish},
-    filters,
-};
+use super::filters;
 use crate::{
+    connections::{Connections, Wish},
     exchange::Sink,
     snapshot::{Snapshot, WorkerSnapshot},
     upstream::Upstreams,

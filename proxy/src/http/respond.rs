@@ -1,7 +1,7 @@
 //! Answers of our own: errors, redirects, direct responses; in gRPC's form where the request is gRPC.
 
 use super::{
-    body::Body,
+    body::AnswerBody,
     grpc,
     headers::{OVERLOADED, server_name},
 };
@@ -28,7 +28,7 @@ pub struct Client {
 }
 
 /// The answer for an error; what it means is written to the record.
-pub fn error(error: &Error, client: Client, exchange: &mut Exchange) -> Response<Body> {
+pub fn error(error: &Error, client: Client, exchange: &mut Exchange) -> Response<AnswerBody> {
     if let Some(flag) = error.flag() {
         exchange.flags.set(flag);
     }
@@ -42,7 +42,7 @@ pub fn error(error: &Error, client: Client, exchange: &mut Exchange) -> Response
 }
 
 /// A redirect.
-pub fn redirect(status: u16, location: &str, client: Client, exchange: &mut Exchange) -> Response<Body> {
+pub fn redirect(status: u16, location: &str, client: Client, exchange: &mut Exchange) -> Response<AnswerBody> {
     exchange.details = Cow::Borrowed("direct_response");
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::MOVED_PERMANENTLY);
     let mut response = local(status, Text::default(), client, None);
@@ -53,17 +53,17 @@ pub fn redirect(status: u16, location: &str, client: Client, exchange: &mut Exch
 }
 
 /// A rule's own answer.
-pub fn direct(status: u16, body: Bytes, client: Client, exchange: &mut Exchange) -> Response<Body> {
+pub fn direct(status: u16, body: Bytes, client: Client, exchange: &mut Exchange) -> Response<AnswerBody> {
     exchange.details = Cow::Borrowed("direct_response");
     local(StatusCode::from_u16(status).unwrap_or(StatusCode::OK), Text(body), client, None)
 }
 
 /// Hands an answer of our own to the record: it is whole once it is made.
-pub fn record(response: &Response<Body>, exchange: &mut Exchange) {
+pub fn record(response: &Response<AnswerBody>, exchange: &mut Exchange) {
     exchange.status = Some(response.status());
     exchange.grpc_status = crate::exchange::grpc_status(response.headers());
     exchange.response_head_bytes = head_bytes(response.headers()) + 17;
-    if let Body::Full(text) = response.body() {
+    if let AnswerBody::Full(text) = response.body() {
         exchange.response_body_bytes = text.len() as u64;
     }
     exchange.complete = true;
@@ -81,8 +81,8 @@ impl From<Cow<'static, str>> for Text {
     }
 }
 
-fn local(status: StatusCode, Text(text): Text, client: Client, grpc_status: Option<u16>) -> Response<Body> {
-    let mut response = Response::new(Body::Empty);
+fn local(status: StatusCode, Text(text): Text, client: Client, grpc_status: Option<u16>) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::Empty);
     let headers = response.headers_mut();
     if client.is_grpc {
         let code = grpc_status.unwrap_or_else(|| grpc::status_of(status.as_u16()));
@@ -104,7 +104,7 @@ fn local(status: StatusCode, Text(text): Text, client: Client, grpc_status: Opti
     }
     *response.status_mut() = status;
     if !client.is_head && !text.is_empty() {
-        *response.body_mut() = Body::Full(text);
+        *response.body_mut() = AnswerBody::Full(text);
     }
     response
 }
@@ -126,7 +126,7 @@ mod tests {
         );
         assert_eq!((response.status().as_u16(), &response.headers()["grpc-status"]), (200, &HeaderValue::from(7)));
         assert_eq!(response.headers()["grpc-message"], "RBAC: access denied");
-        assert!(matches!(response.body(), Body::Empty) && !response.headers().contains_key("content-length"));
+        assert!(matches!(response.body(), AnswerBody::Empty) && !response.headers().contains_key("content-length"));
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
         let text = || Text::from(Cow::Borrowed("no healthy upstream"));
         let response = local(StatusCode::SERVICE_UNAVAILABLE, text(), Client { is_head: true, ..PLAIN }, None);
         assert_eq!(response.headers()[header::CONTENT_LENGTH], "19");
-        assert!(matches!(response.body(), Body::Empty));
+        assert!(matches!(response.body(), AnswerBody::Empty));
     }
 
     #[test]

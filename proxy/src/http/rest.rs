@@ -4,8 +4,10 @@
 //! What hyper does with the bytes is watched here, so that it is never taken from it half-way; in the end hyper
 //! itself decides: it gives up a connection only when no request is on it.
 
-use super::connections::{Entry, Wish};
-use crate::net::prefix::Prefixed;
+use crate::{
+    connections::{Entry, Wish},
+    net::prefix::Prefixed,
+};
 use bytes::Bytes;
 use std::{
     future::poll_fn,

@@ -3,14 +3,14 @@
 
 use super::{
     Requests,
-    body::Body,
-    connections::{Entry, Wish},
+    body::AnswerBody,
     handle,
     rest::{Watched, Woken, rest},
     upgrade::{self, Switched},
 };
 use crate::{
     conn::Connection,
+    connections::{Entry, Wish},
     error::{BadRequest, Error},
     exchange::Exchange,
     net::{
@@ -165,7 +165,7 @@ async fn spoken<IO: AsyncRead + Unpin>(mut io: IO) -> Option<(Bytes, IO, Protoco
     }
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>>>;
+type Answer = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, Infallible>>>>;
 
 fn service(served: &Rc<Served>) -> impl Fn(Request<Incoming>) -> Answer + use<> {
     let served = served.clone();
@@ -182,7 +182,7 @@ fn service(served: &Rc<Served>) -> impl Fn(Request<Incoming>) -> Answer + use<> 
 }
 
 /// The connection becomes a tunnel: what it says about itself is not about requests.
-fn switches(response: &Response<Body>) -> bool {
+fn switches(response: &Response<AnswerBody>) -> bool {
     response.status() == http::StatusCode::SWITCHING_PROTOCOLS
 }
 

@@ -5,7 +5,7 @@ use super::{
     pool::{Facts, H1, H2},
 };
 use crate::{
-    body::Body,
+    body::RequestBody,
     conn::{Memo, PeerAddress, Upstream},
     error::{ConnectFailure, Error},
     net::connect::{ConnectOptions, tcp},
@@ -128,7 +128,7 @@ impl Connector {
             .preserve_header_case(true)
             .max_header_size(MAX_RESPONSE_HEAD)
             .max_buf_size(128 * 1024)
-            .handshake::<_, Body>(TokioIo::new(io))
+            .handshake::<_, RequestBody>(TokioIo::new(io))
             .await;
         let (sender, connection) = handshake.map_err(|e| (local_failure(&e), upstream.clone()))?;
         tokio::task::spawn_local(async move {
@@ -146,7 +146,7 @@ impl Connector {
             .initial_stream_window_size(H2_STREAM_WINDOW)
             .initial_connection_window_size(H2_CONNECTION_WINDOW)
             .max_header_list_size(MAX_RESPONSE_HEAD as u32)
-            .handshake::<_, Body>(TokioIo::new(io))
+            .handshake::<_, RequestBody>(TokioIo::new(io))
             .await;
         let (sender, mut connection) = handshake.map_err(|e| (local_failure(&e), upstream.clone()))?;
         let allowed = Rc::new(Cell::new(connection.current_max_send_streams().min(100)));

@@ -6,7 +6,7 @@ use super::{
     pool::{H1, H2},
 };
 use crate::{
-    body::Body,
+    body::RequestBody,
     conn::Upstream,
     error::Reset,
     limit::{Active, Held, Load},
@@ -41,7 +41,7 @@ pub struct NotAnswered {
     /// A byte of an answer was read.
     pub answered: bool,
     /// The request, if it was never taken.
-    pub request: Option<Request<Body>>,
+    pub request: Option<Request<RequestBody>>,
 }
 
 impl Lease {
@@ -81,7 +81,7 @@ impl Lease {
     }
 
     /// Sends a request and waits for the head of the answer.
-    pub async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, NotAnswered> {
+    pub async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, NotAnswered> {
         match &mut self.connection {
             Connection::H1(Some(h1)) => {
                 let (written, read) = (h1.meter.written(), h1.meter.read());
@@ -130,7 +130,7 @@ impl Drop for Lease {
     }
 }
 
-fn not_answered(mut error: TrySendError<Request<Body>>, unwritten: bool, answered: bool) -> NotAnswered {
+fn not_answered(mut error: TrySendError<Request<RequestBody>>, unwritten: bool, answered: bool) -> NotAnswered {
     let request = error.take_message();
     let reset = reset_of(&error.into_error());
     let never_begun = request.is_some() || unwritten || reset == Reset::Refused;

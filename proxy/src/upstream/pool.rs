@@ -3,7 +3,7 @@
 
 use super::io::Meter;
 use crate::{
-    body::Body,
+    body::RequestBody,
     conn::Upstream,
     limit::{Connections, Held},
 };
@@ -18,7 +18,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 /// One HTTP/1 connection.
 pub(super) struct H1 {
-    pub(super) sender: http1::SendRequest<Body>,
+    pub(super) sender: http1::SendRequest<RequestBody>,
     pub(super) meter: Arc<Meter>,
     pub(super) upstream: Rc<Upstream>,
     pub(super) facts: Facts,
@@ -27,7 +27,7 @@ pub(super) struct H1 {
 
 /// One HTTP/2 connection.
 pub(super) struct H2 {
-    pub(super) sender: RefCell<http2::SendRequest<Body>>,
+    pub(super) sender: RefCell<http2::SendRequest<RequestBody>>,
     pub(super) upstream: Rc<Upstream>,
     pub(super) facts: Facts,
     pub(super) served: Cell<u32>,

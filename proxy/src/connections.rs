@@ -159,7 +159,7 @@ impl Entry {
     }
 
     /// What it has to do now: [`Wish::Finish`] waits for a first request that may be on the way.
-    pub(super) fn due(&self) -> Wish {
+    pub(crate) fn due(&self) -> Wish {
         match self.wish.get() {
             // The clock is looked at only here: this is asked at every poll.
             Wish::Finish if !self.begun.get() && self.last.get().elapsed() < FIRST_REQUEST => Wish::Last,
@@ -182,29 +182,29 @@ impl Entry {
     }
 
     /// It is served, and can rest when it is quiet.
-    pub(super) fn serves(&self) {
+    pub(crate) fn serves(&self) {
         self.rest.set(Rest::Awake);
         self.heard.set(false);
         self.flushed.set(true);
     }
 
     /// It holds no more than its socket.
-    pub(super) fn rests(&self) {
+    pub(crate) fn rests(&self) {
         self.rest.set(Rest::Resting);
     }
 
     /// Whether it was asked to rest and can: no request, none half here, no answer half out.
-    pub(super) fn may_rest(&self) -> bool {
+    pub(crate) fn may_rest(&self) -> bool {
         self.rest.get() == Rest::Asked && self.active.get() == 0 && !self.heard.get() && self.flushed.get()
     }
 
     /// Bytes were read.
-    pub(super) fn heard(&self) {
+    pub(crate) fn heard(&self) {
         self.heard.set(true);
     }
 
     /// Bytes were written (`false`), or all that were are out.
-    pub(super) fn flushed(&self, all: bool) {
+    pub(crate) fn flushed(&self, all: bool) {
         self.flushed.set(all);
     }
 
