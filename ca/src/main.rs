@@ -1,13 +1,31 @@
 //! The certificate authority as a process of its own.
 
-use clap::Parser;
 use mesh_ca::{Settings, run::Ca, settings::Args};
-use mesh_runtime::{drain, process, telemetry::log, tls::provider};
-use std::time::Duration;
+use mesh_runtime::{
+    drain,
+    process::{self, Exit},
+    telemetry::log,
+    tls::provider,
+};
+use std::{io::Write, process::ExitCode, time::Duration};
+
+fn main() -> ExitCode {
+    let args: Args = match process::arguments() {
+        Ok(args) => args,
+        Err(exit) => return exit.into(),
+    };
+    match serve(Settings::from(args)) {
+        Ok(()) => Exit::Success.into(),
+        Err(error) => {
+            // The log may not be set up, and an operator reads this first.
+            let _ = writeln!(std::io::stderr(), "ca: {error:#}");
+            Exit::Failed.into()
+        }
+    }
+}
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    let settings = Settings::from(Args::parse());
+async fn serve(settings: Settings) -> anyhow::Result<()> {
     provider::install();
     let log = log::init(settings.log_format, &settings.log_level)?;
     process::log_panics();

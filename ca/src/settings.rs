@@ -4,7 +4,10 @@
 use crate::authority::Lifetimes;
 use clap::Parser;
 use mesh_config::identity::TrustDomain;
-use mesh_runtime::{settings::parse_duration, telemetry::log::Format};
+use mesh_runtime::{
+    settings::parse_duration,
+    telemetry::log::{Format, filter},
+};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// As given.
@@ -50,7 +53,7 @@ pub struct Args {
     #[arg(long, env = "LOG_FORMAT", default_value = "text")]
     log_format: Format,
     /// Filter of the log.
-    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", value_parser = filter)]
     log_level: String,
 }
 

@@ -75,7 +75,10 @@ pub(crate) struct ExplainArgs {
     #[arg(long = "remote-ip", value_name = "IP")]
     pub(crate) remote_ip: Option<IpAddr>,
     /// A JSON list of cases to answer instead; `-` is standard input.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["filename", "from", "to", "mesh_config_file"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "filename", "mesh_config_file", "from", "to", "method", "header", "direction", "address", "tls", "sni", "principal",
+        "source_ip", "remote_ip",
+    ])]
     pub(crate) cases: Option<PathBuf>,
     /// Output format: table, json or yaml.
     #[arg(short, long, default_value = "table")]
@@ -184,8 +187,8 @@ pub(crate) enum ProxyConfigCommand {
         /// Cluster by its whole name.
         #[arg(long)]
         cluster: Option<String>,
-        /// Status: healthy, unhealthy, draining.
-        #[arg(long)]
+        /// Status.
+        #[arg(long, ignore_case = true, value_parser = ["healthy", "unhealthy", "draining"])]
         status: Option<String>,
         #[command(flatten)]
         target: Target,
@@ -199,8 +202,8 @@ pub(crate) enum ProxyConfigCommand {
         /// Port; 0: all.
         #[arg(long, default_value_t = 0)]
         port: u16,
-        /// HTTP, TCP, HTTP+TCP or UNKNOWN.
-        #[arg(long = "type")]
+        /// What passes through it.
+        #[arg(long = "type", ignore_case = true, value_parser = ["HTTP", "TCP", "HTTP+TCP", "UNKNOWN"])]
         kind: Option<String>,
         /// One row a way through the listener; false: one a listener.
         #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]

@@ -1,6 +1,6 @@
 //! What every command needs of the arguments, resolved: output form, namespace, time limit.
 
-use crate::report::Format;
+use crate::{report::Format, usage::Usage};
 use anyhow::{Result, bail};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub(crate) fn format(text: &str, usual: &str) -> Result<Format> {
         "table" | "short" | "" => Ok(Format::Table),
         "json" => Ok(Format::Json),
         "yaml" => Ok(Format::Yaml),
-        _ => bail!("output format {text:?} not supported; use {usual}, json or yaml"),
+        _ => bail!(Usage::new(format!("output format {text:?} not supported; use {usual}, json or yaml"))),
     }
 }
 

@@ -5,6 +5,7 @@ mod command;
 mod context;
 mod remote;
 mod report;
+mod usage;
 
 use anyhow::Result;
 use clap::{
@@ -13,7 +14,11 @@ use clap::{
 };
 use cli::{Cli, Command};
 use context::{Context, format};
-use std::{io::Write as _, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+use usage::Usage;
 
 /// The command line makes no sense (`EX_USAGE`).
 const USAGE: u8 = 64;
@@ -21,13 +26,16 @@ const USAGE: u8 = 64;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return not_understood(&error),
     };
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("Error: {error:#}\n"));
-            ExitCode::FAILURE
+            match error.downcast_ref::<Usage>() {
+                Some(_) => ExitCode::from(USAGE),
+                None => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -55,13 +63,18 @@ fn run(cli: &Cli) -> Result<()> {
 }
 
 /// Help is no failure; everything else about the command line is one.
-fn usage(error: &clap::Error) -> ExitCode {
+fn not_understood(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            // That nobody reads the help to its end is no failure either.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
+            match io::stdout().lock().write_all(text.as_bytes()) {
+                // Nobody has to read the help to its end.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    say(&format!("Error: cannot write to standard output: {error}\n"));
+                    ExitCode::FAILURE
+                }
+                _ => ExitCode::SUCCESS,
+            }
         }
         ErrorKind::InvalidSubcommand => {
             let word = match error.get(ContextKind::InvalidSubcommand) {

@@ -3,7 +3,7 @@
 
 mod tls;
 
-use crate::cli::XdsArgs;
+use crate::{cli::XdsArgs, usage::Usage};
 use anyhow::{Context as _, Result, anyhow, bail};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
@@ -33,6 +33,7 @@ pub(crate) struct FromPilot {
 
 /// `GET http://ADDRESS/PATH` of an admin port, as JSON.
 pub(crate) fn admin_json(address: &str, path: &str, limit: Duration) -> Result<Value> {
+    host_and_port(address)?;
     let url = format!("http://{address}{path}");
     let body = within(limit, &url, get(address, path))?;
     serde_json::from_slice(&body).with_context(|| format!("what {url} answered is no JSON"))
@@ -96,10 +97,22 @@ fn refused(status: tonic::Status) -> anyhow::Error {
     anyhow!(text)
 }
 
+/// An address that can be dialled: a name or an IP address, and a port.
+fn host_and_port(address: &str) -> Result<()> {
+    let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse().ok());
+    match port {
+        Some(1..=u16::MAX) => Ok(()),
+        _ => bail!(Usage::new(format!("{address:?} is not HOST:PORT"))),
+    }
+}
+
 type Token = MetadataValue<Ascii>;
 
 fn pilot(args: &XdsArgs) -> Result<(&str, Option<Token>)> {
-    let address = args.xds_address.as_deref().context("no control plane to ask: give --xds-address HOST:PORT")?;
+    let address = args
+        .xds_address
+        .as_deref()
+        .ok_or_else(|| Usage::new("no control plane to ask: give --xds-address HOST:PORT"))?;
     let Some(file) = &args.token_file else { return Ok((address, None)) };
     let length = std::fs::metadata(file).with_context(|| format!("cannot read the token {}", file.display()))?.len();
     if length > MAX_TOKEN {
@@ -121,9 +134,10 @@ fn sign<T>(request: &mut tonic::Request<T>, token: Option<Token>) {
 fn client(address: &str, args: &XdsArgs) -> Result<DebugClient<Channel>> {
     let connector = tls::Connector::new(address, args)?;
     let scheme = if args.plaintext { "http" } else { "https" };
-    let wrong = || format!("{address:?} is not HOST:PORT");
-    let origin = format!("{scheme}://{address}").parse().with_context(wrong)?;
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).with_context(wrong)?.origin(origin);
+    let wrong = || Usage::new(format!("{address:?} is not HOST:PORT"));
+    host_and_port(address)?;
+    let origin = format!("{scheme}://{address}").parse().map_err(|_| wrong())?;
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| wrong())?.origin(origin);
     let channel = endpoint.connect_with_connector_lazy(connector);
     Ok(DebugClient::new(channel).max_decoding_message_size(MAX_ANSWER))
 }

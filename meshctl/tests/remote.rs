@@ -104,7 +104,7 @@ fn somebody_silent_is_not_waited_for() {
 #[test]
 fn pilot_is_only_believed_with_a_reason() {
     let (code, _, err) = meshctl("ps --xds-address localhost:1");
-    assert!(code == 1 && err.contains("--root-cert"), "{err}");
+    assert!(code == 64 && err.contains("--root-cert"), "{err}");
 }
 
 /// A pilot with one client.

@@ -1,7 +1,6 @@
 //! The process: reads the command line, then builds and runs what it says.
 
 use anyhow::Context;
-use clap::Parser;
 use mesh_pilot::{
     app::{self, App},
     settings::{Cli, Command, Settings},
@@ -16,7 +15,11 @@ use std::{io::Write, process::ExitCode};
 
 fn main() -> ExitCode {
     provider::install();
-    let done = match Cli::parse().command {
+    let cli: Cli = match process::arguments() {
+        Ok(cli) => cli,
+        Err(exit) => return exit.into(),
+    };
+    let done = match cli.command {
         Command::Discovery(settings) => discovery(*settings),
         Command::TokenKey(args) => app::make_token_key(&args.out).context("no key for tokens"),
         Command::Token(args) => app::make_token(&args)

@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand};
 use mesh_config::identity::TrustDomain;
 use mesh_runtime::{
     settings::{Listen, parse_duration},
-    telemetry::log::Format,
+    telemetry::log::{Format, filter},
 };
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -100,7 +100,7 @@ pub struct Settings {
     #[arg(long, env = "LOG_FORMAT", default_value = "text")]
     pub log_format: Format,
     /// Filter of the log, e.g. `info` or `info,mesh_pilot=debug`.
-    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", value_parser = filter)]
     pub log: String,
 }
 

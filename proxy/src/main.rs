@@ -7,7 +7,7 @@ use mesh_runtime::{
     settings::Env,
     telemetry::log,
 };
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -27,26 +27,25 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args: Args = match process::arguments() {
         Ok(args) => args,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Success.into() };
-        }
+        Err(exit) => return exit.into(),
+    };
+    let said = |error: &dyn std::fmt::Display, exit: Exit| {
+        // The log may not be set up, and an operator reads this first.
+        let _ = writeln!(std::io::stderr(), "proxy: {error:#}");
+        exit.into()
     };
     match args.command {
-        Command::Run => match run() {
-            Ok(()) => Exit::Success.into(),
-            Err(error) => {
-                eprintln!("proxy: {error:#}");
-                Exit::Failed.into()
-            }
+        Command::Run => match Settings::read(&Env).map(run) {
+            Ok(Ok(())) => Exit::Success.into(),
+            Ok(Err(error)) => said(&error, Exit::Failed),
+            Err(problems) => said(&problems, Exit::Usage),
         },
     }
 }
 
-fn run() -> anyhow::Result<()> {
-    let settings = Settings::read(&Env)?;
+fn run(settings: Settings) -> anyhow::Result<()> {
     let format = if settings.log_json { log::Format::Json } else { log::Format::Text };
     let log = log::init(format, &settings.log)?;
     process::log_panics();

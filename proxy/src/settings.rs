@@ -4,7 +4,10 @@
 //! proxies, each on its own address, and tests need no fixed ports.
 
 use crate::snapshot::Role;
-use mesh_runtime::settings::{Listen, Problems, Reader, Source};
+use mesh_runtime::{
+    settings::{Listen, Problems, Reader, Source},
+    telemetry::log,
+};
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -106,6 +109,10 @@ impl Settings {
         if !(1..=256).contains(&workers) {
             read.problem("FERROMESH_WORKERS", "must be between 1 and 256");
         }
+        let log = read.or("FERROMESH_LOG", "info".to_owned());
+        if let Err(error) = log::filter(&log) {
+            read.problem("FERROMESH_LOG", error.to_string());
+        }
         let settings = Settings {
             role,
             name: read.required("POD_NAME").unwrap_or_default(),
@@ -133,7 +140,7 @@ impl Settings {
             state_dir: read.optional("FERROMESH_STATE_DIR"),
             certificate_ttl: read.duration("FERROMESH_CERT_TTL", Duration::from_secs(24 * 3600)),
             drain: read.optional("TERMINATION_DRAIN_DURATION_SECONDS").map(Duration::from_secs),
-            log: read.or("FERROMESH_LOG", "info".to_owned()),
+            log,
             log_json: read.flag("FERROMESH_LOG_JSON", false),
         };
         read.finish().map(|()| settings)

@@ -38,6 +38,21 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// The command line of this process. Help and version are printed and are no failure; a command line that makes no
+/// sense is said on standard error.
+///
+/// # Errors
+/// How the process ends instead: [`Exit::Usage`], or after help [`Exit::Success`] ([`Exit::Failed`] if it cannot be
+/// written).
+pub fn arguments<T: clap::Parser>() -> Result<T, Exit> {
+    T::try_parse().map_err(|error| match error.print() {
+        _ if error.use_stderr() => Exit::Usage,
+        // Nobody has to read the help to its end.
+        Err(unwritten) if unwritten.kind() != io::ErrorKind::BrokenPipe => Exit::Failed,
+        _ => Exit::Success,
+    })
+}
+
 /// A thread that drives one future on a runtime of its own.
 #[derive(Debug)]
 pub struct Thread {

@@ -14,6 +14,7 @@ use crate::{
     cli::ExplainArgs,
     context::Context,
     report::{Report, Table},
+    usage::Usage,
 };
 use anyhow::{Context as _, Result, bail};
 use case::{Call, Direction, Source};
@@ -56,9 +57,12 @@ fn run_one(args: &ExplainArgs, context: &Context) -> Result<Report> {
 }
 
 fn question(args: &ExplainArgs, context: &Context) -> Result<Question> {
-    let to = args.to.as_deref().context("--to is needed, as in --to http://reviews:9080/ (or --cases FILE)")?;
+    let to = args
+        .to
+        .as_deref()
+        .ok_or_else(|| Usage::new("--to is needed, as in --to http://reviews:9080/ (or --cases FILE)"))?;
     let Some(direction) = Direction::parse(&args.direction) else {
-        bail!("--direction is outbound, inbound or gateway, not {:?}", args.direction);
+        bail!(Usage::new(format!("--direction is outbound, inbound or gateway, not {:?}", args.direction)));
     };
     let mut call = call_to(to, direction)?;
     call.direction = Some(args.direction.to_ascii_lowercase());
@@ -67,7 +71,7 @@ fn question(args: &ExplainArgs, context: &Context) -> Result<Question> {
     call.address = args.address;
     if let Some(tls) = &args.tls {
         if !["plaintext", "tls", "mtls"].contains(&tls.as_str()) {
-            bail!("--tls is plaintext, tls or mtls, not {tls:?}");
+            bail!(Usage::new(format!("--tls is plaintext, tls or mtls, not {tls:?}")));
         }
         call.tls = Some(tls.clone());
     }
@@ -79,14 +83,14 @@ fn question(args: &ExplainArgs, context: &Context) -> Result<Question> {
 /// From a URL: scheme http, https or tcp; the path is taken as it stands.
 fn call_to(url: &str, direction: Direction) -> Result<Call> {
     let (scheme, rest) =
-        url.split_once("://").with_context(|| format!("{url:?} is no URL; as in http://reviews:9080/"))?;
+        url.split_once("://").ok_or_else(|| Usage::new(format!("{url:?} is no URL; as in http://reviews:9080/")))?;
     let (authority, path) = match rest.find(['/', '?', '#']) {
         Some(at) if rest[at..].starts_with('/') => (&rest[..at], rest[at..].to_owned()),
         Some(at) => (&rest[..at], format!("/{}", &rest[at..])),
         None => (rest, "/".to_owned()),
     };
     if authority.is_empty() {
-        bail!("{url:?} names no host");
+        bail!(Usage::new(format!("{url:?} names no host")));
     }
     let (protocol, tls, default_port) = match scheme.to_ascii_lowercase().as_str() {
         "http" => ("http", None, Some(80)),
@@ -95,12 +99,12 @@ fn call_to(url: &str, direction: Direction) -> Result<Call> {
         "https" if direction == Direction::Gateway => ("http", Some("tls".to_owned()), Some(443)),
         "https" => ("tcp", None, Some(443)),
         "tcp" => ("tcp", None, None),
-        other => bail!("scheme {other:?} is not http, https, grpc or tcp"),
+        other => bail!(Usage::new(format!("scheme {other:?} is not http, https, grpc or tcp"))),
     };
     let (_, port) = mesh_proxy::route::redirect::split_port(authority);
     let port = port.map(|p| u64::from(p.get())).or(default_port);
     if port.is_none() {
-        bail!("{url:?} names no port");
+        bail!(Usage::new(format!("{url:?} names no port")));
     }
     Ok(Call {
         port,
@@ -113,10 +117,11 @@ fn call_to(url: &str, direction: Direction) -> Result<Call> {
 }
 
 fn header(text: &str) -> Result<(String, String)> {
-    let at = text.find(['=', ':']).with_context(|| format!("header {text:?} is not of the form name=value"))?;
+    let at =
+        text.find(['=', ':']).ok_or_else(|| Usage::new(format!("header {text:?} is not of the form name=value")))?;
     let (name, value) = (text[..at].trim().to_ascii_lowercase(), text[at + 1..].trim().to_owned());
     if name.is_empty() {
-        bail!("header {text:?} has no name");
+        bail!(Usage::new(format!("header {text:?} has no name")));
     }
     Ok((name, value))
 }

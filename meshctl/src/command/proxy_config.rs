@@ -10,6 +10,7 @@ use crate::{
     context::Context,
     remote,
     report::Report,
+    usage::Usage,
 };
 use anyhow::{Context as _, Result, bail};
 use dump::Dump;
@@ -68,9 +69,14 @@ fn fetch(target: &Target, context: &Context) -> Result<Dump> {
             .with_context(|| format!("what http://{admin}{PATH} answered is no configuration dump"));
     }
     if target.xds.xds_address.is_none() {
-        bail!("no proxy to ask: give --admin HOST:PORT, --file FILE, or a proxy's name and --xds-address HOST:PORT");
+        bail!(Usage::new(
+            "no proxy to ask: give --admin HOST:PORT, --file FILE, or a proxy's name and --xds-address HOST:PORT"
+        ));
     }
-    let proxy = target.proxy.as_deref().context("name the proxy: NAME[.NAMESPACE], as proxy-status lists it")?;
+    let proxy = target
+        .proxy
+        .as_deref()
+        .ok_or_else(|| Usage::new("name the proxy: NAME[.NAMESPACE], as proxy-status lists it"))?;
     let answer = remote::pilot_config(&target.xds, &proxy_name(proxy, context)?)?.value;
     match Dump::read(&answer) {
         Some(dump) => Ok(dump),
@@ -83,7 +89,9 @@ pub(crate) fn proxy_name(text: &str, context: &Context) -> Result<String> {
     let name = match text.split_once('/') {
         None => text,
         Some(("pod" | "pods" | "po", name)) => name,
-        Some((kind, _)) => bail!("{kind} {text:?} can only be looked up in a cluster; name the proxy itself"),
+        Some((kind, _)) => {
+            bail!(Usage::new(format!("{kind} {text:?} can only be looked up in a cluster; name the proxy itself")))
+        }
     };
     Ok(match name.contains('.') {
         true => name.to_owned(),

@@ -4,6 +4,7 @@ use crate::{
     cli::VersionArgs,
     remote::{self, FromPilot},
     report::Report,
+    usage::Usage,
 };
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -18,7 +19,10 @@ const REVISION: Option<&str> = option_env!("FERROMESH_REVISION");
 pub(crate) fn run(args: &VersionArgs) -> Result<Report> {
     let asked = args.remote.unwrap_or(args.xds.xds_address.is_some());
     let pilot = asked.then(|| remote::pilot_clients(&args.xds));
-    Ok(report(args.short, pilot))
+    match pilot {
+        Some(Err(error)) if error.is::<Usage>() => Err(error),
+        pilot => Ok(report(args.short, pilot)),
+    }
 }
 
 fn report(short: bool, pilot: Option<Result<FromPilot>>) -> Report {

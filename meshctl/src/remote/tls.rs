@@ -1,6 +1,6 @@
 //! The connection to pilot: plain text, or TLS with the roots that were named.
 
-use crate::cli::XdsArgs;
+use crate::{cli::XdsArgs, usage::Usage};
 use anyhow::{Context as _, Result, anyhow, bail};
 use hyper_util::rt::TokioIo;
 use rustls::{
@@ -74,7 +74,8 @@ fn server_name(address: &str, args: &XdsArgs) -> Result<ServerName<'static>> {
         Some(authority) => authority.as_str(),
         None => address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']),
     };
-    ServerName::try_from(host.to_owned()).map_err(|_| anyhow!("{host:?} is no host name; give --authority NAME"))
+    ServerName::try_from(host.to_owned())
+        .map_err(|_| Usage::new(format!("{host:?} is no host name; give --authority NAME")).into())
 }
 
 fn config(args: &XdsArgs) -> Result<ClientConfig> {
@@ -88,7 +89,9 @@ fn config(args: &XdsArgs) -> Result<ClientConfig> {
         (true, _) => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate { provider })),
         (false, Some(file)) => builder.with_root_certificates(roots_of(&file)?),
         (false, None) => {
-            bail!("nobody vouches for pilot: give --root-cert FILE or --cert-dir DIR (or --plaintext, or --insecure)")
+            bail!(Usage::new(
+                "nobody vouches for pilot: give --root-cert FILE or --cert-dir DIR (or --plaintext, or --insecure)"
+            ))
         }
     };
     let mut config = match (in_directory("cert-chain.pem"), in_directory("key.pem")) {

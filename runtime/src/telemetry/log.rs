@@ -57,6 +57,14 @@ impl fmt::Debug for LogHandle {
     }
 }
 
+/// A filter as it is given on a command line: refused there, and not when logging is set up with it.
+///
+/// # Errors
+/// [`LogError::Filter`].
+pub fn filter(text: &str) -> Result<String, LogError> {
+    parse(text).map(|_| text.to_owned())
+}
+
 /// Sets up logging for the whole process.
 ///
 /// # Errors

@@ -9,14 +9,31 @@ mod processes;
 mod tour;
 
 use anyhow::Context;
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use mesh_runtime::process::Exit;
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// What to write instead of a command line that makes no sense.
+const USAGE: &str = "usage: demo [DIRECTORY]  (of objects; examples/quickstart by default)";
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let examples = match (arguments.next(), arguments.next()) {
+        (None, None) => PathBuf::from("examples/quickstart"),
+        (Some(folder), None) if Path::new(&folder).is_dir() => folder.into(),
+        _ => {
+            eprintln!("{USAGE}");
+            return Exit::Usage.into();
+        }
+    };
     // One thread: children end with the thread that started them, and this one lives as long as the process.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = runtime.context("cannot start").and_then(|runtime| {
         let local = tokio::task::LocalSet::new();
-        runtime.block_on(local.run_until(run()))
+        runtime.block_on(local.run_until(run(&examples)))
     });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -27,12 +44,11 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run() -> anyhow::Result<()> {
-    let examples = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("examples/quickstart"), PathBuf::from);
+async fn run(examples: &Path) -> anyhow::Result<()> {
     let stays = std::io::stdout().is_terminal() && std::env::var_os("CI").is_none_or(|ci| ci.is_empty());
     let interrupted = mesh_runtime::process::signals().context("cannot watch for signals")?;
     let work = async {
-        let mut mesh = processes::Mesh::start(&examples).await?;
+        let mut mesh = processes::Mesh::start(examples).await?;
         let toured = tour::walk(&mut mesh).await;
         if toured.is_ok() && stays {
             tour::invite(&mesh);

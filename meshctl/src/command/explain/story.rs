@@ -7,6 +7,7 @@ use super::{
     objects::{self, Who, name_of, workloads},
     outbound,
 };
+use crate::usage::Usage;
 use anyhow::{Result, bail};
 use mesh_config::{
     diagnostic::{Diagnostic, Severity},
@@ -68,7 +69,7 @@ impl Story {
         };
         match (question.direction, who) {
             (Direction::Outbound | Direction::Gateway, None) => {
-                bail!("--from is needed: the workload whose proxy decides (NAMESPACE/NAME or labels)")
+                bail!(Usage::new("--from is needed: the workload whose proxy decides (NAMESPACE/NAME or labels)"))
             }
             (Direction::Inbound, who) => story.arrive_at_host(mesh, who.as_ref(), call, &question.namespace)?,
             (side, Some(who)) => {

@@ -1,0 +1,23 @@
+//! How a command line ends that makes no sense: 64 and a reason on standard error; help is no failure.
+
+use std::process::Command;
+
+fn ends(arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_ca")).args(arguments).env_clear().output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_ends_with_64() {
+    for (arguments, reason) in [
+        (&["--bogus"][..], "--bogus"),
+        (&[], "--token-keys"),
+        (&["--token-keys", "k", "--log-level", "inof"], "inof"),
+        (&["--token-keys", "k", "--listen", "nowhere"], "nowhere"),
+    ] {
+        let (code, said) = ends(arguments);
+        assert_eq!(code, 64, "{arguments:?}: {said}");
+        assert!(said.contains(reason), "{arguments:?}: {said}");
+    }
+    assert_eq!(ends(&["--help"]), (0, String::new()));
+}
