@@ -25,9 +25,10 @@ check: ## formatting, lints, edges between crates, generated code, documentation
 	@.ci/tools check
 	@.ci/check
 
-storm: ## timed drills under load: changes, restarts, rotation, stale connections; nothing may fail
+storm: ## timed drills under load: changes, restarts, rotation, stale connections, policies, starts; nothing may fail
 	@.ci/tools build
-	.ci/build -p mesh-e2e --bin storm && target/release/storm $(STORM)
+	@.ci/tools storm
+	.ci/build -p mesh-e2e -p mesh-pilot -p mesh-proxy --bin storm --bin pilot --bin proxy && target/release/storm $(STORM)
 
 suites: ## judges from outside, read from SUITES=DIR
 	@.ci/tools build

@@ -2,6 +2,7 @@
 
 pub mod changes;
 mod pilot;
+pub mod policy;
 mod rotation;
 pub mod stale;
 pub mod start;

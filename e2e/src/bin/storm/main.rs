@@ -14,22 +14,25 @@ use std::{
 };
 
 const USAGE: &str = "\
-storm [--rate N] [--seconds N] [--changes N] [--only DRILL]
+storm [--rate N] [--seconds N] [--changes N] [--starts N] [--only DRILL]
   --rate N       requests a second of each kind: HTTP/1.1, HTTP/2, unary gRPC, new TCP connections (500)
-  --seconds N    at least so long for each drill but `changes` (45)
+  --seconds N    at least so long for each of `pilot`, `rotation` and `stale` (45)
   --changes N    random changes (100)
-  --only DRILL   changes, pilot, rotation or stale; may stand several times";
+  --starts N     starts of a sidecar behind captured connections (200); needs root, ip and nft
+  --only DRILL   changes, pilot, rotation, stale, policy or starts; may be given several times";
 
 struct Settings {
     rate: u64,
     time: Duration,
     changes: u32,
+    starts: u32,
     only: Vec<String>,
 }
 
 impl Settings {
     fn read() -> Result<Self, String> {
-        let mut settings = Settings { rate: 500, time: Duration::from_secs(45), changes: 100, only: Vec::new() };
+        let mut settings =
+            Settings { rate: 500, time: Duration::from_secs(45), changes: 100, starts: 200, only: Vec::new() };
         let mut args = std::env::args().skip(1);
         while let Some(name) = args.next() {
             let mut value = || args.next().ok_or(format!("{name} needs a value"));
@@ -38,6 +41,7 @@ impl Settings {
                 "--rate" => settings.rate = number(value()?)?.max(1),
                 "--seconds" => settings.time = Duration::from_secs(number(value()?)?),
                 "--changes" => settings.changes = u32::try_from(number(value()?)?).map_err(|e| e.to_string())?,
+                "--starts" => settings.starts = u32::try_from(number(value()?)?).map_err(|e| e.to_string())?,
                 "--only" => settings.only.push(value()?),
                 _ => return Err(format!("{name:?} is not known")),
             }
@@ -53,7 +57,12 @@ impl Settings {
     }
 }
 
-const DRILLS: [&str; 4] = ["changes", "pilot", "rotation", "stale"];
+const DRILLS: [&str; 6] = ["changes", "pilot", "rotation", "stale", "policy", "starts"];
+
+/// Connections a second of each caller of a starting sidecar.
+const STARTS_RATE: u64 = 200;
+/// No start of a sidecar begins later than this.
+const STARTS_TIME: Duration = Duration::from_secs(1200);
 
 fn main() -> ExitCode {
     let settings = match Settings::read() {
@@ -87,6 +96,14 @@ async fn storm(settings: &Settings) -> Report {
     if settings.wants("stale") {
         report.announce("stale");
         stale(settings, &mut report).await;
+    }
+    if settings.wants("policy") {
+        report.announce("policy");
+        policy(&mut report).await;
+    }
+    if settings.wants("starts") {
+        report.announce("starts");
+        starts(settings, &mut report).await;
     }
     report
 }
@@ -135,4 +152,25 @@ async fn stale(settings: &Settings, report: &mut Report) {
     // Six loads share the rate of three.
     let found = faults::stale_connections(&mesh, settings.rate / 2, settings.time).await;
     report.stale(begun.elapsed(), found);
+}
+
+async fn policy(report: &mut Report) {
+    let mesh = Mesh::start(faults::policy::plan()).await;
+    let begun = Instant::now();
+    let mut found = Vec::new();
+    for _ in 0..3 {
+        for change in faults::policy::CHANGES {
+            found.push(faults::policy::policy_change(&mesh, change, 8).await);
+        }
+    }
+    report.policy(begun.elapsed(), &found);
+}
+
+async fn starts(settings: &Settings, report: &mut Report) {
+    let begun = Instant::now();
+    let drill = faults::start::Drill { starts: settings.starts, rate: STARTS_RATE, time: STARTS_TIME };
+    match faults::start::starts(drill).await {
+        Ok(found) => report.starts(begun.elapsed(), settings.starts, found),
+        Err(error) => report.not_run("starts", &format!("{error:#}")),
+    }
 }

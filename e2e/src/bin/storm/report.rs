@@ -1,7 +1,16 @@
 //! What the storm prints.
 
-use mesh_e2e::{faults::Stale, traffic::Outcome};
+use mesh_e2e::{
+    faults::{Stale, policy, start},
+    traffic::Outcome,
+};
 use std::time::Duration;
+
+/// So long after a change of policy nothing passes that a new connection could not do.
+const POLICY: Duration = Duration::from_secs(1);
+/// So long after its first push, or after its start with what it kept, a sidecar answers whom it admits.
+const FROM_PUSH: Duration = Duration::from_secs(2);
+const FROM_KEPT: Duration = Duration::from_secs(1);
 
 /// What was found so far.
 #[derive(Default)]
@@ -10,6 +19,7 @@ pub(crate) struct Report {
     labelled: u64,
     problems: Vec<String>,
     drills: u32,
+    not_run: Vec<String>,
 }
 
 impl Report {
@@ -48,6 +58,55 @@ impl Report {
         }
     }
 
+    /// The drill of open connections while policies change.
+    pub(crate) fn policy(&mut self, time: Duration, found: &[policy::Found]) {
+        self.drills += 1;
+        println!("policy: open connections of HTTP/1, HTTP/2, WebSocket and TCP; {:.1} s", time.as_secs_f64());
+        println!("  {:<14} {:>6} {:>10}  longest", "change", "lines", "exchanges");
+        for one in found {
+            let (change, longest) = (format!("{:?}", one.change), one.longest.as_millis());
+            println!("  {change:<14} {:>6} {:>10}  {longest} ms ({})", one.lines, one.exchanges, one.last);
+            self.requests += one.exchanges;
+            if one.longest > POLICY || !one.open.is_empty() {
+                self.problems.push(format!("policy: {change}: {} passes after {longest} ms", one.last));
+            }
+            self.problems.extend(one.lost.iter().map(|lost| format!("policy: {change}: lost {lost}")));
+        }
+    }
+
+    /// The drill of a sidecar that starts again and again.
+    pub(crate) fn starts(&mut self, time: Duration, wanted: u32, found: start::Found) {
+        let ways: Vec<String> = found.made.iter().map(|(way, count)| format!("{way:?} {count}")).collect();
+        let what = format!("a sidecar started {} times under captured calls ({})", found.starts(), ways.join(", "));
+        self.begin("starts", &what, time);
+        for (kind, outcome) in &found.outcomes {
+            self.row(kind, outcome);
+        }
+        self.problems.extend(found.problems().into_iter().map(|problem| format!("starts: {problem}")));
+        if found.starts() < wanted {
+            self.problems.push(format!("starts: {} of {wanted} within the time", found.starts()));
+        }
+        for (from, times, limit) in [
+            ("the first push", &found.from_push, FROM_PUSH),
+            ("a start with what was kept", &found.from_kept, FROM_KEPT),
+        ] {
+            let mut times = times.clone();
+            times.sort();
+            let (Some(last), Some(middle)) = (times.last(), times.get(times.len() / 2)) else { continue };
+            println!("  from {from} to an answer: median {} ms, longest {} ms", middle.as_millis(), last.as_millis());
+            let late = times.iter().filter(|time| **time > limit).count();
+            if late > 0 {
+                self.problems.push(format!("starts: {late} answers later than {limit:?} after {from}"));
+            }
+        }
+    }
+
+    /// A drill that this machine cannot run.
+    pub(crate) fn not_run(&mut self, name: &str, why: &str) {
+        println!("{name}: not run: {why}");
+        self.not_run.push(name.to_owned());
+    }
+
     fn begin(&mut self, name: &str, what: &str, time: Duration) {
         self.drills += 1;
         println!("{name}: {what}; {:.1} s", time.as_secs_f64());
@@ -70,7 +129,8 @@ impl Report {
         let (requests, drills, labelled) = (self.requests, self.drills, self.labelled);
         match self.is_clean() {
             true => format!(
-                "storm: passed; {requests} requests in {drills} drills, none lost ({labelled} POST and gRPC answered with stale_connection)"
+                "storm: passed; {requests} requests in {drills} drills, none lost ({labelled} POST and gRPC answered with stale_connection){}",
+                if self.not_run.is_empty() { String::new() } else { format!("; not run: {}", self.not_run.join(", ")) }
             ),
             false => format!("storm: FAILED; {}", self.problems.join("; ")),
         }
