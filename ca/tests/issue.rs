@@ -1,5 +1,7 @@
 //! What a caller who has proved to be a workload gets.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "authority/world.rs"]
 mod world;
 

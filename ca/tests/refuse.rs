@@ -1,5 +1,7 @@
 //! Who gets nothing, and what they are told.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "authority/world.rs"]
 mod world;
 

@@ -1,5 +1,7 @@
 //! The root is what lives longest: it is kept, never replaced by itself, and not used when it would not be believed.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "authority/world.rs"]
 mod world;
 

@@ -41,7 +41,7 @@ pub use self::{
 ///
 /// Message types implement [`prost::Name`], so `M::type_url()` is the type URL on the wire.
 // Generated, so lints about style would be answered in the generator, not here.
-#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, rustdoc::all)]
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::allow_attributes, clippy::pedantic, rustdoc::all)]
 pub mod proto {
     include!("wire/gen/packages.rs");
 }

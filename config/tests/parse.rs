@@ -1,6 +1,8 @@
 //! What traffic objects mean, read from files as users write them: whole values for good objects, marked lines
 //! for bad ones, and no panic on anything.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use mesh_config::{
     crd::{
         ParseContext, Parsed,

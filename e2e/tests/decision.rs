@@ -4,6 +4,8 @@
 //! A line of `calls.txt`: `out WORKLOAD METHOD http://HOST[:PORT]/PATH [name=value …]`, or
 //! `in WORKLOAD PORT PRINCIPAL|- METHOD http://HOST/PATH [name=value …]`. Workloads are named by their address.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use mesh_config::name::Port;
 use mesh_e2e::{
     golden,

@@ -1,6 +1,8 @@
 //! The same calls answered by the pure functions that `explain` asks, and over sockets: one verdict. What proxies
 //! did is read from their access log, so that cluster, route and policy are compared and not the status alone.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use mesh_config::name::Port;
 use mesh_e2e::{
     client::{Call, Connection},

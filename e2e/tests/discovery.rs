@@ -1,6 +1,8 @@
 //! Both ends of discovery against each other, without sockets: whatever the order of changes, wishes, answers, losses
 //! and spoilt resources, the proxy ends with what pilot's scope says.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use mesh_config::{
     model::{Kind, Part, PartName, ServiceKey},
     wire::proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},

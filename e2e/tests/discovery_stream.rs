@@ -1,5 +1,7 @@
 //! Both ends of discovery over TLS: a proxy's follower through the absence of pilot, and through its own restart.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use mesh_config::model::{Kind, Part};
 use mesh_pilot::{
     app::{self, Addresses, App},

@@ -1,5 +1,7 @@
 //! Stock Envoy as peer, both ways, with static configuration: what is between two sidecars is Istio's wire.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use mesh_e2e::{
     client::{Call, connect, exchange, http2::Client},
     mesh::{GRPC, HTTP, Mesh, Plan, Port, TCP, Workload, identity},

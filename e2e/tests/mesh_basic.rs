@@ -1,5 +1,7 @@
 //! A mesh on loopback addresses: what its users see.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use anyhow::ensure;
 use mesh_e2e::{
     client::{Call, Connection, http2::Client},

@@ -1,5 +1,7 @@
 //! Commands that ask a running process: a proxy's admin port, pilot's `Debug` service, nobody, somebody silent.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use mesh_config::{
     model::{Kind, Part},

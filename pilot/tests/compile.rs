@@ -1,6 +1,8 @@
 //! Golden: objects → mesh. `data/<case>/in.yaml` gives `mesh.snap`; to accept a change, run with
 //! `INSTA_UPDATE=always` and read the difference.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "compile/render.rs"]
 mod render;
 

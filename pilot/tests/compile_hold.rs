@@ -1,5 +1,7 @@
 //! Make before break, step by step: what a person does to the files, and what proxies are told after each step.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use mesh_config::model::{Destination, Kind, Part, Route, route::RouteAction};
 use mesh_pilot::{
     Mesh, World, compile,

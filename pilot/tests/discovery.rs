@@ -1,5 +1,7 @@
 //! A whole pilot on loopback: streams over its encrypted and its plain port, callers that it must not believe, and a
 //! file that changes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![cfg(feature = "serve")]
 
 use mesh_config::{

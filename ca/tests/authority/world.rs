@@ -1,7 +1,7 @@
 //! A whole authority in this process: root in memory, a token key, the service as its callers see it, and a clock that
 //! stands still until it is moved.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::allow_attributes, dead_code, reason = "each test file uses its part")]
 
 use mesh_ca::{
     Authority, Lifetimes,

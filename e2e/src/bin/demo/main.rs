@@ -3,6 +3,8 @@
 //! `demo` runs the tour on the objects of `examples/quickstart`; with `CI=true`, or when the output is no terminal, it
 //! ends after the tour with exit status 0 or 1, otherwise it keeps running until Ctrl-C.
 
+#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+
 mod apps;
 mod call;
 mod processes;

@@ -1,6 +1,8 @@
 //! `make storm`: drills under load, open loop. Prints a table for each drill, and ends with one line and an exit
 //! status: 0 when no request was lost.
 
+#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
+
 mod report;
 
 use mesh_e2e::{

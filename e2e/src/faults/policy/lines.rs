@@ -51,7 +51,7 @@ pub(super) struct Server {
     pub(super) tcp: SocketAddr,
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 type Wire = Box<dyn Stream>;
 
