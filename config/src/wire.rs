@@ -30,7 +30,7 @@ mod version;
 mod workload;
 
 pub use self::{
-    discovery::{Nonce, Refusal, refusal_text, refusals_of_text},
+    discovery::{Nonce, Refusal, reason_of, refusal_text, refusals_of_text},
     error::DecodeError,
     packed::{Packed, UnpackError},
     part::{Encoded, LEVEL, MAX_RESOURCE_BYTES, decode, encode},

@@ -55,14 +55,14 @@ struct Progress {
     acknowledged: u64,
     waiting: u32,
     held: usize,
-    refused: BTreeMap<String, String>,
+    refused: BTreeMap<String, Arc<str>>,
 }
 
 #[derive(Debug, Clone, Serialize)]
 struct Refused {
     kind: String,
     name: String,
-    reason: String,
+    reason: Arc<str>,
 }
 
 /// One client as reported.
@@ -105,7 +105,7 @@ pub struct KindReport {
     /// Parts in force.
     pub parts: usize,
     /// Parts refused, with reasons.
-    pub refused: BTreeMap<String, String>,
+    pub refused: BTreeMap<String, Arc<str>>,
 }
 
 /// A client in the list; leaves it when dropped.

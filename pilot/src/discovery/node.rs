@@ -28,6 +28,9 @@ pub struct Claim {
     pub version: String,
 }
 
+/// Longest text of a node that is kept, in bytes: DNS names and Kubernetes names are at most 253.
+const MAX_TEXT: usize = 1024;
+
 /// Why a node message cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NodeError {
@@ -37,6 +40,9 @@ pub enum NodeError {
     /// Not of Istio's form.
     #[error("node id {0:.120?} is not of the form sidecar~ADDRESS~NAME.NAMESPACE~DOMAIN")]
     Id(String),
+    /// Longer than any such text is.
+    #[error("{0} of the node has {1} bytes, more than {MAX_TEXT}")]
+    TooLong(&'static str, usize),
     /// Somebody else.
     #[error(
         "the node claims {what} {claimed:.80?}, but its {proof} proves {proved:?}: use the workload's own credentials"
@@ -57,8 +63,17 @@ impl Claim {
     /// Reads a node message.
     ///
     /// # Errors
-    /// When its id is of another form.
+    /// When its id is of another form, or a text of it is too long.
     pub fn of(node: &Node) -> Result<Self, NodeError> {
+        let bounded = |what, text: &str| match text.len() {
+            0..=MAX_TEXT => Ok(()),
+            length => Err(NodeError::TooLong(what, length)),
+        };
+        bounded("the id", &node.id)?;
+        bounded("the version", &node.user_agent_version)?;
+        for key in ["NAMESPACE", "SERVICE_ACCOUNT", "CLUSTER_ID"] {
+            bounded(key, metadata(node.metadata.as_ref(), key).unwrap_or_default())?;
+        }
         let wrong = || NodeError::Id(node.id.clone());
         let parts: Vec<&str> = node.id.split('~').collect();
         let [role, address, full_name, _domain] = parts[..] else { return Err(wrong()) };
@@ -130,7 +145,8 @@ mod tests {
         let claim = Claim::of(&node("router~10.0.0.1~edge.v1.shop~shop.svc.cluster.local")).unwrap();
         assert_eq!((claim.role, &*claim.name, &*claim.namespace), (Role::Router, "edge.v1", "shop"));
         assert_eq!(claim.addresses, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
-        for wrong in ["", "sidecar~x", "ztunnel~1~a.b~c", "sidecar~1~a~c"] {
+        let endless = format!("sidecar~10.0.0.1~{}.shop~d", "a".repeat(2000));
+        for wrong in ["", "sidecar~x", "ztunnel~1~a.b~c", "sidecar~1~a~c", &endless] {
             assert!(Claim::of(&node(wrong)).is_err(), "{wrong:?}");
         }
     }

@@ -138,7 +138,7 @@ fn refuse(discovery: &Discovery, proved: &Proved, error: &NodeError) -> Status {
     tracing::warn!(%error, namespace = %proved.namespace, account = %proved.service_account, "discovery call refused");
     match error {
         NodeError::NotProved { .. } => Status::permission_denied(error.to_string()),
-        NodeError::Missing | NodeError::Id(_) => Status::invalid_argument(error.to_string()),
+        NodeError::Missing | NodeError::Id(_) | NodeError::TooLong(..) => Status::invalid_argument(error.to_string()),
     }
 }
 
@@ -229,9 +229,10 @@ impl Client {
         let (state, actions) = session::step(std::mem::take(&mut self.state), event, &view);
         self.state = state;
         if let Some(answered) = actions.answered {
-            for refusal in &answered.refusals {
-                let (proxy, name) = (self.claim.full_name(), &refusal.name);
-                tracing::warn!(proxy, kind = ?answered.kind, name, reason = refusal.reason, "resource refused by proxy");
+            if let [first, rest @ ..] = &answered.refusals[..] {
+                let (proxy, kind) = (self.claim.full_name(), answered.kind);
+                let (name, reason, others) = (&first.name, &*first.reason, rest.len());
+                tracing::warn!(proxy, ?kind, name, reason, others, "resources refused by proxy");
             }
             self.connected.answered(&answered, &self.state);
         }

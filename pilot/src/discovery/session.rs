@@ -10,9 +10,12 @@ use crate::{
 };
 use mesh_config::{
     model::{Kind, PartName},
-    wire::{Nonce, Refusal, Version, refusals_of_text},
+    wire::{Nonce, Refusal, Version, reason_of, refusals_of_text},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 /// Names that a client may follow of one kind.
 pub const MAX_NAMES: usize = 20_000;
@@ -234,8 +237,9 @@ impl State {
         let sent = self.outstanding.remove(&answer.nonce)?;
         let talk = self.talks.entry(kind).or_default();
         let refusals = answer.error.as_deref().map(|error| refusals(error, &sent)).unwrap_or_default();
+        let refused: HashSet<&str> = refusals.iter().map(|refusal| refusal.name.as_str()).collect();
         for (name, version) in sent.upserts {
-            if refusals.iter().any(|refusal| refusal.name == name.as_str()) {
+            if refused.contains(name.as_str()) {
                 talk.refused.insert(name, version);
             } else {
                 talk.refused.remove(&name);
@@ -322,15 +326,13 @@ impl Talk {
 
 /// Which parts of a response a refusal is about; all of them when it names none.
 fn refusals(error: &str, sent: &Sent) -> Vec<Refusal> {
-    let named: Vec<Refusal> = refusals_of_text(error)
-        .into_iter()
-        .filter(|refusal| sent.upserts.iter().any(|(name, _)| name.as_str() == refusal.name))
-        .collect();
+    let names: HashSet<&str> = sent.upserts.iter().map(|(name, _)| name.as_str()).collect();
+    let named = refusals_of_text(error, |name| names.contains(name));
     if !named.is_empty() {
         return named;
     }
-    let all = sent.upserts.iter().map(|(name, _)| Refusal { name: name.to_string(), reason: error.to_owned() });
-    all.collect()
+    let reason = reason_of(error);
+    sent.upserts.iter().map(|(name, _)| Refusal { name: name.to_string(), reason: reason.clone() }).collect()
 }
 
 type Group = (Kind, Vec<Upsert>, Vec<PartName>);

@@ -16,7 +16,7 @@ use mesh_config::{
             envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
             google::rpc,
         },
-        refusal_text,
+        reason_of, refusal_text,
     },
 };
 use std::{
@@ -92,7 +92,7 @@ pub struct Refused {
     /// Its name.
     pub name: PartName,
     /// The field's path and what is wrong.
-    pub reason: String,
+    pub reason: Arc<str>,
 }
 
 impl Refused {
@@ -423,7 +423,7 @@ impl Decoded {
         let Resource { version, resource, name, aliases: _ } = resource;
         let (part, held) = match understood(self.kind, &name, &version, resource, keep) {
             Ok(understood) => understood,
-            Err(reason) => return self.refusals.push(Refusal { name, reason }),
+            Err(reason) => return self.refusals.push(Refusal { name, reason: reason_of(&reason) }),
         };
         let name = part.name();
         if let Part::Workload(workload) = &part {

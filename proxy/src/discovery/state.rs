@@ -122,7 +122,7 @@ pub fn parse(content: Bytes, node: &NodeFacts) -> Result<(State, Push), String> 
                     changes.upserts.push(part);
                 }
                 (Err(reason), Some(kind @ (Kind::Authorization | Kind::PeerAuthentication))) => {
-                    refused.push(Refused { kind, name, reason });
+                    refused.push(Refused { kind, name, reason: reason.into() });
                 }
                 (Err(_), _) => {}
             }

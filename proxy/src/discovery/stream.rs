@@ -246,7 +246,7 @@ where
         let refused = (self.ends.sink)(push);
         all.extend(refused.iter().cloned());
         for Refused { kind, name, reason } in &all {
-            tracing::warn!(?kind, %name, reason, "refused; the last good one stays in force");
+            tracing::warn!(?kind, %name, reason = &**reason, "refused; the last good one stays in force");
         }
         self.backoff.reset();
         self.ends.ready = None;

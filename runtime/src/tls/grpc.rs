@@ -1,12 +1,15 @@
 //! gRPC over our TLS: what tonic needs to call through a [`ClientTls`] and to serve behind a [`ServerTls`]. tonic's
 //! own TLS is not used, since it knows neither SPIFFE identities nor rotation.
 
+mod admission;
+
 use super::{
     client::{self, ClientProfile, ClientTls},
     server::{self, Accepted, ServerProfile, ServerTls},
     verify::ExpectedPeer,
 };
 use crate::drain;
+use admission::Room;
 use futures_util::{FutureExt, Stream, future::BoxFuture, stream};
 use http::Uri;
 use hyper_util::rt::TokioIo;
@@ -21,15 +24,23 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, mpsc},
+    sync::{mpsc, oneshot},
     task::JoinSet,
 };
 use tonic::transport::server::Connected;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Handshakes in flight at most; further connections wait in the listener's queue.
+/// Connections that have not sent a byte yet, at most, and how many of them from one address.
+const SILENT: usize = 4096;
+const SILENT_OF_ONE_SOURCE: usize = 1024;
+/// How long a connection may be silent.
+const SILENCE: Duration = Duration::from_secs(15);
+/// Handshakes in flight at most, and how many of them with one address.
 const HANDSHAKES: usize = 256;
+const HANDSHAKES_OF_ONE_SOURCE: usize = 64;
+/// How long the ClientHello may take from its first byte on.
+const HELLO: Duration = Duration::from_secs(3);
 
 /// Dials one address with TLS, whatever URI it is asked for; for
 /// [`connect_with_connector_lazy`](tonic::transport::Endpoint::connect_with_connector_lazy). The endpoint's URI must
@@ -111,7 +122,8 @@ impl AsyncWrite for ServerStream {
 }
 
 /// Accepts and shakes hands, many at a time, until drained or the stream is dropped; for tonic's
-/// `serve_with_incoming`. A failed handshake is logged and concerns nobody else. Must be called inside a runtime.
+/// `serve_with_incoming`. A failed handshake is logged and concerns nobody else, and who is silent or slow keeps
+/// nobody out (see `admission`). Must be called inside a runtime.
 pub fn incoming(
     listener: TcpListener,
     tls: Arc<ServerTls>,
@@ -120,6 +132,7 @@ pub fn incoming(
 ) -> impl Stream<Item = io::Result<ServerStream>> + Send {
     let (tx, rx) = mpsc::channel(16);
     let mut owner = JoinSet::new();
+    let profile = ServerProfile { hello_timeout: Some(HELLO), ..profile };
     owner.spawn(accept_loop(listener, tls, Arc::new(profile), drain, tx));
     // The set goes with the stream: dropping it ends the loop and the handshakes in flight.
     stream::unfold((rx, owner), |(mut rx, owner)| async move {
@@ -135,17 +148,18 @@ async fn accept_loop(
     drain: drain::Watch,
     tx: mpsc::Sender<ServerStream>,
 ) {
-    let slots = Arc::new(Semaphore::new(HANDSHAKES));
+    let silent = Room::new(SILENT, SILENT_OF_ONE_SOURCE);
+    let shaking = Room::new(HANDSHAKES, HANDSHAKES_OF_ONE_SOURCE);
     let mut handshakes = JoinSet::new();
     let mut signaled = std::pin::pin!(drain.signaled());
     loop {
         let accepted = tokio::select! {
             () = &mut signaled => break,
             () = tx.closed() => return,
-            accepted = next(&listener, &slots) => accepted,
+            accepted = listener.accept() => accepted,
         };
         while handshakes.try_join_next().is_some() {}
-        let (tcp, address, slot) = match accepted {
+        let (tcp, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Mostly: no file descriptors left. Others must get a chance to give theirs back.
@@ -155,25 +169,35 @@ async fn accept_loop(
             }
         };
         let (tls, profile, tx) = (tls.clone(), profile.clone(), tx.clone());
-        handshakes.spawn(async move {
-            let _slot = slot;
+        let (slot, place) = oneshot::channel();
+        let shaking = shaking.clone();
+        let task = handshakes.spawn(async move {
+            // Comes at once: the task is known only when it has begun.
+            let Ok((silent, me)) = place.await else { return };
+            if !speaks(&tcp).await {
+                return;
+            }
+            let slot = shaking.enter(address.ip(), me);
+            drop(silent);
             match shake(tcp, address, &tls, &profile).await {
-                // Fails when nobody serves any more.
-                Ok(stream) => drop(tx.send(stream).await),
+                Ok(stream) => {
+                    drop(slot);
+                    // Fails when nobody serves any more.
+                    drop(tx.send(stream).await);
+                }
                 Err(error) => tracing::debug!(%address, %error, "no TLS connection"),
             }
         });
+        // Fails when the task has ended already.
+        let _ = slot.send((silent.enter(address.ip(), task.clone()), task));
     }
+    silent.close();
     while handshakes.join_next().await.is_some() {}
 }
 
-async fn next(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
-    let (tcp, address) = listener.accept().await?;
-    Ok((tcp, address, slot))
+/// Whether a first byte comes in time.
+async fn speaks(tcp: &TcpStream) -> bool {
+    matches!(tokio::time::timeout(SILENCE, tcp.peek(&mut [0])).await, Ok(Ok(1..)))
 }
 
 async fn shake(

@@ -56,12 +56,14 @@ pub struct ServerProfile {
     pub client_auth: ClientAuth,
     /// For the whole handshake; [`HANDSHAKE_TIMEOUT`] by default.
     pub handshake_timeout: Duration,
+    /// For the ClientHello, where that is less.
+    pub hello_timeout: Option<Duration>,
 }
 
 impl ServerProfile {
     /// A profile with the default time limit.
     pub fn new(alpn: impl Into<Vec<&'static [u8]>>, client_auth: ClientAuth) -> Self {
-        ServerProfile { alpn: alpn.into(), client_auth, handshake_timeout: HANDSHAKE_TIMEOUT }
+        ServerProfile { alpn: alpn.into(), client_auth, handshake_timeout: HANDSHAKE_TIMEOUT, hello_timeout: None }
     }
 }
 
@@ -198,7 +200,13 @@ impl ServerTls {
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         // 1. Read the ClientHello, and no more than it may have.
-        let start = read_hello(io).await?;
+        let start = match profile.hello_timeout {
+            None => read_hello(io).await?,
+            Some(limit) => {
+                let read = tokio::time::timeout(limit, read_hello(io)).await;
+                read.map_err(|_| TlsError::Deadline(limit))??
+            }
+        };
 
         // 2. Choose by what it offers.
         let hello = start.client_hello();

@@ -190,6 +190,20 @@ fn a_refusal_that_names_nothing_refuses_the_response() {
 }
 
 #[test]
+fn an_endless_refusal_is_kept_once_and_short() {
+    let mut talk = Talk::new(&[CART, RULE].concat());
+    let push = talk.ask(Kind::Service, &["shop/cart.shop"]).responses;
+    let endless = "shop/cart.shop: x".repeat(1 << 20);
+    for response in &push {
+        let answered = talk.answer(response, Some(&endless)).answered.unwrap();
+        let sent: Vec<String> = response.upserts.iter().map(|u| u.part.name().to_string()).collect();
+        assert_eq!(answered.refusals.iter().map(|r| r.name.clone()).collect::<Vec<_>>(), sent);
+        assert!(answered.refusals.iter().all(|r| r.reason.len() < 2048));
+        assert!(answered.refusals.windows(2).all(|pair| Arc::ptr_eq(&pair[0].reason, &pair[1].reason)));
+    }
+}
+
+#[test]
 fn answers_to_what_is_not_outstanding_mean_nothing() {
     let mut talk = Talk::new(CART);
     let push = talk.ask(Kind::Service, &["shop/cart.shop"]).responses;

@@ -15,7 +15,11 @@ use mesh_config::{
     },
 };
 use std::net::SocketAddr;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 use tonic::Response;
 
 /// Certifies `shop/cart` for who has the token, and whoever shows a certificate for what that says.
@@ -118,4 +122,27 @@ async fn without_any_proof_nothing_is_asked() {
     let bundle = TestCa::new("cluster.local").bundle();
     let nobody = client(([127, 0, 0, 1], 1).into(), bundle, None);
     assert!(matches!(nobody.create(None).await, Err(CaError::NoProof)));
+}
+
+#[tokio::test]
+async fn silent_and_slow_connections_keep_nobody_out() {
+    let ca = TestCa::new("cluster.local");
+    let bundle = ca.bundle();
+    let (address, _tasks) = serve(ca).await;
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "open sesame").unwrap();
+    let mut crowd = Vec::new();
+    for number in 0..300 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        if number % 2 == 0 {
+            // A handshake record that says it will be long.
+            stream.write_all(&[22, 3, 1, 8, 0]).await.unwrap();
+        }
+        crowd.push(stream);
+    }
+    // Far less than what a silent connection is given.
+    let honest =
+        CaClient { timeout: Duration::from_secs(10), ..client(address, bundle, Some(token.path().to_owned())) };
+    honest.create(None).await.unwrap();
+    drop(crowd);
 }
