@@ -6,13 +6,13 @@ pub mod retry;
 use crate::{
     authz::Permit,
     body::{Held, RequestBody},
-    error::Error,
+    error::{Error, Reset},
     exchange::{Exchange, Flag},
     route::Routed,
     snapshot::Snapshot,
     upstream::{Lease, Upstreams, Want, WorkerCluster, endpoint::Host, lease::NotAnswered},
 };
-use http::{HeaderValue, Request, Response, request::Parts};
+use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use retry::Lost;
 use smallvec::SmallVec;
@@ -189,6 +189,9 @@ impl<'a> Tries<'a> {
             },
         };
         match sent {
+            Ok(response) if !self.may_say(&response) => {
+                Err(Failed { error: Error::Reset(Reset::Protocol), lost: None, written: true })
+            }
             Ok(response) => Ok((response, lease)),
             Err(not) => Err(self.not_answered(not, lease.is_reused())),
         }
@@ -245,12 +248,13 @@ impl<'a> Tries<'a> {
         let lost = Lost {
             never_begun: not.never_begun,
             reused,
+            reset: not.reset,
             answered: not.answered,
             idempotent: self.idempotent,
             held,
             replays: self.replays,
         };
-        Failed { error: Error::Reset(lost.reset(not.reset)), lost: Some(lost), written: written && !untaken }
+        Failed { error: Error::Reset(lost.told()), lost: Some(lost), written: written && !untaken }
     }
 
     /// What follows a try that failed.
@@ -318,6 +322,16 @@ impl<'a> Tries<'a> {
 
     fn may_try_again(&self) -> bool {
         self.attempt.routed.retries.as_ref().is_some_and(|policy| policy.attempts > 0 && policy.avoid_previous)
+    }
+
+    /// A connection becomes something else only if it was asked to, and only that.
+    fn may_say(&self, response: &Response<Incoming>) -> bool {
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return true;
+        }
+        let mut named = response.headers().get_all(header::UPGRADE).iter();
+        let first = named.next().is_some_and(|name| name.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket"));
+        self.outgoing.upgrade && first && named.next().is_none()
     }
 
     /// Nothing was handed to a connection yet.

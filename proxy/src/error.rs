@@ -1,6 +1,8 @@
 //! Why a request got an answer of the proxy's own: one enum, and by exhaustive `match` what the client sees
 //! (status, body) and what logs and metrics say (flags, details). Texts are Envoy's, since alerts are built on them.
 
+pub use crate::head::BadRequest;
+
 use crate::exchange::Flag;
 use ::http::StatusCode;
 use mesh_config::model::ServiceKey;
@@ -32,37 +34,6 @@ pub enum Reset {
     Local,
     /// It did not speak HTTP.
     Protocol,
-}
-
-/// What is wrong with a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum BadRequest {
-    /// No Host.
-    MissingHost,
-    /// A character that no host has.
-    InvalidAuthority,
-    /// `OPTIONS *` and the like.
-    AbsolutePath,
-    /// The path cannot be made canonical.
-    Path,
-    /// Ten tokens or more in Connection, or one that must not be there.
-    ConnectionHeader,
-    /// Both Content-Length and Transfer-Encoding.
-    LengthAndChunked,
-    /// Content-Length twice, or no number.
-    ContentLength,
-    /// A Transfer-Encoding other than chunked.
-    TransferEncoding,
-    /// An absolute URL of another scheme than http and https.
-    Scheme,
-    /// Heads above the limit.
-    HeadersTooLarge,
-    /// More fields than the limit.
-    TooManyHeaders,
-    /// The codec could not read it.
-    Codec,
-    /// Characters that no field value may have.
-    InvalidCharacters,
 }
 
 /// Why a request is not answered by an upstream.
@@ -132,7 +103,7 @@ impl Error {
             Error::Timeout | Error::PerTryTimeout | Error::Deadline => StatusCode::GATEWAY_TIMEOUT,
             Error::Reset(Reset::Protocol) => StatusCode::BAD_GATEWAY,
             Error::Denied { .. } | Error::UpgradeRefused => StatusCode::FORBIDDEN,
-            Error::Bad(bad) => bad.status(),
+            Error::Bad(bad) => StatusCode::from_u16(bad.status()).expect("the table has no other than valid ones"),
             Error::ClusterNotFound(_)
             | Error::NotReady(_)
             | Error::NoHealthyUpstream
@@ -213,7 +184,7 @@ impl Error {
             Error::Deadline => Cow::Borrowed("downstream duration timeout"),
             Error::Denied { .. } => Cow::Borrowed("RBAC: access denied"),
             Error::NotReady(_) => Cow::Borrowed("service details not loaded yet"),
-            Error::Bad(bad) if bad.is_codec() => Cow::Borrowed(bad.status().canonical_reason().unwrap_or("")),
+            Error::Bad(bad) if bad.is_codec() => Cow::Borrowed(self.status().canonical_reason().unwrap_or("")),
             Error::Bad(_)
             | Error::RouteNotFound
             | Error::ClusterNotFound(_)
@@ -260,47 +231,6 @@ impl Reset {
             Reset::Local => "local reset",
             Reset::Protocol => "protocol error",
         }
-    }
-}
-
-impl BadRequest {
-    fn status(self) -> StatusCode {
-        match self {
-            BadRequest::AbsolutePath => StatusCode::NOT_FOUND,
-            BadRequest::HeadersTooLarge | BadRequest::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            BadRequest::TransferEncoding => StatusCode::NOT_IMPLEMENTED,
-            BadRequest::MissingHost
-            | BadRequest::InvalidAuthority
-            | BadRequest::Path
-            | BadRequest::ConnectionHeader
-            | BadRequest::LengthAndChunked
-            | BadRequest::ContentLength
-            | BadRequest::Scheme
-            | BadRequest::Codec
-            | BadRequest::InvalidCharacters => StatusCode::BAD_REQUEST,
-        }
-    }
-
-    fn details(self) -> &'static str {
-        match self {
-            BadRequest::MissingHost => "missing_host_header",
-            BadRequest::InvalidAuthority => "http.invalid_authority",
-            BadRequest::AbsolutePath => "absolute_path_rejected",
-            BadRequest::Path => "path_normalization_failed",
-            BadRequest::ConnectionHeader => "http1.connection_header_rejected",
-            BadRequest::LengthAndChunked => "http1.content_length_and_chunked_not_allowed",
-            BadRequest::ContentLength | BadRequest::Codec => "http1.codec_error",
-            BadRequest::TransferEncoding => "http1.invalid_transfer_encoding",
-            BadRequest::Scheme => "http1.invalid_scheme",
-            BadRequest::HeadersTooLarge => "http1.headers_too_large",
-            BadRequest::TooManyHeaders => "http1.too_many_headers",
-            BadRequest::InvalidCharacters => "http1.invalid_characters",
-        }
-    }
-
-    /// Whether Envoy's codec would have refused it: flag DPE, status phrase as text, connection closed.
-    pub fn is_codec(self) -> bool {
-        !matches!(self, BadRequest::MissingHost | BadRequest::AbsolutePath | BadRequest::Path)
     }
 }
 
@@ -352,7 +282,7 @@ mod tests {
 
     #[test]
     fn codec_refusals_carry_the_status_phrase() {
-        let error = Error::Bad(BadRequest::LengthAndChunked);
+        let error = Error::Bad(BadRequest::TransferEncoding);
         assert_eq!((error.status().as_u16(), error.body(false).as_ref()), (400, "Bad Request"));
         assert_eq!(error.flag(), Some(Flag::DownstreamProtocolError));
         assert_eq!(Error::Bad(BadRequest::MissingHost).flag(), None);

@@ -3,8 +3,10 @@
 
 mod answer;
 mod body;
+mod client_cert;
 pub mod filters;
 pub mod grpc;
+mod head;
 pub mod headers;
 mod outgoing;
 mod requests;
@@ -66,7 +68,7 @@ async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Response<Ans
         &served.conn,
         &snapshot.settings,
         || u128::from(requests.upstreams.draw()) << 64 | u128::from(requests.upstreams.draw()),
-        || served.client_cert.get_or_init(|| headers::client_cert_element(&served.conn)).clone(),
+        || served.client_cert.get_or_init(|| client_cert::element(&served.conn)).clone(),
     );
     let (facts, refused) = match made {
         Ok(facts) => (facts, None),
@@ -129,7 +131,7 @@ async fn carry(
     exchange.route = Some(routed.meta.clone());
     exchange.cluster = Some(routed.cluster.clone());
     if routed.cluster.service_host.is_empty() {
-        exchange.authority = HeaderValue::from_str(headers::authority_of(&head)).ok();
+        exchange.authority = HeaderValue::from_str(head::authority_of(&head)).ok();
     }
 
     // Permit.
@@ -170,7 +172,7 @@ async fn selected(
     let view = RequestView {
         method: head.method.as_str(),
         scheme: head.uri.scheme_str().unwrap_or_else(|| headers::scheme(conn)),
-        authority: headers::authority_of(head),
+        authority: head::authority_of(head),
         path: head.uri.path_and_query().map_or("", |path| path.as_str()),
         headers: &head.headers,
         listener_port: conn.listener_port,
@@ -255,7 +257,7 @@ fn authorise(served: &Served, snapshot: &Snapshot, call: &Call, head: &Parts) ->
         http: Some(authz::HttpAttributes {
             method: head.method.as_str().as_bytes(),
             path: head.uri.path_and_query().map_or("", |path| path.as_str()).as_bytes(),
-            authority: Some(headers::authority_of(head).as_bytes()),
+            authority: Some(head::authority_of(head).as_bytes()),
             headers: &head.headers,
         }),
         peer: conn.peer_certificate().and_then(|peer| peer.uri.as_ref()),

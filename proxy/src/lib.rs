@@ -9,6 +9,7 @@
 
 pub mod authz;
 pub mod detect;
+pub mod head;
 pub mod lookup;
 pub mod route;
 pub mod snapshot;

@@ -365,16 +365,16 @@ fn an_upgraded_connection_carries_raw_bytes() {
         let proxy = cart(&[A]);
         proxy.net.listen(A, |mut io, _| async move {
             let request = io.message().await.unwrap();
-            assert_eq!(field(&request, "upgrade").as_deref(), Some("chat"));
-            io.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n").await;
+            assert_eq!(field(&request, "upgrade").as_deref(), Some("websocket"));
+            io.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n").await;
             let asked = io.bytes(5).await.unwrap();
             io.write(&String::from_utf8(asked).unwrap().to_uppercase()).await;
             io.ended().await;
         });
         let mut client = proxy.client();
-        let request = format!("GET /ws HTTP/1.1\r\nHost: {CART}\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n");
+        let request = format!("GET /ws HTTP/1.1\r\nHost: {CART}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
         let answer = client.call(&request).await;
-        assert_eq!((status(&answer), field(&answer, "upgrade").as_deref()), ("101", Some("chat")));
+        assert_eq!((status(&answer), field(&answer, "upgrade").as_deref()), ("101", Some("websocket")));
         client.write("hello").await;
         assert_eq!(client.bytes(5).await.unwrap(), b"HELLO");
         drop(client);

@@ -145,7 +145,7 @@ fn an_answer_before_the_end_of_the_request_keeps_the_connection_awake() {
 }
 
 fn upgrade() -> String {
-    format!("GET /ws HTTP/1.1\r\nHost: {CART}\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\n")
+    format!("GET /ws HTTP/1.1\r\nHost: {CART}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 }
 
 #[test]
@@ -156,7 +156,8 @@ fn a_connection_that_rested_becomes_a_tunnel_with_all_its_bytes() {
             while io.message().await.is_some_and(|request| field(&request, "upgrade").is_none()) {
                 io.write(&ok("")).await;
             }
-            io.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: chat\r\n\r\nfirst").await;
+            io.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst")
+                .await;
             let asked = io.bytes(10).await.unwrap();
             io.write(&String::from_utf8(asked).unwrap().to_uppercase()).await;
             io.ended().await;
@@ -167,7 +168,7 @@ fn a_connection_that_rested_becomes_a_tunnel_with_all_its_bytes() {
         assert_eq!(resting(&proxy), 1);
         tunnel.write(&(upgrade() + "early")).await;
         let answer = tunnel.message().await.unwrap();
-        assert_eq!((status(&answer), field(&answer, "upgrade").as_deref()), ("101", Some("chat")));
+        assert_eq!((status(&answer), field(&answer, "upgrade").as_deref()), ("101", Some("websocket")));
         assert_eq!(tunnel.bytes(5).await.unwrap(), b"first");
         tunnel.write("-late").await;
         assert_eq!(tunnel.bytes(10).await.unwrap(), b"EARLY-LATE");

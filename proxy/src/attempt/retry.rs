@@ -16,6 +16,8 @@ pub struct Lost {
     pub never_begun: bool,
     /// The connection had served before.
     pub reused: bool,
+    /// How the try ended.
+    pub reset: Reset,
     /// A byte of an answer was read.
     pub answered: bool,
     /// The method may be repeated.
@@ -29,13 +31,16 @@ pub struct Lost {
 impl Lost {
     /// Whether sending the request again cannot do anything twice.
     pub fn is_safe_to_replay(&self) -> bool {
-        let begun_but_repeatable = self.reused && self.idempotent && !self.answered;
+        // Whatever the upstream said was its answer: only a connection that was lost without a word says nothing. And
+        // once only: two connections lost in a row are no accident.
+        let silent = self.reset == Reset::Connection && !self.answered;
+        let begun_but_repeatable = silent && self.reused && self.idempotent && self.replays == 0;
         self.held && self.replays < MAX_REPLAYS && (self.never_begun || begun_but_repeatable)
     }
 
     /// How the client hears of it when it is not sent again: a connection that had idled to death is told apart.
-    pub fn reset(&self, reset: Reset) -> Reset {
-        match reset {
+    pub fn told(&self) -> Reset {
+        match self.reset {
             Reset::Connection if self.reused && !self.answered => Reset::Stale,
             other => other,
         }
@@ -101,7 +106,8 @@ mod tests {
     use http::HeaderValue;
 
     fn lost() -> Lost {
-        Lost { never_begun: false, reused: true, answered: false, idempotent: true, held: true, replays: 0 }
+        let reset = Reset::Connection;
+        Lost { never_begun: false, reused: true, reset, answered: false, idempotent: true, held: true, replays: 0 }
     }
 
     #[test]
@@ -111,7 +117,10 @@ mod tests {
         assert!(!Lost { reused: false, ..lost() }.is_safe_to_replay(), "a fresh connection was not stale");
         assert!(!Lost { answered: true, ..lost() }.is_safe_to_replay());
         assert!(!Lost { held: false, ..lost() }.is_safe_to_replay());
-        assert!(!Lost { replays: MAX_REPLAYS, ..lost() }.is_safe_to_replay());
+        assert!(!Lost { replays: 1, ..lost() }.is_safe_to_replay(), "once is an accident");
+        for said in [Reset::Remote, Reset::Protocol] {
+            assert!(!Lost { reset: said, ..lost() }.is_safe_to_replay(), "{said:?} is an answer");
+        }
     }
 
     #[test]
@@ -119,13 +128,15 @@ mod tests {
         let post = Lost { never_begun: true, idempotent: false, reused: false, ..lost() };
         assert!(post.is_safe_to_replay());
         assert!(!Lost { held: false, ..post }.is_safe_to_replay());
+        assert!(Lost { reset: Reset::Refused, replays: 1, ..post }.is_safe_to_replay());
+        assert!(!Lost { replays: MAX_REPLAYS, ..post }.is_safe_to_replay());
     }
 
     #[test]
     fn a_lost_stale_connection_is_labelled() {
-        assert_eq!(lost().reset(Reset::Connection), Reset::Stale);
-        assert_eq!(Lost { reused: false, ..lost() }.reset(Reset::Connection), Reset::Connection);
-        assert_eq!(lost().reset(Reset::Remote), Reset::Remote);
+        assert_eq!(lost().told(), Reset::Stale);
+        assert_eq!(Lost { reused: false, ..lost() }.told(), Reset::Connection);
+        assert_eq!(Lost { reset: Reset::Remote, ..lost() }.told(), Reset::Remote);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) fn answer(
     exchange.status = Some(head.status);
     exchange.grpc_status = if call.facts.is_grpc { crate::exchange::grpc_status(&head.headers) } else { None };
 
-    headers::response(&mut head.headers, call.client.version, upgraded);
+    super::head::answer(&mut head.headers, upgraded);
     let ended = exchange.body.as_ref().map_or(Some(exchange.started), |body| body.ended_at());
     if let Some(ended) = ended.filter(|_| !upgraded) {
         let took = now.saturating_duration_since(ended);

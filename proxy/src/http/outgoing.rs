@@ -1,6 +1,6 @@
 //! A request as the upstream gets it: limits, headers, path, host, the form of the upstream's protocol.
 
-use super::{Call, grpc, headers, server::Served};
+use super::{Call, grpc, head, headers, server::Served};
 use crate::{
     attempt::Outgoing,
     conn::Direction,
@@ -10,11 +10,7 @@ use crate::{
     snapshot::{Snapshot, listener::DestinationKey},
     upstream::WorkerCluster,
 };
-use http::{
-    HeaderValue, Version, header,
-    request::Parts,
-    uri::{Authority, Scheme},
-};
+use http::{HeaderValue, Version, header, request::Parts};
 use mesh_config::model::{Protocol, destination::H2Upgrade};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -67,9 +63,13 @@ pub(super) fn outgoing(
     if let Some(rule) = &routed.rule {
         rewrite(rule, routed, &mut head);
     }
-    let server_name = if live.wants_server_name() { sni(headers::authority_of(&head)) } else { None };
+    let server_name = if live.wants_server_name() { sni(head::authority_of(&head)) } else { None };
     let secured = live.wants_tls();
     protocol(&mut head, http2, secured)?;
+    if !http2 && exchange.body.is_some() && !head.headers.contains_key(header::CONTENT_LENGTH) {
+        // Said here because the codec takes it for granted that GET and HEAD have no body, and would drop it.
+        head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     Ok(Outgoing {
         head,
         body: exchange.body.clone(),
@@ -103,7 +103,7 @@ fn rewrite(rule: &Arc<route::RuleEntry>, routed: &Routed, head: &mut Parts) {
         let old = head.uri.path_and_query().map_or("/", |path| path.as_str());
         if let Some(new) = route::rewrite::path(rule, matched, old) {
             let original = HeaderValue::from_str(old);
-            if headers::set_path(&mut head.uri, new).is_ok()
+            if head::set_path(&mut head.uri, new).is_ok()
                 && let Ok(original) = original
             {
                 head.headers.insert("x-envoy-original-path", original);
@@ -113,12 +113,12 @@ fn rewrite(rule: &Arc<route::RuleEntry>, routed: &Routed, head: &mut Parts) {
     if let Some(host) = route::rewrite::authority(rule, routed.backend)
         && let Ok(value) = HeaderValue::from_str(host)
     {
-        if let Ok(original) = HeaderValue::from_str(headers::authority_of(head)) {
+        if let Ok(original) = HeaderValue::from_str(head::authority_of(head)) {
             head.headers.insert("x-envoy-original-host", original);
         }
         if head.uri.authority().is_some() {
             let path = head.uri.path_and_query().cloned();
-            head.uri = headers::origin_form(path);
+            head.uri = head::origin_form(path);
         }
         head.headers.insert(header::HOST, value);
     }
@@ -126,27 +126,12 @@ fn rewrite(rule: &Arc<route::RuleEntry>, routed: &Routed, head: &mut Parts) {
 
 /// Brings the head into the form of the upstream's protocol: the host in `Host` or in the URI.
 fn protocol(head: &mut Parts, http2: bool, secured: bool) -> Result<(), Error> {
-    if !http2 {
-        if let Some(authority) = head.uri.authority() {
-            let host = HeaderValue::from_str(authority.as_str());
-            let host = host.map_err(|_| Error::Bad(crate::error::BadRequest::InvalidAuthority))?;
-            head.headers.insert(header::HOST, host);
-            head.uri = headers::origin_form(head.uri.path_and_query().cloned());
-        }
-        head.version = Version::HTTP_11;
-        return Ok(());
-    }
-    head.version = Version::HTTP_2;
-    let host = head.headers.remove(header::HOST);
-    if head.uri.authority().is_none() {
-        let invalid = || Error::Bad(crate::error::BadRequest::InvalidAuthority);
-        let host = host.ok_or_else(invalid)?;
-        let mut parts = std::mem::take(&mut head.uri).into_parts();
-        parts.authority = Some(Authority::try_from(host.as_bytes()).map_err(|_| invalid())?);
-        parts.scheme = Some(if secured { Scheme::HTTPS } else { Scheme::HTTP });
-        head.uri = http::Uri::from_parts(parts).map_err(|_| invalid())?;
-    }
-    Ok(())
+    let placed = match http2 {
+        false => head::into_host_field(head),
+        true => head::into_uri(head, secured),
+    };
+    head.version = if http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+    placed.map_err(Error::Bad)
 }
 
 /// The host as TLS to the upstream names it; an address is not named.

@@ -1,6 +1,6 @@
 //! What an access log prints of a request's head, kept only where a log is written.
 
-use super::headers;
+use super::{head, headers};
 use crate::exchange::{Exchange, Text};
 use http::{HeaderValue, header, request::Parts};
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ pub(super) fn arrived(exchange: &mut Exchange, head: Option<&Parts>) {
         client: None,
     }));
     if let Some(head) = head {
-        exchange.authority = HeaderValue::from_str(headers::authority_of(head)).ok();
+        exchange.authority = HeaderValue::from_str(head::authority_of(head)).ok();
     }
 }
 
