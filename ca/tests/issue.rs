@@ -14,7 +14,7 @@ use mesh_config::{
     wire::proto::istio::v1::auth::IstioCertificateRequest,
 };
 use mesh_runtime::{
-    drain,
+    clock, drain,
     identity::client::{Authority as Peer, CaClient},
     snapshot,
     tls::{
@@ -26,11 +26,7 @@ use mesh_runtime::{
 };
 use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 use rustls_pki_types::CertificateDer;
-use std::{
-    path::Path,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{path::Path, sync::Arc, time::Duration};
 use world::{HOUR, Shown, World, call, leaf, midday, parsed, plain_csr};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 
@@ -200,7 +196,7 @@ async fn decisions_are_counted() {
 #[tokio::test]
 async fn a_workload_gets_and_renews_its_certificate_over_tls() {
     // Handshakes go by the machine's clock, so here the authority does too.
-    let now = SystemTime::now();
+    let now = clock::system_now();
     let root = Root::open_or_create(&MemoryStore::default(), &TrustDomain::default(), now).unwrap();
     let world = World::with_root(root);
     world.clock.set(now);

@@ -15,7 +15,8 @@ pub mod program;
 pub mod traffic;
 pub mod workload;
 
-use std::time::{Duration, Instant};
+use mesh_runtime::clock;
+use std::time::Duration;
 
 /// How long tests wait for what must come; generous, as machines are loaded.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,11 +29,11 @@ pub async fn until<T: std::fmt::Debug, F: Future<Output = Result<T, E>>, E: std:
     what: &str,
     mut probe: impl FnMut() -> F,
 ) -> T {
-    let end = Instant::now() + PATIENCE;
+    let end = clock::now() + PATIENCE;
     loop {
         match probe().await {
             Ok(value) => return value,
-            Err(last) if Instant::now() > end => panic!("{what}: not within {PATIENCE:?}; last: {last:?}"),
+            Err(last) if clock::now() > end => panic!("{what}: not within {PATIENCE:?}; last: {last:?}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     }

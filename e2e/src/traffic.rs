@@ -5,6 +5,7 @@ mod shots;
 
 pub use shots::{Grpc, Http1, Http2, Shot, Tcp};
 
+use mesh_runtime::clock;
 use std::{
     collections::BTreeMap,
     sync::{
@@ -133,7 +134,7 @@ impl Load {
 async fn run(name: &'static str, pace: Pace, shot: impl Shot, counts: Arc<Counts>, stop: Arc<AtomicBool>) {
     let run = fastrand::u32(..);
     let mut shots = JoinSet::new();
-    let mut next = tokio::time::Instant::now();
+    let mut next = clock::now();
     let mut number = 0u64;
     while !stop.load(Ordering::Relaxed) {
         for _ in 0..pace.group {

@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn waits_for_a_quiet_moment() {
-        let (mut settle, t) = (Settle::new(PACE), Instant::now());
+        let (mut settle, t) = (Settle::new(PACE), mesh_runtime::clock::now().into_std());
         assert_eq!(settle.offer(route(), t), Decision::Wait(t + ms(10)));
         assert_eq!(settle.offer(route(), t + ms(5)), Decision::Wait(t + ms(15)));
         assert_eq!(settle.poll(t + ms(15)), Decision::Go(route()));
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn never_waits_beyond_the_ceiling() {
-        let (mut settle, t) = (Settle::new(PACE), Instant::now());
+        let (mut settle, t) = (Settle::new(PACE), mesh_runtime::clock::now().into_std());
         settle.offer(route(), t);
         settle.offer(route(), t + ms(9));
         assert_eq!(settle.offer(route(), t + ms(18)), Decision::Wait(t + ms(25)));
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn endpoints_alone_go_at_once_but_wait_with_what_waits() {
-        let (mut settle, t) = (Settle::new(PACE), Instant::now());
+        let (mut settle, t) = (Settle::new(PACE), mesh_runtime::clock::now().into_std());
         assert_eq!(settle.offer(slice(), t), Decision::Go(slice()));
         settle.offer(route(), t);
         assert_eq!(settle.offer(slice(), t + ms(1)), Decision::Wait(t + ms(11)));
@@ -130,6 +130,6 @@ mod tests {
     #[test]
     fn nothing_touched_starts_no_wait() {
         let mut settle = Settle::new(PACE);
-        assert_eq!(settle.offer(Touched::default(), Instant::now()), Decision::Idle);
+        assert_eq!(settle.offer(Touched::default(), mesh_runtime::clock::now().into_std()), Decision::Idle);
     }
 }

@@ -25,7 +25,7 @@ use mesh_pilot::{
     settings::{Cli, Command},
 };
 use mesh_runtime::{
-    drain,
+    clock, drain,
     telemetry::log::{self, Format, LogHandle},
     tls::{
         client::{ClientProfile, ClientTls, Mode, Simple},
@@ -269,7 +269,7 @@ async fn operators_see_clients_and_what_they_hold() {
     // From this machine without proof; over the encrypted port only from the root namespace.
     let mut local = DebugClient::new(pilot.plain());
     let read = |json: String| serde_json::from_str::<serde_json::Value>(&json).unwrap();
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = clock::now() + PATIENCE;
     loop {
         let clients = read(local.clients(ClientsRequest {}).await.unwrap().into_inner().json);
         assert_eq!((&clients[0]["proxy"], &clients[0]["namespace"]), (&"front-1.web".into(), &"web".into()));
@@ -278,7 +278,7 @@ async fn operators_see_clients_and_what_they_hold() {
             assert_eq!(clients[0]["kinds"]["Gateway"]["status"], "not sent");
             break;
         }
-        assert!(tokio::time::Instant::now() < deadline, "{clients:#}");
+        assert!(clock::now() < deadline, "{clients:#}");
         tokio::task::yield_now().await;
     }
     let config = local.config(ConfigRequest { proxy: "front-1.web".into() }).await.unwrap();

@@ -14,10 +14,10 @@ use crate::{
 };
 use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
+use mesh_runtime::clock;
 use retry::Lost;
 use smallvec::SmallVec;
 use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
-use tokio::time::Instant;
 
 /// Header that counts tries.
 pub const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
@@ -159,7 +159,7 @@ impl<'a> Tries<'a> {
         let picked = self.cluster.pick(attempt.upstreams, outgoing.original, own, &self.tried).await;
         let host = picked.map_err(Failed::unsent)?;
         let want = Want {
-            now: if self.count == 0 { exchange.started } else { Instant::now() },
+            now: if self.count == 0 { exchange.started } else { clock::now() },
             settings: &attempt.snapshot.settings,
             http2: outgoing.http2,
             fresh: self.fresh,
@@ -362,7 +362,7 @@ pub async fn within<F: Future>(limit: Duration, body: Option<&Rc<Held>>, work: F
         if let Some(body) = body {
             body.ended().await;
         }
-        tokio::time::sleep_until(Instant::now() + limit).await;
+        tokio::time::sleep_until(clock::now() + limit).await;
     };
     tokio::select! {
         biased;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use mesh_runtime::clock;
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
@@ -199,7 +200,7 @@ impl Held {
 
     fn end(&self, state: &mut HeldState) {
         if self.ended.get().is_none() {
-            self.ended.set(Some(Instant::now()));
+            self.ended.set(Some(clock::now()));
         }
         if let Some(waker) = state.waiting.take() {
             waker.wake();

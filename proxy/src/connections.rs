@@ -277,14 +277,15 @@ impl Drop for Registered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mesh_runtime::clock;
 
     #[tokio::test(start_paused = true)]
     async fn only_idle_connections_are_asked_to_finish() {
         let connections = Rc::new(Connections::default());
         let (idle, busy) =
-            (connections.add(Direction::Inbound, Instant::now()), connections.add(Direction::Inbound, Instant::now()));
+            (connections.add(Direction::Inbound, clock::now()), connections.add(Direction::Inbound, clock::now()));
         let mut request = busy.entry.begin();
-        let later = Instant::now() + IDLE * 2;
+        let later = clock::now() + IDLE * 2;
         connections.sweep(later);
         assert_eq!((idle.entry.wish(), busy.entry.wish()), (Wish::Finish, Wish::Serve));
         request.end(later, true);
@@ -295,13 +296,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_rests_when_nothing_is_half_done() {
         let connections = Rc::new(Connections::default());
-        let one = connections.add(Direction::Inbound, Instant::now());
+        let one = connections.add(Direction::Inbound, clock::now());
         let entry = &one.entry;
-        let later = |n| Instant::now() + QUIET * n;
+        let later = |n| clock::now() + QUIET * n;
         connections.sweep(later(2));
         assert!(!entry.may_rest(), "nobody has said that it can");
         entry.serves();
-        connections.sweep(Instant::now());
+        connections.sweep(clock::now());
         assert!(!entry.may_rest(), "it is young");
         connections.sweep(later(2));
         assert!(entry.may_rest());
@@ -321,9 +322,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn connections_that_fall_quiet_together_are_asked_one_lot_at_a_time() {
         let connections = Rc::new(Connections::default());
-        let all: Vec<_> = (0..AT_ONCE + 1).map(|_| connections.add(Direction::Inbound, Instant::now())).collect();
+        let all: Vec<_> = (0..AT_ONCE + 1).map(|_| connections.add(Direction::Inbound, clock::now())).collect();
         all.iter().for_each(|one| one.entry.serves());
-        let later = Instant::now() + QUIET * 2;
+        let later = clock::now() + QUIET * 2;
         for want in [AT_ONCE, AT_ONCE + 1] {
             connections.sweep(later);
             assert_eq!(all.iter().filter(|one| one.entry.may_rest()).count(), want);
@@ -333,19 +334,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_that_was_not_read_to_its_end_keeps_its_connection_awake() {
         let connections = Rc::new(Connections::default());
-        let one = connections.add(Direction::Inbound, Instant::now());
+        let one = connections.add(Direction::Inbound, clock::now());
         one.entry.serves();
-        one.entry.begin().end(Instant::now(), false);
-        connections.sweep(Instant::now() + QUIET * 2);
+        one.entry.begin().end(clock::now(), false);
+        connections.sweep(clock::now() + QUIET * 2);
         assert!(!one.entry.may_rest());
     }
 
     #[tokio::test]
     async fn a_drain_reaches_connections_that_come_later() {
         let connections = Rc::new(Connections::default());
-        let first = connections.add(Direction::Inbound, Instant::now());
+        let first = connections.add(Direction::Inbound, clock::now());
         connections.ask_all(Wish::Finish);
-        let second = connections.add(Direction::Inbound, Instant::now());
+        let second = connections.add(Direction::Inbound, clock::now());
         assert_eq!((first.entry.wish(), second.entry.wish()), (Wish::Finish, Wish::Finish));
         drop(first);
         assert_eq!(connections.len(), 1);
@@ -354,7 +355,7 @@ mod tests {
     #[tokio::test]
     async fn connections_of_the_application_are_spared_until_all_are_asked() {
         let connections = Rc::new(Connections::default());
-        let add = |direction| connections.add(direction, Instant::now());
+        let add = |direction| connections.add(direction, clock::now());
         let first = [add(Direction::Outbound), add(Direction::Inbound), add(Direction::Gateway)];
         connections.ask_arrived(Wish::Finish);
         let then = [add(Direction::Outbound), add(Direction::Inbound), add(Direction::Gateway)];

@@ -19,7 +19,7 @@ use mesh_config::model::{
     endpoint::{EndpointAddress, Health},
     service::Resolution,
 };
-use mesh_runtime::tls::material::Identity;
+use mesh_runtime::{clock, tls::material::Identity};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use text::{conditions, rfc3339};
@@ -257,7 +257,7 @@ fn secrets(snapshot: &Snapshot, identity: &Identity) -> Vec<Value> {
         "name": "default",
         "type": "Cert Chain",
         "status": "ACTIVE",
-        "valid": material.not_after > std::time::SystemTime::now(),
+        "valid": material.not_after > clock::system_now(),
         "serial": material.serial,
         "not_before": rfc3339(material.not_before),
         "not_after": rfc3339(material.not_after),

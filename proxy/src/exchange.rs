@@ -11,6 +11,7 @@ use crate::{
     snapshot::cluster::Cluster,
 };
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, uri::PathAndQuery};
+use mesh_runtime::clock;
 use std::{
     borrow::Cow,
     fmt,
@@ -182,7 +183,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let now = self.ended.unwrap_or_else(Instant::now);
+        let now = self.ended.unwrap_or_else(clock::now);
         self.duration = now.saturating_duration_since(self.started);
         if let Some(body) = &self.body {
             self.request_body_bytes += body.bytes();

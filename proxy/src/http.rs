@@ -33,6 +33,7 @@ use body::AnswerBody;
 use filters::Ops;
 use http::{HeaderValue, Request, Response, request::Parts};
 use hyper::body::Incoming;
+use mesh_runtime::clock;
 use respond::Client;
 use server::Served;
 use std::{rc::Rc, sync::Arc, time::Duration};
@@ -52,7 +53,7 @@ struct Call {
 /// One request: the record begins, the request is carried, and whatever comes of it is an answer.
 async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Response<AnswerBody> {
     let requests = &served.requests;
-    let mut exchange = Exchange::begin(&requests.sink, &served.conn, Instant::now());
+    let mut exchange = Exchange::begin(&requests.sink, &served.conn, clock::now());
     exchange.activity = Some(served.entry.begin());
     exchange.protocol = Some(request.version());
     let (mut head, incoming) = request.into_parts();
@@ -157,7 +158,7 @@ async fn carry(
     };
     let (response, lease) = answered?;
     let ended = body.as_ref().map_or(Some(exchange.started), |body| body.ended_at());
-    let deadline = timeout.map(|limit| ended.unwrap_or_else(Instant::now) + limit);
+    let deadline = timeout.map(|limit| ended.unwrap_or_else(clock::now) + limit);
     Ok(Carried::Upstream(response, lease, deadline))
 }
 
@@ -187,7 +188,7 @@ async fn selected(
         let held = exchange.snapshot.clone().expect("set when the request began");
         return Ok((first, held));
     };
-    let deadline = Instant::now() + DETAILS;
+    let deadline = clock::now() + DETAILS;
     loop {
         let needed = served.requests.demand.need(&service);
         let in_time = tokio::time::timeout_at(deadline, needed).await.is_ok();

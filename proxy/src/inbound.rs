@@ -22,9 +22,12 @@ use mesh_config::{
     model::{Protocol, peer_authentication::MtlsMode},
     name::Port,
 };
-use mesh_runtime::tls::server::{ClientAuth, HANDSHAKE_TIMEOUT, ServerProfile};
+use mesh_runtime::{
+    clock,
+    tls::server::{ClientAuth, HANDSHAKE_TIMEOUT, ServerProfile},
+};
 use std::rc::Rc;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::net::TcpStream;
 
 /// ALPN of chains that carry HTTP, in order of preference.
 const HTTP_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -68,7 +71,7 @@ async fn admit(worker: &Rc<Worker>, mut stream: TcpStream, arrival: Arrival, por
         _ if protocol.is_http() => (None, None),
         _ => {
             let patience = opening::patience(snapshot.settings.protocol_detection_timeout);
-            (Some(worker.inbound_verdicts.silence(&port, Instant::now())), Some(patience))
+            (Some(worker.inbound_verdicts.silence(&port, clock::now())), Some(patience))
         }
     };
     // Not kept while a silent client is waited for.
@@ -138,7 +141,7 @@ async fn terminate(
 async fn undecided(worker: Rc<Worker>, stream: TcpStream, conn: Rc<Connection>, port: Port) {
     match tcp::race(&worker, stream, &conn).await {
         tcp::Race::Server(io, dialled) => {
-            worker.inbound_verdicts.server_spoke(port, Instant::now());
+            worker.inbound_verdicts.server_spoke(port, clock::now());
             tcp::inbound(&worker, io, conn, Some(dialled)).await;
         }
         tcp::Race::Client(said, seen, stream, dialled) => {

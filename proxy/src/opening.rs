@@ -10,6 +10,7 @@ use crate::{
     net::prefix::read_more,
 };
 use bytes::BytesMut;
+use mesh_runtime::clock;
 use std::{cell::RefCell, collections::HashMap, hash::Hash, io, time::Duration};
 use tokio::{io::AsyncRead, time::Instant};
 
@@ -49,7 +50,7 @@ pub async fn read<IO: AsyncRead + Unpin>(
     silence: Option<Duration>,
     patience: Option<Duration>,
 ) -> Opening {
-    let begun = Instant::now();
+    let begun = clock::now();
     loop {
         match detect::detect(seen) {
             Detected::NeedMore => {}
@@ -130,7 +131,7 @@ mod tests {
         for (timeout, want) in [(Duration::from_millis(300), Duration::from_millis(300)), (Duration::ZERO, PATIENCE)] {
             let (mut client, mut server) = tokio::io::duplex(1024);
             client.write_all(b"GET /").await.unwrap();
-            let (mut seen, begun) = (BytesMut::new(), Instant::now());
+            let (mut seen, begun) = (BytesMut::new(), clock::now());
             let opening = read(&mut server, &mut seen, None, Some(patience(timeout))).await;
             assert!(matches!(opening, Opening::Said(Detected::Opaque)));
             // The clock is paused: it moves to the timer that ends the wait, a millisecond's rounding apart.
@@ -142,7 +143,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn verdicts_expire_and_are_taken_back() {
         let verdicts = Verdicts::default();
-        let now = Instant::now();
+        let now = clock::now();
         assert_eq!(verdicts.silence(&1, now), SILENCE);
         verdicts.server_spoke(1, now);
         assert_eq!(verdicts.silence(&1, now), Duration::ZERO);

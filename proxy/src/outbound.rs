@@ -18,8 +18,9 @@ use mesh_config::{
     model::{Protocol, ServiceKey},
     name::Port,
 };
+use mesh_runtime::clock;
 use std::{rc::Rc, sync::Arc, time::Duration};
-use tokio::{net::TcpStream, time::Instant};
+use tokio::net::TcpStream;
 
 /// How long a connection waits for details that pilot has not sent yet.
 const PENDING: Duration = Duration::from_secs(1);
@@ -80,7 +81,7 @@ pub async fn listener(
 
 /// Looks until the details are here, or the wait is over. What is in the index is never passed through meanwhile.
 async fn resolved(worker: &Rc<Worker>, look: impl Fn(&Worker) -> Destination) -> Destination {
-    let end = Instant::now() + PENDING;
+    let end = clock::now() + PENDING;
     loop {
         let destination = look(worker);
         let Destination::Pending { service, .. } = &destination else { return destination };
@@ -99,7 +100,7 @@ async fn detected(
     cluster: Arc<Cluster>,
 ) {
     let mut seen = BytesMut::new();
-    let silence = worker.outbound_verdicts.silence(&port, Instant::now());
+    let silence = worker.outbound_verdicts.silence(&port, clock::now());
     let patience = opening::patience(worker.snapshot().settings.protocol_detection_timeout);
     match opening::read(&mut stream, &mut seen, Some(silence), Some(patience)).await {
         Opening::Ended => {}
@@ -109,7 +110,7 @@ async fn detected(
         }
         Opening::Silent => match tcp::race_to(worker, stream, &conn, cluster.clone()).await {
             tcp::Race::Server(io, dialled) => {
-                worker.outbound_verdicts.server_spoke(port, Instant::now());
+                worker.outbound_verdicts.server_spoke(port, clock::now());
                 tcp::outbound(worker, io, conn, cluster, Some(dialled)).await;
             }
             tcp::Race::Client(said, seen, stream, dialled) => {

@@ -26,6 +26,7 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use introduce::{Introduced, Said};
 use mesh_config::model::peer_authentication::MtlsMode;
+use mesh_runtime::clock;
 use std::{
     borrow::Cow,
     cell::Cell,
@@ -34,7 +35,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::Poll,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite},
@@ -197,7 +198,7 @@ impl<'a> Record<'a> {
         let stream = Stream {
             conn,
             own: snapshot.local.own.info.clone(),
-            start: SystemTime::now(),
+            start: clock::system_now(),
             duration: Duration::ZERO,
             cluster: Some(cluster),
             upstream: None,
@@ -209,7 +210,7 @@ impl<'a> Record<'a> {
             termination: Cow::Borrowed(""),
             transport_failure: Cow::Borrowed(""),
         };
-        Record { worker, stream, begun: Instant::now(), forgotten: Cell::new(false) }
+        Record { worker, stream, begun: clock::now(), forgotten: Cell::new(false) }
     }
 
     /// Somebody else will record this connection.
@@ -232,7 +233,7 @@ impl<'a> Record<'a> {
     async fn dial(&mut self, _permit: Permit, snapshot: &Snapshot) -> Option<StreamLease> {
         let cluster = self.stream.cluster.clone()?;
         let upstreams = &self.worker.requests.upstreams;
-        let live = upstreams.cluster(&cluster, Instant::now());
+        let live = upstreams.cluster(&cluster, clock::now());
         let mut tried = Vec::new();
         loop {
             let picked =

@@ -22,6 +22,7 @@ pub use lease::Lease;
 pub use shared::Shared;
 
 use crate::snapshot::cluster::{Cluster, ClusterId};
+use mesh_runtime::clock;
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -52,7 +53,7 @@ impl Upstreams {
             connector,
             clusters: RefCell::default(),
             rng: RefCell::new(fastrand::Rng::new()),
-            relaxed: Cell::new(Instant::now()),
+            relaxed: Cell::new(clock::now()),
         }
     }
 

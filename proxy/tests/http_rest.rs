@@ -10,8 +10,8 @@ use mesh_proxy::{
         wire::{Wire, body, field, ok, status},
     },
 };
+use mesh_runtime::clock;
 use std::{rc::Rc, time::Duration};
-use tokio::time::Instant;
 
 const CART: &str = "cart.shop.svc.cluster.local";
 const A: &str = "10.2.0.1:8080";
@@ -29,7 +29,7 @@ fn cart() -> Rc<Proxy> {
 async fn quiet(proxy: &Proxy) {
     for _ in 0..3 {
         tokio::time::sleep(QUIET).await;
-        proxy.requests.tick(Instant::now());
+        proxy.requests.tick(clock::now());
     }
     // Time is paused: this ends when nobody has anything left to do.
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -317,7 +317,7 @@ fn busy_connections_do_not_rest() {
         for _ in 0..20 {
             client.get(CART, "/").await;
             tokio::time::sleep(QUIET / 2).await;
-            proxy.requests.tick(Instant::now());
+            proxy.requests.tick(clock::now());
             assert_eq!(resting(&proxy), 0);
         }
     });

@@ -4,6 +4,7 @@
 //! new work, finish what runs. When the deadline passes with guards still held, the drain is *forced*: tasks give up
 //! what they do. A dropped `Signal` counts as forced, since its owner is gone.
 
+use crate::clock;
 use std::{
     future::Future,
     sync::{
@@ -12,10 +13,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use tokio::sync::{Notify, watch};
 
 /// Makes a connected pair.
 pub fn channel() -> (Signal, Watch) {
@@ -61,7 +59,7 @@ impl Signal {
     /// whoever still works is told to give up.
     pub fn drain(self, deadline: Duration) -> impl Future<Output = Drained> + Send {
         self.tx.send_replace(Phase::Draining);
-        let end = Instant::now() + deadline;
+        let end = clock::now() + deadline;
         async move {
             let clean = tokio::time::timeout_at(end, self.guards.none_held()).await.is_ok();
             let held = self.guards.held.load(Ordering::Acquire);
@@ -169,7 +167,7 @@ mod tests {
     async fn the_deadline_counts_from_the_call_and_not_from_the_first_poll() {
         let (signal, watch) = channel();
         let _held = watch.guard();
-        let (begun, drained) = (Instant::now(), signal.drain(Duration::from_secs(5)));
+        let (begun, drained) = (clock::now(), signal.drain(Duration::from_secs(5)));
         tokio::time::sleep(Duration::from_secs(4)).await;
         drained.await;
         assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());

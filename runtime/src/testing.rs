@@ -1,12 +1,15 @@
 //! For tests, ours and those of other crates (feature `testing`): a throwaway authority, waiting without sleeping,
 //! and captured logs. Everything here panics rather than returns errors.
 
-use crate::tls::{
-    TlsError,
-    client::{self, ClientProfile, ClientTls, Connected, Mode},
-    material::{CaBundle, Certificate, Identity, Material, Roots},
-    server::{self, Accepted, HANDSHAKE_TIMEOUT, ServerProfile, ServerTls},
-    verify::ExpectedPeer,
+use crate::{
+    clock,
+    tls::{
+        TlsError,
+        client::{self, ClientProfile, ClientTls, Connected, Mode},
+        material::{CaBundle, Certificate, Identity, Material, Roots},
+        server::{self, Accepted, HANDSHAKE_TIMEOUT, ServerProfile, ServerTls},
+        verify::ExpectedPeer,
+    },
 };
 use mesh_config::identity::{SpiffeId, TrustDomain};
 use rcgen::{
@@ -64,7 +67,7 @@ impl TestCa {
 
     /// A leaf for a workload of this trust domain, valid from an hour ago for a day.
     pub fn material(&self, namespace: &str, service_account: &str) -> Arc<Material> {
-        let now = SystemTime::now();
+        let now = clock::system_now();
         let id = SpiffeId::new(self.domain.clone(), namespace, service_account);
         self.material_valid(&id, now - Duration::from_secs(3600), now + Duration::from_secs(86_400))
     }
@@ -82,7 +85,7 @@ impl TestCa {
 
     /// A server certificate for DNS names, valid from an hour ago for a day.
     pub fn server_certificate(&self, names: &[&str]) -> Arc<Certificate> {
-        let now = SystemTime::now();
+        let now = clock::system_now();
         Arc::new(self.issue(&[], names, now - Duration::from_secs(3600), now + Duration::from_secs(86_400)))
     }
 
@@ -99,7 +102,7 @@ impl TestCa {
     /// Signs a certificate request for an identity, as an authority would: leaf and root, each in PEM.
     pub fn sign_csr(&self, csr_pem: &str, id: &SpiffeId, lifetime: Duration) -> Vec<String> {
         let mut csr = rcgen::CertificateSigningRequestParams::from_pem(csr_pem).expect("a request");
-        let now = SystemTime::now();
+        let now = clock::system_now();
         csr.params = leaf_params(&[&id.uri()], &[]);
         (csr.params.not_before, csr.params.not_after) =
             ((now - Duration::from_secs(60)).into(), (now + lifetime).into());
@@ -145,9 +148,9 @@ pub type ClientEnd = Result<(client::TlsStream<DuplexStream>, Connected), TlsErr
 /// # Panics
 /// When it does not within `deadline`.
 pub async fn eventually(deadline: Duration, mut condition: impl FnMut() -> bool) {
-    let end = tokio::time::Instant::now() + deadline;
+    let end = clock::now() + deadline;
     while !condition() {
-        assert!(tokio::time::Instant::now() < end, "the condition did not hold within {deadline:?}");
+        assert!(clock::now() < end, "the condition did not hold within {deadline:?}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }

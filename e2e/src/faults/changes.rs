@@ -7,6 +7,7 @@ use crate::{
     until,
 };
 use anyhow::ensure;
+use mesh_runtime::clock;
 use std::fmt::Write as _;
 
 /// The named set.
@@ -114,7 +115,7 @@ impl Changes {
 
     /// Makes a change and waits until it is seen.
     pub async fn apply(&mut self, mesh: &Mesh, change: Change) {
-        let begun = std::time::Instant::now();
+        let begun = clock::now();
         self.make(mesh, change).await;
         tracing::info!(?change, took = ?begun.elapsed(), "seen in effect");
     }

@@ -12,11 +12,8 @@ use crate::{
 use anyhow::ensure;
 use lines::{ALL, Caller, Line, Open, Said, Server, Speaks};
 use mesh_config::identity::TrustDomain;
-use mesh_runtime::{snapshot::Reader, tls::client::ClientTls};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use mesh_runtime::{clock, snapshot::Reader, tls::client::ClientTls};
+use std::{sync::Arc, time::Duration};
 
 const OLD_DOMAIN: &str = "old.test";
 
@@ -89,7 +86,7 @@ pub async fn policy_change(mesh: &Mesh, change: Change, each: usize) -> Found {
     for speaks in ALL {
         until(&format!("{change:?} holds for a new {speaks:?}"), || refused(&goes, &server, speaks)).await;
     }
-    let in_force = Instant::now();
+    let in_force = clock::now();
     let mut longest = (Duration::ZERO, String::from("none"));
     // Those who said nothing so far speak one after the other, until one is not heard.
     for mut open in silent {
@@ -98,8 +95,8 @@ pub async fn policy_change(mesh: &Mesh, change: Change, each: usize) -> Found {
         }
         longest = (in_force.elapsed(), format!("{} silent so far", goes.name));
     }
-    let end = Instant::now() + LONGEST;
-    while may_not.iter().any(|line| line.seen().stopped.is_none()) && Instant::now() < end {
+    let end = clock::now() + LONGEST;
+    while may_not.iter().any(|line| line.seen().stopped.is_none()) && clock::now() < end {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // A while longer: what has stopped stays so, and the others go on.

@@ -7,10 +7,11 @@ use crate::{
     traffic::{Grpc, Http1, Load, Outcome, Pace},
     workload::Kind,
 };
+use mesh_runtime::clock;
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// The details of a failure that is owed to a closed connection.
@@ -64,8 +65,8 @@ pub async fn stale_connections(mesh: &Mesh, rate: u64, time: Duration) -> Stale 
         let grpc = Grpc::new(mesh.egress("client", GRPC), &mesh.host(to, GRPC));
         loads.push((format!("gRPC {to}"), Load::start("grpc", pace, grpc)));
     }
-    let end = Instant::now() + time;
-    while Instant::now() < end {
+    let end = clock::now() + time;
+    while clock::now() < end {
         loads[0].1.more(1).await;
     }
     let mut found = Stale::default();
@@ -94,7 +95,7 @@ async fn unlabelled(mesh: &Mesh, outcomes: &[(String, Outcome)]) -> Vec<String> 
     if failed.is_empty() {
         return Vec::new();
     }
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = clock::now() + Duration::from_secs(10);
     loop {
         let log = fs::read_to_string(mesh.access_log()).unwrap_or_default();
         let mut labelled: BTreeMap<&str, bool> = BTreeMap::new();
@@ -105,7 +106,7 @@ async fn unlabelled(mesh: &Mesh, outcomes: &[(String, Outcome)]) -> Vec<String> 
         }
         let missing = failed.iter().filter(|id| !labelled.get(id.as_str()).is_some_and(|labelled| *labelled));
         let missing: Vec<String> = missing.map(|id| (*id).clone()).collect();
-        if missing.is_empty() || Instant::now() > end {
+        if missing.is_empty() || clock::now() > end {
             return missing;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -9,11 +9,9 @@ mod place;
 
 use crate::traffic::Outcome;
 use callers::Callers;
+use mesh_runtime::clock;
 use place::Place;
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 /// How a sidecar starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +82,7 @@ impl Found {
 /// # Panics
 /// When an admitted call is not answered within the harness's patience.
 pub async fn starts(drill: Drill) -> anyhow::Result<Found> {
-    let (mut place, mut found, begun) = (Place::prepare().await?, Found::default(), Instant::now());
+    let (mut place, mut found, begun) = (Place::prepare().await?, Found::default(), clock::now());
     let callers = Callers::start(&place, drill.rate).await;
     // So many more calls are refused before and after each start is judged.
     let some = (drill.rate / 4).max(5);
@@ -124,7 +122,7 @@ async fn one(place: &mut Place, callers: &Callers, way: Start, some: u64, found:
         place.start_pilot().await?;
     }
     callers.forget_answers();
-    let begun = Instant::now();
+    let begun = clock::now();
     place.start_proxy()?;
     match way {
         Start::Fresh => found.from_push.push(callers.answered().await.duration_since(place.configured().await)),
@@ -138,7 +136,7 @@ async fn one(place: &mut Place, callers: &Callers, way: Start, some: u64, found:
         Start::Unknown => {
             refuses_all(place, callers, way, some, found).await;
             place.write_objects(true);
-            let known = Instant::now();
+            let known = clock::now();
             found.from_push.push(callers.answered().await.saturating_duration_since(known));
         }
     }

@@ -10,7 +10,7 @@ use mesh_proxy::{
     snapshot::Role,
 };
 use mesh_runtime::{
-    drain,
+    clock, drain,
     settings::Listen,
     telemetry::log::{self, LogHandle},
 };
@@ -21,7 +21,7 @@ use std::{
     path::Path,
     sync::OnceLock,
     thread::JoinHandle,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 /// Pilot's port.
@@ -41,7 +41,7 @@ pub(crate) fn credentials(dir: &Path, accounts: BTreeSet<&str>) {
     let key = SigningKey::load_or_create(&dir.join("keys")).expect("a key for tokens");
     for account in accounts {
         let day = Duration::from_secs(24 * 3600);
-        let token = mint(&key, super::NAMESPACE, account, AUDIENCE, day, SystemTime::now()).expect("a token");
+        let token = mint(&key, super::NAMESPACE, account, AUDIENCE, day, clock::system_now()).expect("a token");
         fs::write(dir.join(format!("{account}.token")), token).expect("the token can be written");
     }
 }

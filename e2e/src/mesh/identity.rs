@@ -4,6 +4,7 @@ use super::{Mesh, NAMESPACE};
 use mesh_ca::{Authority, Lifetimes, root::Root, store::file::FileStore};
 use mesh_config::identity::{SpiffeId, TrustDomain};
 use mesh_runtime::{
+    clock,
     snapshot::Reader,
     testing::mesh_profile,
     tls::{
@@ -12,18 +13,13 @@ use mesh_runtime::{
         verify::ExpectedPeer,
     },
 };
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 
 /// A certificate of the authority in this folder for an account, also of another trust domain. Its holder believes
 /// the mesh's own domain.
 pub fn issue(ca: &Path, domain: TrustDomain, account: &str) -> Arc<Identity> {
-    let now = SystemTime::now();
+    let now = clock::system_now();
     let root = Root::open(&FileStore::new(ca), now).expect("pilot keeps its root there");
     let authority = Authority::new(domain.clone(), root, Lifetimes::default());
     let id = SpiffeId::new(domain.clone(), NAMESPACE, account);

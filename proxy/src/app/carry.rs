@@ -18,7 +18,7 @@ use crate::{
 };
 use mesh_config::model::ServiceKey;
 use mesh_runtime::{
-    drain, snapshot,
+    clock, drain, snapshot,
     tls::{client::ClientTls, server::ServerTls},
 };
 use std::{
@@ -111,7 +111,7 @@ struct Needs {
 
 impl Demand for Needs {
     fn need(&self, service: &ServiceKey) -> Pin<Box<dyn Future<Output = ()>>> {
-        let now = Instant::now();
+        let now = clock::now();
         let mut asked = self.asked.borrow_mut();
         if asked.get(service).is_none_or(|at| now - *at >= ASK_AGAIN) {
             if asked.len() >= MOST_ASKED {
@@ -173,7 +173,7 @@ async fn keep_house(
                 Err(RecvError::Closed) => return,
             },
             _ = tick.tick() => {
-                worker.requests.tick(Instant::now());
+                worker.requests.tick(clock::now());
                 worker.observer.flush();
                 ticks += 1;
                 if ticks % REPORT_EVERY == 0 {

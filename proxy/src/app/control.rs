@@ -17,7 +17,7 @@ use anyhow::Context;
 use mesh_config::model::ServiceKey;
 use mesh_runtime::{
     admin::{self, Admin},
-    clock::WallClock,
+    clock::{self, WallClock},
     drain,
     identity::{
         client::{Authority, CaClient},
@@ -190,7 +190,7 @@ impl Control {
 
 /// The identity of an earlier run, if it is still valid.
 fn kept_identity(dir: &std::path::Path) -> Option<Arc<Identity>> {
-    match file::load(dir, std::time::SystemTime::now()) {
+    match file::load(dir, clock::system_now()) {
         Ok(identity) => Some(Arc::new(identity)),
         Err(error) if error.is_absent() => None,
         Err(error) => {
@@ -228,7 +228,7 @@ async fn forget_unused(common: Arc<Common>, snapshots: snapshot::Reader<Snapshot
     let mut look = tokio::time::interval(LOOK_FOR_UNUSED);
     loop {
         look.tick().await;
-        let (used, now) = (common.upstreams.services_in_use(), Instant::now());
+        let (used, now) = (common.upstreams.services_in_use(), clock::now());
         let snapshot = snapshots.get();
         let held = snapshot.outbound.services().map(|s| &s.service.key).filter(|key| !used.contains(*key));
         let since = |key: &ServiceKey| (key.clone(), *unused.get(key).unwrap_or(&now));

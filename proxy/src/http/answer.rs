@@ -14,6 +14,7 @@ use crate::{
 };
 use http::{HeaderValue, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
+use mesh_runtime::clock;
 use std::borrow::Cow;
 use tokio::time::Instant;
 
@@ -26,7 +27,7 @@ pub(super) fn answer(
     lease: Lease,
     deadline: Option<Instant>,
 ) -> Response<AnswerBody> {
-    let now = Instant::now();
+    let now = clock::now();
     let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let mut response = response;
     let switched = upgraded.then(|| hyper::upgrade::on(&mut response));

@@ -10,6 +10,7 @@ use crate::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use mesh_runtime::clock;
 use std::{
     borrow::Cow,
     future::Future,
@@ -139,7 +140,7 @@ impl Observed {
 
     /// The last byte was handed on: the connection is free and the record is whole.
     fn finish(&mut self) {
-        let now = Instant::now();
+        let now = clock::now();
         if let Some(mut lease) = self.lease.take() {
             lease.finished(now);
         }

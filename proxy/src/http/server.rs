@@ -27,6 +27,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use mesh_runtime::clock;
 use std::{
     cell::{OnceCell, RefCell},
     convert::Infallible,
@@ -37,7 +38,6 @@ use std::{
     task::Poll,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::Instant;
 
 /// Largest request head.
 const MAX_HEAD: usize = 60 * 1024;
@@ -114,7 +114,7 @@ pub async fn serve<IO>(io: IO, conn: Rc<Connection>, protocol: Protocol, request
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let registered = requests.connections.add(conn.direction, Instant::now());
+    let registered = requests.connections.add(conn.direction, clock::now());
     let served = Served::new(requests, conn, registered.entry.clone());
     // Each in a box of its own: a connection holds the room of what it does now.
     let (seen, io, protocol) = match protocol {
@@ -320,7 +320,7 @@ fn refused(error: &hyper::Error, served: &Rc<Served>) {
         false => BadRequest::Codec,
     };
     let error = Error::Bad(bad);
-    let mut exchange = Exchange::begin(&served.requests.sink, &served.conn, Instant::now());
+    let mut exchange = Exchange::begin(&served.requests.sink, &served.conn, clock::now());
     exchange.protocol = None;
     exchange.flags.set(crate::exchange::Flag::DownstreamProtocolError);
     exchange.details = error.details();

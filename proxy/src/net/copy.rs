@@ -3,6 +3,7 @@
 //! A quiet connection holds one small buffer a direction; one that moves much gets larger ones, because fewer, larger
 //! writes cost less (a TLS record a write). Buffers are allocated when the first byte comes.
 
+use mesh_runtime::clock;
 use std::{
     future::poll_fn,
     io,
@@ -10,10 +11,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Buffer sizes, and after how many bytes of one direction the next one is used.
 const SIZES: [(usize, u64); 3] = [(8 * 1024, 0), (32 * 1024, 64 * 1024), (128 * 1024, 4 * 1024 * 1024)];
@@ -77,12 +75,12 @@ where
 /// Ends once nothing has moved for `limit`. Looks only a few times per limit: exact to a quarter of it.
 async fn silence(moved: &Moved, limit: Duration) {
     let total = || moved.a_to_b.get() + moved.b_to_a.get();
-    let (mut last, mut since) = (total(), Instant::now());
+    let (mut last, mut since) = (total(), clock::now());
     loop {
         tokio::time::sleep(limit / 4).await;
         let now = total();
         if now != last {
-            (last, since) = (now, Instant::now());
+            (last, since) = (now, clock::now());
         } else if since.elapsed() >= limit {
             return;
         }

@@ -10,6 +10,7 @@ use super::{
 use crate::exchange::{Exchange, Flags};
 use http::Version;
 use mesh_config::model::settings::{AccessLog as Settings, AccessLogEncoding};
+use mesh_runtime::clock;
 use std::{
     collections::HashMap,
     fmt::Write as _,
@@ -191,7 +192,7 @@ impl Record for RequestLine<'_> {
         use Operator as O;
         let (e, log) = (self.0, self.0.text.as_deref());
         match operator {
-            O::StartTime => timestamp(out, log.map_or_else(|| SystemTime::now() - e.duration, |l| l.start)),
+            O::StartTime => timestamp(out, log.map_or_else(|| clock::system_now() - e.duration, |l| l.start)),
             O::Method => push(out, log.map(|l| l.method.as_str())),
             O::Path => push(out, log.and_then(|l| l.path.as_ref()).map(|p| p.as_str())),
             O::Protocol => push(out, e.protocol.map(protocol)),

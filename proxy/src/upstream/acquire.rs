@@ -17,6 +17,7 @@ use crate::{
     snapshot::cluster::{Cluster, ClusterKey},
 };
 use mesh_config::model::Settings;
+use mesh_runtime::clock;
 use std::{rc::Rc, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
@@ -140,7 +141,7 @@ impl WorkerCluster {
                 return Some(h1);
             }
             host.was_closed(h1, now.checked_sub(idle).unwrap_or(now));
-            now = Instant::now();
+            now = clock::now();
         }
     }
 
@@ -193,7 +194,7 @@ impl WorkerCluster {
         Facts {
             server_name: want.server_name.cloned(),
             generation: self.generation.get(),
-            created: Instant::now(),
+            created: clock::now(),
             slot: Slot::new(&self.slots, counted),
         }
     }

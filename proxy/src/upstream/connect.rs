@@ -18,6 +18,7 @@ use mesh_config::model::{
     Endpoint, Settings,
     destination::{SimpleTls, UpstreamTls},
 };
+use mesh_runtime::clock;
 use mesh_runtime::tls::{
     client::{ClientProfile, ClientTls, Connected, Mode, Simple},
     material::CaBundle,
@@ -35,7 +36,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use tokio::{io::DuplexStream, net::UnixStream, time::Instant};
+use tokio::{io::DuplexStream, net::UnixStream};
 
 /// Largest response head, as for requests.
 const MAX_RESPONSE_HEAD: usize = 60 * 1024;
@@ -168,7 +169,7 @@ impl Connector {
             served: Cell::new(0),
             active: Cell::new(0),
             allowed,
-            idle_since: Cell::new(Instant::now()),
+            idle_since: Cell::new(clock::now()),
         }))
     }
 
@@ -190,7 +191,7 @@ impl Connector {
         let plan = self.plan(target)?;
         let (socket, local) = self.socket(target).await.map_err(|e| socket_failure(&e))?;
         let (sni, mode, expected, alpn) = match plan {
-            Plan::Plain => return Ok((UpstreamIo::plain(socket, Instant::now()), facts(target, local, None), None)),
+            Plan::Plain => return Ok((UpstreamIo::plain(socket, clock::now()), facts(target, local, None), None)),
             Plan::Tls { sni, mode, expected, alpn } => (sni, mode, expected, alpn),
         };
         let tls = self.tls.as_ref().ok_or_else(|| remote("TLS error: this proxy has no identity yet"))?;
@@ -198,7 +199,7 @@ impl Connector {
         let (stream, connected) =
             tls.connect(socket, &profile, &expected).await.map_err(|e| remote(&format!("TLS error: {e}")))?;
         let alpn = connected.alpn.clone();
-        Ok((UpstreamIo::tls(stream, Instant::now()), facts(target, local, Some(connected)), alpn))
+        Ok((UpstreamIo::tls(stream, clock::now()), facts(target, local, Some(connected)), alpn))
     }
 
     async fn socket(&self, target: &Target<'_>) -> io::Result<(Socket, Option<SocketAddr>)> {

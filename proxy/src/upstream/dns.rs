@@ -2,6 +2,7 @@
 //! better one comes, so a name server that is away breaks nothing that worked.
 
 use hickory_resolver::TokioResolver;
+use mesh_runtime::clock;
 use parking_lot::Mutex;
 use std::{
     collections::HashMap,
@@ -49,7 +50,7 @@ impl Names {
 
     /// What is known of a name; asks for it if it is new. `None`: no answer has come yet.
     pub fn addresses(&self, name: &Arc<str>) -> Option<Arc<[IpAddr]>> {
-        let now = Instant::now();
+        let now = clock::now();
         let mut entries = self.entries.lock();
         if let Some(entry) = entries.get_mut(name) {
             entry.used = now;
@@ -64,7 +65,7 @@ impl Names {
 
     /// Sets what is known of a name.
     pub fn publish(&self, name: &Arc<str>, addresses: Vec<IpAddr>, again_in: Duration) {
-        let now = Instant::now();
+        let now = clock::now();
         let mut entries = self.entries.lock();
         let entry =
             entries.entry(name.clone()).or_insert(Entry { addresses: Arc::new([]), asked: false, due: now, used: now });
@@ -108,11 +109,11 @@ impl Names {
     pub async fn run(self: Arc<Self>) -> Result<(), hickory_resolver::net::NetError> {
         let resolver = TokioResolver::builder_tokio()?.build()?;
         loop {
-            let (due, next) = self.due(Instant::now());
+            let (due, next) = self.due(clock::now());
             let asks = due.iter().map(|name| self.ask(&resolver, name));
             futures_util::future::join_all(asks).await;
-            let next = next.unwrap_or_else(|| Instant::now() + LONGEST).min(Instant::now() + SHORTEST * 12);
-            let pause = if due.is_empty() { next } else { Instant::now() };
+            let next = next.unwrap_or_else(|| clock::now() + LONGEST).min(clock::now() + SHORTEST * 12);
+            let pause = if due.is_empty() { next } else { clock::now() };
             tokio::select! {
                 () = tokio::time::sleep_until(pause) => {}
                 () = self.wanted.notified() => {}
@@ -123,7 +124,7 @@ impl Names {
     async fn ask(&self, resolver: &TokioResolver, name: &Arc<str>) {
         match resolver.lookup_ip(&**name).await {
             Ok(answer) => {
-                let ttl = answer.valid_until().saturating_duration_since(std::time::Instant::now());
+                let ttl = answer.valid_until().saturating_duration_since(clock::now().into_std());
                 let mut addresses: Vec<IpAddr> = answer.iter().collect();
                 addresses.sort_unstable();
                 addresses.dedup();
@@ -157,7 +158,7 @@ mod tests {
         names.publish(&name, answer.clone(), Duration::ZERO);
         waiting.await.unwrap();
         assert_eq!(names.addresses(&name).as_deref(), Some(&*answer));
-        let (due, next) = names.due(Instant::now());
+        let (due, next) = names.due(clock::now());
         assert!(due.is_empty(), "asked again only after the shortest time");
         assert!(next.is_some());
         let version = names.version();

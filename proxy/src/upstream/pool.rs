@@ -8,6 +8,7 @@ use crate::{
     limit::{Connections, Held},
 };
 use hyper::client::conn::{http1, http2};
+use mesh_runtime::clock;
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
@@ -57,7 +58,7 @@ impl H2 {
     pub(super) fn leave(&self) {
         self.active.set(self.active.get().saturating_sub(1));
         if self.active.get() == 0 {
-            self.idle_since.set(Instant::now());
+            self.idle_since.set(clock::now());
         }
         self.facts.slot.slots.wake_one();
     }

@@ -63,6 +63,7 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
     use crate::testing::TestCa;
     use std::time::Duration;
 
@@ -72,7 +73,7 @@ mod tests {
         let id = "spiffe://cluster.local/ns/shop/sa/cart".parse().unwrap();
         let request = Request::new().unwrap();
         let answer = ca.sign_csr(request.pem(), &id, Duration::from_secs(3600));
-        let identity = request.complete(&answer, SystemTime::now()).unwrap();
+        let identity = request.complete(&answer, clock::system_now()).unwrap();
         assert_eq!((&identity.material.identity, &identity.roots), (&id, &ca.roots()));
     }
 
@@ -81,9 +82,9 @@ mod tests {
         let ca = TestCa::new("cluster.local");
         let id = "spiffe://cluster.local/ns/shop/sa/cart".parse().unwrap();
         let answer = ca.sign_csr(Request::new().unwrap().pem(), &id, Duration::from_secs(3600));
-        let mixed = Request::new().unwrap().complete(&answer, SystemTime::now());
+        let mixed = Request::new().unwrap().complete(&answer, clock::system_now());
         assert!(matches!(mixed, Err(CsrError::Answer(MaterialError::KeyMismatch { .. }))));
-        let short = Request::new().unwrap().complete(&answer[..1], SystemTime::now());
+        let short = Request::new().unwrap().complete(&answer[..1], clock::system_now());
         assert!(matches!(short, Err(CsrError::Incomplete)));
     }
 }

@@ -116,6 +116,7 @@ fn replace(path: &Path, text: &str) -> Result<(), FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
     use crate::testing::{TestCa, eventually};
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
@@ -127,7 +128,7 @@ mod tests {
         let identity = TestCa::new("cluster.local").identity("shop", "cart");
         save(&dir, &identity).unwrap();
         save(&dir, &identity).unwrap();
-        assert_eq!(load(&dir, SystemTime::now()).unwrap(), *identity);
+        assert_eq!(load(&dir, clock::system_now()).unwrap(), *identity);
         for entry in fs::read_dir(&dir).unwrap() {
             assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }
@@ -136,11 +137,11 @@ mod tests {
     #[test]
     fn absence_is_told_from_unusable_content() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(load(dir.path(), SystemTime::now()).unwrap_err().is_absent());
+        assert!(load(dir.path(), clock::system_now()).unwrap_err().is_absent());
         for name in [CHAIN, KEY, ROOTS] {
             fs::write(dir.path().join(name), "nothing").unwrap();
         }
-        assert!(!load(dir.path(), SystemTime::now()).unwrap_err().is_absent());
+        assert!(!load(dir.path(), clock::system_now()).unwrap_err().is_absent());
     }
 
     #[tokio::test]

@@ -8,12 +8,13 @@ use super::{
     *,
 };
 use crate::{
+    clock,
     snapshot::{self, Publisher, Reader},
     testing::{TestCa, mesh_profile},
 };
 use mesh_config::identity::SpiffeId;
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject};
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const SNI: &str = "outbound_.80_._.foo.default.svc.cluster.local";
@@ -162,7 +163,7 @@ async fn a_new_leaf_keeps_sessions_and_new_roots_end_them() {
 #[tokio::test]
 async fn a_resumed_session_with_an_expired_chain_is_refused() {
     let ca = TestCa::new("cluster.local");
-    let (start, wall) = (SystemTime::now(), WallClock::manual(SystemTime::now()));
+    let (start, wall) = (clock::system_now(), WallClock::manual(clock::system_now()));
     let server = ServerTls::new(Reader::fixed(ca.identity("default", "foo")), TrustPolicy::default());
     let server = server.with_clock(wall.clone());
     let id = SpiffeId::new(ca.domain().clone(), "default", "bar");
@@ -199,7 +200,7 @@ fn old_client(identity: &Identity) -> tokio_rustls::TlsConnector {
 #[tokio::test]
 async fn tls_1_2_resumes_under_the_same_conditions() {
     let ca = TestCa::new("cluster.local");
-    let (start, wall) = (SystemTime::now(), WallClock::manual(SystemTime::now()));
+    let (start, wall) = (clock::system_now(), WallClock::manual(clock::system_now()));
     let server = ServerTls::new(Reader::fixed(ca.identity("default", "foo")), TrustPolicy::default());
     let server = server.with_clock(wall.clone());
     let id = SpiffeId::new(ca.domain().clone(), "default", "bar");
@@ -246,7 +247,7 @@ async fn tls_1_2_is_refused_once_the_policy_requires_1_3_resumption_too() {
 #[tokio::test]
 async fn a_client_forgets_sessions_before_the_servers_old_chain_ends() {
     let ca = TestCa::new("cluster.local");
-    let (start, wall) = (SystemTime::now(), WallClock::manual(SystemTime::now()));
+    let (start, wall) = (clock::system_now(), WallClock::manual(clock::system_now()));
     let id = SpiffeId::new(ca.domain().clone(), "default", "foo");
     let leaf = |hours: u32| {
         let material = ca.material_valid(&id, start - HOUR, start + HOUR * hours);

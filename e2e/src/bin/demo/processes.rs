@@ -3,6 +3,7 @@
 
 use crate::apps::{self, App};
 use anyhow::{Context, bail};
+use mesh_runtime::clock;
 use std::{
     collections::BTreeMap,
     fs,
@@ -10,7 +11,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::{
     process::{Child, Command},
@@ -287,11 +288,11 @@ fn progress(what: &str) {
 
 /// Polls until the process says that it is ready.
 async fn wait_ready(name: &str, at: SocketAddr, path: &str) -> anyhow::Result<()> {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = clock::now() + Duration::from_secs(30);
     loop {
         match crate::call::get(at, "localhost", path).await {
             Ok(reply) if reply.status == 200 => return Ok(()),
-            _ if Instant::now() > end => bail!("{name} was not ready within 30 seconds"),
+            _ if clock::now() > end => bail!("{name} was not ready within 30 seconds"),
             _ => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }

@@ -5,12 +5,8 @@ use crate::{
     processes::Mesh,
 };
 use anyhow::{Context, ensure};
-use std::{
-    cell::Cell,
-    fs,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use mesh_runtime::clock;
+use std::{cell::Cell, fs, net::SocketAddr, time::Duration};
 
 const GATEWAY: &str = "127.0.11.1:8080";
 const SITE: &str = "bookshop.example";
@@ -102,7 +98,7 @@ async fn live_change(mesh: &Mesh) -> anyhow::Result<()> {
     };
     let change = async {
         fs::write(&file, edited)?;
-        let begun = Instant::now();
+        let begun = clock::now();
         let mut asked = 0;
         // In force once the share of v2 among twenty calls is far above one in ten.
         let took = loop {
@@ -138,10 +134,10 @@ async fn live_change(mesh: &Mesh) -> anyhow::Result<()> {
 async fn stopped_service(mesh: &mut Mesh) -> anyhow::Result<()> {
     step("A service stops: without canary.yaml both versions share the calls, then v2 goes away");
     fs::remove_file(mesh.objects.join("canary.yaml"))?;
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = clock::now() + Duration::from_secs(10);
     let mut client = Client::connect(mesh.egress("shop")).await?;
     let mut seen = (0, 0);
-    while Instant::now() < end && (seen.0 < 20 || seen.1 < 20) {
+    while clock::now() < end && (seen.0 < 20 || seen.1 < 20) {
         tally(&mut seen, &client.get(REVIEWS, "/", &[]).await?)?;
     }
     println!("  before: reviews-v1 {}, reviews-v2 {}", seen.0, seen.1);
@@ -241,12 +237,12 @@ fn tally(seen: &mut (u32, u32), reply: &Reply) -> anyhow::Result<()> {
 
 /// The first line of a proxy's log that holds `text`; logs are flushed once a second.
 async fn log_line(mesh: &Mesh, name: &str, text: &str) -> anyhow::Result<String> {
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = clock::now() + Duration::from_secs(5);
     loop {
         if let Some(line) = mesh.log(name).lines().rfind(|l| l.contains(text)) {
             return Ok(line.to_owned());
         }
-        ensure!(Instant::now() < end, "no line with {text:?} in the log of {name}");
+        ensure!(clock::now() < end, "no line with {text:?} in the log of {name}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -9,11 +9,9 @@ use mesh_e2e::{
     faults::{self, Loads, changes::Changes},
     mesh::Mesh,
 };
+use mesh_runtime::clock;
 use report::Report;
-use std::{
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{process::ExitCode, time::Duration};
 
 const USAGE: &str = "\
 storm [--rate N] [--seconds N] [--changes N] [--starts N] [--only DRILL]
@@ -114,7 +112,7 @@ async fn changes(settings: &Settings, report: &mut Report) {
     let mesh = Mesh::start(faults::plan()).await;
     let mut changes = Changes::new(&mesh).await;
     let loads = Loads::start(&mesh, settings.rate);
-    let begun = Instant::now();
+    let begun = clock::now();
     let mut made = std::collections::BTreeMap::<_, u32>::new();
     for _ in 0..settings.changes {
         *made.entry(changes.random(&mesh, &loads).await).or_default() += 1;
@@ -127,7 +125,7 @@ async fn changes(settings: &Settings, report: &mut Report) {
 async fn pilot(settings: &Settings, report: &mut Report) {
     let mut mesh = Mesh::start(faults::plan()).await;
     let loads = Loads::start(&mesh, settings.rate);
-    let begun = Instant::now();
+    let begun = clock::now();
     let mut times = 0;
     while times < 3 || begun.elapsed() < settings.time {
         faults::pilot_restarts(&mut mesh, &loads, 1, settings.rate * 2).await;
@@ -141,7 +139,7 @@ async fn rotation(settings: &Settings, report: &mut Report) {
     // Renewed at half of its life: every two seconds.
     let mesh = Mesh::start(faults::plan().certificate_ttl(Duration::from_secs(4))).await;
     let loads = Loads::start(&mesh, settings.rate);
-    let begun = Instant::now();
+    let begun = clock::now();
     let wanted = usize::try_from(settings.time.as_secs() / 2).unwrap_or(2).max(3);
     let (servers, clients) = faults::rotations(&mesh, &loads, wanted).await;
     let what = format!("{servers} certificates of the server and {clients} of the client seen in new handshakes");
@@ -150,7 +148,7 @@ async fn rotation(settings: &Settings, report: &mut Report) {
 
 async fn stale(settings: &Settings, report: &mut Report) {
     let mesh = Mesh::start(faults::stale::plan()).await;
-    let begun = Instant::now();
+    let begun = clock::now();
     // Six loads share the rate of three.
     let found = faults::stale_connections(&mesh, settings.rate / 2, settings.time).await;
     report.stale(begun.elapsed(), found);
@@ -158,7 +156,7 @@ async fn stale(settings: &Settings, report: &mut Report) {
 
 async fn policy(report: &mut Report) {
     let mesh = Mesh::start(faults::policy::plan()).await;
-    let begun = Instant::now();
+    let begun = clock::now();
     let mut found = Vec::new();
     for _ in 0..3 {
         for change in faults::policy::CHANGES {
@@ -169,7 +167,7 @@ async fn policy(report: &mut Report) {
 }
 
 async fn starts(settings: &Settings, report: &mut Report) {
-    let begun = Instant::now();
+    let begun = clock::now();
     let drill = faults::start::Drill { starts: settings.starts, rate: STARTS_RATE, time: STARTS_TIME };
     match faults::start::starts(drill).await {
         Ok(found) => report.starts(begun.elapsed(), settings.starts, found),

@@ -4,17 +4,19 @@ use crate::client::{Call, Connection, connect, http2::Client};
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use mesh_runtime::{
+    clock,
     testing::mesh_profile,
     tls::{client::ClientTls, verify::ExpectedPeer},
 };
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     task::JoinHandle,
+    time::Instant,
 };
 
 /// Between two exchanges of a line.
@@ -200,7 +202,7 @@ async fn use_it(mut open: Open, caller: &Caller, server: &Server, speaks: Speaks
             Said::Ended(why) => Some(why.clone()),
         };
         if now.stopped.is_none() {
-            now.last_passed = Some(Instant::now());
+            now.last_passed = Some(clock::now());
         }
         *seen.lock().expect("no holder panics") = now;
         match said {

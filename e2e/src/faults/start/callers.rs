@@ -11,6 +11,7 @@ use crate::{
 };
 use anyhow::bail;
 use mesh_runtime::{
+    clock,
     snapshot::Reader,
     testing::mesh_profile,
     tls::{client::ClientTls, verify::ExpectedPeer},
@@ -18,9 +19,12 @@ use mesh_runtime::{
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    time::Instant,
+};
 
 /// The load whose calls are to be answered.
 pub(super) const ADMITTED: &str = "admitted";
@@ -103,7 +107,7 @@ impl Shot for Admitted {
     async fn fire(&self, id: &str) -> Result<(), String> {
         match talk(self.tls.as_deref(), HTTP, id).await {
             Ok(true) => {
-                self.answered.lock().expect("no holder panics").get_or_insert_with(Instant::now);
+                self.answered.lock().expect("no holder panics").get_or_insert_with(clock::now);
                 Ok(())
             }
             Ok(false) => Err("refused".into()),

@@ -9,16 +9,15 @@ use crate::{
 };
 use anyhow::Context;
 use mesh_config::identity::TrustDomain;
-use mesh_runtime::tls::material::Identity;
+use mesh_runtime::{clock, tls::material::Identity};
 use std::{
     collections::BTreeSet,
     fs,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
-    time::Instant,
 };
-use tokio::{io::AsyncReadExt, net::TcpListener, process::Child};
+use tokio::{io::AsyncReadExt, net::TcpListener, process::Child, time::Instant};
 
 /// Requests, declared.
 pub(super) const HTTP: u16 = 8080;
@@ -143,7 +142,7 @@ impl Place {
             if pending.lines().any(|what| what == "configuration") { Err("pending") } else { Ok(()) }
         })
         .await;
-        Instant::now()
+        clock::now()
     }
 
     pub(super) async fn pages_served(&self) {

@@ -4,11 +4,12 @@ use crate::{
     snapshot::listener::DestinationKey,
     testing::{Proxy, port, run},
 };
+use mesh_runtime::clock;
 use tokio::io::duplex;
 
 fn served(proxy: &Proxy) -> Rc<Served> {
     let conn = proxy.connection(Direction::Outbound, DestinationKey::HttpPort(port(80)), 80);
-    let registered = proxy.requests.connections.add(crate::conn::Direction::Inbound, Instant::now());
+    let registered = proxy.requests.connections.add(crate::conn::Direction::Inbound, clock::now());
     Served::new(proxy.requests.clone(), conn, registered.entry.clone())
 }
 

@@ -1,9 +1,9 @@
 use super::*;
-use crate::testing::TestCa;
+use crate::{clock, testing::TestCa};
 use std::time::Duration;
 
 fn times() -> (SystemTime, SystemTime, SystemTime) {
-    let now = SystemTime::now();
+    let now = clock::system_now();
     (now - Duration::from_secs(3600), now, now + Duration::from_secs(3600))
 }
 
@@ -13,7 +13,7 @@ fn a_chain_and_key_survive_a_round_trip_through_pem() {
     let material = ca.material("shop", "cart");
     let certificate = material.certificate();
     let (chain, key) = (certificate.chain_pem(), certificate.key_pem());
-    let again = Material::from_pem(chain.as_bytes(), key.as_bytes(), SystemTime::now()).unwrap();
+    let again = Material::from_pem(chain.as_bytes(), key.as_bytes(), clock::system_now()).unwrap();
     assert_eq!(again, *material);
     assert_eq!(&**again.uri(), "spiffe://cluster.local/ns/shop/sa/cart");
 }

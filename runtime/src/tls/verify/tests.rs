@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::TestCa;
+use crate::{clock, testing::TestCa};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -14,7 +14,7 @@ fn mesh(ca: &TestCa, accepted: &[&str], expected: ExpectedPeer) -> Check {
 
 /// The leaf with these names, valid from an hour ago for two.
 fn leaf(ca: &TestCa, uris: &[&str], dns: &[&str]) -> CertificateDer<'static> {
-    let now = SystemTime::now();
+    let now = clock::system_now();
     ca.issue(uris, dns, now - HOUR, now + HOUR).chain()[0].clone()
 }
 
@@ -45,7 +45,7 @@ fn garbage_is_malformed() {
 #[test]
 fn a_mesh_peer_must_chain_to_the_roots_of_its_trust_domain() {
     let (ours, theirs) = (TestCa::new("ours"), TestCa::new("theirs"));
-    let now = SystemTime::now();
+    let now = clock::system_now();
     let check = mesh(&ours, &["ours", "alias"], ExpectedPeer::any());
     let ask = |ca: &TestCa, uris: &[&str]| check.authenticate(&leaf(ca, uris, &[]), &[], now).map(|_| ());
 
@@ -68,7 +68,7 @@ fn a_federated_domain_is_vouched_for_by_its_own_roots_alone() {
         expected: ExpectedPeer::any(),
     };
     let check = Check::new(rule, Role::Client, Arc::default());
-    let now = SystemTime::now();
+    let now = clock::system_now();
     let ask = |ca: &TestCa, uri: &str| check.authenticate(&leaf(ca, &[uri], &[]), &[], now).map(|_| ());
     assert_eq!(ask(&theirs, "spiffe://theirs/ns/a/sa/b"), Ok(()));
     assert!(matches!(ask(&theirs, "spiffe://ours/ns/a/sa/b"), Err(Refusal::Chain(_))));
@@ -80,7 +80,7 @@ fn an_expected_name_must_match_exactly() {
     let ca = TestCa::new("td");
     let expected = ExpectedPeer::any_of(["spiffe://td/ns/a/sa/b", "c.a.svc"]);
     let check = mesh(&ca, &["td"], expected);
-    let now = SystemTime::now();
+    let now = clock::system_now();
     let ask = |uri: &str, dns: &[&str]| check.authenticate(&leaf(&ca, &[uri], dns), &[], now).map(|_| ());
     assert_eq!(ask("spiffe://td/ns/a/sa/b", &[]), Ok(()));
     assert_eq!(ask("spiffe://td/ns/a/sa/x", &["c.a.svc"]), Ok(()));
@@ -91,7 +91,7 @@ fn an_expected_name_must_match_exactly() {
 fn a_resumed_peer_is_judged_again() {
     let ca = TestCa::new("td");
     let check = mesh(&ca, &["td"], ExpectedPeer::any_of(["spiffe://td/ns/a/sa/b"]));
-    let now = SystemTime::now();
+    let now = clock::system_now();
     let ask = |uri: &str, basis: &[u8], now: SystemTime| {
         check.check_resumed(&[leaf(&ca, &[uri], &[])], Some(basis), now).map(|_| ())
     };
