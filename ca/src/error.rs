@@ -1,6 +1,8 @@
 //! What is the caller's fault ([`Refusal`]) apart from what is ours ([`Failure`]): the first is answered with its
 //! reason, the second with as little as possible, and logged in full.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use crate::{issue::RequestProblem, store::StoreError};
 use mesh_runtime::{telemetry::metrics::RegisterError, tls::material::MaterialError};
 use std::{

@@ -5,6 +5,8 @@
 //!
 //! Pure data: no I/O, no clock, no logging, no `async`.
 
+#![warn(missing_docs)]
+
 #[cfg(feature = "crd")]
 pub mod crd;
 pub mod diagnostic;

@@ -1,5 +1,7 @@
 //! What can go wrong before and beside compiling. Compiling itself never fails: it has diagnostics.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use std::path::PathBuf;
 
 /// A source of objects cannot be read at all.

@@ -1,6 +1,8 @@
 //! Why a request got an answer of the proxy's own: one enum, and by exhaustive `match` what the client sees
 //! (status, body) and what logs and metrics say (flags, details). Texts are Envoy's, since alerts are built on them.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 pub use crate::head::BadRequest;
 
 use crate::exchange::Flag;
@@ -195,10 +197,8 @@ impl Error {
 
     /// What the transport said; empty: nothing went wrong there.
     pub fn transport_failure(&self) -> Cow<'static, str> {
-        match self {
-            Error::Connect { reason, .. } => Cow::Owned(underscored(reason)),
-            _ => Cow::Borrowed(""),
-        }
+        let Error::Connect { reason, .. } = self else { return Cow::Borrowed("") };
+        Cow::Owned(underscored(reason))
     }
 
     /// The gRPC status, where it is not the one that stands for the HTTP status.

@@ -1,6 +1,8 @@
 //! Why bytes are no part of the mesh. Every error names the field, so that a refusal sent back to the control plane
 //! can be acted on.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use crate::model::Kind;
 
 /// Bytes from a peer are not a part that this program understands.
