@@ -13,7 +13,7 @@ use mesh_proxy::{
     route::{RequestView, Routed, Selection, rewrite, select},
     snapshot::{
         self, Snapshot,
-        build::{Changes, OwnFacts, State},
+        build::{Changes, State},
         listener::DestinationKey,
     },
 };
@@ -83,7 +83,7 @@ impl<'m> Decider<'m> {
             Role::Sidecar => snapshot::Role::Sidecar,
             Role::Router => snapshot::Role::Gateway,
         };
-        let state = State::new(OwnFacts { role: own, namespace, ips: vec![address] });
+        let state = State::new(snapshot::OwnFacts { role: own, namespace, ips: vec![address] });
         let mut decider = Decider { mesh, facts, state };
         let seen = scope::visible(mesh, &decider.facts).parts;
         decider.take(seen.iter().map(|shared| shared.part()), Vec::new());
@@ -123,8 +123,11 @@ impl<'m> Decider<'m> {
         let snapshot = self.snapshot();
         let path = path::normalize(&request.path, snapshot.settings.path_normalization).unwrap_or_default();
         let peer = peer.map(PeerIdentity::new);
+        let Some(local) = snapshot.local() else {
+            return Incoming { allowed: false, details: "no_configuration".to_owned() };
+        };
         let verdict = decide(
-            &snapshot.local.policies,
+            &local.policies,
             &Attributes {
                 http: Some(HttpAttributes {
                     method: request.method.as_bytes(),
@@ -161,7 +164,7 @@ impl<'m> Decider<'m> {
             assert!(decoded == *part, "{} {} changed on the wire", encoded.type_url, encoded.name);
             decoded
         };
-        self.state.apply(Changes { upserts: parts.map(carried).collect(), removed });
+        self.state.apply(Changes { upserts: parts.map(carried).collect(), removed, ..Changes::default() });
     }
 }
 

@@ -34,6 +34,11 @@ kind: ServiceEntry
 metadata: {name: cart, namespace: shop}
 spec: {hosts: [cart.shop], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}],
        endpoints: [{address: 127.0.1.1}]}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: front-1, namespace: web}
+spec: {address: 127.0.0.1, serviceAccount: front}
 ";
 
 fn log() -> LogHandle {
@@ -121,7 +126,9 @@ impl Proxy {
         let (signal, drain) = drain::channel();
         let ready = ready::Ready::new();
         let held = parts.clone();
+        let mut guard = Some(ready.register("configuration"));
         let sink = move |push: Push| {
+            drop(guard.take());
             let mut parts = held.lock().unwrap();
             for (kind, name) in push.changes.removed {
                 parts.remove(&(kind, name.to_string()));
@@ -146,8 +153,7 @@ impl Proxy {
             token: home.path("token"),
             state_dir: Some(home.path("state")),
         };
-        let guard = Some(ready.register("configuration"));
-        let ends = Ends { commands: wanted, sink, identity: None, ready: guard, status, drain };
+        let ends = Ends { commands: wanted, sink, identity: None, status, drain };
         Proxy { parts, commands, status: seen, ready, signal, task: tokio::spawn(discovery::run(settings, ends)) }
     }
 

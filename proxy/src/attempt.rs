@@ -155,7 +155,7 @@ impl<'a> Tries<'a> {
     /// One try: endpoint, connection, request.
     async fn one(&mut self, exchange: &mut Exchange) -> Result<Answered, Failed> {
         let (attempt, outgoing) = (self.attempt, &self.outgoing);
-        let own = &attempt.snapshot.local.own.addresses;
+        let own = &attempt.snapshot.facts.ips;
         let picked = self.cluster.pick(attempt.upstreams, outgoing.original, own, &self.tried).await;
         let host = picked.map_err(Failed::unsent)?;
         let want = Want {

@@ -30,10 +30,10 @@ pub fn config_dump(node: &str, snapshot: &Snapshot, bound: &BoundSet, identity: 
         "version": snapshot.version,
         "node": node,
         "own": {
-            "namespace": snapshot.local.own.namespace.as_str(),
-            "workload": snapshot.local.own.info.workload,
-            "uid": snapshot.local.own.workload.as_ref().map(|w| w.uid.clone()),
-            "labels": snapshot.local.own.labels.0,
+            "namespace": snapshot.facts.namespace.as_str(),
+            "workload": snapshot.info().workload,
+            "uid": snapshot.local().map(|local| local.own.workload.uid.clone()),
+            "labels": snapshot.local().map(|local| local.own.labels.0.clone()),
         },
         "listeners": listeners(snapshot, bound),
         "routes": routes(snapshot),
@@ -59,13 +59,14 @@ fn listeners(snapshot: &Snapshot, bound: &BoundSet) -> Vec<Value> {
         match &b.purpose {
             Purpose::OutboundCaptured => vec![row("ALL".into(), unknown_destination(snapshot))],
             Purpose::InboundCaptured => snapshot
-                .local
-                .inbound
-                .declared()
+                .local()
+                .into_iter()
+                .flat_map(|local| local.inbound.declared())
                 .map(|p| row(format!("Addr: *:{}", p.port), format!("Cluster: {}", p.cluster.name)))
                 .collect(),
             Purpose::Configured(ListenerKind::Ingress { port }) => {
-                vec![row("ALL".into(), format!("Cluster: {}", snapshot.local.inbound.port(*port).cluster.name))]
+                let cluster = snapshot.local().map_or("", |local| &local.inbound.policy(*port).cluster.name);
+                vec![row("ALL".into(), format!("Cluster: {cluster}"))]
             }
             Purpose::Configured(ListenerKind::Egress { protocol, port, .. }) if protocol.is_http() => {
                 vec![row("ALL".into(), format!("Route: {port}"))]
@@ -136,7 +137,7 @@ fn routes(snapshot: &Snapshot) -> Vec<Value> {
         table(&mut rows, &gateway.http);
         gateway.tls.iter().for_each(|server| table(&mut rows, &server.table));
     }
-    for port in snapshot.local.inbound.declared() {
+    for port in snapshot.local().into_iter().flat_map(|local| local.inbound.declared()) {
         rows.push(json!({
             "name": port.meta.route_config,
             "virtual_host": port.meta.virtual_host,
@@ -181,10 +182,11 @@ fn resolved(to: &Resolved) -> String {
 }
 
 fn clusters(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<Cluster>> {
-    let inbound = snapshot.local.inbound.declared().map(|p| &p.cluster);
-    let special =
-        [snapshot.outbound.passthrough(), snapshot.outbound.black_hole(), &snapshot.local.inbound.other().cluster];
-    snapshot.outbound.services().flat_map(|s| s.clusters()).chain(inbound).chain(special)
+    let inbound = || snapshot.local().map(|local| &local.inbound);
+    let declared = inbound().into_iter().flat_map(|inbound| inbound.declared()).map(|p| &p.cluster);
+    let special = [snapshot.outbound.passthrough(), snapshot.outbound.black_hole()];
+    let special = special.into_iter().chain(inbound().map(|inbound| &inbound.other().cluster));
+    snapshot.outbound.services().flat_map(|s| s.clusters()).chain(declared).chain(special)
 }
 
 fn cluster(snapshot: &Snapshot, cluster: &Cluster) -> Value {

@@ -14,7 +14,7 @@ pub use stream::run;
 
 use crate::snapshot::Role;
 use mesh_config::wire::proto::envoy::config::core::v3::Node;
-use mesh_runtime::{drain, ready, snapshot, tls::material::Identity};
+use mesh_runtime::{drain, snapshot, tls::material::Identity};
 use prost_types::{Struct, Value, value::Kind};
 use std::{net::IpAddr, path::PathBuf};
 use tokio::sync::{mpsc, watch};
@@ -63,8 +63,6 @@ pub struct Ends<S> {
     pub sink: S,
     /// Our certificate, shown to pilot besides the token; `None` where there is only a token.
     pub identity: Option<snapshot::Reader<Identity>>,
-    /// Dropped when the first complete configuration is in force.
-    pub ready: Option<ready::Guard>,
     /// How it goes.
     pub status: watch::Sender<Status>,
     /// Ends it.

@@ -251,6 +251,7 @@ fn forwarded(
 /// Inbound: the workload's policies. Outbound nothing forbids what routing allows.
 fn authorise(served: &Served, snapshot: &Snapshot, call: &Call, head: &Parts) -> Result<Permit, Error> {
     let conn = &served.conn;
+    let Some(local) = snapshot.local() else { return Err(Error::Denied { details: "no_configuration".into() }) };
     if conn.direction == Direction::Outbound {
         return Ok(authz::egress::permit());
     }
@@ -269,7 +270,7 @@ fn authorise(served: &Served, snapshot: &Snapshot, call: &Call, head: &Parts) ->
         sni: conn.sni(),
         metadata: None,
     };
-    let verdict = authz::decide(&snapshot.local.policies, &attributes);
+    let verdict = authz::decide(&local.policies, &attributes);
     for rule in &verdict.audited {
         tracing::info!(%rule, source = %conn.remote, method = %head.method, path = head.uri.path(), "audited");
     }

@@ -61,7 +61,7 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, arrival: Arrival, port
 /// Plain text, mutual TLS, the application's own TLS, or nothing that is accepted here.
 async fn admit(worker: &Rc<Worker>, mut stream: TcpStream, arrival: Arrival, port: Port) -> Ready {
     let snapshot = worker.snapshot();
-    let policy = snapshot.local.inbound.port(port);
+    let Some(policy) = snapshot.local().map(|local| local.inbound.port(port)) else { return Ready::Refused };
     let (mode, protocol) = (policy.mtls.mode, policy.protocol);
     let plain = |seen: BytesMut, stream| Prefixed::new(seen.freeze(), Io::Plain(stream));
     let conn = |secured| worker.connection(Direction::Inbound, DestinationKey::Inbound(port), port, arrival, secured);
@@ -146,7 +146,9 @@ async fn undecided(worker: Rc<Worker>, stream: TcpStream, conn: Rc<Connection>, 
         }
         tcp::Race::Client(said, seen, stream, dialled) => {
             worker.inbound_verdicts.client_spoke(&port);
-            let policy = worker.snapshot().local.inbound.port(port);
+            let snapshot = worker.snapshot();
+            let Some(policy) = snapshot.local().map(|local| local.inbound.port(port)) else { return };
+            drop(snapshot);
             let arrival = Arrival { source: conn.remote, original: conn.local };
             let ready = match said {
                 Detected::Tls(hello) => terminate(&worker, stream, seen, &hello, &policy, arrival).await,

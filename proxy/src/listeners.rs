@@ -64,7 +64,7 @@ pub struct Bound {
 /// All bound sockets, by name.
 pub type BoundSet = BTreeMap<Arc<str>, Bound>;
 
-/// Binds what snapshots want, until the proxy `ends`. `ready` is dropped once the sockets of the first configuration have
+/// Binds what snapshots want, until the proxy `ends`. `ready` is dropped once the sockets of the first whole configuration have
 /// been bound, or tried.
 pub async fn follow(
     captured: Vec<(Purpose, SocketAddr)>,
@@ -78,13 +78,12 @@ pub async fn follow(
     let arriving = ends.arriving.signaled();
     tokio::pin!(arriving);
     loop {
-        // Asked first: what is looked at below is this version or a newer one.
-        let version = snapshots.version();
-        let wanted = wanted(&captured, &snapshots.get().listeners);
+        let snapshot = snapshots.get();
+        let (wanted, known) = (wanted(&captured, &snapshot.listeners), snapshot.local().is_some());
+        drop(snapshot);
         let complete = reconcile(&mut open, &wanted);
         bound.publish(Arc::new(open.clone()));
-        // The first version is the empty one from before anything was received.
-        if version > 1 {
+        if known {
             drop(ready.take());
         }
         let retry = async {

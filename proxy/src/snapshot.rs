@@ -33,21 +33,32 @@ pub enum Role {
     Gateway,
 }
 
-/// Who this proxy stands for. Namespace and account are proven; the rest is what pilot said about the workload.
+/// What this process knows of itself before anybody has said anything.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OwnFacts {
+    /// What it is.
+    pub role: Role,
+    /// Its namespace, proven by its certificate.
+    pub namespace: Namespace,
+    /// Its addresses; the first is the one it dials from where it must choose.
+    pub ips: Vec<IpAddr>,
+}
+
+/// Who a workload is, as pilot said.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Own {
-    /// What this proxy is.
+    /// What stands for it.
     pub role: Role,
     /// Its namespace.
     pub namespace: Namespace,
-    /// The workload's labels; empty while pilot has not said them.
+    /// Its labels.
     pub labels: Labels,
     /// Its addresses; the first is the one it dials from where it must choose.
     pub addresses: Vec<IpAddr>,
     /// What telemetry says about it.
     pub info: Arc<WorkloadInfo>,
-    /// The workload, once pilot has said it.
-    pub workload: Option<Arc<Workload>>,
+    /// All that pilot said.
+    pub workload: Arc<Workload>,
 }
 
 /// What belongs to one workload: who it is, its ports and the rules that hold for it.
@@ -63,20 +74,34 @@ pub struct Local {
     pub sidecar: Option<Arc<Sidecar>>,
 }
 
+/// Whether enough was received to decide anything. It only ever grows: what was known once stays known while the process
+/// lives, in its last version.
+#[derive(Debug, Clone)]
+pub enum Standing {
+    /// Not even the mesh's settings. Nothing is carried.
+    Nothing,
+    /// The mesh's settings, but not the workload: which rules select it, nobody can say. Nothing is carried.
+    Unknown,
+    /// Both.
+    Known(Arc<Local>),
+}
+
 /// One consistent configuration.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     /// Grows by one with each snapshot of the process.
     pub version: u64,
-    /// Mesh-wide settings.
+    /// Mesh-wide settings. Until they are received: those built in, by which nothing is decided.
     pub settings: Arc<Settings>,
-    /// What belongs to the workload that this proxy stands for.
-    pub local: Arc<Local>,
+    /// What the process knows of itself.
+    pub facts: Arc<OwnFacts>,
+    /// What belongs to the workload, once it is known.
+    pub standing: Standing,
     /// Every name and address in scope.
     pub index: Arc<index::Index>,
     /// What to listen on, besides the captured ports.
     pub listeners: Arc<Vec<listener::ListenerSpec>>,
-    /// Services in use, their routes and clusters.
+    /// Services in use, their routes and clusters. Until the workload is known: nothing, and everything is refused.
     pub outbound: Arc<outbound::Outbound>,
     /// Root certificates of each trust domain.
     pub trust: Arc<Vec<Arc<TrustBundle>>>,
@@ -84,6 +109,35 @@ pub struct Snapshot {
     pub credentials: Arc<BTreeMap<NamespacedName, Arc<Credential>>>,
     /// Workloads that were asked for, by address.
     pub workloads: Arc<HashMap<IpAddr, Arc<Workload>>>,
+}
+
+impl Snapshot {
+    /// What belongs to the workload. `None`: nothing may be decided yet, so refuse, or wait.
+    pub fn local(&self) -> Option<&Arc<Local>> {
+        match &self.standing {
+            Standing::Known(local) => Some(local),
+            Standing::Nothing | Standing::Unknown => None,
+        }
+    }
+
+    /// What telemetry says about the workload: its namespace alone while it is not known.
+    pub fn info(&self) -> Arc<WorkloadInfo> {
+        match self.local() {
+            Some(local) => local.own.info.clone(),
+            None => {
+                let none: Arc<str> = "".into();
+                Arc::new(WorkloadInfo {
+                    workload: none.clone(),
+                    namespace: self.facts.namespace.as_str().into(),
+                    canonical_name: none.clone(),
+                    canonical_revision: none.clone(),
+                    app: none.clone(),
+                    version: none.clone(),
+                    cluster: none,
+                })
+            }
+        }
+    }
 }
 
 /// A snapshot as one worker holds it: counted by the worker alone, so that a request costs no atomic operation.

@@ -68,7 +68,7 @@ pub enum Race {
 /// Carries a connection of a peer to the application.
 pub async fn inbound(worker: &Rc<Worker>, io: Downstream, conn: Rc<Connection>, dialled: Option<Dialled>) {
     let snapshot = worker.snapshot();
-    let cluster = snapshot.local.inbound.port(conn.listener_port).cluster;
+    let Some(cluster) = application(&snapshot, &conn) else { return };
     carry(worker, io, conn, snapshot, cluster, dialled).await;
 }
 
@@ -106,7 +106,7 @@ pub fn not_accepted(worker: &Rc<Worker>, conn: Rc<Connection>, why: &str) {
 
 /// Dials the application for a silent client, and waits for either to speak.
 pub async fn race(worker: &Rc<Worker>, stream: TcpStream, conn: &Rc<Connection>) -> Race {
-    let cluster = worker.snapshot().local.inbound.port(conn.listener_port).cluster;
+    let Some(cluster) = application(&worker.snapshot(), conn) else { return Race::Ended };
     race_to(worker, stream, conn, cluster).await
 }
 
@@ -169,7 +169,7 @@ async fn carry(
     // 3. who agreed to say who it is does so with its first bytes
     let said = record.stream.said.clone();
     let announce = |agreed| match agreed {
-        true => introduce::announcement(worker, &snapshot.local.own.info),
+        true => introduce::announcement(worker, &snapshot.info()),
         false => Bytes::new(),
     };
     let client = Introduced::new(io, announce(introduces(&conn)), said.clone());
@@ -197,7 +197,7 @@ impl<'a> Record<'a> {
     fn new(worker: &'a Rc<Worker>, conn: Rc<Connection>, snapshot: &Snapshot, cluster: Arc<Cluster>) -> Self {
         let stream = Stream {
             conn,
-            own: snapshot.local.own.info.clone(),
+            own: snapshot.info(),
             start: clock::system_now(),
             duration: Duration::ZERO,
             cluster: Some(cluster),
@@ -236,8 +236,7 @@ impl<'a> Record<'a> {
         let live = upstreams.cluster(&cluster, clock::now());
         let mut tried = Vec::new();
         loop {
-            let picked =
-                live.pick(upstreams, Some(self.stream.conn.local), &snapshot.local.own.addresses, &tried).await;
+            let picked = live.pick(upstreams, Some(self.stream.conn.local), &snapshot.facts.ips, &tried).await;
             let host = match picked {
                 Ok(host) => host,
                 Err(error) => return self.failed(&error),
@@ -336,10 +335,16 @@ impl Drop for Record<'_> {
     }
 }
 
+/// Where the application of a connection's port is; `None` while nothing is known of it.
+fn application(snapshot: &Snapshot, conn: &Connection) -> Option<Arc<Cluster>> {
+    snapshot.local().map(|local| local.inbound.policy(conn.listener_port).cluster.clone())
+}
+
 /// Whether the connection is allowed under this configuration.
 fn decide(conn: &Connection, snapshot: &Snapshot) -> Result<Permit, String> {
+    let Some(local) = snapshot.local() else { return Err("no_configuration".into()) };
     let DestinationKey::Inbound(port) = &conn.key else { return Ok(authz::egress::permit()) };
-    if conn.secured.is_none() && snapshot.local.inbound.port(*port).mtls.mode == MtlsMode::Strict {
+    if conn.secured.is_none() && local.inbound.policy(*port).mtls.mode == MtlsMode::Strict {
         return Err("plain_text_where_mutual_TLS_is_required".into());
     }
     let call = Attributes {
@@ -352,7 +357,7 @@ fn decide(conn: &Connection, snapshot: &Snapshot) -> Result<Permit, String> {
         sni: conn.sni(),
         metadata: None,
     };
-    let verdict = authz::decide(&snapshot.local.policies, &call);
+    let verdict = authz::decide(&local.policies, &call);
     for rule in &verdict.audited {
         tracing::info!(%rule, source = %conn.remote, "audited");
     }

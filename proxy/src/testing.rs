@@ -11,8 +11,9 @@ use crate::{
         server::{Protocol as Spoken, serve},
     },
     snapshot::{
-        Role, Snapshot,
-        build::{Changes, OwnFacts, State},
+        OwnFacts, Role, Snapshot,
+        build::{Changes, State},
+        fixture::complete,
         listener::DestinationKey,
     },
     upstream::{Connector, Dial, Shared, Upstreams},
@@ -72,7 +73,7 @@ impl Proxy {
     pub fn new(role: Role, parts: impl IntoIterator<Item = Part>) -> Rc<Proxy> {
         let ips = vec!["10.0.0.1".parse().expect("an address")];
         let mut state = State::new(OwnFacts { role, namespace: "shop".into(), ips });
-        state.apply(Changes { upserts: parts.into_iter().collect(), removed: Vec::new() });
+        state.apply(Changes::upserts(complete(parts)));
         let (publisher, reader) = publisher(state.snapshot().clone());
         let net = Rc::new(Net::default());
         let dialled = net.clone();
@@ -86,7 +87,7 @@ impl Proxy {
     /// Parts that come later.
     pub fn apply(&self, parts: impl IntoIterator<Item = Part>) {
         let mut state = self.state.borrow_mut();
-        let applied = state.apply(Changes { upserts: parts.into_iter().collect(), removed: Vec::new() });
+        let applied = state.apply(Changes::upserts(parts));
         self.publisher.publish(applied.snapshot);
     }
 

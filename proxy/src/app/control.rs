@@ -7,10 +7,7 @@ use crate::{
     discovery::{self, Command, Push},
     listeners::{self, BoundSet, Purpose},
     observe::access_log::Writer,
-    snapshot::{
-        Snapshot,
-        build::{OwnFacts, State},
-    },
+    snapshot::{OwnFacts, Snapshot, build::State},
     upstream::dns,
 };
 use anyhow::Context;
@@ -156,12 +153,13 @@ impl Control {
 
         // 5. configuration, until the end
         let (peers, retired) = (common.peers.clone(), common.retired.clone());
-        let mut first = true;
+        let mut configuration = Some(configuration);
         let sink = move |push: Push| {
-            state.refuse(push.refused.iter().map(|refused| (refused.kind, refused.name.clone())));
             let applied = state.apply(push.changes);
-            // The first push is published even if it says nothing: readiness waits for what it wants to be bound.
-            if std::mem::take(&mut first) || applied.changed {
+            if applied.snapshot.local().is_some() {
+                drop(configuration.take());
+            }
+            if applied.changed {
                 snapshots.publish(applied.snapshot.clone());
             }
             if !applied.retired.is_empty() {
@@ -177,7 +175,6 @@ impl Control {
             commands: inputs.wanted,
             sink,
             identity: Some(identity_reader),
-            ready: Some(configuration),
             status: watch::channel(discovery::Status::default()).0,
             drain: ending,
         };

@@ -78,7 +78,7 @@ pub struct Push {
     pub changes: Changes,
     /// Who has an address that was asked for; `None`: nobody that pilot knows.
     pub addresses: Vec<(IpAddr, Option<Arc<Workload>>)>,
-    /// What could not be decoded of it; pilot will be told.
+    /// Why the parts in `changes.refused` could not be decoded; pilot will be told.
     pub refused: Vec<Refused>,
     /// Pilot's version of the mesh; 0 when it comes from the state directory.
     pub mesh: u64,
@@ -338,7 +338,9 @@ impl State {
             push.changes.upserts.append(&mut decoded.parts);
             push.changes.removed.extend(decoded.removed.iter().map(|name| (kind, name.clone())));
             push.addresses.append(&mut decoded.workloads);
-            push.refused.extend(decoded.refusals.iter().map(|refusal| Refused::of(kind, refusal)));
+            let refused: Vec<Refused> = decoded.refusals.iter().map(|refusal| Refused::of(kind, refusal)).collect();
+            push.changes.refused.extend(refused.iter().map(|r| (r.kind, r.name.clone())));
+            push.refused.extend(refused);
         }
         // Nobody before somebody: of an address that moved, the new owner counts.
         push.addresses.sort_by_key(|(_, workload)| workload.is_some());

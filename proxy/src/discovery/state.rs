@@ -133,8 +133,8 @@ pub fn parse(content: Bytes, node: &NodeFacts) -> Result<(State, Push), String> 
         _ => Vec::new(),
     });
     let answers = addresses_of.collect();
-    let names = refused.iter().map(|r| (r.kind, r.name.clone()));
-    let state = State::restored(node.clone(), services, addresses, held, names);
+    changes.refused = refused.iter().map(|r| (r.kind, r.name.clone())).collect();
+    let state = State::restored(node.clone(), services, addresses, held, changes.refused.iter().cloned());
     Ok((state, Push { changes, addresses: answers, refused, ..Push::default() }))
 }
 
@@ -154,7 +154,13 @@ fn parsed<T: std::str::FromStr>(names: &[String]) -> Vec<T> {
     names.iter().filter_map(|name| name.parse().ok()).collect()
 }
 
-/// Reads a state directory; `None` when there is nothing yet.
+/// Whether it says what the mesh and the workload are, without which nothing can be decided.
+fn is_whole(changes: &Changes) -> bool {
+    let has = |kind| changes.upserts.iter().any(|part| part.kind() == kind);
+    has(Kind::Settings) && has(Kind::Instance)
+}
+
+/// Reads a state directory; `None` when there is nothing yet. What is not whole does not count.
 ///
 /// # Errors
 /// [`StateError`].
@@ -165,7 +171,12 @@ pub fn load(dir: &Path, node: &NodeFacts) -> Result<Option<(State, Push)>, State
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StateError::Io { path, error }),
     };
-    parse(content.into(), node).map(Some).map_err(|reason| StateError::Content { path, reason })
+    match parse(content.into(), node) {
+        Ok((state, push)) if is_whole(&push.changes) => Ok(Some((state, push))),
+        Ok(_) => Err("it lacks the mesh's settings or the workload".to_owned()),
+        Err(reason) => Err(reason),
+    }
+    .map_err(|reason| StateError::Content { path, reason })
 }
 
 /// Replaces the file, readable by the owner alone.

@@ -249,7 +249,6 @@ where
             tracing::warn!(?kind, %name, reason = &**reason, "refused; the last good one stays in force");
         }
         self.backoff.reset();
-        self.ends.ready = None;
         self.ends.status.send_modify(|status| {
             (status.connected, status.mesh, status.error) = (true, mesh, None);
             status.pushes += 1;
@@ -302,7 +301,6 @@ where
                 return fresh();
             }
             tracing::info!(parts, dir = %dir.display(), "configuration restored");
-            ends.ready = None;
             state
         }
         Ok(None) => fresh(),

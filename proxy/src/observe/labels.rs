@@ -65,7 +65,7 @@ impl Reporter {
 
 /// Values for [`COMMON`] and then [`REQUEST`].
 pub fn of_request(reporter: Reporter, exchange: &Exchange, peers: &Peers) -> Vec<String> {
-    let own = exchange.snapshot.as_ref().map(|s| s.local.own.info.clone());
+    let own = exchange.snapshot.as_ref().map(|s| s.info());
     let authority = exchange.authority.as_ref().and_then(|a| a.to_str().ok());
     let route = exchange.route.as_ref().map(|r| &*r.route);
     let facts = Facts {

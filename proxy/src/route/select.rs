@@ -115,7 +115,8 @@ fn at_gateway(table: &HostTable, request: &RequestView<'_>, draw: u64) -> Select
 }
 
 fn inbound(snapshot: &Snapshot, port: Port) -> Selection {
-    let policy = snapshot.local.inbound.policy(port);
+    let Some(local) = snapshot.local() else { return Selection::NotFound { meta: None } };
+    let policy = local.inbound.policy(port);
     let cluster = policy.cluster.clone();
     forward(policy.meta.clone(), None, 0, cluster, policy.retries.clone(), None)
 }

@@ -1,14 +1,14 @@
 //! Parts for tests, made of few words: every name, port and rule that a test does not care about has a default.
 
 use super::{
-    Role,
-    build::{Changes, OwnFacts, State},
+    OwnFacts, Role,
+    build::{Changes, State},
 };
 use mesh_config::{
     identity::SpiffeId,
     matcher::StringMatch,
     model::{
-        Destination, Endpoint, Gateway, IndexEntry, Instance, Labels, Part, Precedence, Protocol, Route, Service,
+        Destination, Endpoint, Gateway, IndexEntry, Instance, Kind, Labels, Part, Precedence, Protocol, Route, Service,
         ServiceKey, Sidecar, Visibility, Workload,
         destination::{Subset, TrafficPolicy},
         endpoint::{EndpointAddress, EndpointKey, Health},
@@ -247,10 +247,23 @@ pub fn instance(labels: &[(&str, &str)], ports: &[(u16, &str, u16, Protocol)]) -
     Part::Instance(Arc::new(Instance { workload, ports: ports.iter().map(inbound).collect() }))
 }
 
-/// The state of a proxy in namespace `shop` at 10.0.0.5, after one push of these parts.
+/// These parts, and the mesh's settings and a workload without labels where they are not among them.
+pub fn complete(parts: impl IntoIterator<Item = Part>) -> Vec<Part> {
+    let mut parts: Vec<Part> = parts.into_iter().collect();
+    let has = |parts: &[Part], kind| parts.iter().any(|part| part.kind() == kind);
+    if !has(&parts, Kind::Settings) {
+        parts.push(Part::Settings(Arc::default()));
+    }
+    if !has(&parts, Kind::Instance) {
+        parts.push(instance(&[], &[]));
+    }
+    parts
+}
+
+/// The state of a proxy in namespace `shop` at 10.0.0.5 that knows what it is, after one push of these parts.
 pub fn state(role: Role, parts: impl IntoIterator<Item = Part>) -> State {
     let ips = vec!["10.0.0.5".parse().expect("an address")];
     let mut state = State::new(OwnFacts { role, namespace: "shop".into(), ips });
-    state.apply(Changes { upserts: parts.into_iter().collect(), removed: Vec::new() });
+    state.apply(Changes::upserts(complete(parts)));
     state
 }

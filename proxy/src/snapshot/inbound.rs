@@ -28,6 +28,19 @@ pub struct PortPolicy {
     pub retries: Option<Arc<RetryPolicy>>,
 }
 
+impl PortPolicy {
+    fn same(&self, other: &PortPolicy) -> bool {
+        Arc::ptr_eq(&self.cluster, &other.cluster)
+            && self.port == other.port
+            && self.protocol == other.protocol
+            && self.mtls == other.mtls
+            && self.declared == other.declared
+            && self.service == other.service
+            && self.meta == other.meta
+            && self.retries == other.retries
+    }
+}
+
 /// All ports.
 #[derive(Debug, Clone)]
 pub struct Inbound {
@@ -52,6 +65,14 @@ impl Inbound {
         }
     }
 
+    /// Whether the two hold for the same ports with the same clusters.
+    pub(super) fn same(&self, other: &Inbound) -> bool {
+        let all = |a: &HashMap<Port, Arc<PortPolicy>>, b: &HashMap<Port, Arc<PortPolicy>>| {
+            a.len() == b.len() && a.iter().all(|(port, policy)| b.get(port).is_some_and(|o| policy.same(o)))
+        };
+        self.other.same(&other.other) && all(&self.declared, &other.declared) && all(&self.others, &other.others)
+    }
+
     /// What holds for `port`. A port that no service declares is passed through to the application, with the mode
     /// of the workload.
     pub fn port(&self, port: Port) -> PortPolicy {
@@ -62,7 +83,7 @@ impl Inbound {
     }
 
     /// Where requests to `port` go, without copying.
-    pub(crate) fn policy(&self, port: Port) -> &Arc<PortPolicy> {
+    pub fn policy(&self, port: Port) -> &Arc<PortPolicy> {
         self.declared.get(&port).or_else(|| self.others.get(&port)).unwrap_or(&self.other)
     }
 

@@ -53,6 +53,11 @@ impl Index {
         }
     }
 
+    /// Whether Kubernetes services are named under this domain here.
+    pub(super) fn is_of_domain(&self, cluster_domain: &str) -> bool {
+        self.suffix.strip_prefix(".svc.") == Some(cluster_domain)
+    }
+
     /// Number of entries.
     pub fn len(&self) -> usize {
         self.hosts.values().map(|e| e.len()).sum()

@@ -5,8 +5,7 @@ mod lookup;
 mod resolve;
 
 pub use lookup::{Destination, lookup, through};
-pub(super) use resolve::cluster_name;
-pub use resolve::resolve;
+pub(super) use resolve::{cluster_name, resolve};
 
 use super::{
     cluster::{Cluster, ClusterKey, EndpointCell},
@@ -54,6 +53,21 @@ impl ServiceInUse {
         self.ports.iter().find(|p| p.port.number == number)
     }
 
+    /// Whether the two are reached in the same way by the same clusters.
+    pub(super) fn same(&self, other: &ServiceInUse) -> bool {
+        let port = |(a, b): (&PortInUse, &PortInUse)| {
+            a.port == b.port
+                && Arc::ptr_eq(&a.cluster, &b.cluster)
+                && Arc::ptr_eq(&a.endpoints, &b.endpoints)
+                && a.subsets.len() == b.subsets.len()
+                && a.subsets.iter().zip(&b.subsets).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(&a.1, &b.1))
+        };
+        self.service == other.service
+            && self.destination == other.destination
+            && self.ports.len() == other.ports.len()
+            && self.ports.iter().zip(&other.ports).all(port)
+    }
+
     /// All clusters, in order of ports.
     pub fn clusters(&self) -> impl Iterator<Item = &Arc<Cluster>> {
         self.ports.iter().flat_map(|p| std::iter::once(&p.cluster).chain(p.subsets.iter().map(|(_, c)| c)))
@@ -96,7 +110,22 @@ pub struct Egress {
     pub unknown: Beyond,
 }
 
+impl HttpPort {
+    fn same(&self, other: &HttpPort) -> bool {
+        self.route_config == other.route_config && self.table.same(&other.table)
+    }
+}
+
 impl Egress {
+    fn same(&self, other: &Egress) -> bool {
+        self.name == other.name
+            && self.port == other.port
+            && self.listener == other.listener
+            && self.single == other.single
+            && self.table.same(&other.table)
+            && self.unknown.same(&other.unknown)
+    }
+
     /// Whether requests for this entry are served here: the listener names it and it has the listener's port.
     pub fn serves(&self, entry: &IndexEntry) -> bool {
         carries_http(entry, self.port) && self.listener.selects(&entry.key)
@@ -126,6 +155,13 @@ pub struct TlsServer {
 }
 
 impl GatewayPort {
+    fn same(&self, other: &GatewayPort) -> bool {
+        let server = |(a, b): (&TlsServer, &TlsServer)| {
+            a.route_config == b.route_config && a.hosts == b.hosts && a.tls == b.tls && a.table.same(&b.table)
+        };
+        self.http.same(&other.http) && self.tls.len() == other.tls.len() && self.tls.iter().zip(&other.tls).all(server)
+    }
+
     /// The server for the name in a client's hello: the most specific host wins. Without a name only a server for
     /// `*` answers; `None`: the connection is closed.
     pub fn tls_server(&self, sni: Option<&str>) -> Option<&TlsServer> {
@@ -159,10 +195,30 @@ pub enum Beyond {
     },
 }
 
+impl Beyond {
+    fn same(&self, other: &Beyond) -> bool {
+        match (self, other) {
+            (Beyond::Blocked { meta: a }, Beyond::Blocked { meta: b }) => a == b,
+            (Beyond::To { meta: a, to: x }, Beyond::To { meta: b, to: y }) => a == b && x.same(y),
+            _ => false,
+        }
+    }
+}
+
+/// Whether two maps have the same keys and values that are the same.
+fn all_same<'a, K: PartialEq + 'a, V: 'a>(
+    mut a: impl ExactSizeIterator<Item = (&'a K, &'a V)>,
+    len: usize,
+    other: impl Fn(&K) -> Option<&'a V>,
+    same: impl Fn(&V, &V) -> bool,
+) -> bool {
+    a.len() == len && a.all(|(key, value)| other(key).is_some_and(|o| same(value, o)))
+}
+
 /// Everything outbound.
 #[derive(Debug, Clone)]
 pub struct Outbound {
-    pub(super) services: HashMap<ServiceKey, Arc<ServiceInUse>>,
+    pub(super) services: Arc<HashMap<ServiceKey, Arc<ServiceInUse>>>,
     /// Hosts whose routes are here, whether they apply to this client or not.
     pub(super) routed_hosts: HashSet<Host>,
     pub(super) ports: BTreeMap<Port, Arc<HttpPort>>,
@@ -178,6 +234,27 @@ pub struct Outbound {
 }
 
 impl Outbound {
+    /// Whether the two decide the same with the same clusters.
+    pub(super) fn same(&self, other: &Outbound) -> bool {
+        let sniffed = |a: &Vec<(Port, Arc<VirtualHost>)>, b: &Vec<(Port, Arc<VirtualHost>)>| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(&a.1, &b.1))
+        };
+        let proxy = match (&self.egress_proxy, &other.egress_proxy) {
+            (Some(a), Some(b)) => a.same(b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        proxy
+            && Arc::ptr_eq(&self.services, &other.services)
+            && self.routed_hosts == other.routed_hosts
+            && self.sidecar == other.sidecar
+            && self.policy == other.policy
+            && self.unknown_address.same(&other.unknown_address)
+            && all_same(self.ports.iter(), other.ports.len(), |k| other.ports.get(k), |a, b| a.same(b))
+            && all_same(self.sniffed.iter(), other.sniffed.len(), |k| other.sniffed.get(k), sniffed)
+            && all_same(self.egress.iter(), other.egress.len(), |k| other.egress.get(k), |a, b| a.same(b))
+            && all_same(self.gateways.iter(), other.gateways.len(), |k| other.gateways.get(k), |a, b| a.same(b))
+    }
+
     /// A service, once its details are here.
     pub fn service(&self, key: &ServiceKey) -> Option<&Arc<ServiceInUse>> {
         self.services.get(key)

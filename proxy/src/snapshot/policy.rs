@@ -23,7 +23,7 @@ use std::{
 };
 
 /// All authorisation rules of one workload.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Policies {
     /// In force for HTTP requests.
     pub http: RuleSets,
@@ -32,7 +32,7 @@ pub struct Policies {
 }
 
 /// Rules by what a match means.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RuleSets {
     /// A match refuses: CUSTOM policies whose provider cannot be used.
     pub unusable_custom: Vec<CompiledRule>,
@@ -51,7 +51,7 @@ pub struct RuleSets {
 }
 
 /// CUSTOM rules, all of one provider.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CustomRules {
     /// Name of the extension provider.
     pub provider: Arc<str>,
@@ -89,7 +89,7 @@ impl fmt::Display for RuleId {
 }
 
 /// A rule in executable form: one alternative of each half must hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CompiledRule {
     /// Its name.
     pub id: RuleId,
@@ -100,7 +100,7 @@ pub struct CompiledRule {
 }
 
 /// One thing that must hold, or must not.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Check {
     /// What is looked at and the values of which one must match.
     pub test: Test,
@@ -109,7 +109,7 @@ pub struct Check {
 }
 
 /// What is looked at, with its values.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Test {
     /// The request's method.
     Method(Vec<StringMatch>),

@@ -45,7 +45,7 @@ pub enum Resolved {
 }
 
 impl Resolved {
-    fn same(&self, other: &Resolved) -> bool {
+    pub(super) fn same(&self, other: &Resolved) -> bool {
         match (self, other) {
             (Resolved::Ready(a), Resolved::Ready(b)) => Arc::ptr_eq(a, b),
             (Resolved::Pending(a), Resolved::Pending(b)) => a == b,

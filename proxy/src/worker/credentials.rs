@@ -24,7 +24,7 @@ impl Credentials {
     /// # Errors
     /// The credential is not here, or cannot be used; the text says which and why.
     pub(crate) fn acceptor(&self, snapshot: &Snapshot, server: &TlsSettings) -> Result<Arc<ServerTls>, String> {
-        let name = NamespacedName::new(snapshot.local.own.namespace.as_str(), &server.credential_name);
+        let name = NamespacedName::new(snapshot.facts.namespace.as_str(), &server.credential_name);
         let credential = snapshot.credentials.get(&name).ok_or_else(|| format!("no credential {name}"))?;
         if let Some((kept, tls)) = self.0.borrow().get(&name)
             && Arc::ptr_eq(kept, credential)

@@ -13,7 +13,7 @@ use mesh_proxy::{
     route::{self, RequestView, Selection},
     snapshot::{
         self, Snapshot,
-        build::{Changes, OwnFacts, State},
+        build::{Changes, State},
         listener::DestinationKey,
     },
 };
@@ -38,12 +38,12 @@ impl<'m> Desk<'m> {
             Role::Router => snapshot::Role::Gateway,
         };
         let (namespace, ips) = (who.facts.namespace.clone(), who.facts.addresses.clone());
-        let mut state = State::new(OwnFacts { role, namespace, ips });
+        let mut state = State::new(snapshot::OwnFacts { role, namespace, ips });
         let seen = scope::visible(mesh, &who.facts).parts;
         let mut upserts: Vec<Part> =
             seen.iter().filter(|s| s.kind() != Kind::Instance).map(|s| s.part().clone()).collect();
         upserts.push(Part::Instance(who.instance.clone()));
-        state.apply(Changes { upserts, removed: Vec::new() });
+        state.apply(Changes::upserts(upserts));
         Desk { mesh, who, state, draw: 0 }
     }
 
@@ -97,7 +97,7 @@ impl<'m> Desk<'m> {
         // A name without service is complete when its service is said to be gone.
         let alone = children.service.is_none();
         let removed = alone.then(|| (Kind::Service, PartName(key.to_string().into()))).into_iter().collect();
-        self.state.apply(Changes { upserts, removed });
+        self.state.apply(Changes { upserts, removed, ..Changes::default() });
         Some(())
     }
 }

@@ -15,7 +15,7 @@ use mesh_proxy::{
     authz::{Attributes, Decision, Denial, HttpAttributes, Verdict, decide as authorise},
     route::{self, RequestView, Selection},
     snapshot::{
-        Snapshot,
+        Local, Snapshot,
         inbound::PortPolicy,
         listener::{DestinationKey, ListenerKind},
         policy::RuleId,
@@ -27,10 +27,13 @@ pub(super) fn decide(snapshot: &Snapshot, call: &Call) -> Answer {
     let Some(port) = port_of(call) else {
         return Answer::refuse("no listener", "the call names no port between 1 and 65535");
     };
-    let policy = snapshot.local.inbound.port(port);
+    let Some(local) = snapshot.local() else {
+        return Answer::refuse("no configuration", "pilot does not know this workload, so its proxy carries nothing");
+    };
+    let policy = local.inbound.port(port);
     let mut answer = match handshake(&policy, call) {
         Err(refusal) => *refusal,
-        Ok(stream) => within(snapshot, call, port, &policy, stream),
+        Ok(stream) => within(snapshot, local, call, port, &policy, stream),
     };
     answer.listener = Some(listener_name(snapshot, port));
     answer.filter_chain = Some(if policy.declared { format!("0.0.0.0_{port}") } else { "virtualInbound".to_owned() });
@@ -107,7 +110,7 @@ fn security(policy: &PortPolicy, call: &Call) -> Security {
     Security { transport: transport.to_owned(), because }
 }
 
-fn within(snapshot: &Snapshot, call: &Call, port: Port, policy: &PortPolicy, stream: Stream) -> Answer {
+fn within(snapshot: &Snapshot, local: &Local, call: &Call, port: Port, policy: &PortPolicy, stream: Stream) -> Answer {
     let declared = policy.protocol;
     let readable = match (stream, declared) {
         (Stream::Sealed, _) => false,
@@ -119,12 +122,12 @@ fn within(snapshot: &Snapshot, call: &Call, port: Port, policy: &PortPolicy, str
         (Stream::Open | Stream::Unsealed, declared) => declared.is_http(),
     };
     if call.is_http() && readable {
-        return http(snapshot, call, port);
+        return http(snapshot, local, call, port);
     }
     if !call.is_http() && declared.is_http() {
         return Answer::refuse("protocol error", format!("port {port} carries HTTP, and what came is not"));
     }
-    let verdict = authorise(&snapshot.local.policies, &attributes(call, port, None, peer(call, stream).as_ref()));
+    let verdict = authorise(&local.policies, &attributes(call, port, None, peer(call, stream).as_ref()));
     let mut answer = verdict_answer(&verdict);
     answer.cluster = forwarded_to(&answer, policy);
     if stream == Stream::Sealed && answer.detail.is_none() {
@@ -137,7 +140,7 @@ fn peer(call: &Call, stream: Stream) -> Option<PeerIdentity> {
     call.principal().filter(|_| stream != Stream::Sealed).map(PeerIdentity::new)
 }
 
-fn http(snapshot: &Snapshot, call: &Call, port: Port) -> Answer {
+fn http(snapshot: &Snapshot, local: &Local, call: &Call, port: Port) -> Answer {
     let target = call.path.as_deref().unwrap_or("/");
     let path = match path::normalize(target, snapshot.settings.path_normalization) {
         Ok(path) => path,
@@ -151,7 +154,7 @@ fn http(snapshot: &Snapshot, call: &Call, port: Port) -> Answer {
         headers: &call.headers,
     };
     let peer = peer(call, Stream::Open);
-    let verdict = authorise(&snapshot.local.policies, &attributes(call, port, Some(request), peer.as_ref()));
+    let verdict = authorise(&local.policies, &attributes(call, port, Some(request), peer.as_ref()));
     let mut answer = verdict_answer(&verdict);
     let view = RequestView {
         method,

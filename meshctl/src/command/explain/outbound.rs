@@ -70,7 +70,10 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
 
 /// Whether a `Sidecar` leaves no egress listener to capture.
 fn binds_everything(snapshot: &Snapshot) -> bool {
-    snapshot.local.sidecar.as_ref().is_some_and(|s| !s.egress.is_empty() && s.egress.iter().all(|l| l.bind.is_some()))
+    snapshot
+        .local()
+        .and_then(|local| local.sidecar.as_ref())
+        .is_some_and(|s| !s.egress.is_empty() && s.egress.iter().all(|l| l.bind.is_some()))
 }
 
 /// The port of a call.

@@ -15,13 +15,15 @@ use mesh_config::{
     wire,
 };
 use mesh_proxy::snapshot::{
-    Role, Snapshot,
-    build::{Changes, OwnFacts, State},
+    OwnFacts, Role, Snapshot,
+    build::{Changes, State},
     cluster::{self, ClusterKey},
+    inbound::PortPolicy,
     listener::ListenerKind,
     virtual_host::{Action, Resolved, VirtualHost, table::HostTable},
 };
 use serde_json::Value;
+use std::sync::Arc;
 
 /// From pilot's answer to `Config`: `{client: {role, namespace}, parts: [{kind, name, wire}]}`.
 pub(super) fn dump(answer: &Value) -> Result<Dump> {
@@ -35,7 +37,7 @@ pub(super) fn dump(answer: &Value) -> Result<Dump> {
     });
     let facts = OwnFacts { role, namespace: text("namespace").into(), ips: ips.unwrap_or_default() };
     let mut state = State::new(facts);
-    let applied = state.apply(Changes { upserts: parts, removed: Vec::new() });
+    let applied = state.apply(Changes::upserts(parts));
     Ok(of(&applied.snapshot))
 }
 
@@ -44,6 +46,11 @@ fn decode(entry: &Value) -> Option<Part> {
     let kind = Kind::ALL.into_iter().find(|kind| format!("{kind:?}") == label)?;
     let bytes = STANDARD.decode(entry.get("wire")?.as_str()?).ok()?;
     wire::decode(kind.type_url(), bytes.into()).ok()
+}
+
+/// The declared ports of the workload, once it is known.
+fn declared(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<PortPolicy>> {
+    snapshot.local().into_iter().flat_map(|local| local.inbound.declared())
 }
 
 /// A snapshot as lists.
@@ -71,9 +78,9 @@ fn listeners(snapshot: &Snapshot) -> Vec<Listener> {
                 ("TCP", to.unwrap_or_else(|| "Cluster: BlackHoleCluster".to_owned()))
             }
             ListenerKind::Ingress { port } => {
-                let policy = snapshot.local.inbound.port(*port);
-                let kind = if policy.protocol.is_http() { "HTTP" } else { "TCP" };
-                (kind, format!("Cluster: {}", policy.cluster.name))
+                let policy = snapshot.local().map(|local| local.inbound.policy(*port));
+                let kind = if policy.is_some_and(|p| p.protocol.is_http()) { "HTTP" } else { "TCP" };
+                (kind, format!("Cluster: {}", policy.map_or("", |p| &p.cluster.name)))
             }
             ListenerKind::Gateway { port, tls: false } => ("HTTP", format!("Route: http.{port}")),
             ListenerKind::Gateway { port, tls: true } => {
@@ -105,7 +112,7 @@ fn routes(snapshot: &Snapshot) -> Vec<Route> {
         gateway.tls.iter().for_each(|server| table(&server.table));
     }
     outbound.all_sniffed().for_each(|host| host_routes(host, &mut routes));
-    routes.extend(snapshot.local.inbound.declared().map(|policy| Route {
+    routes.extend(declared(snapshot).map(|policy| Route {
         name: policy.meta.route_config.to_string(),
         virtual_host: policy.meta.virtual_host.to_string(),
         domains: vec!["*".to_owned()],
@@ -165,8 +172,8 @@ fn path_of(conditions: Option<&RouteMatch>) -> String {
 
 fn clusters(snapshot: &Snapshot) -> Vec<Cluster> {
     let outbound = snapshot.outbound.clusters().map(|c| cluster_of(snapshot, c));
-    let inbound = snapshot.local.inbound.declared().map(|policy| cluster_of(snapshot, &policy.cluster));
-    outbound.chain(inbound).chain([cluster_of(snapshot, &snapshot.local.inbound.other().cluster)]).collect()
+    let inbound = declared(snapshot).chain(snapshot.local().map(|local| local.inbound.other()));
+    outbound.chain(inbound.map(|policy| cluster_of(snapshot, &policy.cluster))).collect()
 }
 
 fn cluster_of(snapshot: &Snapshot, cluster: &cluster::Cluster) -> Cluster {

@@ -133,6 +133,7 @@ fn of_a_policy_that_was_never_read_pilot_is_asked_until_it_is_read_or_gone() {
     let mut talk = Talk::connected();
     let push = talk.hear(response(Kind::Authorization, "1/1/0", vec![spoilt()])).push.unwrap();
     assert_eq!(push.refused[0].name.as_str(), "shop/a");
+    assert_eq!(push.changes.refused, [(push.refused[0].kind, push.refused[0].name.clone())]);
     talk.step(Event::Applied(Vec::new()));
     assert_eq!(asked(&mut talk), ["shop/a"]);
 

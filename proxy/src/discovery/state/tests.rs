@@ -20,11 +20,30 @@ fn service() -> Part {
     Part::Service(Arc::new(fixture::service("shop/cart.shop", "", &[(80, Protocol::Http)])))
 }
 
-fn state() -> State {
-    let encoded = wire::encode(&service());
-    let held = Held { version: encoded.version, bytes: Some(encoded.bytes) };
+fn held(part: &Part) -> (Kind, PartName, Held) {
+    let encoded = wire::encode(part);
+    (encoded.kind, encoded.name, Held { version: encoded.version, bytes: Some(encoded.bytes) })
+}
+
+/// What every whole configuration has.
+fn least() -> Vec<Part> {
+    fixture::complete([])
+}
+
+fn with(parts: &[Part]) -> State {
     let services = ["shop/cart.shop".parse().unwrap()];
-    State::restored(node("a"), services, ["10.0.0.1".parse().unwrap()], [(encoded.kind, encoded.name, held)], [])
+    State::restored(node("a"), services, ["10.0.0.1".parse().unwrap()], parts.iter().map(held), [])
+}
+
+fn state() -> State {
+    with(&fixture::complete([service()]))
+}
+
+/// With a part that cannot be decoded.
+fn odd(kind: Kind, name: &str) -> State {
+    let unread = Held { version: wire::Version([1; 16]), bytes: Some(Bytes::from_static(b"\xff")) };
+    let unread = (kind, PartName(name.into()), unread);
+    State::restored(node("a"), [], [], least().iter().map(held).chain([unread]), [])
 }
 
 #[test]
@@ -37,7 +56,7 @@ fn what_was_saved_is_loaded_by_the_same_node_only() {
     let (loaded, push) = load(&dir, &node("a")).unwrap().unwrap();
     assert!(loaded.held().eq(state().held()));
     assert!(loaded.services().eq(state().services()) && loaded.addresses().eq(state().addresses()));
-    assert_eq!(push.changes.upserts, [service()]);
+    assert!(push.changes.upserts.contains(&service()) && push.changes.upserts.len() == 1 + least().len());
     assert!(matches!(load(&dir, &node("b")), Err(StateError::Content { .. })));
 }
 
@@ -60,21 +79,33 @@ fn a_cut_off_file_is_an_error() {
 
 #[test]
 fn a_part_that_is_not_understood_is_left_out() {
-    let held = Held { version: wire::Version([1; 16]), bytes: Some(Bytes::from_static(b"\xff")) };
-    let name = PartName("shop/new.shop".into());
-    let odd = State::restored(node("a"), [], [], [(Kind::Service, name, held)], []);
+    let odd = odd(Kind::Service, "shop/new.shop");
     let (loaded, push) = parse(encode(&odd, &node("a")).into(), &node("a")).unwrap();
-    assert_eq!((loaded.held().count(), push.changes.upserts.len()), (0, 0));
+    assert_eq!((loaded.held().count(), push.changes.upserts.len()), (least().len(), least().len()));
 }
 
 #[test]
 fn a_policy_that_is_not_understood_is_refused_also_after_the_next_restart() {
-    let held = Held { version: wire::Version([1; 16]), bytes: Some(Bytes::from_static(b"\xff")) };
     let name = PartName("shop/new".into());
-    let odd = State::restored(node("a"), [], [], [(Kind::Authorization, name.clone(), held)], []);
+    let odd = odd(Kind::Authorization, "shop/new");
     let (once, _) = parse(encode(&odd, &node("a")).into(), &node("a")).unwrap();
     let (twice, push) = parse(encode(&once, &node("a")).into(), &node("a")).unwrap();
     assert_eq!(twice.refused().collect::<Vec<_>>(), [&(Kind::Authorization, name.clone())]);
-    let names: Vec<_> = push.refused.iter().map(|r| (r.kind, &r.name)).collect();
-    assert_eq!((names, push.changes.upserts.len()), (vec![(Kind::Authorization, &name)], 0));
+    assert_eq!(push.changes.refused, [(Kind::Authorization, name)]);
+    assert_eq!(push.changes.upserts.len(), least().len());
+}
+
+#[test]
+fn a_configuration_without_settings_or_without_the_workload_does_not_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let saved = |parts: &[Part]| {
+        save(dir.path(), &encode(&with(parts), &node("a"))).unwrap();
+        load(dir.path(), &node("a"))
+    };
+    let parts = fixture::complete([service()]);
+    for missing in [Kind::Settings, Kind::Instance] {
+        let rest: Vec<Part> = parts.iter().filter(|part| part.kind() != missing).cloned().collect();
+        assert!(matches!(saved(&rest), Err(StateError::Content { .. })), "{missing:?}");
+    }
+    assert!(saved(&parts).unwrap().is_some());
 }

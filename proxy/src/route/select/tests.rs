@@ -77,7 +77,7 @@ fn with(routes: impl IntoIterator<Item = mesh_config::model::Route>) -> State {
 }
 
 fn push(state: &mut State, part: Part) {
-    state.apply(Changes { upserts: vec![part], removed: Vec::new() });
+    state.apply(Changes::upserts([part]));
 }
 
 fn settings(change: impl FnOnce(&mut Settings)) -> Part {

@@ -1,6 +1,6 @@
 //! Services in use into clusters, each with an index of its own for live state.
 
-use super::{Services, Sources, parts::Touched};
+use super::{Services, Sources};
 use crate::snapshot::{
     Snapshot,
     cluster::{Cluster, ClusterId, ClusterKey, EndpointCell},
@@ -12,7 +12,7 @@ use mesh_config::{
         destination::{Client, ConnectionPool, EffectivePolicy, UpstreamTls, choose},
         service::{Resolution, ServicePort},
     },
-    name::Host,
+    name::Namespace,
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -51,7 +51,7 @@ impl Clusters {
     /// Takes back the indexes of keys that the snapshot does not have.
     pub(super) fn retire(&mut self, snapshot: &Snapshot) -> Vec<ClusterId> {
         let outbound = snapshot.outbound.clusters();
-        let inbound = snapshot.local.inbound.clusters();
+        let inbound = snapshot.local().into_iter().flat_map(|local| local.inbound.clusters());
         let used: HashSet<ClusterId> = outbound.chain(inbound).map(|c| c.id).collect();
         if used.len() == self.ids.len() {
             return Vec::new();
@@ -94,44 +94,68 @@ impl Clusters {
     }
 }
 
-/// The services in use after a change; those that it does not touch keep their compiled form. `all`: none keeps it
-/// unlooked at, because settings or the client's own labels changed.
-pub(super) fn services(
-    sources: &Sources<'_>,
-    before: &Services,
-    touched: &Touched,
-    all: bool,
-    ids: &mut Clusters,
-) -> Services {
-    let ruled = |host: &Host| touched.destinations.iter().any(|rule| rule.covers(host));
+/// The services in use; those that come out as they were keep their compiled form. `settled`: the settings are those by
+/// which the ones before were compiled.
+pub(super) fn services(sources: &Sources<'_>, before: &Services, settled: bool, ids: &mut Clusters) -> Services {
+    let rules = Rules::new(sources);
     let compiled = sources.parts.services.iter().map(|(key, service)| {
-        let old = before.get(key);
-        let stale = all || touched.services.contains(key) || ruled(&key.host);
-        let new = match old {
-            Some(old) if !stale => old.clone(),
-            _ => compile(sources, service, old, ids),
+        let (old, rule) = (before.get(key), rules.of(service));
+        let from_the_same = |old: &&Arc<ServiceInUse>| {
+            settled
+                && Arc::ptr_eq(&old.service, service)
+                && old.destination.as_ref().map(Arc::as_ptr) == rule.map(Arc::as_ptr)
+        };
+        let new = match old.filter(from_the_same) {
+            Some(old) => old.clone(),
+            None => compile(sources, service, rule, old, ids),
         };
         (key.clone(), new)
     });
     compiled.collect()
 }
 
+/// DestinationRules by the hosts that they name.
+struct Rules<'a> {
+    client: Client<'a>,
+    root: &'a Namespace,
+    exact: HashMap<&'a str, Vec<&'a Arc<Destination>>>,
+    wildcards: Vec<&'a Arc<Destination>>,
+}
+
+impl<'a> Rules<'a> {
+    fn new(sources: &Sources<'a>) -> Self {
+        let client = Client { namespace: &sources.own.namespace, labels: &sources.own.labels };
+        let root = &sources.settings.root_namespace;
+        let mut rules = Rules { client, root, exact: HashMap::new(), wildcards: Vec::new() };
+        for rule in sources.parts.destinations.values() {
+            match rule.host.is_wildcard() {
+                true => rules.wildcards.push(rule),
+                false => rules.exact.entry(rule.host.as_str()).or_default().push(rule),
+            }
+        }
+        rules
+    }
+
+    /// The one in force for this client.
+    fn of(&self, service: &Service) -> Option<&'a Arc<Destination>> {
+        let exact = self.exact.get(service.key.host.as_str()).into_iter().flatten();
+        choose(exact.chain(&self.wildcards).copied(), self.client, &service.key, self.root)
+    }
+}
+
 fn compile(
     sources: &Sources<'_>,
     service: &Arc<Service>,
+    rule: Option<&Arc<Destination>>,
     old: Option<&Arc<ServiceInUse>>,
     ids: &mut Clusters,
 ) -> Arc<ServiceInUse> {
-    let settings = &*sources.parts.settings;
-    let client = Client { namespace: &sources.own.namespace, labels: &sources.own.labels };
-    let rules = sources.parts.destinations.values();
-    let rule = choose(rules, client, &service.key, &settings.root_namespace);
     let names: Arc<[Arc<str>]> = service.subject_alt_names.clone().into();
     let ports = service.ports.iter().filter(|p| p.protocol != Protocol::Udp).map(|port| {
         let was = old.and_then(|o| o.port(port.number));
         let cell = sources.parts.cell(&service.key, port.number);
         let mut cluster = |subset: Option<&Arc<str>>| {
-            let new = one(settings, service, port, rule.map(|r| &**r), subset, &cell, &names, ids);
+            let new = one(sources.settings, service, port, rule.map(|r| &**r), subset, &cell, &names, ids);
             match was.and_then(|w| w.subset(subset.map(|s| &**s))) {
                 Some(old) if same(old, &new) => old.clone(),
                 _ => Arc::new(new),
@@ -145,8 +169,11 @@ fn compile(
             endpoints: cell,
         }
     });
-    let ports = ports.collect();
-    Arc::new(ServiceInUse { service: service.clone(), destination: rule.cloned(), ports })
+    let new = ServiceInUse { service: service.clone(), destination: rule.cloned(), ports: ports.collect() };
+    match old {
+        Some(old) if old.same(&new) => old.clone(),
+        _ => Arc::new(new),
+    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "one call, all of different types")]

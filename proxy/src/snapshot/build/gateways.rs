@@ -1,7 +1,7 @@
 //! Servers of all Gateways that select this proxy, merged by port; virtual hosts where a server's and a
 //! VirtualService's hosts meet.
 
-use super::{Services, Sources};
+use super::{Services, Sources, named::Named};
 use crate::snapshot::{
     Role,
     outbound::{GatewayPort, Outbound, TlsServer, resolve},
@@ -57,14 +57,15 @@ pub(super) fn by_port<'a>(sources: &Sources<'a>) -> BTreeMap<Port, Vec<Placed<'a
 pub(super) fn build(
     sources: &Sources<'_>,
     services: &Services,
+    named: &Named,
     retries: Option<&Arc<RetryPolicy>>,
-    before: Option<&Outbound>,
+    before: &Outbound,
 ) -> BTreeMap<Port, Arc<GatewayPort>> {
     let mut routes: Vec<&Arc<Route>> = sources.parts.routes.values().collect();
     routes.sort_by(|a, b| (&a.precedence, &a.name).cmp(&(&b.precedence, &b.name)));
-    let build = Build { sources, services, retries, routes };
+    let build = Build { sources, services, named, retries, routes };
     let ports = by_port(sources).into_iter().map(|(port, servers)| {
-        let was = before.and_then(|b| b.gateway(port));
+        let was = before.gateway(port);
         (port, Arc::new(build.port(port, &servers, was.map(|g| &**g))))
     });
     ports.collect()
@@ -73,6 +74,7 @@ pub(super) fn build(
 struct Build<'a> {
     sources: &'a Sources<'a>,
     services: &'a Services,
+    named: &'a Named,
     retries: Option<&'a Arc<RetryPolicy>>,
     /// Oldest first.
     routes: Vec<&'a Arc<Route>>,
@@ -179,8 +181,8 @@ struct Where<'b> {
 
 impl Where<'_> {
     fn with<T>(self, f: impl FnOnce(&Place<'_>) -> T) -> T {
-        let Build { sources, services, retries, .. } = self.build;
-        let find = |target: &_, port| resolve(&sources.parts.index, services, target, port);
+        let Build { sources, services, named, retries, .. } = self.build;
+        let find = |target: &_, port| resolve(named, services, target, port);
         f(&Place {
             parent: self.parent,
             port: self.port,

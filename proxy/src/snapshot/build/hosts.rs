@@ -1,7 +1,12 @@
 //! Virtual hosts for the application's calls: by HTTP port, by detected service port, by listener of the `Sidecar`.
 
-use super::{Hosts, Role, Services, Sources, Special, gateways, listeners};
+use super::{
+    Clusters, Services, Sources, gateways, listeners,
+    named::{Named, egress_proxy, outbound_policy},
+};
 use crate::snapshot::{
+    Role,
+    cluster::ClusterKey,
     index::single,
     outbound::{Beyond, Egress, HttpPort, Outbound, ServiceInUse, admits, beyond, resolve},
     virtual_host::{
@@ -12,57 +17,66 @@ use crate::snapshot::{
 };
 use mesh_config::{
     model::{
-        IndexEntry, Protocol, Route, ServiceKey,
+        Protocol, Route, ServiceKey,
         index::IndexKind,
         route::{Parent, RetryPolicy, Target},
-        service::ServicePort,
         settings::OutboundPolicy,
         sidecar::EgressListener,
     },
     name::{Host, Port},
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
 };
 
+/// Before the workload is known: no service, and nothing may be reached.
+pub(super) fn nothing(ids: &mut Clusters) -> Outbound {
+    let passthrough = Arc::new(ids.special(ClusterKey::Passthrough));
+    let policy = OutboundPolicy::RegistryOnly;
+    Outbound {
+        services: Arc::default(),
+        routed_hosts: HashSet::new(),
+        ports: BTreeMap::new(),
+        sniffed: HashMap::new(),
+        egress: HashMap::new(),
+        gateways: BTreeMap::new(),
+        sidecar: None,
+        unknown_address: beyond(&policy, None, &passthrough, "".into()),
+        policy,
+        egress_proxy: None,
+        passthrough,
+        black_hole: Arc::new(ids.special(ClusterKey::BlackHole)),
+    }
+}
+
 /// Builds everything outbound from the services in use.
-pub(super) fn build(
-    sources: &Sources<'_>,
-    services: &Services,
-    special: &Special,
-    before: Option<&Outbound>,
-) -> Outbound {
-    let settings = &sources.parts.settings;
-    let retries = settings.default_retries.clone().unwrap_or_else(built_in_retries);
+pub(super) fn build(sources: &Sources<'_>, services: &Arc<Services>, named: &Named, before: &Outbound) -> Outbound {
+    let retries = sources.settings.default_retries.clone().unwrap_or_else(built_in_retries);
     let retries = (retries.attempts > 0).then(|| Arc::new(retries));
     let routes = MeshRoutes::new(sources);
-    let build = Build { sources, services, routes: &routes, retries: retries.as_ref() };
-    let policy =
-        sources.sidecar.and_then(|s| s.outbound_policy.clone()).unwrap_or_else(|| settings.outbound_policy.clone());
-    let egress_proxy = match &policy {
-        OutboundPolicy::EgressProxy(target) => Some(build.resolve(target, target.port.unwrap_or(http()))),
-        OutboundPolicy::AllowAny | OutboundPolicy::RegistryOnly => None,
-    };
+    let build = Build { sources, services, named, routes: &routes, retries: retries.as_ref() };
+    let policy = outbound_policy(sources).clone();
+    let egress_proxy = egress_proxy(&policy).map(|target| build.resolve(target, target.port.unwrap_or(http())));
     let sidecar = sources.own.role == Role::Sidecar;
     // Without an address that the client wanted, what may be passed on has nowhere to go.
     let unknown = |route_config: Arc<str>| match &egress_proxy {
-        Some(_) => beyond(&policy, egress_proxy.as_ref(), &special.passthrough, route_config),
-        None => beyond(&OutboundPolicy::RegistryOnly, None, &special.passthrough, route_config),
+        Some(_) => beyond(&policy, egress_proxy.as_ref(), &before.passthrough, route_config),
+        None => beyond(&OutboundPolicy::RegistryOnly, None, &before.passthrough, route_config),
     };
     let in_use: Vec<&Arc<ServiceInUse>> = if sidecar { build.ordered() } else { Vec::new() };
     Outbound {
         ports: build.ports(&in_use, before),
         sniffed: build.sniffed(&in_use, before),
         egress: if sidecar { build.listeners(&in_use, &unknown, before) } else { HashMap::new() },
-        gateways: gateways::build(sources, services, retries.as_ref(), before),
-        routed_hosts: sources.parts.routes.values().flat_map(|r| &r.hosts).cloned().collect::<Hosts>(),
+        gateways: gateways::build(sources, services, named, retries.as_ref(), before),
+        routed_hosts: sources.parts.routes.values().flat_map(|r| &r.hosts).cloned().collect(),
         services: services.clone(),
         sidecar: sources.sidecar.cloned(),
-        passthrough: special.passthrough.clone(),
-        black_hole: special.black_hole.clone(),
-        unknown_address: beyond(&policy, egress_proxy.as_ref(), &special.passthrough, "".into()),
+        passthrough: before.passthrough.clone(),
+        black_hole: before.black_hole.clone(),
+        unknown_address: beyond(&policy, egress_proxy.as_ref(), &before.passthrough, "".into()),
         policy,
         egress_proxy,
     }
@@ -119,6 +133,7 @@ impl<'a> MeshRoutes<'a> {
 struct Build<'a> {
     sources: &'a Sources<'a>,
     services: &'a Services,
+    named: &'a Named,
     routes: &'a MeshRoutes<'a>,
     retries: Option<&'a Arc<RetryPolicy>>,
 }
@@ -133,7 +148,7 @@ impl Build<'_> {
     }
 
     fn resolve(&self, target: &Target, port: Port) -> Resolved {
-        resolve(&self.sources.parts.index, self.services, target, port)
+        resolve(self.named, self.services, target, port)
     }
 
     fn admits(&self, key: &ServiceKey, port: Port) -> bool {
@@ -141,7 +156,7 @@ impl Build<'_> {
     }
 
     /// Captured HTTP ports.
-    fn ports(&self, in_use: &[&Arc<ServiceInUse>], before: Option<&Outbound>) -> BTreeMap<Port, Arc<HttpPort>> {
+    fn ports(&self, in_use: &[&Arc<ServiceInUse>], before: &Outbound) -> BTreeMap<Port, Arc<HttpPort>> {
         let mut by_port: BTreeMap<Port, Vec<&Arc<ServiceInUse>>> = BTreeMap::new();
         for service in in_use {
             for port in service.ports.iter().map(|p| &p.port) {
@@ -157,7 +172,7 @@ impl Build<'_> {
         }
         let built = by_port.into_iter().map(|(port, services)| {
             let route_config: Arc<str> = port.to_string().into();
-            let was = before.and_then(|b| b.port(port));
+            let was = before.port(port);
             let extra = if port == http() { &without_service[..] } else { &[] };
             let table = self.table(port, &route_config, &services, extra, was.map(|w| &w.table));
             (port, Arc::new(HttpPort { route_config, table }))
@@ -171,7 +186,7 @@ impl Build<'_> {
         for host in
             self.routes.exact.values().flat_map(|r| &r.hosts).chain(self.routes.wildcards.iter().map(|(h, _)| *h))
         {
-            let entry = self.sources.parts.index.by_host(host.as_str()).iter();
+            let entry = self.named.by_host(host).iter();
             let mut wanted = entry.filter(|e| e.kind == IndexKind::VirtualHost && admitted(&e.key));
             if let Some(route) = wanted.next().and_then(|_| self.routes.naming(host)) {
                 hosts.insert(host, route);
@@ -264,7 +279,7 @@ impl Build<'_> {
     fn sniffed(
         &self,
         in_use: &[&Arc<ServiceInUse>],
-        before: Option<&Outbound>,
+        before: &Outbound,
     ) -> HashMap<ServiceKey, Vec<(Port, Arc<VirtualHost>)>> {
         let mut all = HashMap::new();
         for service in in_use {
@@ -274,7 +289,7 @@ impl Build<'_> {
                 .map(|port| {
                     let config = format!("{}:{}", key.host, port.number).into();
                     let new = self.of_service(service, port.number, config, vec!["*".into()]);
-                    let old = before.and_then(|b| b.sniffed(key, port.number)).filter(|old| old.same(&new));
+                    let old = before.sniffed(key, port.number).filter(|old| old.same(&new));
                     (port.number, old.cloned().unwrap_or_else(|| Arc::new(new)))
                 })
                 .collect();
@@ -290,14 +305,14 @@ impl Build<'_> {
         &self,
         in_use: &[&Arc<ServiceInUse>],
         unknown: &dyn Fn(Arc<str>) -> Beyond,
-        before: Option<&Outbound>,
+        before: &Outbound,
     ) -> HashMap<Arc<str>, Arc<Egress>> {
         let declared = self.sources.sidecar.map_or(&[][..], |s| &s.egress);
         let mut all = HashMap::new();
         for listener in declared {
             let Some((address, port)) = listeners::egress_address(listener) else { continue };
             let name = listeners::name(address);
-            let was = before.and_then(|b| b.egress(&name)).map(|e| &e.table);
+            let was = before.egress(&name).map(|e| &e.table);
             let route_config: Arc<str> = port.to_string().into();
             // The first of two listeners for one address is the one that is bound.
             all.entry(name.clone()).or_insert_with(|| {
@@ -305,7 +320,7 @@ impl Build<'_> {
                     name,
                     port,
                     table: self.named_by(listener, port, &route_config, in_use, was),
-                    single: self.single(listener, port),
+                    single: self.named.single(address).cloned(),
                     unknown: unknown(route_config),
                     listener: Arc::new(listener.clone()),
                 })
@@ -333,25 +348,5 @@ impl Build<'_> {
             false => Vec::new(),
         };
         self.table(port, route_config, &named, &extra, before)
-    }
-
-    /// The one service that opaque connections to a listener are for: one that does not declare the port as HTTP,
-    /// if there is any; the own namespace's first.
-    fn single(&self, listener: &EgressListener, port: Port) -> Option<(ServiceKey, ServicePort)> {
-        if listener.protocol.is_http() {
-            return None;
-        }
-        let index = &self.sources.parts.index;
-        let own = &self.sources.own.namespace;
-        let first = |entries: &mut dyn Iterator<Item = &Arc<IndexEntry>>| {
-            entries
-                .filter(|e| e.kind == IndexKind::Service && listener.selects(&e.key))
-                .filter_map(|e| {
-                    Some((&e.key, e.ports.iter().find(|p| p.number == port && p.protocol != Protocol::Udp)?))
-                })
-                .min_by_key(|(key, _)| (key.namespace != *own, *key))
-                .map(|(key, port)| (key.clone(), port.clone()))
-        };
-        first(&mut index.port(port).into_iter().flat_map(|used| &used.others)).or_else(|| first(&mut index.iter()))
     }
 }

@@ -11,89 +11,44 @@ use mesh_config::{
         Authorization, Credential, Destination, Endpoint, Gateway, Instance, Kind, Part, PartName, PeerAuthentication,
         Route, Service, ServiceKey, Settings, Sidecar, TrustBundle, Workload,
     },
-    name::{Host, Namespace, NamespacedName, Port},
+    name::{Namespace, NamespacedName, Port},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
 };
 
+type ByName<T> = BTreeMap<PartName, Arc<T>>;
+
+/// Kinds of which something was put in, taken out or changed. Parts that came again as they were do not count, nor do
+/// endpoints.
+pub(super) type Touched = BTreeSet<Kind>;
+
 /// Everything received.
 #[derive(Debug)]
 pub(super) struct Parts {
-    pub(super) settings: Arc<Settings>,
-    pub(super) index: Arc<Index>,
+    /// `None` until the first are here.
+    pub(super) settings: Option<Arc<Settings>>,
+    /// `None` until the first is here.
     pub(super) instance: Option<Arc<Instance>>,
-    pub(super) sidecars: BTreeMap<PartName, Arc<Sidecar>>,
-    pub(super) peer_authentications: BTreeMap<PartName, Arc<PeerAuthentication>>,
-    pub(super) authorizations: BTreeMap<PartName, Arc<Authorization>>,
-    pub(super) destinations: BTreeMap<PartName, Arc<Destination>>,
+    pub(super) index: Arc<Index>,
     pub(super) services: HashMap<ServiceKey, Arc<Service>>,
-    pub(super) gateways: BTreeMap<PartName, Arc<Gateway>>,
-    pub(super) routes: BTreeMap<PartName, Arc<Route>>,
+    pub(super) sidecars: ByName<Sidecar>,
+    pub(super) peer_authentications: ByName<PeerAuthentication>,
+    pub(super) authorizations: ByName<Authorization>,
+    pub(super) destinations: ByName<Destination>,
+    pub(super) gateways: ByName<Gateway>,
+    pub(super) routes: ByName<Route>,
+    trust: ByName<TrustBundle>,
+    secrets: ByName<Credential>,
+    workloads: ByName<Workload>,
     /// Policies that there are and that could not be read, with nothing from before to hold in their place.
-    pub(super) unreadable: BTreeSet<(Kind, PartName)>,
-    /// Of the next push.
-    refused: Vec<(Kind, PartName)>,
-    trust: BTreeMap<PartName, Arc<TrustBundle>>,
-    secrets: BTreeMap<PartName, Arc<Credential>>,
-    workloads: BTreeMap<PartName, Arc<Workload>>,
+    unreadable: BTreeSet<(Kind, PartName)>,
     endpoints: HashMap<(ServiceKey, Port), BTreeMap<Arc<str>, Arc<Endpoint>>>,
     cells: HashMap<(ServiceKey, Port), EndpointCell>,
-}
-
-/// What a push touched. Parts that came again as they were are not in it.
-#[derive(Debug, Default)]
-pub(super) struct Touched {
-    pub(super) settings: bool,
-    pub(super) instance: bool,
-    pub(super) index: bool,
-    /// Hosts of the entries that changed.
-    pub(super) index_hosts: HashSet<Host>,
-    pub(super) sidecars: bool,
-    pub(super) peer_authentications: bool,
-    pub(super) authorizations: bool,
-    pub(super) trust: bool,
-    pub(super) secrets: bool,
-    pub(super) workloads: bool,
-    pub(super) gateways: bool,
-    pub(super) routes: bool,
-    pub(super) services: HashSet<ServiceKey>,
-    /// Hosts of rules as they were and as they are.
-    pub(super) destinations: Vec<Host>,
-    endpoints: BTreeSet<(ServiceKey, Port)>,
-}
-
-impl Touched {
-    /// Whether there is more to do than to write cells.
-    pub(super) fn beyond_endpoints(&self) -> bool {
-        self.outbound()
-            || self.settings
-            || self.instance
-            || self.sidecars
-            || self.peer_authentications
-            || self.authorizations
-            || self.trust
-            || self.secrets
-            || self.workloads
-    }
-
-    /// Policies of one kind.
-    fn policies(&mut self, kind: Kind) {
-        self.authorizations |= kind == Kind::Authorization;
-        self.peer_authentications |= kind == Kind::PeerAuthentication;
-    }
-
-    /// Whether virtual hosts may come out otherwise.
-    pub(super) fn outbound(&self) -> bool {
-        self.index || self.beyond_index()
-    }
-
-    /// Whether virtual hosts may come out otherwise whatever is in the index.
-    pub(super) fn beyond_index(&self) -> bool {
-        self.gateways || self.routes || !self.services.is_empty() || !self.destinations.is_empty()
-    }
+    endpoints_touched: BTreeSet<(ServiceKey, Port)>,
+    namespace: Namespace,
 }
 
 /// Puts a part in; whether that changed anything.
@@ -108,66 +63,66 @@ fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, Arc<V>>, key: K, value: Arc<V
 }
 
 impl Parts {
-    pub(super) fn new(settings: Arc<Settings>, index: Arc<Index>) -> Self {
+    pub(super) fn new(namespace: &Namespace) -> Self {
         Parts {
-            settings,
-            index,
+            settings: None,
             instance: None,
+            index: Arc::new(Index::new(namespace.clone(), &Settings::default().cluster_domain)),
+            services: HashMap::new(),
             sidecars: BTreeMap::new(),
             peer_authentications: BTreeMap::new(),
             authorizations: BTreeMap::new(),
             destinations: BTreeMap::new(),
-            services: HashMap::new(),
             gateways: BTreeMap::new(),
             routes: BTreeMap::new(),
-            unreadable: BTreeSet::new(),
-            refused: Vec::new(),
             trust: BTreeMap::new(),
             secrets: BTreeMap::new(),
             workloads: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
             endpoints: HashMap::new(),
             cells: HashMap::new(),
+            endpoints_touched: BTreeSet::new(),
+            namespace: namespace.clone(),
         }
     }
 
-    /// Parts of the next push that could not be read.
-    pub(super) fn refuse(&mut self, parts: impl IntoIterator<Item = (Kind, PartName)>) {
-        self.refused.extend(parts);
-    }
-
-    /// Takes a push in. Removals come first, so that a part which is removed and sent again is there.
-    pub(super) fn take(&mut self, changes: Changes, own: &Namespace) -> Touched {
-        let mut touched = Touched::default();
+    /// Takes a push in. Removals come first, so that a part which is removed and sent again is there; what could not be
+    /// read comes next, so that nothing from before holds in the place of what was removed.
+    pub(super) fn take(&mut self, changes: Changes) -> Touched {
+        let mut touched = Touched::new();
+        let mut note = |kind: Kind, changed: bool| {
+            if changed {
+                touched.insert(kind);
+            }
+        };
         for (kind, name) in changes.removed {
-            self.make_readable(kind, &name, &mut touched);
-            self.remove(kind, name, own, &mut touched);
+            note(kind, self.make_readable(kind, &name));
+            note(kind, self.remove(kind, &name));
         }
-        for (kind, name) in std::mem::take(&mut self.refused) {
-            self.make_unreadable(kind, name, &mut touched);
+        for (kind, name) in changes.refused {
+            note(kind, self.make_unreadable(kind, name));
         }
         for part in changes.upserts {
-            self.upsert(part, own, &mut touched);
+            let (kind, name) = (part.kind(), part.name());
+            note(kind, self.make_readable(kind, &name));
+            note(kind, self.upsert(part, name));
         }
         touched
     }
 
     /// Only where nothing from before goes on holding, and only of what would have refused something.
-    fn make_unreadable(&mut self, kind: Kind, name: PartName, touched: &mut Touched) {
+    fn make_unreadable(&mut self, kind: Kind, name: PartName) -> bool {
         let is_new = match kind {
             Kind::Authorization => !self.authorizations.contains_key(&name),
             Kind::PeerAuthentication => !self.peer_authentications.contains_key(&name),
             _ => false,
         };
-        if is_new && self.unreadable.insert((kind, name)) {
-            touched.policies(kind);
-        }
+        is_new && self.unreadable.insert((kind, name))
     }
 
-    fn make_readable(&mut self, kind: Kind, name: &PartName, touched: &mut Touched) {
+    fn make_readable(&mut self, kind: Kind, name: &PartName) -> bool {
         // Hardly ever is there one, and names are many.
-        if !self.unreadable.is_empty() && self.unreadable.remove(&(kind, name.clone())) {
-            touched.policies(kind);
-        }
+        !self.unreadable.is_empty() && self.unreadable.remove(&(kind, name.clone()))
     }
 
     /// The policies of this kind that there are and that could not be read.
@@ -179,93 +134,67 @@ impl Parts {
         self.unreadable.iter().filter(move |(k, _)| *k == kind).map(move |(_, n)| name(n))
     }
 
-    fn upsert(&mut self, part: Part, own: &Namespace, touched: &mut Touched) {
-        let name = part.name();
-        self.make_readable(part.kind(), &name, touched);
+    fn upsert(&mut self, part: Part, name: PartName) -> bool {
         match part {
-            Part::Settings(settings) => self.set_settings(settings, own, touched),
+            Part::Settings(settings) => self.set_settings(settings),
             Part::Instance(instance) => {
-                touched.instance |= self.instance.as_ref() != Some(&instance);
+                let changed = self.instance.as_ref() != Some(&instance);
                 self.instance = Some(instance);
+                changed
             }
-            Part::Trust(v) => touched.trust |= put(&mut self.trust, name, v),
-            Part::Sidecar(v) => touched.sidecars |= put(&mut self.sidecars, name, v),
-            Part::PeerAuthentication(v) => {
-                touched.peer_authentications |= put(&mut self.peer_authentications, name, v);
-            }
-            Part::Authorization(v) => touched.authorizations |= put(&mut self.authorizations, name, v),
-            Part::Secret(v) => touched.secrets |= put(&mut self.secrets, name, v),
-            Part::Workload(v) => touched.workloads |= put(&mut self.workloads, name, v),
-            Part::Gateway(v) => touched.gateways |= put(&mut self.gateways, name, v),
-            Part::Route(v) => touched.routes |= put(&mut self.routes, name, v),
+            Part::Trust(v) => put(&mut self.trust, name, v),
+            Part::Sidecar(v) => put(&mut self.sidecars, name, v),
+            Part::PeerAuthentication(v) => put(&mut self.peer_authentications, name, v),
+            Part::Authorization(v) => put(&mut self.authorizations, name, v),
+            Part::Secret(v) => put(&mut self.secrets, name, v),
+            Part::Destination(v) => put(&mut self.destinations, name, v),
+            Part::Workload(v) => put(&mut self.workloads, name, v),
+            Part::Gateway(v) => put(&mut self.gateways, name, v),
+            Part::Route(v) => put(&mut self.routes, name, v),
             Part::Index(entry) => {
-                if self.index.get(&entry.key) != Some(&entry) {
-                    touched.index = true;
-                    touched.index_hosts.insert(entry.key.host.clone());
+                let changed = self.index.get(&entry.key) != Some(&entry);
+                if changed {
                     Arc::make_mut(&mut self.index).insert(entry);
                 }
+                changed
             }
-            Part::Destination(v) => {
-                let old = self.destinations.get(&name).map(|d| d.host.clone());
-                let host = v.host.clone();
-                if put(&mut self.destinations, name, v) {
-                    touched.destinations.extend(old);
-                    touched.destinations.push(host);
-                }
-            }
-            Part::Service(service) => {
-                if self.services.get(&service.key) != Some(&service) {
-                    touched.services.insert(service.key.clone());
-                    for port in &service.ports {
-                        let cell = self.cell(&service.key, port.number);
-                        self.cells.insert((service.key.clone(), port.number), cell);
-                    }
-                    self.services.insert(service.key.clone(), service);
-                }
-            }
+            Part::Service(service) => self.set_service(service),
             Part::Endpoint(endpoint) => {
                 let group = (endpoint.key.service.clone(), endpoint.key.port);
                 let members = self.endpoints.entry(group.clone()).or_default();
                 if put(members, endpoint.key.id.clone(), endpoint) {
-                    touched.endpoints.insert(group);
+                    self.endpoints_touched.insert(group);
                 }
+                false
             }
         }
     }
 
-    fn remove(&mut self, kind: Kind, name: PartName, own: &Namespace, touched: &mut Touched) {
+    fn remove(&mut self, kind: Kind, name: &PartName) -> bool {
         match kind {
-            Kind::Settings => self.set_settings(Arc::new(Settings::default()), own, touched),
-            // The workload was taken out of the registry while its proxy lives, as one that drains: what it listens on
-            // stays until it ends. Another instance replaces it.
-            Kind::Instance => {}
-            Kind::Trust => touched.trust |= self.trust.remove(&name).is_some(),
-            Kind::Sidecar => touched.sidecars |= self.sidecars.remove(&name).is_some(),
-            Kind::PeerAuthentication => {
-                touched.peer_authentications |= self.peer_authentications.remove(&name).is_some();
-            }
-            Kind::Authorization => touched.authorizations |= self.authorizations.remove(&name).is_some(),
-            Kind::Secret => touched.secrets |= self.secrets.remove(&name).is_some(),
-            Kind::Gateway => touched.gateways |= self.gateways.remove(&name).is_some(),
-            Kind::Route => touched.routes |= self.routes.remove(&name).is_some(),
-            Kind::Workload => touched.workloads |= self.remove_workload(&name),
+            // What was known once stays known. The workload was taken out of the registry while its proxy lives, as one
+            // that drains: what it listens on, and what holds for it, stays until it ends, or until another replaces it.
+            Kind::Settings | Kind::Instance => false,
+            Kind::Trust => self.trust.remove(name).is_some(),
+            Kind::Sidecar => self.sidecars.remove(name).is_some(),
+            Kind::PeerAuthentication => self.peer_authentications.remove(name).is_some(),
+            Kind::Authorization => self.authorizations.remove(name).is_some(),
+            Kind::Secret => self.secrets.remove(name).is_some(),
+            Kind::Destination => self.destinations.remove(name).is_some(),
+            Kind::Gateway => self.gateways.remove(name).is_some(),
+            Kind::Route => self.routes.remove(name).is_some(),
+            Kind::Workload => self.remove_workload(name),
             Kind::Index => {
                 let key = name.as_str().parse::<ServiceKey>().ok().filter(|k| self.index.get(k).is_some());
-                if let Some(key) = key {
-                    touched.index |= Arc::make_mut(&mut self.index).remove(&key);
-                    touched.index_hosts.insert(key.host);
-                }
+                key.is_some_and(|key| Arc::make_mut(&mut self.index).remove(&key))
             }
-            Kind::Destination => touched.destinations.extend(self.destinations.remove(&name).map(|d| d.host.clone())),
-            Kind::Service => {
-                let key = name.as_str().parse::<ServiceKey>().ok();
-                touched.services.extend(key.filter(|k| self.services.remove(k).is_some()));
-            }
+            Kind::Service => name.as_str().parse::<ServiceKey>().is_ok_and(|key| self.services.remove(&key).is_some()),
             Kind::Endpoint => {
-                let Some((group, id)) = endpoint_name(name.as_str()) else { return };
+                let Some((group, id)) = endpoint_name(name.as_str()) else { return false };
                 if self.endpoints.get_mut(&group).is_some_and(|members| members.remove(id).is_some()) {
-                    touched.endpoints.insert(group);
+                    self.endpoints_touched.insert(group);
                 }
+                false
             }
         }
     }
@@ -278,16 +207,29 @@ impl Parts {
         self.workloads.len() != count
     }
 
-    fn set_settings(&mut self, settings: Arc<Settings>, own: &Namespace, touched: &mut Touched) {
-        if self.settings.cluster_domain != settings.cluster_domain {
-            let mut index = Index::new(own.clone(), &settings.cluster_domain);
+    fn set_settings(&mut self, settings: Arc<Settings>) -> bool {
+        if self.settings.as_ref() == Some(&settings) {
+            return false;
+        }
+        if !self.index.is_of_domain(&settings.cluster_domain) {
+            let mut index = Index::new(self.namespace.clone(), &settings.cluster_domain);
             self.index.iter().for_each(|entry| index.insert(entry.clone()));
             self.index = Arc::new(index);
-            touched.index = true;
-            touched.index_hosts.extend(self.index.iter().map(|e| e.key.host.clone()));
         }
-        touched.settings |= self.settings != settings;
-        self.settings = settings;
+        self.settings = Some(settings);
+        true
+    }
+
+    fn set_service(&mut self, service: Arc<Service>) -> bool {
+        if self.services.get(&service.key) == Some(&service) {
+            return false;
+        }
+        for port in &service.ports {
+            let cell = self.cell(&service.key, port.number);
+            self.cells.insert((service.key.clone(), port.number), cell);
+        }
+        self.services.insert(service.key.clone(), service);
+        true
     }
 
     /// The cell of a service port, with what is known of its endpoints.
@@ -305,8 +247,9 @@ impl Parts {
     }
 
     /// Writes the endpoints that a push touched into their cells.
-    pub(super) fn write_cells(&mut self, touched: &Touched) -> Vec<(ServiceKey, Port)> {
-        for group in &touched.endpoints {
+    pub(super) fn write_cells(&mut self) -> Vec<(ServiceKey, Port)> {
+        let touched = std::mem::take(&mut self.endpoints_touched);
+        for group in &touched {
             let set = self.set(group);
             if set.endpoints.is_empty() {
                 self.endpoints.remove(group);
@@ -316,7 +259,7 @@ impl Parts {
                 None => drop(self.cells.insert(group.clone(), Arc::new(ArcSwap::from_pointee(set)))),
             }
         }
-        touched.endpoints.iter().cloned().collect()
+        touched.into_iter().collect()
     }
 
     /// Forgets cells of services that are gone and have no endpoints left.

@@ -1,7 +1,7 @@
 //! The workload's own ports: those of its services, or those of its `Sidecar`'s ingress where it has one.
 
 use super::{
-    InboundBefore, Sources,
+    Sources,
     clusters::{Clusters, same, with_defaults},
 };
 use crate::snapshot::{
@@ -23,7 +23,7 @@ use mesh_config::{
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Builds them; clusters that stay as they were keep their identity.
-pub(super) fn build(sources: &Sources<'_>, ids: &mut Clusters, before: InboundBefore<'_>) -> Inbound {
+pub(super) fn build(sources: &Sources<'_>, ids: &mut Clusters, before: Option<&Inbound>) -> Inbound {
     let instance: &[InboundPort] = sources.parts.instance.as_ref().map_or(&[], |i| &i.ports);
     let ingress = sources.sidecar.map_or(&[][..], |s| &s.ingress);
     let declared: Vec<PortPolicy> = match ingress {
@@ -55,7 +55,7 @@ pub(super) fn build(sources: &Sources<'_>, ids: &mut Clusters, before: InboundBe
     Inbound::new(declared, named.collect::<Vec<_>>(), rest)
 }
 
-fn of_service(sources: &Sources<'_>, port: &InboundPort, ids: &mut Clusters, before: InboundBefore<'_>) -> PortPolicy {
+fn of_service(sources: &Sources<'_>, port: &InboundPort, ids: &mut Clusters, before: Option<&Inbound>) -> PortPolicy {
     let local = IngressEndpoint::InstancePort(port.target_port);
     let cluster = cluster(sources, port.target_port, port.protocol, Some(port), local, ids);
     policy(sources, port.target_port, port.protocol, port.service_port, Some(port), kept(cluster, before))
@@ -66,7 +66,7 @@ fn of_listener(
     listener: &IngressListener,
     service: Option<&InboundPort>,
     ids: &mut Clusters,
-    before: InboundBefore<'_>,
+    before: Option<&Inbound>,
 ) -> PortPolicy {
     let local = listener.default_endpoint.clone();
     let cluster = cluster(sources, listener.port, listener.protocol, service, local, ids);
@@ -112,12 +112,12 @@ fn mtls(sources: &Sources<'_>, port: Option<Port>) -> EffectiveMtls {
         return EffectiveMtls { mode: MtlsMode::Strict, decided_by: Some(unreadable) };
     }
     let own = sources.own;
-    let root = &sources.parts.settings.root_namespace;
+    let root = &sources.settings.root_namespace;
     let policies = sources.parts.peer_authentications.values();
     peer_authentication::effective(policies, &own.namespace, &own.labels, root, port)
 }
 
-fn kept(new: Cluster, before: InboundBefore<'_>) -> Arc<Cluster> {
+fn kept(new: Cluster, before: Option<&Inbound>) -> Arc<Cluster> {
     let old = before.and_then(|b| b.declared().find(|p| p.cluster.key == new.key)).map(|p| &p.cluster);
     match old {
         Some(old) if same(old, &new) => old.clone(),
@@ -139,7 +139,7 @@ fn cluster(
         tls: Some(UpstreamTls::Disable),
         ..EffectivePolicy::default()
     };
-    let mut policy = with_defaults(policy, &sources.parts.settings);
+    let mut policy = with_defaults(policy, &sources.settings);
     // The application is spoken to as its port declares: the mesh's upgrade is for the way between proxies.
     policy.connection_pool.h2_upgrade = None;
     Cluster {

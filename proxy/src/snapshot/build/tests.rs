@@ -1,11 +1,13 @@
 use super::*;
 use crate::snapshot::{
+    Role,
+    cluster::{Cluster, ClusterKey},
     fixture::*,
     listener::{ListenerKind, ListenerSpec},
     outbound::{Destination as Found, lookup, through},
 };
 use mesh_config::model::{
-    Labels, PeerAuthentication, Protocol, Sidecar,
+    Authorization, Labels, PeerAuthentication, Protocol, Sidecar,
     destination::{ConnectionPool, H2Upgrade, TrafficPolicy, UpstreamTls},
     gateway::{ServerProtocol, ServerTls},
     peer_authentication::{EffectiveMtls, MtlsMode},
@@ -19,11 +21,15 @@ const CART: &str = "shop/cart.shop.svc.cluster.local";
 const PAY: &str = "other/pay.other.svc.cluster.local";
 
 fn push(state: &mut State, upserts: impl IntoIterator<Item = Part>) -> Applied {
-    state.apply(Changes { upserts: upserts.into_iter().collect(), removed: Vec::new() })
+    state.apply(Changes::upserts(upserts))
 }
 
 fn remove(state: &mut State, kind: Kind, name: &str) -> Applied {
-    state.apply(Changes { upserts: Vec::new(), removed: vec![(kind, PartName(name.into()))] })
+    state.apply(Changes { removed: vec![(kind, PartName(name.into()))], ..Changes::default() })
+}
+
+fn refused(state: &mut State, kind: Kind, name: &str) -> Applied {
+    state.apply(Changes { refused: vec![(kind, PartName(name.into()))], ..Changes::default() })
 }
 
 fn settings(change: impl FnOnce(&mut Settings)) -> Part {
@@ -139,13 +145,11 @@ fn what_a_change_does_not_touch_is_shared() {
     let (cart, pay) = ("cart.shop.svc.cluster.local", "pay.other.svc.cluster.local");
     assert!(Arc::ptr_eq(&host(&before, pay), &host(&after, pay)));
     assert!(!Arc::ptr_eq(&host(&before, cart), &host(&after, cart)));
-    for (key, service) in &before.outbound.services {
+    for (key, service) in before.outbound.services.iter() {
         assert!(Arc::ptr_eq(service, &after.outbound.services[key]));
     }
-    assert!(Arc::ptr_eq(&before.local.inbound, &after.local.inbound) && Arc::ptr_eq(&before.index, &after.index));
-    assert!(
-        Arc::ptr_eq(&before.local.policies, &after.local.policies) && Arc::ptr_eq(&before.listeners, &after.listeners)
-    );
+    assert!(Arc::ptr_eq(before.local().unwrap(), after.local().unwrap()) && Arc::ptr_eq(&before.index, &after.index));
+    assert!(Arc::ptr_eq(&before.listeners, &after.listeners));
 }
 
 #[test]
@@ -256,7 +260,7 @@ fn the_most_specific_sidecar_holds() {
         ..sidecar("shop/zz", vec![egress(None, &["./*"])])
     };
     let mut state = state(Role::Sidecar, [Part::Sidecar(Arc::new(mesh))]);
-    let name = |s: &State| s.snapshot().local.sidecar.as_ref().unwrap().name.to_string();
+    let name = |s: &State| s.snapshot().local().unwrap().sidecar.as_ref().unwrap().name.to_string();
     assert_eq!(name(&state), "istio-system/mesh");
     push(&mut state, [Part::Sidecar(Arc::new(wide)), Part::Sidecar(Arc::new(own))]);
     assert_eq!(name(&state), "shop/wide");
@@ -306,7 +310,7 @@ fn listeners_that_bind_are_listed() {
     assert_eq!(listeners[0].kind, ListenerKind::Ingress { port: port(8080) });
     let ListenerKind::Egress { hosts, .. } = &listeners[1].kind else { panic!("{:?}", listeners[1]) };
     assert_eq!(hosts[0].namespace, None, "the first of two for one address");
-    let policy = state.snapshot().local.inbound.port(port(8080));
+    let policy = state.snapshot().local().unwrap().inbound.port(port(8080));
     assert_eq!(policy.cluster.local, Some(IngressEndpoint::Address("127.0.1.1:18080".parse().unwrap())));
     assert_eq!((&*policy.cluster.name, policy.declared), ("inbound|8080||", true));
 }
@@ -335,7 +339,7 @@ fn a_tcp_listener_of_the_sidecar_leads_to_its_one_service() {
 fn inbound_ports_are_those_of_the_workloads_services() {
     let ports = [(8080, CART, 80, Protocol::Http), (9000, CART, 81, Protocol::Grpc)];
     let state = state(Role::Sidecar, [instance(&[], &ports)]);
-    let inbound = &state.snapshot().local.inbound;
+    let inbound = &state.snapshot().local().unwrap().inbound;
     let http = inbound.port(port(8080));
     assert_eq!((&*http.cluster.name, http.declared, http.protocol), ("inbound|8080||", true, Protocol::Http));
     assert_eq!(http.cluster.local, Some(IngressEndpoint::InstancePort(port(8080))));
@@ -360,10 +364,10 @@ fn a_sidecars_ingress_replaces_the_ports_of_the_services() {
     }];
     let ports = [(8080, CART, 80, Protocol::Http), (9000, CART, 81, Protocol::Grpc)];
     let state = state(Role::Sidecar, [instance(&[], &ports), Part::Sidecar(Arc::new(own))]);
-    let policy = state.snapshot().local.inbound.port(port(8080));
+    let policy = state.snapshot().local().unwrap().inbound.port(port(8080));
     assert_eq!((policy.protocol, policy.cluster.local.clone()), (Protocol::Tcp, Some(IngressEndpoint::Loopback)));
     assert_eq!(&*policy.cluster.service_host, "cart.shop.svc.cluster.local");
-    assert!(!state.snapshot().local.inbound.port(port(9000)).declared);
+    assert!(!state.snapshot().local().unwrap().inbound.port(port(9000)).declared);
 }
 
 #[test]
@@ -377,12 +381,12 @@ fn modes_of_mutual_tls_are_by_port() {
     };
     let ports = [(8080, CART, 80, Protocol::Http), (9000, CART, 81, Protocol::Tcp)];
     let mut state = state(Role::Sidecar, [instance(&[("app", "web")], &ports)]);
-    let mode = |s: &State, number| s.snapshot().local.inbound.port(port(number)).mtls.mode;
+    let mode = |s: &State, number| s.snapshot().local().unwrap().inbound.port(port(number)).mtls.mode;
     assert_eq!(mode(&state, 8080), MtlsMode::Permissive);
     push(&mut state, [Part::PeerAuthentication(Arc::new(policy))]);
     let modes = [8080, 9000, 7000, 1234].map(|number| mode(&state, number));
     assert_eq!(modes, [MtlsMode::Disable, MtlsMode::Strict, MtlsMode::Permissive, MtlsMode::Strict]);
-    assert_eq!(state.snapshot().local.inbound.port(port(9000)).mtls.decided_by, Some(named("shop/p")));
+    assert_eq!(state.snapshot().local().unwrap().inbound.port(port(9000)).mtls.decided_by, Some(named("shop/p")));
 }
 
 #[test]
@@ -420,9 +424,9 @@ fn authorisation_of_other_workloads_is_left_out() {
     };
     let parts = [instance(&[("app", "web")], &[]), policy("other/a", &[]), policy("shop/b", &[("app", "db")])];
     let mut state = state(Role::Sidecar, parts);
-    assert!(state.snapshot().local.policies.is_empty());
+    assert!(state.snapshot().local().unwrap().policies.is_empty());
     push(&mut state, [policy("istio-system/c", &[("app", "web")])]);
-    assert!(!state.snapshot().local.policies.is_empty());
+    assert!(!state.snapshot().local().unwrap().policies.is_empty());
 }
 
 /// What decides about a call of which nothing is known, on HTTP and on opaque TCP.
@@ -440,7 +444,7 @@ fn verdicts(state: &State) -> [String; 2] {
             sni: None,
             metadata: None,
         };
-        let policies = state.snapshot().local.policies.clone();
+        let policies = state.snapshot().local().unwrap().policies.clone();
         decide(&policies, &call).permit().map_or_else(|denial| denial.to_string(), |_| "allowed".to_owned())
     };
     [text(Some(http)), text(None)]
@@ -457,10 +461,7 @@ fn an_authorisation_policy_that_cannot_be_read_refuses_everything_until_it_can_o
             rules: Vec::new(),
         }))
     };
-    let refuse = |state: &mut State, name: &str| {
-        state.refuse([(Kind::Authorization, PartName(name.into()))]);
-        push(state, [])
-    };
+    let refuse = |state: &mut State, name: &str| refused(state, Kind::Authorization, name);
     let open = ["allowed".to_owned(), "allowed".to_owned()];
     let denied = |name: &str| {
         let text = format!("rbac_access_denied_matched_policy[ns[shop]-policy[{name}]-rule[0]]");
@@ -485,24 +486,22 @@ fn an_authorisation_policy_that_cannot_be_read_refuses_everything_until_it_can_o
     assert_eq!(verdicts(&state), open);
 
     // Removed and sent again as something that cannot be read: nothing from before is left.
-    state.refuse([(Kind::Authorization, PartName("shop/a".into()))]);
-    remove(&mut state, Kind::Authorization, "shop/a");
+    let name = || (Kind::Authorization, PartName("shop/a".into()));
+    state.apply(Changes { removed: vec![name()], refused: vec![name()], ..Changes::default() });
     assert_eq!(verdicts(&state), denied("a"));
 }
 
 #[test]
 fn a_peer_authentication_that_cannot_be_read_is_strict_and_other_kinds_are_let_be() {
     let mut state = state(Role::Sidecar, [instance(&[], &[])]);
-    let mode = |state: &State| state.snapshot().local.inbound.port(port(8080)).mtls;
+    let mode = |state: &State| state.snapshot().local().unwrap().inbound.port(port(8080)).mtls;
     assert_eq!(mode(&state).mode, MtlsMode::Permissive);
-    state.refuse([(Kind::PeerAuthentication, PartName("shop/p".into()))]);
-    push(&mut state, []);
+    refused(&mut state, Kind::PeerAuthentication, "shop/p");
     assert_eq!(mode(&state), EffectiveMtls { mode: MtlsMode::Strict, decided_by: Some(named("shop/p")) });
     remove(&mut state, Kind::PeerAuthentication, "shop/p");
     assert_eq!(mode(&state).mode, MtlsMode::Permissive);
 
-    state.refuse([(Kind::Route, PartName("shop/r".into()))]);
-    assert!(!push(&mut state, []).changed);
+    assert!(!refused(&mut state, Kind::Route, "shop/r").changed);
     assert_eq!(verdicts(&state), ["allowed", "allowed"]);
 }
 
@@ -513,4 +512,54 @@ fn the_index_is_made_anew_when_the_domain_changes() {
     assert!(state.snapshot().index.find_exact("cart", |_| true).is_none());
     push(&mut state, [settings(|s| s.cluster_domain = "example.org".into())]);
     assert!(state.snapshot().index.find_exact("cart", |_| true).is_some());
+}
+
+fn blank(role: Role) -> State {
+    State::new(OwnFacts { role, namespace: "shop".into(), ips: vec!["10.0.0.5".parse().unwrap()] })
+}
+
+fn standing(state: &State) -> &'static str {
+    match state.snapshot().standing {
+        Standing::Nothing => "nothing",
+        Standing::Unknown => "unknown",
+        Standing::Known(_) => "known",
+    }
+}
+
+#[test]
+fn without_settings_and_workload_nothing_is_known_and_nothing_is_reached() {
+    let open = settings(|s| s.outbound_policy = OutboundPolicy::AllowAny);
+    let listening = sidecar("shop/s", vec![bound(egress(Some(9080), &["*/*"]), Protocol::Http, "127.0.1.1")]);
+    let server = Part::Gateway(Arc::new(gateway("shop/g", 1, vec![server(8080, &["*"])])));
+    for role in [Role::Sidecar, Role::Gateway] {
+        let mut state = blank(role);
+        let closed = |state: &State, standing_now: &str| {
+            assert_eq!(standing(state), standing_now);
+            let snapshot = state.snapshot();
+            assert!(snapshot.local().is_none() && snapshot.listeners.is_empty());
+            assert!(snapshot.outbound.services().next().is_none() && snapshot.outbound.gateways().next().is_none());
+            for address in ["10.1.0.1:80", "10.1.0.1:90", "9.9.9.9:1"] {
+                assert_eq!(found(state, address), "BlackHoleCluster", "{role:?} {address}");
+            }
+        };
+        closed(&state, "nothing");
+        push(
+            &mut state,
+            in_use(&cart()).into_iter().chain([Part::Sidecar(Arc::new(listening.clone())), server.clone()]),
+        );
+        closed(&state, "nothing");
+        push(&mut state, [instance(&[], &[(8080, CART, 80, Protocol::Http)])]);
+        closed(&state, "nothing");
+        push(&mut state, [open.clone()]);
+        assert_eq!((standing(&state), state.snapshot().listeners.len()), ("known", 1));
+        let known = state.snapshot().clone();
+        for (kind, name) in [(Kind::Settings, "mesh"), (Kind::Instance, "w")] {
+            assert!(!remove(&mut state, kind, name).changed, "what was known stays known");
+        }
+        assert!(Arc::ptr_eq(&known, state.snapshot()));
+
+        let mut state = blank(role);
+        push(&mut state, [open.clone()]);
+        closed(&state, "unknown");
+    }
 }

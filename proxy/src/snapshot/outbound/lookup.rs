@@ -60,8 +60,11 @@ impl Destination {
 /// What a captured connection is for. A service that owns the address decides by its port's protocol. Otherwise, on a
 /// port that some service declares as HTTP the host chooses; on another, a service without addresses takes the
 /// port; an address in no service (a pod's, a stranger's) is [`Destination::Passthrough`] or
-/// [`Destination::Refused`].
+/// [`Destination::Refused`]. While the workload is not known, everything is refused.
 pub fn lookup(snapshot: &Snapshot, original: SocketAddr) -> Destination {
+    if snapshot.local().is_none() {
+        return Destination::Refused(snapshot.outbound.black_hole.clone());
+    }
     let Some(port) = Port::new(original.port()) else { return unknown(snapshot) };
     let declared = |entry: &IndexEntry| entry.ports.iter().find(|p| p.number == port).cloned();
     let outbound = &snapshot.outbound;

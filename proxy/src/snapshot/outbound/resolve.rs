@@ -1,7 +1,7 @@
 //! A route's destination by name.
 
 use super::ServiceInUse;
-use crate::snapshot::{index::Index, virtual_host::Resolved};
+use crate::snapshot::{build::Named, virtual_host::Resolved};
 use mesh_config::{
     model::{ServiceKey, index::IndexKind, route::Target},
     name::Port,
@@ -10,13 +10,13 @@ use std::{collections::HashMap, sync::Arc};
 
 /// What `target` is, named in a rule for `listener_port`: the client's own namespace comes first where several
 /// services have the host. Without a port it is the service's only one, else the listener's.
-pub fn resolve(
-    index: &Index,
+pub(in crate::snapshot) fn resolve(
+    named: &Named,
     services: &HashMap<ServiceKey, Arc<ServiceInUse>>,
     target: &Target,
     listener_port: Port,
 ) -> Resolved {
-    let entry = index.by_host(target.host.as_str()).iter().find(|e| e.kind == IndexKind::Service);
+    let entry = named.by_host(&target.host).iter().find(|e| e.kind == IndexKind::Service);
     let Some(entry) = entry else { return missing(target, target.port.unwrap_or(listener_port)) };
     let port = target.port.unwrap_or_else(|| match &entry.ports[..] {
         [only] => only.number,

@@ -34,6 +34,11 @@ impl HostTable {
         table
     }
 
+    /// Whether both are made of the very same virtual hosts.
+    pub(in crate::snapshot) fn same(&self, other: &HostTable) -> bool {
+        self.all.len() == other.all.len() && self.all.iter().zip(&other.all).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
     fn claim(&mut self, domain: &Arc<str>, host: &Arc<VirtualHost>) {
         match domain.strip_prefix('*') {
             None => drop(self.exact.entry(domain.clone()).or_insert_with(|| host.clone())),

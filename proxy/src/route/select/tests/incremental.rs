@@ -77,7 +77,7 @@ proptest! {
                 push(&mut grown, part);
             } else {
                 parts.remove(&id);
-                grown.apply(Changes { upserts: Vec::new(), removed: vec![(part.kind(), part.name())] });
+                grown.apply(Changes { removed: vec![(part.kind(), part.name())], ..Changes::default() });
             }
         }
         let fresh = state(Role::Sidecar, parts.into_values());
