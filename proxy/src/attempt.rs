@@ -261,8 +261,9 @@ impl<'a> Tries<'a> {
     async fn after(&mut self, exchange: &mut Exchange, failed: Failed) -> Next {
         self.written |= failed.written;
         self.retrying = None;
-        if self.outgoing.body.as_ref().is_some_and(|body| body.is_broken()) {
-            return Next::Give(failed.error);
+        if let Some(fault) = self.outgoing.body.as_ref().and_then(|body| body.fault()) {
+            // The upstream only saw what became of it.
+            return Next::Give(fault.into());
         }
         if failed.lost.is_some_and(|lost| lost.is_safe_to_replay()) && !self.outgoing.upgrade {
             // On a new connection: whatever ended this one may have ended the other idle ones too.

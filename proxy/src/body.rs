@@ -1,7 +1,9 @@
 //! The body of a request on its way to an upstream. What was read is held while it may be needed again.
 
+mod fault;
 mod messages;
 
+pub use fault::Fault;
 pub use messages::Messages;
 
 use bytes::Bytes;
@@ -82,8 +84,8 @@ struct HeldState {
     size: usize,
     /// Everything read so far is in `kept`.
     whole: bool,
-    /// The client stopped in the middle.
-    broken: bool,
+    /// Why the client's part ended in the middle.
+    fault: Option<Fault>,
     trailers: Option<HeaderMap>,
     messages: Option<Messages>,
     /// Which reader may read; older ones were given up.
@@ -103,7 +105,7 @@ impl Held {
             kept: Vec::new(),
             size: 0,
             whole: true,
-            broken: false,
+            fault: None,
             trailers: None,
             messages: is_grpc.then(Messages::default),
             reader: 0,
@@ -122,12 +124,12 @@ impl Held {
     /// Whether it can be sent (again) from the beginning.
     pub fn is_whole(&self) -> bool {
         let state = self.state.borrow();
-        state.whole && !state.broken
+        state.whole && state.fault.is_none()
     }
 
-    /// Whether the client stopped in the middle.
-    pub fn is_broken(&self) -> bool {
-        self.state.borrow().broken
+    /// Why the client's part ended in the middle; `None`: it did not.
+    pub fn fault(&self) -> Option<Fault> {
+        self.state.borrow().fault
     }
 
     /// Whether all of it was read from the client.
@@ -171,7 +173,7 @@ impl Held {
                 return Poll::Ready(None);
             }
             Some(Err(error)) => {
-                state.broken = true;
+                state.fault = Some(Fault::of(&error));
                 return Poll::Ready(Some(Err(BodyError::Downstream(error))));
             }
             Some(Ok(frame)) => frame,

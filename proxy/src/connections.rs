@@ -203,6 +203,16 @@ impl Entry {
         self.heard.set(true);
     }
 
+    /// Whether bytes came that belong to no request that was read whole.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.heard.get()
+    }
+
+    /// Whether no request is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.active.get() == 0
+    }
+
     /// Bytes were written (`false`), or all that were are out.
     pub(crate) fn flushed(&self, all: bool) {
         self.flushed.set(all);

@@ -5,7 +5,7 @@
 
 pub use crate::head::BadRequest;
 
-use crate::exchange::Flag;
+use crate::{body::Fault, exchange::Flag};
 use ::http::StatusCode;
 use mesh_config::model::ServiceKey;
 use std::{borrow::Cow, sync::Arc};
@@ -32,8 +32,6 @@ pub enum Reset {
     Remote,
     /// RST_STREAM with REFUSED_STREAM, or above the last stream of a GOAWAY: never begun.
     Refused,
-    /// Our own codec gave up.
-    Local,
     /// It did not speak HTTP.
     Protocol,
 }
@@ -91,9 +89,21 @@ pub enum Error {
     /// The request itself.
     #[error("bad request: {0:?}")]
     Bad(BadRequest),
+    /// The client went away in the middle of its request.
+    #[error("the client went away before its request was complete")]
+    ClientGone,
     /// An upgrade that cannot be done.
     #[error("the upgrade cannot be carried to the upstream")]
     UpgradeRefused,
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Gone => Error::ClientGone,
+            Fault::Malformed => Error::Bad(BadRequest::Body),
+        }
+    }
 }
 
 impl Error {
@@ -105,6 +115,8 @@ impl Error {
             Error::Timeout | Error::PerTryTimeout | Error::Deadline => StatusCode::GATEWAY_TIMEOUT,
             Error::Reset(Reset::Protocol) => StatusCode::BAD_GATEWAY,
             Error::Denied { .. } | Error::UpgradeRefused => StatusCode::FORBIDDEN,
+            // Nobody reads it.
+            Error::ClientGone => StatusCode::BAD_REQUEST,
             Error::Bad(bad) => StatusCode::from_u16(bad.status()).expect("the table has no other than valid ones"),
             Error::ClusterNotFound(_)
             | Error::NotReady(_)
@@ -126,11 +138,11 @@ impl Error {
             Error::Connect { .. } => Some(Flag::UpstreamConnectFailure),
             Error::Reset(Reset::Connection | Reset::Stale) => Some(Flag::UpstreamConnectionTermination),
             Error::Reset(Reset::Remote | Reset::Refused) => Some(Flag::UpstreamRemoteReset),
-            Error::Reset(Reset::Local) => Some(Flag::LocalReset),
             Error::Reset(Reset::Protocol) => Some(Flag::UpstreamProtocolError),
             Error::Overflow => Some(Flag::UpstreamOverflow),
             Error::Timeout | Error::PerTryTimeout => Some(Flag::UpstreamTimeout),
             Error::Bad(bad) => bad.is_codec().then_some(Flag::DownstreamProtocolError),
+            Error::ClientGone => Some(Flag::DownstreamDisconnect),
             Error::Deadline | Error::Blocked | Error::NotReady(_) | Error::Denied { .. } | Error::UpgradeRefused => {
                 None
             }
@@ -155,7 +167,6 @@ impl Error {
             Error::Reset(Reset::Stale) => "upstream_reset_before_response_started{stale_connection}",
             Error::Reset(Reset::Remote) => "upstream_reset_before_response_started{remote_reset}",
             Error::Reset(Reset::Refused) => "upstream_reset_before_response_started{remote_refused_stream_reset}",
-            Error::Reset(Reset::Local) => "upstream_reset_before_response_started{local_reset}",
             Error::Reset(Reset::Protocol) => "upstream_reset_before_response_started{protocol_error}",
             Error::Overflow => "upstream_reset_before_response_started{overflow}",
             Error::Timeout => "response_timeout",
@@ -163,6 +174,7 @@ impl Error {
             Error::Deadline => "max_duration_timeout",
             Error::Denied { details } => return Cow::Owned(details.to_string()),
             Error::Bad(bad) => bad.details(),
+            Error::ClientGone => "downstream_remote_disconnect",
             Error::UpgradeRefused => "upgrade_failed",
         };
         Cow::Borrowed(text)
@@ -191,6 +203,7 @@ impl Error {
             | Error::RouteNotFound
             | Error::ClusterNotFound(_)
             | Error::Blocked
+            | Error::ClientGone
             | Error::UpgradeRefused => Cow::Borrowed(""),
         }
     }
@@ -228,7 +241,6 @@ impl Reset {
             Reset::Connection | Reset::Stale => "connection termination",
             Reset::Remote => "remote reset",
             Reset::Refused => "remote refused stream reset",
-            Reset::Local => "local reset",
             Reset::Protocol => "protocol error",
         }
     }

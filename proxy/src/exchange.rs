@@ -10,7 +10,7 @@ use crate::{
     route::RouteMeta,
     snapshot::cluster::Cluster,
 };
-use ::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, uri::PathAndQuery};
+use ::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, uri::PathAndQuery};
 use mesh_runtime::clock;
 use std::{
     borrow::Cow,
@@ -112,10 +112,12 @@ pub struct Exchange {
 pub struct Text {
     /// The time of day at the start.
     pub start: SystemTime,
-    /// Method.
-    pub method: Method,
+    /// Method; `None`: none could be read.
+    pub method: Option<Method>,
     /// Path and query as the client sent them.
     pub path: Option<PathAndQuery>,
+    /// The target of a request that the codec could not read.
+    pub unread: Option<Box<str>>,
     /// `user-agent`.
     pub user_agent: Option<HeaderValue>,
     /// `x-forwarded-for`, as forwarded.
@@ -222,13 +224,6 @@ pub fn grpc_status(headers: &HeaderMap) -> Option<u16> {
     headers.get("grpc-status").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok())
 }
 
-/// Whether the content type is gRPC's.
-pub fn is_grpc(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return false };
-    let Some(rest) = kind.as_bytes().strip_prefix(b"application/grpc") else { return false };
-    matches!(rest.first(), None | Some(b'+'))
-}
-
 /// What went wrong, as response flags of the access log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Flag {
@@ -244,8 +239,6 @@ pub enum Flag {
     UpstreamConnectionTermination,
     /// `UR`
     UpstreamRemoteReset,
-    /// `LR`
-    LocalReset,
     /// `UPE`
     UpstreamProtocolError,
     /// `UO`
@@ -254,12 +247,8 @@ pub enum Flag {
     UpstreamTimeout,
     /// `URX`
     UpstreamRetryLimit,
-    /// `SI`
-    StreamIdle,
     /// `DC`
     DownstreamDisconnect,
-    /// `DR`
-    DownstreamReset,
     /// `DPE`
     DownstreamProtocolError,
     /// `DT`
@@ -278,14 +267,11 @@ impl Flag {
             Flag::UpstreamConnectFailure => "UF",
             Flag::UpstreamConnectionTermination => "UC",
             Flag::UpstreamRemoteReset => "UR",
-            Flag::LocalReset => "LR",
             Flag::UpstreamProtocolError => "UPE",
             Flag::UpstreamOverflow => "UO",
             Flag::UpstreamTimeout => "UT",
             Flag::UpstreamRetryLimit => "URX",
-            Flag::StreamIdle => "SI",
             Flag::DownstreamDisconnect => "DC",
-            Flag::DownstreamReset => "DR",
             Flag::DownstreamProtocolError => "DPE",
             Flag::DownstreamDuration => "DT",
             Flag::DnsFailure => "DF",
@@ -365,20 +351,5 @@ mod tests {
         flags.set(Flag::UpstreamRetryLimit);
         assert_eq!(flags.to_string(), "URX,UF");
         assert!(flags.has(Flag::UpstreamConnectFailure) && !flags.has(Flag::NoRoute));
-    }
-
-    #[test]
-    fn only_grpc_itself_is_grpc() {
-        for (kind, want) in [
-            ("application/grpc", true),
-            ("application/grpc+proto", true),
-            ("application/grpc-web", false),
-            ("application/json", false),
-        ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-            assert_eq!(is_grpc(&headers), want, "{kind}");
-        }
-        assert!(!is_grpc(&HeaderMap::new()));
     }
 }

@@ -8,12 +8,14 @@ pub mod filters;
 pub mod grpc;
 mod head;
 pub mod headers;
+mod linger;
 mod outgoing;
 mod requests;
 pub mod respond;
 mod rest;
 pub mod server;
 mod text;
+mod unread;
 pub mod upgrade;
 
 pub use requests::{Demand, Requests};
@@ -62,7 +64,7 @@ async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Response<Ans
     let snapshot = requests.snapshot();
     exchange.snapshot = Some(snapshot.clone());
     if exchange.wants_text() {
-        text::arrived(&mut exchange, Some(&head));
+        text::arrived(&mut exchange, &head);
     }
     let made = headers::request(
         &mut head,

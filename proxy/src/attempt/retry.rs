@@ -71,6 +71,7 @@ pub fn after_error(on: &RetryOn, error: &Error, written: bool) -> bool {
         | Error::Deadline
         | Error::Denied { .. }
         | Error::Bad(_)
+        | Error::ClientGone
         | Error::UpgradeRefused => false,
     }
 }

@@ -2,8 +2,8 @@
 //! connection, so that both end exactly when the last byte does.
 
 use crate::{
-    body::Messages,
-    error::Reset,
+    body::{Fault, Messages},
+    error::{BadRequest, Reset},
     exchange::{Exchange, Flag, grpc_status},
     upstream::Lease,
 };
@@ -114,7 +114,13 @@ impl Observed {
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
-                let (flag, details) = late_reset(&error);
+                let fault = self.exchange.as_ref().and_then(|exchange| exchange.body.as_ref()?.fault());
+                let (flag, details) = match fault {
+                    // The upstream only saw what became of it.
+                    Some(Fault::Gone) => (Flag::DownstreamDisconnect, "downstream_remote_disconnect"),
+                    Some(Fault::Malformed) => (Flag::DownstreamProtocolError, BadRequest::Body.details()),
+                    None => late_reset(&error),
+                };
                 self.fail(flag, details);
                 Poll::Ready(Some(Err(AnswerError::Upstream(error))))
             }
@@ -142,7 +148,11 @@ impl Observed {
     fn finish(&mut self) {
         let now = clock::now();
         if let Some(mut lease) = self.lease.take() {
-            lease.finished(now);
+            // Before the request has ended, its connection is not free for another.
+            let request = self.exchange.as_ref().and_then(|exchange| exchange.body.as_ref());
+            if request.is_none_or(|body| body.has_ended()) {
+                lease.finished(now);
+            }
         }
         if let Some(mut exchange) = self.exchange.take() {
             exchange.complete = true;
@@ -173,7 +183,6 @@ fn late_reset(error: &hyper::Error) -> (Flag, &'static str) {
             (Flag::UpstreamRemoteReset, "upstream_reset_after_response_started{remote_reset}")
         }
         Reset::Protocol => (Flag::UpstreamProtocolError, "upstream_reset_after_response_started{protocol_error}"),
-        Reset::Local => (Flag::LocalReset, "upstream_reset_after_response_started{local_reset}"),
         Reset::Connection | Reset::Stale => {
             (Flag::UpstreamConnectionTermination, "upstream_reset_after_response_started{connection_termination}")
         }

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     conn::Direction,
     error::Error,
-    exchange::{Exchange, head_bytes},
+    exchange::{Exchange, Flag, head_bytes},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, Version, header};
@@ -60,7 +60,8 @@ pub fn direct(status: u16, body: Bytes, client: Client, exchange: &mut Exchange)
 
 /// Hands an answer of our own to the record: it is whole once it is made.
 pub fn record(response: &Response<AnswerBody>, exchange: &mut Exchange) {
-    exchange.status = Some(response.status());
+    // A client that is gone gets nothing.
+    exchange.status = (!exchange.flags.has(Flag::DownstreamDisconnect)).then(|| response.status());
     exchange.grpc_status = crate::exchange::grpc_status(response.headers());
     exchange.response_head_bytes = head_bytes(response.headers()) + 17;
     if let AnswerBody::Full(text) = response.body() {

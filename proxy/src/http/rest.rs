@@ -4,6 +4,7 @@
 //! What hyper does with the bytes is watched here, so that it is never taken from it half-way; in the end hyper
 //! itself decides: it gives up a connection only when no request is on it.
 
+use super::unread::KEPT;
 use crate::{
     connections::{Entry, Wish},
     net::prefix::Prefixed,
@@ -27,12 +28,33 @@ pub(super) struct Watched<IO> {
     io: Prefixed<IO>,
     entry: Rc<Entry>,
     shut: bool,
+    /// The beginning of the last head, to say what it was should it not be one.
+    first: [u8; KEPT],
+    kept: usize,
 }
 
 impl<IO> Watched<IO> {
     /// Reads see `seen` first.
     pub(super) fn new(seen: Bytes, io: IO, entry: Rc<Entry>) -> Self {
-        Watched { io: Prefixed::new(seen, io), entry, shut: false }
+        Watched { io: Prefixed::new(seen, io), entry, shut: false, first: [0; KEPT], kept: 0 }
+    }
+
+    /// The first bytes of the last head.
+    pub(super) fn first(&self) -> &[u8] {
+        &self.first[..self.kept]
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if !self.entry.is_idle() {
+            return;
+        }
+        if !self.entry.has_heard() {
+            self.kept = 0;
+        }
+        let room = &mut self.first[self.kept..];
+        let n = room.len().min(bytes.len());
+        room[..n].copy_from_slice(&bytes[..n]);
+        self.kept += n;
     }
 
     /// Whether it was shut down.
@@ -58,6 +80,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
         if buf.filled().len() > before {
+            self.keep(&buf.filled()[before..]);
             self.entry.heard();
         }
         read

@@ -5,14 +5,14 @@ use super::{
     Requests,
     body::AnswerBody,
     handle,
+    linger::linger,
     rest::{Watched, Woken, rest},
+    unread,
     upgrade::{self, Switched},
 };
 use crate::{
     conn::Connection,
     connections::{Entry, Wish},
-    error::{BadRequest, Error},
-    exchange::Exchange,
     net::{
         executor::LocalExecutor,
         prefix::{Prefixed, read_more},
@@ -194,6 +194,7 @@ where
     loop {
         let (left, unused) = match Box::pin(requests(seen, io, served.clone())).await {
             Left::Nothing => return,
+            Left::Over(mut io) => return Box::pin(linger(&mut io, &served.entry)).await,
             Left::Open(mut io) => return drop(io.shutdown().await),
             Left::Switched(unused, io, switched) => return upgrade::carry(Prefixed::new(unused, io), switched),
             Left::Quiet(unused, io) => (io, unused),
@@ -213,6 +214,8 @@ where
 enum Left<IO> {
     /// It is shut down, or broken.
     Nothing,
+    /// It is shut down, and the client may not have noticed yet.
+    Over(IO),
     /// It is done with, but not shut down.
     Open(IO),
     /// It is quiet, with what was read of the next request.
@@ -256,22 +259,21 @@ where
         }
         ended.map(Some)
     });
-    match ended.await {
-        None => return Left::Nothing,
-        Some(Err(error)) => {
-            refused(&error, &served);
-            return Left::Nothing;
-        }
-        Some(Ok(())) => {}
-    }
+    let Some(ended) = ended.await else { return Left::Nothing };
     let parts = connection.into_parts();
     let watched = parts.io.into_inner();
+    if let Err(error) = &ended {
+        unread::record(error, watched.first(), &parts.read_buf, &served);
+    }
     let shut = watched.is_shut();
     let (unused, io) = watched.into_parts(parts.read_buf);
+    // An answer came before the request had ended, or there was no request to be read.
+    let still_sending = shut && (served.entry.has_heard() || !unused.is_empty());
     match served.switched.take() {
         Some(switched) => Left::Switched(unused, io, switched),
+        None if still_sending => Left::Over(io),
+        None if shut || ended.is_err() => Left::Nothing,
         None if quiet => Left::Quiet(unused, io),
-        None if shut => Left::Nothing,
         // hyper leaves it open where an upgrade was asked for, also if it was refused.
         None => Left::Open(io),
     }
@@ -306,28 +308,6 @@ where
     });
     if let Err(error) = ended.await {
         tracing::trace!(%error, "downstream HTTP/2 connection ended");
-    }
-}
-
-/// hyper answers by itself what it cannot read: that is recorded like any other exchange.
-fn refused(error: &hyper::Error, served: &Rc<Served>) {
-    if !error.is_parse() {
-        tracing::trace!(%error, "downstream HTTP/1 connection ended");
-        return;
-    }
-    let bad = match error.is_parse_too_large() {
-        true => BadRequest::HeadersTooLarge,
-        false => BadRequest::Codec,
-    };
-    let error = Error::Bad(bad);
-    let mut exchange = Exchange::begin(&served.requests.sink, &served.conn, clock::now());
-    exchange.protocol = None;
-    exchange.flags.set(crate::exchange::Flag::DownstreamProtocolError);
-    exchange.details = error.details();
-    exchange.status = Some(error.status());
-    exchange.complete = true;
-    if exchange.wants_text() {
-        super::text::arrived(&mut exchange, None);
     }
 }
 

@@ -6,19 +6,18 @@ use http::{HeaderValue, header, request::Parts};
 use std::net::IpAddr;
 
 /// The request as it came.
-pub(super) fn arrived(exchange: &mut Exchange, head: Option<&Parts>) {
+pub(super) fn arrived(exchange: &mut Exchange, head: &Parts) {
     exchange.text = Some(Box::new(Text {
         start: mesh_runtime::clock::system_now(),
-        method: head.map_or(http::Method::GET, |head| head.method.clone()),
-        path: head.and_then(|head| head.uri.path_and_query().cloned()),
-        user_agent: head.and_then(|head| head.headers.get(header::USER_AGENT).cloned()),
+        method: Some(head.method.clone()),
+        path: head.uri.path_and_query().cloned(),
+        unread: None,
+        user_agent: head.headers.get(header::USER_AGENT).cloned(),
         forwarded_for: None,
         request_id: None,
         client: None,
     }));
-    if let Some(head) = head {
-        exchange.authority = HeaderValue::from_str(head::authority_of(head)).ok();
-    }
+    exchange.authority = HeaderValue::from_str(head::authority_of(head)).ok();
 }
 
 /// The request as it is forwarded.

@@ -193,8 +193,8 @@ impl Record for RequestLine<'_> {
         let (e, log) = (self.0, self.0.text.as_deref());
         match operator {
             O::StartTime => timestamp(out, log.map_or_else(|| clock::system_now() - e.duration, |l| l.start)),
-            O::Method => push(out, log.map(|l| l.method.as_str())),
-            O::Path => push(out, log.and_then(|l| l.path.as_ref()).map(|p| p.as_str())),
+            O::Method => push(out, log.and_then(|l| l.method.as_ref()).map(|m| m.as_str())),
+            O::Path => push(out, log.and_then(|l| l.path.as_ref().map(|p| p.as_str()).or(l.unread.as_deref()))),
             O::Protocol => push(out, e.protocol.map(protocol)),
             O::ResponseCode => show(out, e.code()),
             O::ResponseFlags => flags(out, &e.flags),

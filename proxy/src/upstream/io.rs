@@ -1,5 +1,8 @@
 //! The bytes of an upstream connection, counted: whether anything of a request was written, or anything of an
 //! answer read, decides whether it may be sent again.
+//!
+//! A failed write does not end it: an upstream that has answered and closed refuses the rest of the request, and its
+//! answer is there to be read. What cannot be written is dropped, and reading tells how the connection ended.
 
 use mesh_runtime::tls::client::TlsStream;
 use std::{
@@ -86,22 +89,37 @@ enum Inner {
 pub struct UpstreamIo {
     inner: Inner,
     meter: Arc<Meter>,
+    deaf: bool,
 }
 
 impl UpstreamIo {
     /// Plain text.
     pub fn plain(socket: Socket, now: Instant) -> Self {
-        UpstreamIo { inner: Inner::Plain(socket), meter: Arc::new(Meter::new(now)) }
+        UpstreamIo { inner: Inner::Plain(socket), meter: Arc::new(Meter::new(now)), deaf: false }
     }
 
     /// TLS.
     pub fn tls(stream: TlsStream<Socket>, now: Instant) -> Self {
-        UpstreamIo { inner: Inner::Tls(Box::new(stream)), meter: Arc::new(Meter::new(now)) }
+        UpstreamIo { inner: Inner::Tls(Box::new(stream)), meter: Arc::new(Meter::new(now)), deaf: false }
     }
 
     /// Its counters.
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter
+    }
+
+    /// The outcome of a write of `whole` bytes.
+    fn wrote(&mut self, outcome: io::Result<usize>, whole: usize) -> Poll<io::Result<usize>> {
+        match outcome {
+            Ok(n) => {
+                Meter::add(&self.meter.written, n);
+                Poll::Ready(Ok(n))
+            }
+            Err(_) => {
+                self.deaf = true;
+                Poll::Ready(Ok(whole))
+            }
+        }
     }
 }
 
@@ -181,16 +199,26 @@ impl AsyncRead for UpstreamIo {
 impl AsyncWrite for UpstreamIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let n = ready!(match &mut this.inner {
+        if this.deaf {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let outcome = ready!(match &mut this.inner {
             Inner::Plain(io) => Pin::new(io).poll_write(cx, buf),
             Inner::Tls(io) => Pin::new(io).poll_write(cx, buf),
-        })?;
-        Meter::add(&this.meter.written, n);
-        Poll::Ready(Ok(n))
+        });
+        this.wrote(outcome, buf.len())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        on_inner!(self, io => Pin::new(io).poll_flush(cx))
+        let this = self.get_mut();
+        if !this.deaf {
+            let flushed = ready!(match &mut this.inner {
+                Inner::Plain(io) => Pin::new(io).poll_flush(cx),
+                Inner::Tls(io) => Pin::new(io).poll_flush(cx),
+            });
+            this.deaf = flushed.is_err();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -203,12 +231,15 @@ impl AsyncWrite for UpstreamIo {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let n = ready!(match &mut this.inner {
+        let whole = bufs.iter().map(|buf| buf.len()).sum();
+        if this.deaf {
+            return Poll::Ready(Ok(whole));
+        }
+        let outcome = ready!(match &mut this.inner {
             Inner::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
             Inner::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
-        })?;
-        Meter::add(&this.meter.written, n);
-        Poll::Ready(Ok(n))
+        });
+        this.wrote(outcome, whole)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -216,5 +247,38 @@ impl AsyncWrite for UpstreamIo {
             Inner::Plain(io) => io.is_write_vectored(),
             Inner::Tls(io) => io.is_write_vectored(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    #[tokio::test]
+    async fn an_answer_is_read_although_the_rest_of_the_request_cannot_be_written() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let mut io = UpstreamIo::plain(Socket::Tcp(stream), mesh_runtime::clock::now());
+        io.write_all(b"request").await.unwrap();
+        peer.write_all(b"answer").await.unwrap();
+        // Closed with what it has not read: the kernel resets the connection.
+        peer.readable().await.unwrap();
+        drop(peer);
+
+        let written = io.meter().written();
+        for _ in 0..100 {
+            io.write_all(&[0; 64 * 1024]).await.unwrap();
+            io.flush().await.unwrap();
+        }
+        assert!(io.meter().written() - written < 100 * 64 * 1024, "what is dropped is not counted");
+        let mut answer = [0; 6];
+        io.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"answer");
+        assert!(!matches!(io.read(&mut answer).await, Ok(1..)));
     }
 }
