@@ -11,6 +11,7 @@
 pub mod crd;
 pub mod diagnostic;
 pub mod identity;
+pub mod kind;
 pub mod matcher;
 pub mod model;
 pub mod name;

@@ -15,7 +15,8 @@ pub use identity::issue;
 pub use plan::{AUTO, Beside, GATEWAY_PORT, GRPC, HTTP, HTTP2, Plan, Port, TCP, Workload};
 
 use crate::{until, workload::App};
-use mesh_proxy::{app::Proxy, snapshot::Role};
+use mesh_config::kind::Role;
+use mesh_proxy::app::Proxy;
 use std::{
     collections::BTreeMap,
     fs,

@@ -3,16 +3,17 @@
 
 use mesh_config::{
     identity::PeerIdentity,
+    kind::Role,
     model::{Kind, Part, PartName, ServiceKey},
     name::{Namespace, Port},
     path, wire,
 };
-use mesh_pilot::{Mesh, ProxyFacts, Role, scope};
+use mesh_pilot::{Mesh, ProxyFacts, scope};
 use mesh_proxy::{
     authz::{Attributes, HttpAttributes, decide},
     route::{RequestView, Routed, Selection, rewrite, select},
     snapshot::{
-        self, Snapshot,
+        OwnFacts, Snapshot,
         build::{Changes, State},
         listener::DestinationKey,
     },
@@ -79,11 +80,7 @@ impl<'m> Decider<'m> {
     pub fn new(mesh: &'m Mesh, role: Role, namespace: &str, account: &str, address: IpAddr) -> Self {
         let namespace = Namespace::from(namespace);
         let facts = ProxyFacts::resolve(mesh, role, (&namespace, account), None, &[address]);
-        let own = match role {
-            Role::Sidecar => snapshot::Role::Sidecar,
-            Role::Router => snapshot::Role::Gateway,
-        };
-        let state = State::new(snapshot::OwnFacts { role: own, namespace, ips: vec![address] });
+        let state = State::new(OwnFacts { role, namespace, ips: vec![address] });
         let mut decider = Decider { mesh, facts, state };
         let seen = scope::visible(mesh, &decider.facts).parts;
         decider.take(seen.iter().map(|shared| shared.part()), Vec::new());

@@ -6,12 +6,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use mesh_config::name::Port;
+use mesh_config::{kind::Role, name::Port};
 use mesh_e2e::{
     golden,
     offline::{Decider, Outgoing, Request},
 };
-use mesh_pilot::{Mesh, Role, offline::compile_text};
+use mesh_pilot::{Mesh, offline::compile_text};
 use mesh_proxy::snapshot::{listener::DestinationKey, outbound::lookup};
 use std::{
     fmt::Write as _,

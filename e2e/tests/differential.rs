@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use mesh_config::name::Port;
+use mesh_config::{kind::Role, name::Port};
 use mesh_e2e::{
     client::{Call, Connection},
     mesh::{HTTP, Mesh, Plan, Workload, fqdn, identity},
@@ -11,7 +11,7 @@ use mesh_e2e::{
     until,
     workload::Kind,
 };
-use mesh_pilot::{Role, source::file, world::World};
+use mesh_pilot::{source::file, world::World};
 use mesh_proxy::snapshot::listener::DestinationKey;
 use std::{collections::BTreeMap, fmt::Write as _, fs, net::IpAddr};
 

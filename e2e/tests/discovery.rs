@@ -4,11 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use mesh_config::{
+    kind::Role,
     model::{Kind, Part, PartName, ServiceKey},
     wire::proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse},
 };
 use mesh_pilot::{
-    Mesh, ProxyFacts, Role,
+    Mesh, ProxyFacts,
     discovery::{
         encode,
         session::{self as server, View},
@@ -16,13 +17,10 @@ use mesh_pilot::{
     offline::compile_text,
     scope,
 };
-use mesh_proxy::{
-    discovery::{
-        Command, NodeFacts, Push,
-        session::{self as client, Event},
-        state,
-    },
-    snapshot,
+use mesh_proxy::discovery::{
+    Command, NodeFacts, Push,
+    session::{self as client, Event},
+    state,
 };
 use proptest::prelude::*;
 use std::{
@@ -311,12 +309,8 @@ impl World {
 }
 
 fn node(role: Role) -> NodeFacts {
-    let (word, role) = match role {
-        Role::Sidecar => ("sidecar", snapshot::Role::Sidecar),
-        Role::Router => ("router", snapshot::Role::Gateway),
-    };
     NodeFacts {
-        id: format!("{word}~127.0.2.1~front-1.web~web.svc.cluster.local"),
+        id: format!("{role}~127.0.2.1~front-1.web~web.svc.cluster.local"),
         role,
         name: "front-1".into(),
         namespace: "web".into(),
@@ -331,7 +325,7 @@ proptest! {
 
     #[test]
     fn any_order_of_events_ends_with_what_scope_says(steps in steps(), router in any::<bool>()) {
-        let mut world = World::new(if router { Role::Router } else { Role::Sidecar });
+        let mut world = World::new(if router { Role::Gateway } else { Role::Sidecar });
         steps.iter().for_each(|step| world.act(step));
         world.finish();
         world.check();

@@ -2,15 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use mesh_config::model::{Kind, Part};
+use mesh_config::{
+    kind::Role,
+    model::{Kind, Part},
+};
 use mesh_pilot::{
     app::{self, Addresses, App},
     settings::{Cli, Command as PilotCommand},
 };
-use mesh_proxy::{
-    discovery::{self, Command, Ends, NodeFacts, Push, Settings, Status},
-    snapshot::Role,
-};
+use mesh_proxy::discovery::{self, Command, Ends, NodeFacts, Push, Settings, Status};
 use mesh_runtime::{
     drain, ready,
     telemetry::log::{self, Format, LogHandle},

@@ -4,6 +4,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use mesh_config::{
+    kind::Role,
     model::{Kind, Part},
     wire::{
         self,
@@ -13,7 +14,7 @@ use mesh_config::{
         },
     },
 };
-use mesh_pilot::{ProxyFacts, Role, offline};
+use mesh_pilot::{ProxyFacts, offline};
 use serde_json::{Value, json};
 use std::{
     io::{Read, Write},

@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p mesh-pilot --no-default-features --bench compile [services]`
 
-use mesh_pilot::{ProxyFacts, Role, World, changed, compile, offline, scope, source::memory};
+use mesh_config::kind::Role;
+use mesh_pilot::{ProxyFacts, World, changed, compile, offline, scope, source::memory};
 use std::{
     fmt::Write,
     time::{Duration, Instant},

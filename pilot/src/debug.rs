@@ -9,7 +9,7 @@
 use crate::{
     discovery::{
         authn::Authenticate,
-        clients::{Clients, Held, label},
+        clients::{Clients, Held},
     },
     mesh::Mesh,
 };
@@ -150,7 +150,7 @@ fn parts(mesh: &Mesh, held: Held) -> Vec<Value> {
         let name: mesh_config::model::PartName = name;
         let now = mesh.part(kind, name.as_str()).map(|shared| shared.encoded());
         let mut value = json!({
-            "kind": label(kind),
+            "kind": kind.label(),
             "name": name.as_str(),
             "version": mesh_config::wire::Version::to_string(&version),
             "stale": now.is_none_or(|encoded| encoded.version != version),

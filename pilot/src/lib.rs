@@ -25,5 +25,5 @@ pub mod world;
 
 pub use compile::compile;
 pub use mesh::{ChangedKeys, Mesh, MeshVersion, SharedPart, changed};
-pub use scope::{ProxyFacts, Role};
+pub use scope::ProxyFacts;
 pub use world::World;

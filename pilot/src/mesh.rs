@@ -60,7 +60,7 @@ impl SharedPart {
 
 impl fmt::Debug for SharedPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {}", self.kind(), self.name)
+        write!(f, "{} {}", self.kind(), self.name)
     }
 }
 

@@ -14,19 +14,11 @@ pub use self::locate::{locate, workload_at};
 use self::view::View;
 use crate::mesh::{Mesh, SharedPart};
 use mesh_config::{
+    kind::Role,
     model::{Kind, Labels, Part, ServiceKey, Sidecar, destination, index::IndexKind, settings},
     name::Namespace,
 };
 use std::{net::IpAddr, sync::Arc};
-
-/// What kind of proxy asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Beside a workload.
-    Sidecar,
-    /// A gateway.
-    Router,
-}
 
 /// What is proved and known about a proxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,19 +88,22 @@ impl Children {
 
 /// The parts of the wildcard kinds that this proxy sees.
 pub fn visible(mesh: &Mesh, facts: &ProxyFacts) -> Visible {
-    let view = View::new(mesh, facts);
     let mut parts: Vec<Arc<SharedPart>> = Vec::new();
+    if facts.role.served().is_err() {
+        return Visible { parts };
+    }
+    let view = View::new(mesh, facts);
     parts.extend(mesh.part(Kind::Settings, settings::NAME).cloned());
     parts.extend(mesh.parts(Kind::Trust).cloned());
     parts.extend(facts.workload.as_ref().and_then(|uid| mesh.part(Kind::Instance, uid)).cloned());
     let sidecar = view.sidecar().and_then(|s| mesh.part(Kind::Sidecar, &s.name.to_string()));
     parts.extend(sidecar.cloned());
     policies::select(mesh, facts, &view, &mut parts);
-    if facts.role == Role::Router {
+    if facts.role == Role::Gateway {
         routers::secrets(mesh, facts, &mut parts);
     }
     view.index(&mut parts);
-    if facts.role == Role::Router {
+    if facts.role == Role::Gateway {
         routers::gateways_and_routes(mesh, facts, &mut parts);
     }
     Visible { parts }

@@ -12,8 +12,7 @@ mod stream;
 pub use session::{Command, Push, Refused};
 pub use stream::run;
 
-use crate::snapshot::Role;
-use mesh_config::wire::proto::envoy::config::core::v3::Node;
+use mesh_config::{kind::Role, wire::proto::envoy::config::core::v3::Node};
 use mesh_runtime::{drain, snapshot, tls::material::Identity};
 use prost_types::{Struct, Value, value::Kind};
 use std::{net::IpAddr, path::PathBuf};

@@ -3,7 +3,7 @@
 //! Every address is settable, `off` switches a port off, and port 0 takes any free one: one machine can then run many
 //! proxies, each on its own address, and tests need no fixed ports.
 
-use crate::snapshot::Role;
+use mesh_config::kind::Role;
 use mesh_runtime::{
     settings::{Listen, Problems, Reader, Source},
     telemetry::log,
@@ -88,14 +88,10 @@ impl Settings {
     /// Everything that is wrong with them, together.
     pub fn read(source: &dyn Source) -> Result<Self, Problems> {
         let mut read = Reader::new(source);
-        let role = match read.or("PROXY_TYPE", "sidecar".to_owned()).as_str() {
-            "router" | "gateway" => Role::Gateway,
-            "sidecar" => Role::Sidecar,
-            other => {
-                read.problem("PROXY_TYPE", format!("{other:?} is neither sidecar nor router"));
-                Role::Sidecar
-            }
-        };
+        let role = role(&read.or("PROXY_TYPE", Role::Sidecar.word().to_owned())).unwrap_or_else(|problem| {
+            read.problem("PROXY_TYPE", problem);
+            Role::Sidecar
+        });
         let mut instance_ips = read.list("INSTANCE_IPS");
         instance_ips.extend(
             read.list::<IpAddr>("INSTANCE_IP").into_iter().filter(|ip| !instance_ips.contains(ip)).collect::<Vec<_>>(),
@@ -148,14 +144,18 @@ impl Settings {
 
     /// Istio's node id: `sidecar~10.0.0.1~name.namespace~namespace.svc.cluster.local`.
     pub fn node_id(&self) -> String {
-        let kind = match self.role {
-            Role::Sidecar => "sidecar",
-            Role::Gateway => "router",
-        };
         let ip = self.instance_ips.first().map_or_else(|| "0.0.0.0".to_owned(), IpAddr::to_string);
-        let (name, ns) = (&self.name, &self.namespace);
-        format!("{kind}~{ip}~{name}.{ns}~{ns}.svc.cluster.local")
+        let (role, name, ns) = (self.role, &self.name, &self.namespace);
+        format!("{role}~{ip}~{name}.{ns}~{ns}.svc.cluster.local")
     }
+}
+
+/// The role that a word stands for, if this program serves it.
+fn role(word: &str) -> Result<Role, String> {
+    // The second name that it has in our pages.
+    let word = if word == "gateway" { Role::Gateway.word() } else { word };
+    let role = Role::from_word(word).ok_or_else(|| format!("{word:?} is neither sidecar nor router"))?;
+    role.served().map_err(|error| error.to_string())
 }
 
 /// A default address: loopback, or every address.
@@ -179,6 +179,16 @@ mod tests {
         assert_eq!(s.node_id(), "sidecar~127.0.1.1~cart.shop~shop.svc.cluster.local");
         assert_eq!(s.control_plane.server_name, "istiod.istio-system.svc");
         assert_eq!(s.addresses.inbound, Listen(Some("0.0.0.0:15006".parse().unwrap())));
+    }
+
+    #[test]
+    fn a_role_that_nothing_serves_is_refused_by_name() {
+        let of = |word| read(&[("PROXY_TYPE", word), ("POD_NAME", "a"), ("POD_NAMESPACE", "b")]).map(|s| s.role);
+        assert_eq!(of("router").unwrap(), Role::Gateway);
+        for word in ["waypoint", "ztunnel"] {
+            let problems = of(word).unwrap_err();
+            assert!(problems.to_string().contains(word), "{problems}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod policy;
 pub mod virtual_host;
 
 use mesh_config::{
+    kind::Role,
     model::{Credential, Labels, Settings, Sidecar, TrustBundle, Workload, workload::WorkloadInfo},
     name::{Namespace, NamespacedName},
 };
@@ -23,15 +24,6 @@ use std::{
     net::IpAddr,
     sync::Arc,
 };
-
-/// What this proxy is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Beside one application.
-    Sidecar,
-    /// At an edge.
-    Gateway,
-}
 
 /// What this process knows of itself before anybody has said anything.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,7 +11,7 @@ use crate::{
         server::{Protocol as Spoken, serve},
     },
     snapshot::{
-        OwnFacts, Role, Snapshot,
+        OwnFacts, Snapshot,
         build::{Changes, State},
         fixture::complete,
         listener::DestinationKey,
@@ -19,6 +19,7 @@ use crate::{
     upstream::{Connector, Dial, Shared, Upstreams},
 };
 use mesh_config::{
+    kind::Role,
     model::{
         Destination, Endpoint, Part, Protocol, Route, Service, ServiceKey,
         endpoint::{EndpointAddress, EndpointKey, Health},

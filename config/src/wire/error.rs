@@ -16,7 +16,7 @@ pub enum DecodeError {
     },
     /// Larger than any resource may be.
     #[error(
-        "a {kind:?} of {bytes} bytes is larger than the {} bytes that one resource may have",
+        "a {kind} of {bytes} bytes is larger than the {} bytes that one resource may have",
         super::MAX_RESOURCE_BYTES
     )]
     TooLarge {
@@ -26,7 +26,7 @@ pub enum DecodeError {
         bytes: usize,
     },
     /// Not an encoding of the message.
-    #[error("the bytes are no encoding of a {kind:?}: {source}")]
+    #[error("the bytes are no encoding of a {kind}: {source}")]
     Malformed {
         /// What it claims to be.
         kind: Kind,
@@ -34,7 +34,7 @@ pub enum DecodeError {
         source: prost::DecodeError,
     },
     /// Uses fields that this program does not know; acting on the rest could widen a policy.
-    #[error("this {kind:?} needs level {level}, this program understands up to {}: upgrade it", super::LEVEL)]
+    #[error("this {kind} needs level {level}, this program understands up to {}: upgrade it", super::LEVEL)]
     TooNew {
         /// What it is.
         kind: Kind,

@@ -1,7 +1,7 @@
 //! Parts to resources and back: which message stands for which kind, levels, and the bound on a resource's size.
 
 use super::{DecodeError, Version, error::FieldError, field::Field, v1};
-use crate::model::{Kind, Part, PartName};
+use crate::kind::{Kind, Part, PartName, parts};
 use bytes::Bytes;
 use prost::Message;
 use std::{fmt, sync::Arc};
@@ -31,7 +31,7 @@ pub struct Encoded {
 impl fmt::Debug for Encoded {
     /// Without the bytes, which may be a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Encoded({:?} {} {}, {} bytes)", self.kind, self.name, self.version, self.bytes.len())
+        write!(f, "Encoded({} {} {}, {} bytes)", self.kind, self.name, self.version, self.bytes.len())
     }
 }
 
@@ -55,23 +55,13 @@ pub fn decode(type_url: &str, bytes: Bytes) -> Result<Part, DecodeError> {
     part_of_message(kind, bytes)
 }
 
-/// The one table of kinds: kind, message, first word of a field's path in errors.
-macro_rules! kinds {
-    ($($kind:ident $message:ident $word:literal;)*) => {
-        impl Kind {
-            /// Type URL of the kind's resources.
-            pub fn type_url(self) -> &'static str {
-                match self {
-                    $(Kind::$kind => concat!("type.googleapis.com/ferromesh.v1.", stringify!($message)),)*
-                }
-            }
-
-            /// The kind whose resources have this type URL.
-            pub fn from_type_url(type_url: &str) -> Option<Kind> {
-                Kind::ALL.into_iter().find(|kind| kind.type_url() == type_url)
-            }
-        }
-
+/// Bytes of a part and back, one arm for each row of the table of kinds.
+macro_rules! conversions {
+    ($(
+        $(#[$doc:meta])*
+        $kind:ident($module:ident::$model:ident as $message:ident $word:literal)
+        $asked:ident $channel:ident $unread:ident |$part:ident| $name:expr;
+    )*) => {
         fn message_bytes(part: &Part) -> Vec<u8> {
             match part {
                 $(Part::$kind(value) => <_ as Field<v1::$message>>::put(value.as_ref()).encode_to_vec(),)*
@@ -92,22 +82,7 @@ macro_rules! kinds {
     };
 }
 
-kinds! {
-    Settings Settings "settings";
-    Trust TrustBundle "trust";
-    Instance Instance "instance";
-    Sidecar Sidecar "sidecar";
-    PeerAuthentication PeerAuthentication "peer_authentication";
-    Authorization Authorization "authorization";
-    Secret Credential "secret";
-    Index IndexEntry "index";
-    Destination Destination "destination";
-    Endpoint Endpoint "endpoint";
-    Service Service "service";
-    Workload Workload "workload";
-    Gateway Gateway "gateway";
-    Route Route "route";
-}
+parts!(conversions);
 
 /// Checked before anything else is looked at: the rest of a newer message may not mean what it seems to.
 fn understood(kind: Kind, level: u32, word: &str) -> Result<(), DecodeError> {

@@ -52,27 +52,24 @@ fn refused_route(spoil: impl FnOnce(&mut v1::Route), want: &str) {
     refused(&message, Kind::Route, want);
 }
 
+/// Each kind's type URL as the table says it and as the generator does.
+macro_rules! type_urls {
+    ($(
+        $(#[$doc:meta])*
+        $kind:ident($module:ident::$model:ident as $message:ident $word:literal)
+        $asked:ident $channel:ident $unread:ident |$part:ident| $name:expr;
+    )*) => {
+        [$((Kind::$kind.type_url(), v1::$message::type_url())),*]
+    };
+}
+
 #[test]
 fn type_urls_are_those_of_the_messages() {
     use prost::Name;
-    let urls = [
-        v1::Settings::type_url(),
-        v1::TrustBundle::type_url(),
-        v1::Instance::type_url(),
-        v1::Sidecar::type_url(),
-        v1::PeerAuthentication::type_url(),
-        v1::Authorization::type_url(),
-        v1::Credential::type_url(),
-        v1::IndexEntry::type_url(),
-        v1::Destination::type_url(),
-        v1::Endpoint::type_url(),
-        v1::Service::type_url(),
-        v1::Workload::type_url(),
-        v1::Gateway::type_url(),
-        v1::Route::type_url(),
-    ];
-    assert_eq!(Kind::ALL.map(|k| k.type_url().to_owned()), urls);
-    assert_eq!(Kind::ALL.map(|k| Kind::from_type_url(k.type_url())), Kind::ALL.map(Some));
+
+    for (of_the_kind, of_the_message) in crate::kind::parts!(type_urls) {
+        assert_eq!(of_the_kind, of_the_message);
+    }
 }
 
 #[test]

@@ -4,11 +4,9 @@ use mesh_ca::{
     authn::token::AUDIENCE,
     token::{PUBLIC_KEY, SigningKey, mint},
 };
+use mesh_config::kind::Role;
 use mesh_pilot::app::App;
-use mesh_proxy::{
-    settings::{Addresses, ControlPlane, Settings},
-    snapshot::Role,
-};
+use mesh_proxy::settings::{Addresses, ControlPlane, Settings};
 use mesh_runtime::{
     clock, drain,
     settings::Listen,

@@ -5,7 +5,7 @@ use super::{
     node::Claim,
     session::{Answered, Response, State},
 };
-use crate::{mesh::MeshVersion, metrics::Metrics, scope::Role};
+use crate::{mesh::MeshVersion, metrics::Metrics};
 use mesh_config::{
     model::{Kind, PartName},
     wire::{Refusal, Version},
@@ -60,7 +60,7 @@ struct Progress {
 
 #[derive(Debug, Clone, Serialize)]
 struct Refused {
-    kind: String,
+    kind: &'static str,
     name: String,
     reason: Arc<str>,
 }
@@ -88,7 +88,7 @@ pub struct Report {
     /// Seconds since the epoch.
     pub connected_at: u64,
     /// By kind.
-    pub kinds: BTreeMap<String, KindReport>,
+    pub kinds: BTreeMap<&'static str, KindReport>,
     last_refusal: Option<Refused>,
 }
 
@@ -174,7 +174,7 @@ impl Connected {
                 let progress = client.kinds.entry(response.kind).or_default();
                 progress.sent = response.nonce.mesh;
                 progress.waiting += 1;
-                metrics.pushes.with_label_values(&[label(response.kind).as_str()]).inc();
+                metrics.pushes.with_label_values(&[response.kind.label()]).inc();
             }
         });
     }
@@ -189,9 +189,9 @@ impl Connected {
             progress.refused.retain(|name, _| state.has_refused(*kind, name));
             for Refusal { name, reason } in refusals {
                 progress.refused.insert(name.clone(), reason.clone());
-                let refused = Refused { kind: label(*kind), name: name.clone(), reason: reason.clone() };
+                let refused = Refused { kind: kind.label(), name: name.clone(), reason: reason.clone() };
                 client.last_refusal = Some(refused);
-                metrics.rejects.with_label_values(&[label(*kind).as_str()]).inc();
+                metrics.rejects.with_label_values(&[kind.label()]).inc();
             }
         });
     }
@@ -215,7 +215,7 @@ impl Client {
     fn report(&self) -> Report {
         let kinds = Kind::ALL.into_iter().map(|kind| {
             let report = self.kinds.get(&kind).map_or_else(KindReport::not_sent, Progress::report);
-            (label(kind), report)
+            (kind.label(), report)
         });
         Report {
             proxy: self.claim.full_name(),
@@ -223,10 +223,7 @@ impl Client {
             cluster: self.claim.cluster.clone(),
             namespace: self.proved.namespace.to_string(),
             service_account: self.proved.service_account.to_string(),
-            role: match self.claim.role {
-                Role::Sidecar => "sidecar",
-                Role::Router => "router",
-            },
+            role: self.claim.role.word(),
             version: self.claim.version.clone(),
             proof: self.proved.proof,
             connected_at: self.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
@@ -257,9 +254,4 @@ impl Progress {
             refused: self.refused.clone(),
         }
     }
-}
-
-/// A kind's name in reports and metrics.
-pub fn label(kind: Kind) -> String {
-    format!("{kind:?}")
 }

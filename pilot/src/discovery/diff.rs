@@ -25,18 +25,8 @@ pub(super) struct Difference {
 /// What the client should have.
 #[derive(Debug, Default)]
 struct Wanted {
-    parts: BTreeMap<Rank, BTreeMap<PartName, Arc<SharedPart>>>,
+    parts: BTreeMap<Kind, BTreeMap<PartName, Arc<SharedPart>>>,
     answers: Vec<(Kind, Arc<str>, Found)>,
-}
-
-/// Push order: that of [`Kind::ALL`], but a service comes after everything, so that its arrival says it is complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank(bool, Kind);
-
-impl Rank {
-    fn of(kind: Kind) -> Self {
-        Rank(kind == Kind::Service, kind)
-    }
 }
 
 /// The difference. Forgets refusals of what is not wanted any more, or says something else by now.
@@ -44,7 +34,7 @@ pub(super) fn difference(talks: &mut Talks, view: &View<'_>) -> Difference {
     let wanted = wanted(talks, view);
     let removed = removed(talks, &wanted);
     for (kind, talk) in talks.iter_mut() {
-        let parts = wanted.parts.get(&Rank::of(*kind));
+        let parts = wanted.parts.get(kind);
         let is_same = |name: &PartName, version: &Version| {
             parts.and_then(|parts| parts.get(name)).is_some_and(|part| part.encoded().version == *version)
         };
@@ -52,7 +42,7 @@ pub(super) fn difference(talks: &mut Talks, view: &View<'_>) -> Difference {
     }
     let mut aliases = new_aliases(talks, &wanted);
     let mut upserts = Vec::new();
-    for (Rank(_, kind), parts) in &wanted.parts {
+    for (kind, parts) in &wanted.parts {
         let talk = talks.get(kind);
         for (name, part) in parts {
             let version = part.encoded().version;
@@ -108,30 +98,29 @@ fn new_aliases(talks: &Talks, wanted: &Wanted) -> BTreeMap<PartName, Vec<Arc<str
 }
 
 fn removed(talks: &Talks, wanted: &Wanted) -> Vec<(Kind, PartName)> {
-    let mut removed: BTreeSet<(Rank, PartName)> = BTreeSet::new();
+    let mut removed: BTreeSet<(Kind, PartName)> = BTreeSet::new();
     for (kind, talk) in talks {
-        let rank = Rank::of(*kind);
-        let parts = wanted.parts.get(&rank);
+        let parts = wanted.parts.get(kind);
         // Who could not read a part remembers that there is one, and must be told when it is gone.
         let gone = talk
             .held
             .keys()
             .chain(talk.refused.keys())
             .filter(|name| parts.is_none_or(|parts| !parts.contains_key(*name)));
-        removed.extend(gone.map(|name| (rank, name.clone())));
+        removed.extend(gone.map(|name| (*kind, name.clone())));
     }
     // Whoever asked for a name that stands for nothing is told so, once.
     for (kind, name, found) in &wanted.answers {
         let told = talks.get(kind).and_then(|talk| talk.names.get(name));
         if found.is_none() && told != Some(&Some(None)) {
-            removed.insert((Rank::of(*kind), PartName(name.clone())));
+            removed.insert((*kind, PartName(name.clone())));
         }
     }
-    removed.into_iter().map(|(Rank(_, kind), name)| (kind, name)).collect()
+    removed.into_iter().collect()
 }
 
 impl Wanted {
     fn add(&mut self, part: &Arc<SharedPart>) {
-        self.parts.entry(Rank::of(part.kind())).or_default().insert(part.name().clone(), part.clone());
+        self.parts.entry(part.kind()).or_default().insert(part.name().clone(), part.clone());
     }
 }

@@ -2,8 +2,10 @@
 //! workloads of the proved namespace and account.
 
 use super::authn::Proved;
-use crate::scope::Role;
-use mesh_config::wire::proto::envoy::config::core::v3::Node;
+use mesh_config::{
+    kind::{NotServed, Role},
+    wire::proto::envoy::config::core::v3::Node,
+};
 use prost_types::{Struct, value::Kind};
 use std::net::IpAddr;
 
@@ -43,6 +45,9 @@ pub enum NodeError {
     /// Longer than any such text is.
     #[error("{0} of the node has {1} bytes, more than {MAX_TEXT}")]
     TooLong(&'static str, usize),
+    /// Of a role that there is no program for.
+    #[error(transparent)]
+    Role(#[from] NotServed),
     /// Somebody else.
     #[error(
         "the node claims {what} {claimed:.80?}, but its {proof} proves {proved:?}: use the workload's own credentials"
@@ -77,11 +82,7 @@ impl Claim {
         let wrong = || NodeError::Id(node.id.clone());
         let parts: Vec<&str> = node.id.split('~').collect();
         let [role, address, full_name, _domain] = parts[..] else { return Err(wrong()) };
-        let role = match role {
-            "sidecar" => Role::Sidecar,
-            "router" => Role::Router,
-            _ => return Err(wrong()),
-        };
+        let role = Role::from_word(role).ok_or_else(wrong)?.served()?;
         // Names of pods may hold dots; namespaces may not.
         let (name, namespace) = full_name.rsplit_once('.').ok_or_else(wrong)?;
         let text = |key: &str| metadata(node.metadata.as_ref(), key).map(str::to_owned);
@@ -143,9 +144,11 @@ mod tests {
     #[test]
     fn an_id_says_role_address_name_and_namespace() {
         let claim = Claim::of(&node("router~10.0.0.1~edge.v1.shop~shop.svc.cluster.local")).unwrap();
-        assert_eq!((claim.role, &*claim.name, &*claim.namespace), (Role::Router, "edge.v1", "shop"));
+        assert_eq!((claim.role, &*claim.name, &*claim.namespace), (Role::Gateway, "edge.v1", "shop"));
         assert_eq!(claim.addresses, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
         let endless = format!("sidecar~10.0.0.1~{}.shop~d", "a".repeat(2000));
+        let error = Claim::of(&node("waypoint~10.0.0.1~w.shop~shop.svc.cluster.local")).unwrap_err();
+        assert_eq!(error.to_string(), "the role waypoint is not served yet: only sidecar and router are");
         for wrong in ["", "sidecar~x", "ztunnel~1~a.b~c", "sidecar~1~a~c", &endless] {
             assert!(Claim::of(&node(wrong)).is_err(), "{wrong:?}");
         }

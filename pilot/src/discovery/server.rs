@@ -138,7 +138,9 @@ fn refuse(discovery: &Discovery, proved: &Proved, error: &NodeError) -> Status {
     tracing::warn!(%error, namespace = %proved.namespace, account = %proved.service_account, "discovery call refused");
     match error {
         NodeError::NotProved { .. } => Status::permission_denied(error.to_string()),
-        NodeError::Missing | NodeError::Id(_) | NodeError::TooLong(..) => Status::invalid_argument(error.to_string()),
+        NodeError::Missing | NodeError::Id(_) | NodeError::TooLong(..) | NodeError::Role(_) => {
+            Status::invalid_argument(error.to_string())
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     scope::ProxyFacts,
 };
 use mesh_config::{
+    kind::Asked,
     model::{Kind, PartName},
     wire::{Nonce, Refusal, Version, reason_of, refusals_of_text},
 };
@@ -116,7 +117,7 @@ pub struct Answered {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// Wildcard kinds have no names, implied kinds no subscriptions, named kinds no wildcard.
-    #[error("{name:.80?} cannot be subscribed to as a {kind:?}")]
+    #[error("{name:.80?} cannot be subscribed to as a {kind}")]
     NotByName {
         /// The kind.
         kind: Kind,
@@ -124,10 +125,10 @@ pub enum Violation {
         name: String,
     },
     /// More than any proxy needs.
-    #[error("more than {MAX_NAMES} names of kind {0:?}")]
+    #[error("more than {MAX_NAMES} names of kind {0}")]
     TooManyNames(Kind),
     /// Longer than any name.
-    #[error("a name of kind {0:?} is longer than {MAX_NAME} bytes")]
+    #[error("a name of kind {0} is longer than {MAX_NAME} bytes")]
     NameTooLong(Kind),
 }
 
@@ -166,25 +167,6 @@ struct Sent {
     kind: Kind,
     upserts: Vec<(PartName, Version)>,
     removed: Vec<PartName>,
-}
-
-/// How parts of a kind are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asking {
-    /// `*`.
-    Whole,
-    /// One name at a time.
-    ByName,
-    /// Not at all: they come with their service.
-    WithService,
-}
-
-fn asking(kind: Kind) -> Asking {
-    match kind {
-        Kind::Service | Kind::Workload => Asking::ByName,
-        Kind::Destination | Kind::Endpoint => Asking::WithService,
-        _ => Asking::Whole,
-    }
 }
 
 /// What an event makes of a client.
@@ -271,9 +253,9 @@ impl State {
             }
         }
         for name in request.subscribe {
-            match (asking(kind), name.as_str()) {
-                (Asking::Whole, "*") => talk.wildcard = true,
-                (Asking::ByName, name) if name != "*" => talk.follow(kind, name)?,
+            match (kind.asked(), name.as_str()) {
+                (Asked::Whole | Asked::WholeAtGateways, "*") => talk.wildcard = true,
+                (Asked::ByService | Asked::ByAddress, name) if name != "*" => talk.follow(kind, name)?,
                 _ => return Err(Violation::NotByName { kind, name }),
             }
         }

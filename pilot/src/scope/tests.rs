@@ -1,6 +1,6 @@
 use super::*;
 use crate::offline;
-use mesh_config::model::PartName;
+use mesh_config::{kind::Role, model::PartName};
 
 fn objects() -> Mesh {
     let (mesh, diagnostics) = offline::compile_text(include_str!("../../tests/data/scope/in.yaml"), None);
@@ -141,7 +141,7 @@ fn the_root_namespaces_sidecar_is_for_namespaces_without_one_and_not_for_gateway
         None,
     );
     assert!(sidecar(&mesh, &sidecar_in("any")).is_some());
-    assert!(sidecar(&mesh, &proxy(Role::Router, "any", &[])).is_none());
+    assert!(sidecar(&mesh, &proxy(Role::Gateway, "any", &[])).is_none());
 }
 
 #[test]
@@ -193,14 +193,14 @@ fn policies_of_the_namespace_and_the_root_that_select_the_workload() {
 #[test]
 fn gateways_have_their_listeners_routes_and_key_pairs_of_their_own_namespace() {
     let mesh = objects();
-    let edge = proxy(Role::Router, "edge", &[("istio", "edge")]);
+    let edge = proxy(Role::Gateway, "edge", &[("istio", "edge")]);
     assert_eq!(seen(&mesh, &edge, Kind::Gateway), ["shop/public"]);
     assert_eq!(seen(&mesh, &edge, Kind::Route), ["shop/public"]);
     assert_eq!(seen(&mesh, &edge, Kind::Secret), ["edge/pair"]);
     // Routes of the mesh are not a gateway's.
     assert!(of(&mesh, &edge, "shop/cart.shop").unwrap().routes.is_empty());
 
-    let elsewhere = proxy(Role::Router, "elsewhere", &[("istio", "edge")]);
+    let elsewhere = proxy(Role::Gateway, "elsewhere", &[("istio", "edge")]);
     assert_eq!(seen(&mesh, &elsewhere, Kind::Secret), Vec::<String>::new());
     for kind in [Kind::Gateway, Kind::Route, Kind::Secret] {
         let sidecar = proxy(Role::Sidecar, "edge", &[("istio", "edge")]);
@@ -211,7 +211,7 @@ fn gateways_have_their_listeners_routes_and_key_pairs_of_their_own_namespace() {
 #[test]
 fn parts_come_in_push_order() {
     let mesh = objects();
-    let parts = visible(&mesh, &proxy(Role::Router, "edge", &[("istio", "edge")])).parts;
+    let parts = visible(&mesh, &proxy(Role::Gateway, "edge", &[("istio", "edge")])).parts;
     let keys: Vec<(Kind, &PartName)> = parts.iter().map(|p| (p.kind(), p.name())).collect();
     assert!(keys.is_sorted(), "{keys:?}");
 }

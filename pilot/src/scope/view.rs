@@ -1,8 +1,9 @@
 //! One client's view of names: which services, which VirtualService for a host.
 
-use super::{ProxyFacts, Role};
+use super::ProxyFacts;
 use crate::mesh::{Mesh, SharedPart};
 use mesh_config::{
+    kind::Role,
     model::{Kind, Part, Route, ServiceKey, Sidecar, index::IndexKind, settings},
     name::{Host, Namespace},
 };
@@ -28,7 +29,7 @@ impl<'a> View<'a> {
         };
         let sidecar = match facts.role {
             Role::Sidecar => choose_sidecar(mesh, facts, &root),
-            Role::Router => None,
+            Role::Gateway | Role::Waypoint | Role::Node => None,
         };
         View { mesh, facts, sidecar, root }
     }
@@ -73,7 +74,7 @@ impl<'a> View<'a> {
 
     /// The VirtualService for a host: under the most specific host that a visible one names, the oldest.
     pub(super) fn route_of(&self, host: &Host) -> Option<&'a Arc<Route>> {
-        if self.facts.role == Role::Router {
+        if self.facts.role == Role::Gateway {
             return None;
         }
         let routes = &self.mesh.lookups().mesh_routes;
@@ -133,7 +134,7 @@ impl<'a> View<'a> {
 
     /// Names of entries for hosts that no visible service has; of several VirtualServices, the one in force's.
     fn virtual_hosts(&self) -> BTreeSet<String> {
-        if self.facts.role == Role::Router {
+        if self.facts.role == Role::Gateway {
             return BTreeSet::new();
         }
         let mut names = BTreeMap::new();

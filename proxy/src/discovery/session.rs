@@ -6,9 +6,10 @@
 //! knows which of their routes and rules others share.
 
 use super::NodeFacts;
-use crate::snapshot::{Role, build::Changes};
+use crate::snapshot::build::Changes;
 use bytes::Bytes;
 use mesh_config::{
+    kind::Asked,
     model::{Kind, Part, PartName, ServiceKey, Workload},
     wire::{
         Nonce, Refusal, Version, decode,
@@ -253,13 +254,13 @@ impl State {
 
     /// The first requests of a stream: what we follow and hold. The one for services comes last and opens it.
     fn greeting(&self) -> Vec<DeltaDiscoveryRequest> {
-        let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Service).chain([Kind::Service]);
-        let mut requests: Vec<DeltaDiscoveryRequest> = kinds
+        let mut requests: Vec<DeltaDiscoveryRequest> = Kind::ALL
+            .into_iter()
             .filter_map(|kind| {
-                let subscribe: Vec<String> = match kind {
-                    Kind::Service => self.services.iter().map(ToString::to_string).collect(),
-                    Kind::Workload => self.addresses.iter().map(ToString::to_string).collect(),
-                    kind if is_whole(kind, self.node.role) => vec!["*".to_owned()],
+                let subscribe: Vec<String> = match kind.asked() {
+                    Asked::ByService => self.services.iter().map(ToString::to_string).collect(),
+                    Asked::ByAddress => self.addresses.iter().map(ToString::to_string).collect(),
+                    _ if kind.is_whole(self.node.role) => vec!["*".to_owned()],
                     _ => Vec::new(),
                 };
                 let held = self.held.get(&kind).into_iter().flatten();
@@ -364,7 +365,7 @@ impl State {
             decoded.removed.iter().for_each(|name| drop(held.remove(name)));
             let gone = |name: &PartName| decoded.removed.contains(name) || held.contains_key(name);
             self.refused.retain(|(kind, name)| *kind != decoded.kind || !gone(name));
-            if is_whole(decoded.kind, self.node.role) {
+            if decoded.kind.is_whole(self.node.role) {
                 let names = decoded.refusals.iter().map(|refusal| PartName(refusal.name.as_str().into()));
                 self.refused.extend(names.filter(|name| !held.contains_key(name)).map(|name| (decoded.kind, name)));
             }
@@ -382,21 +383,6 @@ impl State {
         }
         self.held.retain(|_, parts| !parts.is_empty());
         requests
-    }
-}
-
-/// Whether a proxy of this role follows all parts of a kind that it may see.
-fn is_whole(kind: Kind, role: Role) -> bool {
-    match kind {
-        Kind::Settings
-        | Kind::Trust
-        | Kind::Instance
-        | Kind::Sidecar
-        | Kind::PeerAuthentication
-        | Kind::Authorization
-        | Kind::Index => true,
-        Kind::Gateway | Kind::Route | Kind::Secret => role == Role::Gateway,
-        Kind::Destination | Kind::Endpoint | Kind::Service | Kind::Workload => false,
     }
 }
 
@@ -450,7 +436,7 @@ fn understood(
     let bytes = keep.then(|| Bytes::copy_from_slice(&packed.value));
     let part = decode(&packed.type_url, packed.value).map_err(|e| e.to_string())?;
     if part.kind() != kind || part.name().as_str() != name {
-        return Err(format!("it is a {:?} named {}", part.kind(), part.name()));
+        return Err(format!("it is a {} named {}", part.kind(), part.name()));
     }
     Ok((part, Held { version, bytes }))
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::snapshot::build::Changes;
 use bytes::{Buf, Bytes};
 use mesh_config::{
+    kind::Unread,
     model::{Kind, Part, PartName, ServiceKey},
     wire::{
         Packed, decode,
@@ -121,7 +122,7 @@ pub fn parse(content: Bytes, node: &NodeFacts) -> Result<(State, Push), String> 
                     held.push((part.kind(), part.name(), kept));
                     changes.upserts.push(part);
                 }
-                (Err(reason), Some(kind @ (Kind::Authorization | Kind::PeerAuthentication))) => {
+                (Err(reason), Some(kind)) if kind.unread() == Unread::Refuses => {
                     refused.push(Refused { kind, name, reason: reason.into() });
                 }
                 (Err(_), _) => {}

@@ -1,11 +1,12 @@
 //! Parts for tests, made of few words: every name, port and rule that a test does not care about has a default.
 
 use super::{
-    OwnFacts, Role,
+    OwnFacts,
     build::{Changes, State},
 };
 use mesh_config::{
     identity::SpiffeId,
+    kind::Role,
     matcher::StringMatch,
     model::{
         Destination, Endpoint, Gateway, IndexEntry, Instance, Kind, Labels, Part, Precedence, Protocol, Route, Service,

@@ -1,5 +1,6 @@
 //! A case of `explain --cases` as it stands in the file: everything may be left out, texts may be anything.
 
+use mesh_config::kind::Role;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::net::IpAddr;
@@ -62,6 +63,15 @@ pub(super) struct CaseWorkload {
     pub(super) service_account: Option<String>,
     #[serde(deserialize_with = "addresses")]
     pub(super) ips: Vec<IpAddr>,
+}
+
+impl CaseWorkload {
+    /// What the proxy is; a sidecar where the case does not say.
+    pub(super) fn role(&self) -> Result<Role, String> {
+        let word = self.kind.as_deref().unwrap_or(Role::Sidecar.word());
+        let role = Role::from_word(word).ok_or_else(|| format!("there is no proxy of type {word:?}"))?;
+        role.served().map_err(|error| error.to_string())
+    }
 }
 
 /// Which side of the proxy a call comes in on.

@@ -27,13 +27,13 @@ fn read_and_decide(case: &Value, id: Value) -> Value {
 }
 
 fn decided(case: &Case) -> Value {
-    if let Some(kind @ ("waypoint" | "ztunnel")) = case.workload.kind.as_deref() {
-        let error = format!("a proxy of type {kind} is not decided for; sidecar and router are");
-        return json!({"id": case.id, "error": error, "results": []});
-    }
+    let role = match case.workload.role() {
+        Ok(role) => role,
+        Err(error) => return json!({"id": case.id, "error": error, "results": []}),
+    };
     let mut objects = Objects::new(case.mesh_config().as_deref());
     objects.add_text(&case.objects());
-    let (mesh, diagnostics, who) = with_workload(objects, &case.workload);
+    let (mesh, diagnostics, who) = with_workload(objects, &case.workload, role);
     let own_address = who.facts.addresses.first().copied();
     let mut desk = Desk::new(&mesh, who);
     let results: Vec<Value> = case

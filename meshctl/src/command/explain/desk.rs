@@ -7,12 +7,15 @@ use super::{
     objects::Who,
     outbound,
 };
-use mesh_config::model::{Kind, Part, PartName, ServiceKey};
-use mesh_pilot::{Mesh, Role, scope};
+use mesh_config::{
+    kind::Role,
+    model::{Kind, Part, PartName, ServiceKey},
+};
+use mesh_pilot::{Mesh, scope};
 use mesh_proxy::{
     route::{self, RequestView, Selection},
     snapshot::{
-        self, Snapshot,
+        OwnFacts, Snapshot,
         build::{Changes, State},
         listener::DestinationKey,
     },
@@ -33,12 +36,8 @@ pub(super) struct Desk<'m> {
 impl<'m> Desk<'m> {
     /// The proxy of `who`, with what pilot tells it at its start.
     pub(super) fn new(mesh: &'m Mesh, who: Who) -> Self {
-        let role = match who.facts.role {
-            Role::Sidecar => snapshot::Role::Sidecar,
-            Role::Router => snapshot::Role::Gateway,
-        };
         let (namespace, ips) = (who.facts.namespace.clone(), who.facts.addresses.clone());
-        let mut state = State::new(snapshot::OwnFacts { role, namespace, ips });
+        let mut state = State::new(OwnFacts { role: who.facts.role, namespace, ips });
         let seen = scope::visible(mesh, &who.facts).parts;
         let mut upserts: Vec<Part> =
             seen.iter().filter(|s| s.kind() != Kind::Instance).map(|s| s.part().clone()).collect();
@@ -65,7 +64,7 @@ impl<'m> Desk<'m> {
     /// What the proxy decides about a call.
     pub(super) fn decide(&mut self, call: &Call) -> Answer {
         let direction = match call.direction.as_deref() {
-            None if self.who.facts.role == Role::Router => Direction::Gateway,
+            None if self.who.facts.role == Role::Gateway => Direction::Gateway,
             None => Direction::Outbound,
             Some(text) => match Direction::parse(text) {
                 Some(direction) => direction,

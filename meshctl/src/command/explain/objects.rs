@@ -6,6 +6,7 @@ use mesh_config::{
     crd::mesh_config::parse_text,
     diagnostic::Diagnostic,
     identity::SpiffeId,
+    kind::Role,
     model::{
         Instance, Kind, Labels, Part, Settings, Workload,
         endpoint::EndpointAddress,
@@ -16,7 +17,7 @@ use mesh_config::{
     name::Port,
 };
 use mesh_pilot::{
-    Mesh, ProxyFacts, Role, World, compile,
+    Mesh, ProxyFacts, World, compile,
     source::{Change, file, memory},
 };
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
@@ -170,12 +171,8 @@ const UNKNOWN_ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(1, 1, 1, 1));
 
 /// Compiles a case's objects with the case's workload among them: one of the objects that has the same namespace,
 /// labels, and name and address where given; else one is added, so that services and policies select it.
-pub(super) fn with_workload(mut objects: Objects, case: &CaseWorkload) -> (Mesh, Vec<Diagnostic>, Who) {
+pub(super) fn with_workload(mut objects: Objects, case: &CaseWorkload, role: Role) -> (Mesh, Vec<Diagnostic>, Who) {
     let namespace = case.namespace.as_deref().filter(|ns| !ns.is_empty()).unwrap_or("default");
-    let role = match case.kind.as_deref() {
-        Some("router") => Role::Router,
-        _ => Role::Sidecar,
-    };
     let labels: Labels = case.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     let (mesh, diagnostics) = objects.compile();
     let alike = |w: &&Arc<Workload>| {

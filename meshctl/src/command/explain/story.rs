@@ -11,9 +11,10 @@ use crate::usage::Usage;
 use anyhow::{Result, bail};
 use mesh_config::{
     diagnostic::{Diagnostic, Severity},
+    kind::Role,
     model::Workload,
 };
-use mesh_pilot::{Mesh, Role};
+use mesh_pilot::Mesh;
 use serde_json::{Value, json};
 use std::{fmt::Write as _, sync::Arc};
 
@@ -55,7 +56,7 @@ impl Story {
     /// Decides, hop by hop, until the call is refused, answered or at an application.
     pub(super) fn tell(mesh: &Mesh, findings: Vec<Diagnostic>, question: &Question) -> Result<Story> {
         let call = &question.call;
-        let role = if question.direction == Direction::Gateway { Role::Router } else { Role::Sidecar };
+        let role = if question.direction == Direction::Gateway { Role::Gateway } else { Role::Sidecar };
         let who = match &question.from {
             Some(from) => Some(Who::of(mesh, &*objects::named(mesh, from, &question.namespace)?, role)),
             None => None,

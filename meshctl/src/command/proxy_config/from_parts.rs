@@ -4,6 +4,7 @@ use super::dump::{Cluster, Dump, Endpoint, Listener, Route, Secret};
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use mesh_config::{
+    kind::Role,
     matcher::StringMatch,
     model::{
         Kind, Part, TrustBundle,
@@ -15,7 +16,7 @@ use mesh_config::{
     wire,
 };
 use mesh_proxy::snapshot::{
-    OwnFacts, Role, Snapshot,
+    OwnFacts, Snapshot,
     build::{Changes, State},
     cluster::{self, ClusterKey},
     inbound::PortPolicy,
@@ -30,7 +31,7 @@ pub(super) fn dump(answer: &Value) -> Result<Dump> {
     let list = answer.get("parts").and_then(Value::as_array).context("pilot's answer holds no parts")?;
     let parts: Vec<Part> = list.iter().filter_map(decode).collect();
     let text = |name: &str| answer["client"].get(name).and_then(Value::as_str).unwrap_or_default();
-    let role = if text("role") == "router" { Role::Gateway } else { Role::Sidecar };
+    let role = Role::from_word(text("role")).context("pilot's answer names no role that is known")?.served()?;
     let ips = parts.iter().find_map(|part| match part {
         Part::Instance(instance) => Some(instance.workload.addresses.clone()),
         _ => None,
@@ -43,7 +44,7 @@ pub(super) fn dump(answer: &Value) -> Result<Dump> {
 
 fn decode(entry: &Value) -> Option<Part> {
     let label = entry.get("kind")?.as_str()?;
-    let kind = Kind::ALL.into_iter().find(|kind| format!("{kind:?}") == label)?;
+    let kind = Kind::from_label(label)?;
     let bytes = STANDARD.decode(entry.get("wire")?.as_str()?).ok()?;
     wire::decode(kind.type_url(), bytes.into()).ok()
 }

@@ -1,7 +1,8 @@
 //! One conversation at a time. That any conversation ends well is a property test of both ends together.
 
 use super::*;
-use crate::{offline::compile_text, scope::Role};
+use crate::offline::compile_text;
+use mesh_config::kind::Role;
 
 const CART: &str = "
 apiVersion: networking.istio.io/v1
@@ -238,7 +239,7 @@ fn a_client_that_comes_back_gets_the_difference() {
 fn private_keys_travel_on_encrypted_streams_only() {
     for (secrets, want) in [(true, 1), (false, 0)] {
         let mut talk = Talk::new(EDGE);
-        (talk.role, talk.secrets) = (Role::Router, secrets);
+        (talk.role, talk.secrets) = (Role::Gateway, secrets);
         talk.ask(Kind::Secret, &["*"]);
         talk.ask(Kind::Gateway, &["*"]);
         let push = talk.ask(Kind::Service, &[]).responses;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::snapshot::{Role, fixture};
-use mesh_config::{model::Protocol, wire};
+use crate::snapshot::fixture;
+use mesh_config::{kind::Role, model::Protocol, wire};
 use std::fs;
 use std::{os::unix::fs::PermissionsExt, sync::Arc};
 

@@ -1,9 +1,10 @@
 use super::*;
 use crate::{
     route::{RequestView, Routed, Selection, select},
-    snapshot::{Role, fixture::*, listener::DestinationKey},
+    snapshot::{fixture::*, listener::DestinationKey},
 };
 use mesh_config::{
+    kind::Role,
     matcher::StringMatch,
     model::{
         Part, Protocol,

@@ -2,13 +2,13 @@ use super::*;
 use crate::{
     route::RuleEntry,
     snapshot::{
-        Role,
         build::{Changes, State},
         fixture::*,
     },
 };
 use bytes::Bytes;
 use mesh_config::{
+    kind::Role,
     matcher::StringMatch,
     model::{
         Part, Protocol, Settings, Visibility,

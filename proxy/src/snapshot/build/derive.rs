@@ -7,8 +7,9 @@ use super::{
     parts::{Parts, Touched},
     ports,
 };
-use crate::snapshot::{Role, inbound::Inbound, listener::ListenerSpec, outbound::Outbound, policy::Policies};
+use crate::snapshot::{inbound::Inbound, listener::ListenerSpec, outbound::Outbound, policy::Policies};
 use mesh_config::{
+    kind::Role,
     model::{Authorization, Credential, Kind, Settings, Sidecar, TrustBundle, Workload},
     name::{Namespace, NamespacedName},
 };
@@ -198,7 +199,7 @@ fn sidecar(sources: &Sources<'_>, _: &mut Clusters, derived: &mut Derived) -> bo
         Role::Sidecar => {
             all().find(selects).or_else(|| of(&own.namespace)).or_else(|| of(&settings.root_namespace)).cloned()
         }
-        Role::Gateway => None,
+        Role::Gateway | Role::Waypoint | Role::Node => None,
     };
     set(&mut derived.sidecar, chosen)
 }

@@ -3,7 +3,6 @@
 
 use super::{Services, Sources, named::Named};
 use crate::snapshot::{
-    Role,
     outbound::{GatewayPort, Outbound, TlsServer, resolve},
     virtual_host::{
         RouteEntry, VirtualHost,
@@ -12,6 +11,7 @@ use crate::snapshot::{
     },
 };
 use mesh_config::{
+    kind::Role,
     model::{
         Gateway, Route,
         gateway::{Server, ServerHost, ServerProtocol},

@@ -5,7 +5,6 @@ use super::{
     named::{Named, egress_proxy, outbound_policy},
 };
 use crate::snapshot::{
-    Role,
     cluster::ClusterKey,
     index::single,
     outbound::{Beyond, Egress, HttpPort, Outbound, ServiceInUse, admits, beyond, resolve},
@@ -16,6 +15,7 @@ use crate::snapshot::{
     },
 };
 use mesh_config::{
+    kind::Role,
     model::{
         Protocol, Route, ServiceKey,
         index::IndexKind,

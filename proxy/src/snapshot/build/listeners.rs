@@ -1,11 +1,9 @@
 //! What to bind besides the captured ports: listeners of the `Sidecar` and servers of Gateways.
 
 use super::{Sources, gateways};
-use crate::snapshot::{
-    Role,
-    listener::{ListenerKind, ListenerSpec},
-};
+use crate::snapshot::listener::{ListenerKind, ListenerSpec};
 use mesh_config::{
+    kind::Role,
     model::{
         gateway::ServerProtocol,
         sidecar::{EgressListener, IngressListener},
@@ -23,6 +21,7 @@ pub(super) fn build(sources: &Sources<'_>) -> Vec<ListenerSpec> {
     let specs = match sources.own.role {
         Role::Sidecar => of_sidecar(sources),
         Role::Gateway => of_gateways(sources),
+        Role::Waypoint | Role::Node => Vec::new(),
     };
     let mut by_address = BTreeMap::new();
     for spec in specs {
