@@ -5,6 +5,7 @@
 //! kept on disk so that a restarted proxy serves while pilot is away. Pushes go to a sink, which builds the snapshot;
 //! whatever it or the decoder refuses keeps its last good value, and pilot is told why.
 
+mod dial;
 pub mod session;
 pub mod state;
 mod stream;

@@ -12,6 +12,7 @@ pub mod index;
 pub mod listener;
 pub mod outbound;
 pub mod policy;
+mod substitution;
 pub mod virtual_host;
 
 use mesh_config::{

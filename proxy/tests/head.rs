@@ -1,5 +1,7 @@
 //! What the application gets of a request's head, and the client of an answer's, whatever version each side speaks.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Empty, StreamBody, combinators::BoxBody};
 use hyper::{

@@ -1,47 +1,8 @@
 //! Changes of path and host before a request is sent on.
 
 use super::{MatchedPath, RuleEntry, matching::split_query};
-use mesh_config::{matcher::Pattern, model::route::HeaderChange};
-use regex::Regex;
-use std::{borrow::Cow, sync::Arc};
-
-/// A `uriRegexRewrite`, ready to run.
-#[derive(Debug, Clone)]
-pub struct PathSubstitution {
-    pattern: Regex,
-    replacement: String,
-}
-
-impl PathSubstitution {
-    /// `None` when the pattern is too big to run.
-    pub fn new(pattern: &Pattern, replacement: &str) -> Option<Self> {
-        let pattern = regex::RegexBuilder::new(pattern.as_str()).size_limit(1 << 20).dfa_size_limit(1 << 18).build();
-        Some(PathSubstitution { pattern: pattern.ok()?, replacement: own_syntax(replacement) })
-    }
-
-    fn apply<'a>(&self, path: &'a str) -> Cow<'a, str> {
-        self.pattern.replace_all(path, self.replacement.as_str())
-    }
-}
-
-/// RE2's `\1` as `${1}`, everything else literally.
-fn own_syntax(replacement: &str) -> String {
-    let mut out = String::with_capacity(replacement.len() + 8);
-    let mut letters = replacement.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '$' => out.push_str("$$"),
-            '\\' => match letters.next() {
-                Some(group) if group.is_ascii_digit() => out.push_str(&format!("${{{group}}}")),
-                Some('$') => out.push_str("$$"),
-                Some(other) => out.push(other),
-                None => out.push('\\'),
-            },
-            other => out.push(other),
-        }
-    }
-    out
-}
+use mesh_config::model::route::HeaderChange;
+use std::sync::Arc;
 
 /// The new path with query, where the rule rewrites it; `None` leaves it as it is.
 pub fn path(rule: &RuleEntry, matched: &MatchedPath, path_and_query: &str) -> Option<String> {

@@ -4,8 +4,7 @@
 pub mod compile;
 pub mod table;
 
-use super::cluster::Cluster;
-use crate::route::rewrite::PathSubstitution;
+use super::{cluster::Cluster, substitution::PathSubstitution};
 use mesh_config::{
     model::{
         Route, ServiceKey,
@@ -76,7 +75,7 @@ pub struct RuleEntry {
 
 impl RuleEntry {
     /// The rule's `uriRegexRewrite`, ready to run.
-    pub fn substitution(&self) -> Option<&PathSubstitution> {
+    pub(crate) fn substitution(&self) -> Option<&PathSubstitution> {
         let (pattern, replacement) = self.rule().rewrite.as_ref()?.uri_regex.as_ref()?;
         self.substitution.get_or_init(|| PathSubstitution::new(pattern, replacement)).as_ref()
     }

@@ -5,7 +5,7 @@ use crate::{
 };
 use mesh_config::{
     kind::Role,
-    matcher::StringMatch,
+    matcher::{Pattern, StringMatch},
     model::{
         Part, Protocol,
         route::{PathMatch, Rewrite, RouteAction, RouteMatch, RouteRule},

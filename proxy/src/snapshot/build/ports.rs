@@ -139,7 +139,7 @@ fn cluster(
         tls: Some(UpstreamTls::Disable),
         ..EffectivePolicy::default()
     };
-    let mut policy = with_defaults(policy, &sources.settings);
+    let mut policy = with_defaults(policy, sources.settings);
     // The application is spoken to as its port declares: the mesh's upgrade is for the way between proxies.
     policy.connection_pool.h2_upgrade = None;
     Cluster {
