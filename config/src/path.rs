@@ -1,7 +1,8 @@
 //! How a request's path is made canonical before anything looks at it.
 //!
-//! Runs once, before routing and authorisation; both decide on the result, and the result is what is sent on. The
-//! query is never touched. Most targets need nothing: one scan finds that out and the target is lent back.
+//! Runs once, before routing and authorisation; both decide on the result, and the result is what is sent on. It is a
+//! fixed point: the next hop, which does the same, changes nothing any more, so that no policy on the way can be shown
+//! another path than the application. The query is never touched. Most targets need nothing: one scan finds that out and the target is lent back.
 
 use std::borrow::Cow;
 
@@ -29,7 +30,7 @@ impl Normalization {
     }
 }
 
-/// The path cannot be made canonical: it holds an encoded NUL. Answered with 400 `path_normalization_failed`.
+/// The path cannot be made canonical: it holds a NUL, encoded or not. Answered with 400 `path_normalization_failed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the path holds %00, which has no canonical form")]
 pub struct Rejected;
@@ -119,7 +120,7 @@ const fn is_unreserved(byte: u8) -> bool {
 
 /// Whether a segment that began with a dot might be `.` or `..`, going by what follows.
 fn may_be_dot_segment(rest: &[u8]) -> bool {
-    matches!(rest.first(), None | Some(b'/' | b'?' | b'#' | b'.' | b'%' | b'\\'))
+    matches!(rest.first(), None | Some(b'/' | b'?' | b'#' | b'.' | b'%' | b'\\' | b';'))
 }
 
 /// Whether what begins with this `%` is kept as it stands.
@@ -179,38 +180,62 @@ fn canonical(path: &[u8], spare: usize) -> Result<Vec<u8>, Rejected> {
         out.push(b'/');
     }
     let mut at = 0;
+    // Where a `%` stands in `out` that begins no escape.
+    let mut lone = None;
     while at < path.len() {
         let byte = path[at];
         at += 1;
         match byte {
             b'/' | b'\\' => end_segment(&mut out, true),
             b'%' => match escaped(&path[at - 1..]) {
-                None => out.push(b'%'),
+                None => {
+                    lone = Some(out.len());
+                    out.push(b'%');
+                }
                 Some(0) => return Err(Rejected),
                 Some(plain) => {
                     match is_unreserved(plain) {
-                        true => out.push(plain),
+                        true => {
+                            out.push(plain);
+                            keep_apart(&mut out, lone);
+                        }
                         false => out.extend_from_slice(&path[at - 1..at + 2]),
                     }
                     at += 2;
                 }
             },
+            0 => return Err(Rejected),
             odd if must_be_escaped(odd) => {
                 const HEX: &[u8; 16] = b"0123456789ABCDEF";
                 out.extend_from_slice(&[b'%', HEX[(odd >> 4) as usize], HEX[(odd & 15) as usize]]);
             }
-            plain => out.push(plain),
+            plain => {
+                out.push(plain);
+                keep_apart(&mut out, lone);
+            }
         }
     }
     end_segment(&mut out, false);
     Ok(out)
 }
 
-/// The segment at the end of `out` is complete: a dot segment is resolved, which leaves `out` ending in a slash;
-/// otherwise a slash is put after it if there was one.
+/// A lone `%` must not become an escape with what was decoded behind it: it is escaped itself then.
+fn keep_apart(out: &mut Vec<u8>, lone: Option<usize>) {
+    if let Some(at) = lone
+        && at + 3 == out.len()
+        && escaped(&out[at..]).is_some()
+    {
+        out.splice(at + 1..at + 1, *b"25");
+    }
+}
+
+/// The segment at the end of `out` is complete: a dot segment (with parameters, as in `..;v=1`, it is one too) is
+/// resolved, which leaves `out` ending in a slash; otherwise a slash is put after it if there was one.
 fn end_segment(out: &mut Vec<u8>, slash: bool) {
     let start = out.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1);
-    match &out[start..] {
+    let segment = &out[start..];
+    let without_parameters = segment.split(|b| *b == b';').next().unwrap_or(segment);
+    match without_parameters {
         b"." => out.truncate(start),
         b".." => {
             let parent = out[..start.saturating_sub(1)].iter().rposition(|b| *b == b'/').map_or(1, |at| at + 1);
