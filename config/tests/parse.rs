@@ -19,7 +19,7 @@ use mesh_config::{
         route::*,
         service::{Resolution, ServicePort},
         settings::OutboundPolicy,
-        sidecar::{EgressHost, EgressListener, IngressEndpoint, IngressListener},
+        sidecar::{EgressHost, EgressListener, EgressNamespace, IngressEndpoint, IngressListener},
         workload::Locality,
     },
     name::{Host, NamespacedName, Port},
@@ -317,8 +317,7 @@ fn sidecar_of_web() -> Sidecar {
         bind: None,
         default_endpoint,
     };
-    let at =
-        |ns: Option<&str>, name: &str| EgressHost { namespace: ns.map(Into::into), host: host(name), exclude: false };
+    let at = |namespace: EgressNamespace, name: &str| EgressHost { namespace, host: host(name), exclude: false };
     let loopback = Some("127.0.0.1".parse().unwrap());
     Sidecar {
         name: NamespacedName::new("shop", "web"),
@@ -342,7 +341,7 @@ fn sidecar_of_web() -> Sidecar {
                 protocol: Protocol::Tcp,
                 name: "db".into(),
                 bind: loopback,
-                hosts: vec![at(Some("shop"), "db.example.com")],
+                hosts: vec![at(EgressNamespace::Named("shop".into()), "db.example.com")],
             },
             EgressListener {
                 port: Some(port(8000)),
@@ -357,10 +356,10 @@ fn sidecar_of_web() -> Sidecar {
                 name: "".into(),
                 bind: None,
                 hosts: vec![
-                    at(Some("shop"), "*"),
-                    at(Some("istio-system"), "*"),
-                    at(None, "ext.example.com"),
-                    EgressHost { exclude: true, ..at(Some("other"), "secret.example.com") },
+                    at(EgressNamespace::OfWorkload, "*"),
+                    at(EgressNamespace::Named("istio-system".into()), "*"),
+                    at(EgressNamespace::Any, "ext.example.com"),
+                    EgressHost { exclude: true, ..at(EgressNamespace::Named("other".into()), "secret.example.com") },
                 ],
             },
         ],

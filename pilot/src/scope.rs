@@ -15,7 +15,7 @@ use self::view::View;
 use crate::mesh::{Mesh, SharedPart};
 use mesh_config::{
     kind::Role,
-    model::{Kind, Labels, Part, ServiceKey, Sidecar, destination, index::IndexKind, settings},
+    model::{Kind, Labels, Part, ServiceKey, destination, index::IndexKind, settings},
     name::Namespace,
 };
 use std::{net::IpAddr, sync::Arc};
@@ -143,11 +143,6 @@ pub fn children(mesh: &Mesh, facts: &ProxyFacts, key: &ServiceKey) -> Option<Chi
             }
         }),
     }
-}
-
-/// The `Sidecar` in force for this proxy, if there is one.
-pub fn sidecar<'a>(mesh: &'a Mesh, facts: &'a ProxyFacts) -> Option<&'a Arc<Sidecar>> {
-    View::new(mesh, facts).sidecar()
 }
 
 #[cfg(test)]

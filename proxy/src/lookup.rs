@@ -7,6 +7,48 @@ pub trait HeaderLookup {
     fn values(&self, name: &str, f: &mut dyn FnMut(&[u8]) -> bool);
 }
 
+/// What [`find`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// There is no such header.
+    Absent,
+    /// It is there, and none of its values is wanted.
+    Other,
+    /// One of its values is wanted.
+    Wanted,
+}
+
+/// Looks for a value of the header `name` (lower-case) that is wanted. This is how routing and authorisation hold
+/// headers against their rules: a header that stands several times has several values, each looked at alone, as
+/// Envoy does; cookies are one value however they were sent (RFC 9113, 8.2.3).
+pub fn find(headers: &dyn HeaderLookup, name: &str, wanted: impl Fn(&[u8]) -> bool) -> Found {
+    if name == "cookie" {
+        return cookie(headers, wanted);
+    }
+    let mut found = Found::Absent;
+    headers.values(name, &mut |value| {
+        found = if wanted(value) { Found::Wanted } else { Found::Other };
+        found != Found::Wanted
+    });
+    found
+}
+
+fn cookie(headers: &dyn HeaderLookup, wanted: impl Fn(&[u8]) -> bool) -> Found {
+    let mut joined: Option<Vec<u8>> = None;
+    headers.values("cookie", &mut |value| {
+        match &mut joined {
+            Some(joined) => joined.extend_from_slice(&[b"; ", value].concat()),
+            None => joined = Some(value.to_vec()),
+        }
+        true
+    });
+    match joined {
+        None => Found::Absent,
+        Some(all) if wanted(&all) => Found::Wanted,
+        Some(_) => Found::Other,
+    }
+}
+
 /// No headers.
 impl HeaderLookup for () {
     fn values(&self, _: &str, _: &mut dyn FnMut(&[u8]) -> bool) {}
@@ -37,5 +79,22 @@ impl HeaderLookup for http::HeaderMap {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_counts_alone_and_cookies_are_one() {
+        let headers = vec![("X-Block", "0"), ("x-block", "1"), ("cookie", "a=1"), ("cookie", "b=2")];
+        let is = |name: &str, value: &str| find(&headers, name, |v| v == value.as_bytes());
+        assert_eq!(is("x-block", "0"), Found::Wanted);
+        assert_eq!(is("x-block", "1"), Found::Wanted);
+        assert_eq!(is("x-block", "0,1"), Found::Other);
+        assert_eq!(is("x-other", ""), Found::Absent);
+        assert_eq!(is("cookie", "a=1; b=2"), Found::Wanted);
+        assert_eq!(is("cookie", "b=2"), Found::Other);
     }
 }

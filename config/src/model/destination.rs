@@ -172,25 +172,42 @@ impl Destination {
     }
 
     /// The settings in force for `port` of `subset`, or of the whole service. An unknown subset has the rule's own.
+    ///
+    /// An entry for the port stands in for its policy whole, with defaults for what it leaves out. A subset's blocks
+    /// are laid over what the rule says about the port, whether that comes from an entry or not.
     pub fn effective(&self, subset: Option<&str>, port: Port) -> EffectivePolicy {
-        let over = subset.and_then(|name| self.subset(name)).map(|s| &s.policy);
-        let port_entry = over.and_then(|p| p.ports.get(&port)).or_else(|| self.policy.ports.get(&port));
-        if let Some(entry) = port_entry {
-            return EffectivePolicy {
-                load_balancer: entry.load_balancer.unwrap_or_default(),
-                connection_pool: entry.connection_pool.clone().unwrap_or_default(),
-                tls: entry.tls.clone(),
-            };
-        }
-        let block = |pick: fn(&TrafficPolicy) -> bool| match over {
-            Some(p) if pick(p) => p,
-            _ => &self.policy,
+        let rule = Blocks::at(&self.policy, port);
+        let blocks = match subset.and_then(|name| self.subset(name)) {
+            None => rule,
+            Some(Subset { policy, .. }) if policy.ports.contains_key(&port) => Blocks::at(policy, port),
+            Some(Subset { policy, .. }) => Blocks {
+                load_balancer: policy.load_balancer.as_ref().or(rule.load_balancer),
+                connection_pool: policy.connection_pool.as_ref().or(rule.connection_pool),
+                tls: policy.tls.as_ref().or(rule.tls),
+            },
         };
         EffectivePolicy {
-            load_balancer: block(|p| p.load_balancer.is_some()).load_balancer.unwrap_or_default(),
-            connection_pool: block(|p| p.connection_pool.is_some()).connection_pool.clone().unwrap_or_default(),
-            tls: block(|p| p.tls.is_some()).tls.clone(),
+            load_balancer: blocks.load_balancer.copied().unwrap_or_default(),
+            connection_pool: blocks.connection_pool.cloned().unwrap_or_default(),
+            tls: blocks.tls.cloned(),
         }
+    }
+}
+
+/// What a policy says about one port.
+struct Blocks<'a> {
+    load_balancer: Option<&'a LoadBalancer>,
+    connection_pool: Option<&'a ConnectionPool>,
+    tls: Option<&'a UpstreamTls>,
+}
+
+impl<'a> Blocks<'a> {
+    fn at(policy: &'a TrafficPolicy, port: Port) -> Self {
+        let (load_balancer, connection_pool, tls) = match policy.ports.get(&port) {
+            Some(entry) => (&entry.load_balancer, &entry.connection_pool, &entry.tls),
+            None => (&policy.load_balancer, &policy.connection_pool, &policy.tls),
+        };
+        Blocks { load_balancer: load_balancer.as_ref(), connection_pool: connection_pool.as_ref(), tls: tls.as_ref() }
     }
 }
 
@@ -235,5 +252,49 @@ fn is_private(rule: &Destination) -> bool {
     match &rule.visibility {
         Visibility::Everywhere => false,
         Visibility::Namespaces(set) => set.len() == 1 && set.contains(&rule.name.namespace),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(tls: Option<UpstreamTls>, connections: Option<u32>) -> TrafficPolicy {
+        let connection_pool =
+            connections.map(|most| ConnectionPool { max_connections: Some(most), ..Default::default() });
+        TrafficPolicy { tls, connection_pool, ..TrafficPolicy::default() }
+    }
+
+    fn at_port(policy: TrafficPolicy) -> BTreeMap<Port, PortPolicy> {
+        let TrafficPolicy { load_balancer, connection_pool, tls, .. } = policy;
+        [(Port::new(80).unwrap(), PortPolicy { load_balancer, connection_pool, tls })].into()
+    }
+
+    #[test]
+    fn a_subset_is_laid_over_what_the_rule_says_about_the_port() {
+        let disable = || Some(UpstreamTls::Disable);
+        let mutual = || Some(UpstreamTls::IstioMutual { sni: None, subject_alt_names: Vec::new() });
+        let rule = |policy, subset| Destination {
+            name: NamespacedName::new("shop", "a"),
+            host: "a.shop".parse().unwrap(),
+            precedence: Precedence::default(),
+            visibility: Visibility::Everywhere,
+            workload_selector: None,
+            policy,
+            subsets: vec![Subset { name: "v1".into(), labels: Labels::default(), policy: subset }],
+        };
+        let with_port = |whole: TrafficPolicy, port: TrafficPolicy| TrafficPolicy { ports: at_port(port), ..whole };
+        let seen = |rule: &Destination, port| {
+            let effective = rule.effective(Some("v1"), Port::new(port).unwrap());
+            (effective.tls, effective.connection_pool.max_connections)
+        };
+        // The port's entry stands in for the rule's own policy, the subset's block is laid over the entry.
+        let over = rule(with_port(policy(mutual(), Some(1)), policy(None, Some(2))), policy(disable(), None));
+        assert_eq!(seen(&over, 80), (disable(), Some(2)));
+        assert_eq!(seen(&over, 81), (disable(), Some(1)));
+        // An entry of the subset for the port has the last word, and leaves nothing of the others.
+        let last = rule(policy(mutual(), Some(1)), with_port(policy(disable(), Some(3)), policy(None, Some(4))));
+        assert_eq!(seen(&last, 80), (None, Some(4)));
+        assert_eq!(seen(&last, 81), (disable(), Some(3)));
     }
 }

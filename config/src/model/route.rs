@@ -34,6 +34,15 @@ pub struct Route {
     pub rules: Vec<RouteRule>,
 }
 
+impl Route {
+    /// Where it stands, for clients in `client`, among those that say something about one host: the least counts, or
+    /// is merged first. See docs/reference/choosing.md.
+    pub fn rank<'a>(&'a self, client: &Namespace) -> impl Ord + use<'a> {
+        let reach = self.visibility.reach(&self.name.namespace, client);
+        (reach.is_none(), reach, &self.precedence, &self.name)
+    }
+}
+
 /// One entry of `http`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouteRule {

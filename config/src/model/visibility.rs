@@ -22,3 +22,27 @@ impl Visibility {
         }
     }
 }
+
+/// How an object came to be visible to a client. Where several of one host are visible, what was written for the client
+/// more closely counts first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// To its own namespace, which is the client's.
+    Private,
+    /// To the client's namespace, by its name.
+    Named,
+    /// To everybody.
+    Public,
+}
+
+impl Visibility {
+    /// How an object of the namespace `own` reaches clients in `client`; `None`: not at all.
+    pub fn reach(&self, own: &Namespace, client: &Namespace) -> Option<Reach> {
+        match self {
+            Visibility::Everywhere => Some(Reach::Public),
+            Visibility::Namespaces(set) if !set.contains(client) => None,
+            Visibility::Namespaces(_) if own == client => Some(Reach::Private),
+            Visibility::Namespaces(_) => Some(Reach::Named),
+        }
+    }
+}

@@ -5,7 +5,7 @@ use super::{
     field::{Field, choice, message, resource},
     v1,
 };
-use crate::model::sidecar::{EgressHost, EgressListener, IngressEndpoint, IngressListener, Sidecar};
+use crate::model::sidecar::{EgressHost, EgressListener, EgressNamespace, IngressEndpoint, IngressListener, Sidecar};
 
 resource!(Sidecar => Sidecar { name, workload_selector, ingress, egress, outbound_policy });
 message!(IngressListener => IngressListener { port, protocol, name, bind, default_endpoint });
@@ -14,3 +14,22 @@ choice!(IngressEndpoint => IngressEndpoint in ingress_endpoint {
 });
 message!(EgressListener => EgressListener { port, protocol, name, bind, hosts });
 message!(EgressHost => EgressHost { namespace, host, exclude });
+
+/// Absent: any; a dot, which no namespace is called: the workload's.
+impl Field<Option<String>> for EgressNamespace {
+    fn put(&self) -> Option<String> {
+        match self {
+            EgressNamespace::Any => None,
+            EgressNamespace::OfWorkload => Some(".".to_owned()),
+            EgressNamespace::Named(namespace) => Some(namespace.put()),
+        }
+    }
+
+    fn take(wire: Option<String>) -> Result<Self, FieldError> {
+        Ok(match wire {
+            None => EgressNamespace::Any,
+            Some(text) if text == "." => EgressNamespace::OfWorkload,
+            Some(text) => EgressNamespace::Named(Field::take(text)?),
+        })
+    }
+}

@@ -225,6 +225,7 @@ one_of! {
     IngressEndpoint {
         |_| Self::Loopback, |e| Self::Address(e.any()), |e| Self::InstancePort(e.any()), |e| Self::Unix(e.any()),
     }
+    EgressNamespace { |_| Self::Any, |_| Self::OfWorkload, |e| Self::Named(e.any()) }
     OutboundPolicy { |_| Self::AllowAny, |_| Self::RegistryOnly, |e| Self::EgressProxy(e.any()) }
     Normalization { |_| Self::None, |_| Self::Base, |_| Self::MergeSlashes, |_| Self::DecodeAndMergeSlashes }
     AccessLogEncoding { |_| Self::Text, |_| Self::Json }

@@ -24,7 +24,7 @@ fn hosts_of_the_mesh(inputs: &Inputs<'_>, notes: &mut Notes) {
     for input in inputs.virtual_services.iter().filter(|i| i.value.parents.contains(&Parent::Mesh)) {
         for host in &input.value.hosts {
             let known = first.entry(host).or_default();
-            match known.iter().find(|older| meet(&older.value.visibility, &input.value.visibility)) {
+            match known.iter().find(|older| stands_before(older.value, input.value)) {
                 Some(older) => {
                     let message = format!(
                         "{} has host {host} on the mesh already, is older and counts; merge the two, or narrow exportTo",
@@ -38,13 +38,14 @@ fn hosts_of_the_mesh(inputs: &Inputs<'_>, notes: &mut Notes) {
     }
 }
 
-/// Whether there is a namespace that sees both.
-fn meet(a: &Visibility, b: &Visibility) -> bool {
-    match (a, b) {
+/// Whether there is a namespace that sees both and in which the older one counts.
+fn stands_before(older: &Route, younger: &Route) -> bool {
+    let counts = |client: &Namespace| older.rank(client) < younger.rank(client);
+    match (&older.visibility, &younger.visibility) {
         (Visibility::Everywhere, Visibility::Everywhere) => true,
         (Visibility::Everywhere, Visibility::Namespaces(set))
-        | (Visibility::Namespaces(set), Visibility::Everywhere) => !set.is_empty(),
-        (Visibility::Namespaces(a), Visibility::Namespaces(b)) => !a.is_disjoint(b),
+        | (Visibility::Namespaces(set), Visibility::Everywhere) => set.iter().any(counts),
+        (Visibility::Namespaces(a), Visibility::Namespaces(b)) => a.intersection(b).any(counts),
     }
 }
 

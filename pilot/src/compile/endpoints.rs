@@ -20,6 +20,7 @@ use mesh_config::{
 };
 use mtls::PeerPolicies;
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
@@ -69,9 +70,12 @@ pub(super) fn compile(
 
 fn of_entry(entry: &ServiceEntry, registry: &Registry, workloads: &Workloads, adder: &mut Adder<'_>) {
     let inline = adder.inline(entry);
-    let selected: Vec<&Backing> = match &entry.workload_selector {
-        Some(selector) => workloads.select(entry.name.namespace.as_str(), selector).filter(|b| b.ready).collect(),
-        None => inline.iter().collect(),
+    let selected: Vec<Cow<'_, Backing>> = match &entry.workload_selector {
+        Some(selector) => {
+            let ready = workloads.select(entry.name.namespace.as_str(), selector).filter(|b| b.ready);
+            ready.map(|backing| called_through(entry, backing)).collect()
+        }
+        None => inline.iter().map(|backing| called_through(entry, backing)).collect(),
     };
     for host in &entry.hosts {
         let Some(service) = registry.get(&services::entry_key(entry, host)) else { continue };
@@ -89,6 +93,14 @@ fn of_entry(entry: &ServiceEntry, registry: &Registry, workloads: &Workloads, ad
         if selected.is_empty() && entry.workload_selector.is_none() {
             names_itself(entry, service, adder);
         }
+    }
+}
+
+/// What an entry outside of the mesh names is never called with the mesh's mutual TLS, whoever it is.
+fn called_through<'a>(entry: &ServiceEntry, backing: &'a Backing) -> Cow<'a, Backing> {
+    match entry.external && backing.mutual_tls {
+        true => Cow::Owned(Backing { mutual_tls: false, ..backing.clone() }),
+        false => Cow::Borrowed(backing),
     }
 }
 

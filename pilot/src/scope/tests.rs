@@ -1,6 +1,9 @@
 use super::*;
 use crate::offline;
-use mesh_config::{kind::Role, model::PartName};
+use mesh_config::{
+    kind::Role,
+    model::{PartName, Sidecar},
+};
 
 fn objects() -> Mesh {
     let (mesh, diagnostics) = offline::compile_text(include_str!("../../tests/data/scope/in.yaml"), None);
@@ -17,6 +20,11 @@ fn proxy(role: Role, namespace: &str, labels: &[(&str, &str)]) -> ProxyFacts {
         labels: labels.iter().copied().collect(),
         addresses: Vec::new(),
     }
+}
+
+/// The `Sidecar` in force for a proxy.
+fn sidecar(mesh: &Mesh, facts: &ProxyFacts) -> Option<Arc<Sidecar>> {
+    View::new(mesh, facts).sidecar().cloned()
 }
 
 fn sidecar_in(namespace: &str) -> ProxyFacts {
@@ -256,4 +264,80 @@ fn offline_everything_visible_is_there_once() {
     assert_eq!(keys.len(), all);
     let services = keys.iter().filter(|(kind, _)| *kind == Kind::Service).count();
     assert_eq!(services, 4);
+}
+
+/// A ServiceEntry of one host on port 80; `more` is added to its spec.
+fn entry(namespace: &str, host: &str, more: &str) -> String {
+    format!(
+        "{{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {{name: {}, namespace: {namespace}}}, spec: \
+         {{hosts: [\"{host}\"], resolution: STATIC, ports: [{{number: 80, name: http, protocol: HTTP}}]{more}}}}}\n---\n",
+        host.replace('*', "any")
+    )
+}
+
+fn mesh_of(texts: &[&str]) -> Mesh {
+    offline::compile_text(&texts.concat(), None).0
+}
+
+#[test]
+fn the_dot_in_the_meshs_own_sidecar_is_the_namespace_of_the_workload() {
+    let default = "{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: default, namespace: istio-system}, \
+                   spec: {egress: [{hosts: [\"./*\", \"istio-system/*\"]}]}}\n---\n";
+    let hosts = [entry("shop", "a.shop", ""), entry("other", "b.other", ""), entry("istio-system", "c.root", "")];
+    let mesh = mesh_of(&[default, &hosts.concat()]);
+    assert_eq!(seen(&mesh, &sidecar_in("shop"), Kind::Index), ["istio-system/c.root", "shop/a.shop"]);
+    assert_eq!(seen(&mesh, &sidecar_in("other"), Kind::Index), ["istio-system/c.root", "other/b.other"]);
+}
+
+#[test]
+fn an_egress_host_lets_in_what_it_contains_and_not_what_contains_it() {
+    let narrow = "{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: default, namespace: shop}, \
+                  spec: {egress: [{hosts: [\"./foo.example.com\"]}]}}\n---\n";
+    let mesh = mesh_of(&[narrow, &entry("shop", "*.example.com", "")]);
+    assert_eq!(seen(&mesh, &sidecar_in("shop"), Kind::Index), Vec::<String>::new());
+    let mesh = mesh_of(&[&narrow.replace("foo.", "*."), &entry("shop", "*.example.com", "")]);
+    assert_eq!(seen(&mesh, &sidecar_in("shop"), Kind::Index), ["shop/*.example.com"]);
+}
+
+#[test]
+fn of_virtual_services_the_private_one_counts_then_the_one_exported_by_name_then_the_public_one() {
+    let route = |namespace: &str, name: &str, export_to: &str| {
+        format!(
+            "{{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {{name: {name}, namespace: {namespace}}}, \
+             spec: {{hosts: [a.shop], gateways: [mesh, edge/gate], exportTo: [{export_to}], \
+             http: [{{route: [{{destination: {{host: a.shop}}}}]}}]}}}}\n---\n"
+        )
+    };
+    // The oldest first: what is nearer is younger.
+    let routes = [
+        route("shop", "public", "\"*\""),
+        route("shop", "by-name", "client, near"),
+        route("client", "private", "."),
+        route("client", "private-younger", "."),
+    ];
+    let mesh = mesh_of(&[&entry("shop", "a.shop", ""), &routes.concat()]);
+    let counts = |namespace: &str| route_and_rule(&mesh, &sidecar_in(namespace), "shop/a.shop").0;
+    assert_eq!(counts("client"), ["client/private"]);
+    assert_eq!(counts("near"), ["shop/by-name"]);
+    assert_eq!(counts("far"), ["shop/public"]);
+}
+
+#[test]
+fn what_lies_outside_of_the_mesh_is_never_called_with_its_mutual_tls() {
+    let pod = "{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: w, namespace: shop, labels: {app: w}}, \
+               spec: {address: 127.0.1.1, serviceAccount: w, labels: {app: w, security.istio.io/tlsMode: istio}}}\n---\n";
+    let outside = ", location: MESH_EXTERNAL";
+    let listed = ", endpoints: [{address: 127.0.1.2, serviceAccount: w, labels: {security.istio.io/tlsMode: istio}}]";
+    let selected = ", workloadSelector: {labels: {app: w}}";
+    for (more, location, want) in
+        [(listed, "", true), (listed, outside, false), (selected, "", true), (selected, outside, false)]
+    {
+        let location = if location.is_empty() { ", location: MESH_INTERNAL" } else { location };
+        let mesh = mesh_of(&[pod, &entry("shop", "a.shop", &format!("{more}{location}"))]);
+        let endpoints = of(&mesh, &sidecar_in("shop"), "shop/a.shop").unwrap().endpoints;
+        let [Part::Endpoint(endpoint)] = &endpoints.iter().map(|p| p.part().clone()).collect::<Vec<_>>()[..] else {
+            panic!("{more}{location}")
+        };
+        assert_eq!(endpoint.mutual_tls, want, "{more}{location}");
+    }
 }

@@ -17,7 +17,7 @@ use std::{
 pub(super) struct View<'a> {
     mesh: &'a Mesh,
     facts: &'a ProxyFacts,
-    sidecar: Option<&'a Arc<Sidecar>>,
+    sidecar: Option<Arc<Sidecar>>,
     root: Namespace,
 }
 
@@ -38,8 +38,8 @@ impl<'a> View<'a> {
         &self.root
     }
 
-    pub(super) fn sidecar(&self) -> Option<&'a Arc<Sidecar>> {
-        self.sidecar
+    pub(super) fn sidecar(&self) -> Option<&Arc<Sidecar>> {
+        self.sidecar.as_ref()
     }
 
     /// Exported to the client and named by an egress listener, or where none with this host is named, the destination
@@ -72,7 +72,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The VirtualService for a host: under the most specific host that a visible one names, the oldest.
+    /// The VirtualService for a host: under the most specific host that a visible one names, the first by rank.
     pub(super) fn route_of(&self, host: &Host) -> Option<&'a Arc<Route>> {
         if self.facts.role == Role::Gateway {
             return None;
@@ -80,12 +80,21 @@ impl<'a> View<'a> {
         let routes = &self.mesh.lookups().mesh_routes;
         // Only the host's text is looked up, so what is found lives as long as the mesh.
         let (at, _) = routes.covering(host).find(|(at, found)| found.iter().any(|r| self.sees_route(at, r)))?;
-        routes.at(at).iter().find(|route| self.sees_route(at, route))
+        self.first_of(at, routes.at(at))
+    }
+
+    /// Of those that the client sees under one host.
+    fn first_of(&self, at: &Host, routes: &'a [Arc<Route>]) -> Option<&'a Arc<Route>> {
+        let seen = routes.iter().filter(|route| self.sees_route(at, route));
+        seen.min_by(|a, b| a.rank(&self.facts.namespace).cmp(&b.rank(&self.facts.namespace)))
     }
 
     fn sees_route(&self, at: &Host, route: &Route) -> bool {
         route.visibility.includes(&self.facts.namespace)
-            && self.listens_to(&ServiceKey { namespace: route.name.namespace.clone(), host: at.clone() })
+            && self.imports(
+                &ServiceKey { namespace: route.name.namespace.clone(), host: at.clone() },
+                IndexKind::VirtualHost,
+            )
     }
 
     fn may_see(&self, key: &ServiceKey) -> bool {
@@ -98,8 +107,13 @@ impl<'a> View<'a> {
     }
 
     fn listens_to(&self, key: &ServiceKey) -> bool {
-        match self.sidecar {
-            Some(sidecar) if !sidecar.egress.is_empty() => sidecar.egress.iter().any(|l| l.selects(key)),
+        self.imports(key, IndexKind::Service)
+    }
+
+    /// Whether an egress listener of the Sidecar, if there is one with any, selects the name.
+    fn imports(&self, key: &ServiceKey, kind: IndexKind) -> bool {
+        match &self.sidecar {
+            Some(sidecar) if !sidecar.egress.is_empty() => sidecar.egress.iter().any(|l| l.selects_entry(key, kind)),
             _ => true,
         }
     }
@@ -139,7 +153,7 @@ impl<'a> View<'a> {
         }
         let mut names = BTreeMap::new();
         for (host, routes) in self.mesh.lookups().mesh_routes.iter() {
-            let seen = routes.iter().find(|route| self.sees_route(host, route));
+            let seen = self.first_of(host, routes);
             if let Some(route) = seen.filter(|_| !self.knows_host(host)) {
                 let key = ServiceKey { namespace: route.name.namespace.clone(), host: host.clone() };
                 names.insert(host.clone(), key.to_string());
@@ -149,12 +163,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// A selector's match in the own namespace, else the namespace's default, else the mesh's; the oldest of each.
-fn choose_sidecar<'a>(mesh: &'a Mesh, facts: &ProxyFacts, root: &Namespace) -> Option<&'a Arc<Sidecar>> {
-    let of = |namespace: &Namespace| mesh.lookups().sidecars.get(namespace).map_or(&[][..], Vec::as_slice);
-    let own = of(&facts.namespace);
-    own.iter()
-        .find(|s| s.workload_selector.as_ref().is_some_and(|selector| selector.selects(&facts.labels)))
-        .or_else(|| own.iter().find(|s| s.workload_selector.is_none()))
-        .or_else(|| of(root).iter().find(|s| s.workload_selector.is_none()))
+/// See [`Sidecar::choose`].
+fn choose_sidecar(mesh: &Mesh, facts: &ProxyFacts, root: &Namespace) -> Option<Arc<Sidecar>> {
+    let of = |namespace: &Namespace| mesh.lookups().sidecars.get(namespace).map_or(&[][..], Vec::as_slice).iter();
+    Sidecar::choose(of(&facts.namespace).chain(of(root)), &facts.namespace, &facts.labels, root)
 }

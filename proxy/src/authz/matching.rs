@@ -1,7 +1,10 @@
 //! Whether a compiled rule matches a call. What is not there matches nothing.
 
 use super::{Attributes, HttpAttributes};
-use crate::snapshot::policy::{Check, CompiledRule, IdentityMatch, NamespaceMatch, Test, TokenPrincipal};
+use crate::{
+    lookup::{self, Found},
+    snapshot::policy::{Check, CompiledRule, IdentityMatch, NamespaceMatch, Test, TokenPrincipal},
+};
 use ipnet::IpNet;
 use memchr::memmem;
 use mesh_config::{matcher::StringMatch, model::authorization::PathRule};
@@ -71,33 +74,15 @@ fn path(values: &[PathRule], target: &[u8]) -> bool {
     })
 }
 
-/// A header that stands several times is one value, joined with commas; `*` asks only whether it is there.
+/// `*` asks only whether it is there.
 fn header(http: &HttpAttributes<'_>, name: &str, values: &[StringMatch]) -> bool {
     let matches = |value: &[u8]| values.iter().any(|v| v.matches(value));
     match name {
-        ":method" => return matches(http.method),
-        ":path" => return matches(http.path),
-        ":authority" | "host" => return http.authority.is_some_and(matches),
-        _ => {}
+        ":method" => matches(http.method),
+        ":path" => matches(http.path),
+        ":authority" | "host" => http.authority.is_some_and(matches),
+        _ => lookup::find(http.headers, name, matches) == Found::Wanted,
     }
-    let (mut count, mut first_matches) = (0, false);
-    http.headers.values(name, &mut |value| {
-        first_matches = count == 0 && matches(value);
-        count += 1;
-        count == 1
-    });
-    if count < 2 {
-        return first_matches;
-    }
-    let mut joined = Vec::new();
-    http.headers.values(name, &mut |value| {
-        if !joined.is_empty() {
-            joined.push(b',');
-        }
-        joined.extend_from_slice(value);
-        true
-    });
-    matches(&joined)
 }
 
 fn identity(value: &IdentityMatch, uri: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Conditions of a rule against a request, to the letter of Istio's semantics.
 
 use super::{MatchedPath, RequestView};
+use crate::lookup::{self, Found};
 use mesh_config::{
     matcher::StringMatch,
     model::route::{HeaderMatch, PathMatch, QueryMatch, RouteMatch},
@@ -48,23 +49,19 @@ fn path_matches(condition: &PathMatch, path: &str) -> Option<MatchedPath> {
 /// Each value is tested on its own and any hit counts. Inverted, no value may match, and a header that is not
 /// there counts as an empty value unless its presence is what is asked for.
 fn header_matches(condition: &HeaderMatch, request: &RequestView<'_>) -> bool {
-    let (mut present, mut hit) = (false, false);
-    let mut look = |value: &[u8]| {
-        present = true;
-        hit |= condition.matcher.matches(value);
-        !hit
-    };
+    let matches = |value: &[u8]| condition.matcher.matches(value);
     // What HTTP/2 calls a pseudo header may be named like any other.
-    match &*condition.name {
-        ":method" => drop(look(request.method.as_bytes())),
-        ":authority" | "host" => drop(look(request.authority.as_bytes())),
-        ":scheme" => drop(look(request.scheme.as_bytes())),
-        ":path" => drop(look(request.path.as_bytes())),
-        name => request.headers.values(name, &mut look),
-    }
-    if !present && condition.invert && condition.matcher != StringMatch::Present {
-        hit = condition.matcher.matches(b"");
-    }
+    let hit = match &*condition.name {
+        ":method" => matches(request.method.as_bytes()),
+        ":authority" | "host" => matches(request.authority.as_bytes()),
+        ":scheme" => matches(request.scheme.as_bytes()),
+        ":path" => matches(request.path.as_bytes()),
+        name => match lookup::find(request.headers, name, matches) {
+            Found::Wanted => true,
+            Found::Other => false,
+            Found::Absent => condition.invert && condition.matcher != StringMatch::Present && matches(b""),
+        },
+    };
     hit != condition.invert
 }
 

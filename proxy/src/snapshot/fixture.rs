@@ -17,7 +17,7 @@ use mesh_config::{
         instance::InboundPort,
         route::{Backend, HeaderOps, Parent, PathMatch, RouteAction, RouteMatch, RouteRule, Target},
         service::{Resolution, ServicePort},
-        sidecar::{EgressHost, EgressListener},
+        sidecar::{EgressHost, EgressListener, EgressNamespace},
         workload::WorkloadInfo,
     },
     name::{NamespacedName, Port},
@@ -201,7 +201,11 @@ pub fn egress(number: Option<u16>, hosts: &[&str]) -> EgressListener {
         let (text, exclude) = text.strip_prefix('~').map_or((*text, false), |rest| (rest, true));
         let (namespace, host) = text.split_once('/').expect("tests write namespace/host");
         EgressHost {
-            namespace: (namespace != "*").then(|| namespace.into()),
+            namespace: match namespace {
+                "*" => EgressNamespace::Any,
+                "." => EgressNamespace::OfWorkload,
+                named => EgressNamespace::Named(named.into()),
+            },
             host: host.parse().expect("tests use good names"),
             exclude,
         }

@@ -128,7 +128,7 @@ impl Egress {
 
     /// Whether requests for this entry are served here: the listener names it and it has the listener's port.
     pub fn serves(&self, entry: &IndexEntry) -> bool {
-        carries_http(entry, self.port) && self.listener.selects(&entry.key)
+        carries_http(entry, self.port) && self.listener.selects_entry(&entry.key, entry.kind)
     }
 }
 
@@ -337,13 +337,13 @@ impl Outbound {
 
     /// Whether requests for this entry are served on a captured port.
     pub fn serves(&self, entry: &IndexEntry, port: Port) -> bool {
-        carries_http(entry, port) && self.admits(&entry.key, port)
+        carries_http(entry, port) && admits(self.sidecar.as_deref(), &entry.key, entry.kind, port)
     }
 
     /// Whether the `Sidecar` lets a service be reached on a captured port: its listener for that port decides, else
     /// the one without port.
     pub fn admits(&self, key: &ServiceKey, port: Port) -> bool {
-        admits(self.sidecar.as_deref(), key, port)
+        admits(self.sidecar.as_deref(), key, IndexKind::Service, port)
     }
 
     /// What becomes of a host on a captured HTTP port that nothing answers to.
@@ -368,11 +368,11 @@ impl Outbound {
 }
 
 /// See [`Outbound::admits`].
-pub(super) fn admits(sidecar: Option<&Sidecar>, key: &ServiceKey, port: Port) -> bool {
+pub(super) fn admits(sidecar: Option<&Sidecar>, key: &ServiceKey, kind: IndexKind, port: Port) -> bool {
     let Some(sidecar) = sidecar.filter(|s| !s.egress.is_empty()) else { return true };
     let captured = || sidecar.egress.iter().filter(|l| l.bind.is_none());
     let listener = captured().find(|l| l.port == Some(port)).or_else(|| captured().find(|l| l.port.is_none()));
-    listener.is_some_and(|l| l.selects(key))
+    listener.is_some_and(|l| l.selects_entry(key, kind))
 }
 
 /// Services carry HTTP on the ports that say so or say nothing; hosts that only VirtualServices know, on port 80.

@@ -9,7 +9,7 @@ use crate::{
     model::{
         Protocol, Sidecar,
         settings::OutboundPolicy,
-        sidecar::{EgressHost, EgressListener, IngressEndpoint, IngressListener},
+        sidecar::{EgressHost, EgressListener, EgressNamespace, IngressEndpoint, IngressListener},
     },
     name::Port,
 };
@@ -24,7 +24,7 @@ pub(super) fn sidecar(object: &Object, f: &mut Fields<'_>, context: &ParseContex
     let workload_selector = f.object("workloadSelector", |f| Some(f.selector("labels")));
     let mut taken = BTreeSet::new();
     let ingress = f.list("ingress", |item| unique(&item, item.object(ingress)?, |l| taken.insert(l.port)));
-    let egress = egress_listeners(f, object);
+    let egress = egress_listeners(f);
     let outbound_policy = f.object("outboundTrafficPolicy", |f| outbound_policy(f, object, context)).flatten();
     f.not_acted_on("inboundConnectionPool");
     Some(Sidecar { name: object.name(), workload_selector, ingress, egress: egress?, outbound_policy })
@@ -109,11 +109,11 @@ fn endpoint(item: &Item<'_>) -> Option<IngressEndpoint> {
     }
 }
 
-fn egress_listeners(f: &mut Fields<'_>, object: &Object) -> Option<Vec<EgressListener>> {
+fn egress_listeners(f: &mut Fields<'_>) -> Option<Vec<EgressListener>> {
     let Some(item) = f.item("egress") else { return Some(Vec::new()) };
     let mut taken = BTreeSet::new();
     let listeners = item.list(|entry| {
-        let listener = entry.object(|f| egress(f, object))?;
+        let listener = entry.object(|f| egress(f))?;
         unique(&entry, listener, |l| l.port.is_none() || taken.insert((l.port, l.bind)))
     });
     let catch_all = |l: &EgressListener| l.port.is_none();
@@ -123,10 +123,10 @@ fn egress_listeners(f: &mut Fields<'_>, object: &Object) -> Option<Vec<EgressLis
     Some(listeners)
 }
 
-fn egress(f: &mut Fields<'_>, object: &Object) -> Option<EgressListener> {
+fn egress(f: &mut Fields<'_>) -> Option<EgressListener> {
     let listener = f.object("port", port);
     let (bind, capture) = (bind(f), capture(f));
-    let hosts = f.required("hosts").and_then(|item| hosts(&item, object));
+    let hosts = f.required("hosts").and_then(|item| hosts(&item));
     let (number, protocol, name) = match listener {
         Some((number, protocol, name)) => (Some(number), protocol, name),
         None => (None, Protocol::Auto, "".into()),
@@ -143,23 +143,23 @@ fn egress(f: &mut Fields<'_>, object: &Object) -> Option<EgressListener> {
 }
 
 /// `namespace/host` entries; `~/*` adds nothing.
-fn hosts(item: &Item<'_>, object: &Object) -> Option<Vec<EgressHost>> {
+fn hosts(item: &Item<'_>) -> Option<Vec<EgressHost>> {
     let mut count = 0;
     let hosts = item.list(|entry| {
         count += 1;
-        egress_host(&entry, object)
+        egress_host(&entry)
     });
     if count == 0 {
         return item.invalid("at least one host is required");
     }
-    let all = |h: &EgressHost| !h.exclude && h.namespace.is_none() && h.host.as_str() == "*";
+    let all = |h: &EgressHost| !h.exclude && h.namespace == EgressNamespace::Any && h.host.as_str() == "*";
     if hosts.iter().any(all) && hosts.iter().filter(|h| !h.exclude).count() > 1 {
         return item.invalid("*/* includes everything: no other host may stand beside it");
     }
     Some(hosts)
 }
 
-fn egress_host(item: &Item<'_>, object: &Object) -> Option<EgressHost> {
+fn egress_host(item: &Item<'_>) -> Option<EgressHost> {
     let text = item.non_empty()?;
     let Some((namespace, name)) = text.split_once('/') else {
         return item.invalid(format!("{text:?} is not of the form namespace/host"));
@@ -171,9 +171,9 @@ fn egress_host(item: &Item<'_>, object: &Object) -> Option<EgressHost> {
     };
     let namespace = match namespace {
         "" => return item.invalid("the namespace before the slash is empty"),
-        "*" => None,
-        "." => Some((&*object.meta.namespace).into()),
-        other => Some(other.into()),
+        "*" => EgressNamespace::Any,
+        "." => EgressNamespace::OfWorkload,
+        other => EgressNamespace::Named(other.into()),
     };
     Some(EgressHost { namespace, host, exclude })
 }

@@ -3165,7 +3165,7 @@ impl ::prost::Name for EgressListener {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EgressHost {
-    /// Absent: any.
+    /// Absent: any. A dot: the namespace of the workload that the Sidecar is for.
     #[prost(string, optional, tag = "1")]
     pub namespace: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(string, tag = "2")]

@@ -11,7 +11,7 @@ use crate::snapshot::{inbound::Inbound, listener::ListenerSpec, outbound::Outbou
 use mesh_config::{
     kind::Role,
     model::{Authorization, Credential, Kind, Settings, Sidecar, TrustBundle, Workload},
-    name::{Namespace, NamespacedName},
+    name::NamespacedName,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -190,14 +190,10 @@ fn own(facts: &OwnFacts, parts: &Parts, derived: &mut Derived) -> bool {
 /// One that selects the workload, else its namespace's, else the mesh's.
 fn sidecar(sources: &Sources<'_>, _: &mut Clusters, derived: &mut Derived) -> bool {
     let Sources { parts, settings, own, .. } = sources;
-    let all = || parts.sidecars.values();
-    let of = |ns: &Namespace| all().find(|s| s.name.namespace == *ns && s.workload_selector.is_none());
-    let selects = |s: &&Arc<Sidecar>| {
-        s.name.namespace == own.namespace && s.workload_selector.as_ref().is_some_and(|l| l.selects(&own.labels))
-    };
     let chosen = match own.role {
+        // Pilot has chosen already: there is one.
         Role::Sidecar => {
-            all().find(selects).or_else(|| of(&own.namespace)).or_else(|| of(&settings.root_namespace)).cloned()
+            Sidecar::choose(parts.sidecars.values(), &own.namespace, &own.labels, &settings.root_namespace)
         }
         Role::Gateway | Role::Waypoint | Role::Node => None,
     };

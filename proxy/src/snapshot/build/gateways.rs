@@ -62,7 +62,8 @@ pub(super) fn build(
     before: &Outbound,
 ) -> BTreeMap<Port, Arc<GatewayPort>> {
     let mut routes: Vec<&Arc<Route>> = sources.parts.routes.values().collect();
-    routes.sort_by(|a, b| (&a.precedence, &a.name).cmp(&(&b.precedence, &b.name)));
+    let own = &sources.own.namespace;
+    routes.sort_by(|a, b| a.rank(own).cmp(&b.rank(own)));
     let build = Build { sources, services, named, retries, routes };
     let ports = by_port(sources).into_iter().map(|(port, servers)| {
         let was = before.gateway(port);

@@ -102,7 +102,7 @@ impl<'a> MeshRoutes<'a> {
             .values()
             .filter(|r| r.parents.contains(&Parent::Mesh) && r.visibility.includes(own))
             .collect();
-        routes.sort_by(|a, b| (&a.precedence, &a.name).cmp(&(&b.precedence, &b.name)));
+        routes.sort_by(|a, b| a.rank(own).cmp(&b.rank(own)));
         let mut all = MeshRoutes { exact: HashMap::new(), wildcards: Vec::new() };
         for route in routes {
             for host in &route.hosts {
@@ -151,8 +151,8 @@ impl Build<'_> {
         resolve(self.named, self.services, target, port)
     }
 
-    fn admits(&self, key: &ServiceKey, port: Port) -> bool {
-        admits(self.sources.sidecar.map(|s| &**s), key, port)
+    fn admits(&self, key: &ServiceKey, kind: IndexKind, port: Port) -> bool {
+        admits(self.sources.sidecar.map(|s| &**s), key, kind, port)
     }
 
     /// Captured HTTP ports.
@@ -161,12 +161,12 @@ impl Build<'_> {
         for service in in_use {
             for port in service.ports.iter().map(|p| &p.port) {
                 let http = port.protocol.is_http() || port.protocol == Protocol::Auto;
-                if http && self.admits(&service.service.key, port.number) {
+                if http && self.admits(&service.service.key, IndexKind::Service, port.number) {
                     by_port.entry(port.number).or_default().push(service);
                 }
             }
         }
-        let without_service = self.without_service(|key| self.admits(key, http()));
+        let without_service = self.without_service(|key| self.admits(key, IndexKind::VirtualHost, http()));
         if !without_service.is_empty() {
             by_port.entry(http()).or_default();
         }
@@ -344,7 +344,7 @@ impl Build<'_> {
         let named: Vec<_> =
             in_use.iter().copied().filter(|s| listener.selects(&s.service.key) && carries_http(s)).collect();
         let extra = match port == http() {
-            true => self.without_service(|key| listener.selects(key)),
+            true => self.without_service(|key| listener.selects_rules(key)),
             false => Vec::new(),
         };
         self.table(port, route_config, &named, &extra, before)

@@ -13,7 +13,7 @@ use mesh_config::model::{
     peer_authentication::{EffectiveMtls, MtlsMode},
     service::Resolution,
     settings::OutboundPolicy,
-    sidecar::{EgressListener, IngressEndpoint, IngressListener},
+    sidecar::{EgressListener, EgressNamespace, IngressEndpoint, IngressListener},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -309,7 +309,7 @@ fn listeners_that_bind_are_listed() {
     assert_eq!(names, ["127.0.1.1_8080", "127.0.1.1_9080"]);
     assert_eq!(listeners[0].kind, ListenerKind::Ingress { port: port(8080) });
     let ListenerKind::Egress { hosts, .. } = &listeners[1].kind else { panic!("{:?}", listeners[1]) };
-    assert_eq!(hosts[0].namespace, None, "the first of two for one address");
+    assert_eq!(hosts[0].namespace, EgressNamespace::Any, "the first of two for one address");
     let policy = state.snapshot().local().unwrap().inbound.port(port(8080));
     assert_eq!(policy.cluster.local, Some(IngressEndpoint::Address("127.0.1.1:18080".parse().unwrap())));
     assert_eq!((&*policy.cluster.name, policy.declared), ("inbound|8080||", true));
