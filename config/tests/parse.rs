@@ -341,7 +341,7 @@ fn sidecar_of_web() -> Sidecar {
                 protocol: Protocol::Tcp,
                 name: "db".into(),
                 bind: loopback,
-                hosts: vec![at(EgressNamespace::Named("shop".into()), "db.example.com")],
+                hosts: vec![at(EgressNamespace::OfWorkload, "db.example.com")],
             },
             EgressListener {
                 port: Some(port(8000)),
