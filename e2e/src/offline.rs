@@ -141,7 +141,7 @@ impl<'m> Decider<'m> {
                 metadata: None,
             },
         );
-        let denial = verdict.permit().err();
+        let denial = verdict.allowed().err();
         Incoming { allowed: denial.is_none(), details: denial.map(|d| d.to_string()).unwrap_or_default() }
     }
 

@@ -4,8 +4,8 @@
 pub mod retry;
 
 use crate::{
-    authz::Permit,
     body::{Held, RequestBody},
+    decide::Permit,
     error::{Error, Reset},
     exchange::{Exchange, Flag},
     route::Routed,

@@ -2,28 +2,12 @@
 //! on it shares. A connection keeps a key of its destination, never what the key means: that is looked up in each
 //! request's own snapshot.
 
-use crate::snapshot::listener::DestinationKey;
+use crate::{decide::Caller, snapshot::listener::DestinationKey};
 use mesh_config::{model::Endpoint, name::Port};
 use mesh_runtime::tls::{server::Accepted, verify::PeerCertificate};
 use std::{any::Any, cell::RefCell, fmt, net::SocketAddr, rc::Rc, sync::Arc};
 
-/// Where a connection comes from, and so which half of the path it takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// From a peer to the application.
-    Inbound,
-    /// From the application to the mesh.
-    Outbound,
-    /// From a client at the edge to the mesh.
-    Gateway,
-}
-
-impl Direction {
-    /// Whether this proxy stands on the client's side: it chooses endpoints.
-    pub fn is_client_side(self) -> bool {
-        self != Direction::Inbound
-    }
-}
+pub use crate::decide::Direction;
 
 /// What TLS proved about a connection that this proxy terminated.
 #[derive(Debug, Clone)]
@@ -81,6 +65,21 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// What decisions look at.
+    pub fn caller(&self) -> Caller<'_> {
+        Caller {
+            direction: self.direction,
+            key: &self.key,
+            port: self.listener_port,
+            secured: self.secured.is_some(),
+            peer: self.peer_certificate().and_then(|peer| peer.uri.as_ref()),
+            own: self.secured.as_ref().map(|secured| &*secured.own).filter(|own| !own.is_empty()),
+            source: Some(self.remote.ip()),
+            destination: Some(self.local.ip()),
+            sni: self.sni(),
+        }
+    }
+
     /// The peer's identity as it stands in its certificate.
     pub fn peer_uri(&self) -> Option<&str> {
         self.peer_certificate().and_then(|peer| peer.uri.as_ref()).map(|uri| uri.uri())

@@ -1,12 +1,14 @@
 //! The HTTP connections of one worker, so that a drain and idle limits reach them. A connection pays nothing a
 //! request for either: no timer, no channel; it is woken when there is something to do.
 
-use crate::conn::Direction;
+use crate::conn::{Connection, Direction};
 use slab::Slab;
 use std::{
     cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    pin::pin,
     rc::Rc,
-    task::Waker,
+    task::{Poll, Waker},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -49,7 +51,7 @@ pub struct Connections {
 /// One connection.
 #[derive(Debug)]
 pub struct Entry {
-    direction: Direction,
+    conn: Rc<Connection>,
     wish: Cell<Wish>,
     waker: RefCell<Option<Waker>>,
     active: Cell<u32>,
@@ -83,10 +85,10 @@ impl Default for Connections {
 
 impl Connections {
     /// Registers a connection until the guard is dropped.
-    pub fn add(self: &Rc<Self>, direction: Direction, now: Instant) -> Registered {
-        let wish = if direction == Direction::Outbound { &self.outbound } else { &self.arrived };
+    pub fn add(self: &Rc<Self>, conn: &Rc<Connection>, now: Instant) -> Registered {
+        let wish = if conn.direction == Direction::Outbound { &self.outbound } else { &self.arrived };
         let entry = Rc::new(Entry {
-            direction,
+            conn: conn.clone(),
             wish: Cell::new(wish.get()),
             waker: RefCell::new(None),
             active: Cell::new(0),
@@ -122,7 +124,13 @@ impl Connections {
     pub fn ask_arrived(&self, wish: Wish) {
         self.arrived.set(self.arrived.get().max(wish));
         let all = self.all.borrow();
-        all.iter().filter(|(_, e)| e.direction != Direction::Outbound).for_each(|(_, entry)| entry.ask(wish));
+        all.iter().filter(|(_, e)| e.conn.direction != Direction::Outbound).for_each(|(_, entry)| entry.ask(wish));
+    }
+
+    /// Asks those of which this does not hold.
+    pub fn finish_unless(&self, holds: impl Fn(&Connection) -> bool) {
+        let all = self.all.borrow();
+        all.iter().filter(|(_, entry)| !holds(&entry.conn)).for_each(|(_, entry)| entry.ask(Wish::Finish));
     }
 
     /// How many hold no more than their socket.
@@ -228,6 +236,11 @@ impl Entry {
         Activity { entry: self.clone(), ended: false }
     }
 
+    /// The answer under way is the last.
+    pub(crate) fn ends_with_this(&self) {
+        self.ask(Wish::Last);
+    }
+
     fn ask(&self, wish: Wish) {
         if self.wish.get() >= wish {
             return;
@@ -284,16 +297,52 @@ impl Drop for Registered {
     }
 }
 
+/// `first`, unless the connection has to end before anything has come.
+pub(crate) async fn unless_over<T>(entry: &Entry, first: impl Future<Output = Option<T>>) -> Option<T> {
+    let mut first = pin!(first);
+    poll_fn(|cx| {
+        // Asked before the wish: what has come already is a request.
+        if let Poll::Ready(said) = first.as_mut().poll(cx) {
+            return Poll::Ready(said);
+        }
+        match entry.due() {
+            Wish::Serve | Wish::Last => {}
+            Wish::Finish | Wish::End => return Poll::Ready(None),
+        }
+        entry.wake_with(cx.waker());
+        Poll::Pending
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{conn::Memo, snapshot::listener::DestinationKey};
+    use mesh_config::name::Port;
     use mesh_runtime::clock;
+
+    fn conn(direction: Direction) -> Rc<Connection> {
+        let port = Port::new(80).unwrap();
+        Rc::new(Connection {
+            id: 0,
+            direction,
+            key: DestinationKey::HttpPort(port),
+            listener_port: port,
+            local: "10.0.0.1:80".parse().unwrap(),
+            remote: "10.0.0.2:4000".parse().unwrap(),
+            secured: None,
+            memo: Memo::default(),
+        })
+    }
 
     #[tokio::test(start_paused = true)]
     async fn only_idle_connections_are_asked_to_finish() {
         let connections = Rc::new(Connections::default());
-        let (idle, busy) =
-            (connections.add(Direction::Inbound, clock::now()), connections.add(Direction::Inbound, clock::now()));
+        let (idle, busy) = (
+            connections.add(&conn(Direction::Inbound), clock::now()),
+            connections.add(&conn(Direction::Inbound), clock::now()),
+        );
         let mut request = busy.entry.begin();
         let later = clock::now() + IDLE * 2;
         connections.sweep(later);
@@ -306,7 +355,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_rests_when_nothing_is_half_done() {
         let connections = Rc::new(Connections::default());
-        let one = connections.add(Direction::Inbound, clock::now());
+        let one = connections.add(&conn(Direction::Inbound), clock::now());
         let entry = &one.entry;
         let later = |n| clock::now() + QUIET * n;
         connections.sweep(later(2));
@@ -332,7 +381,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn connections_that_fall_quiet_together_are_asked_one_lot_at_a_time() {
         let connections = Rc::new(Connections::default());
-        let all: Vec<_> = (0..AT_ONCE + 1).map(|_| connections.add(Direction::Inbound, clock::now())).collect();
+        let all: Vec<_> = (0..AT_ONCE + 1).map(|_| connections.add(&conn(Direction::Inbound), clock::now())).collect();
         all.iter().for_each(|one| one.entry.serves());
         let later = clock::now() + QUIET * 2;
         for want in [AT_ONCE, AT_ONCE + 1] {
@@ -344,7 +393,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_that_was_not_read_to_its_end_keeps_its_connection_awake() {
         let connections = Rc::new(Connections::default());
-        let one = connections.add(Direction::Inbound, clock::now());
+        let one = connections.add(&conn(Direction::Inbound), clock::now());
         one.entry.serves();
         one.entry.begin().end(clock::now(), false);
         connections.sweep(clock::now() + QUIET * 2);
@@ -354,9 +403,9 @@ mod tests {
     #[tokio::test]
     async fn a_drain_reaches_connections_that_come_later() {
         let connections = Rc::new(Connections::default());
-        let first = connections.add(Direction::Inbound, clock::now());
+        let first = connections.add(&conn(Direction::Inbound), clock::now());
         connections.ask_all(Wish::Finish);
-        let second = connections.add(Direction::Inbound, clock::now());
+        let second = connections.add(&conn(Direction::Inbound), clock::now());
         assert_eq!((first.entry.wish(), second.entry.wish()), (Wish::Finish, Wish::Finish));
         drop(first);
         assert_eq!(connections.len(), 1);
@@ -365,7 +414,7 @@ mod tests {
     #[tokio::test]
     async fn connections_of_the_application_are_spared_until_all_are_asked() {
         let connections = Rc::new(Connections::default());
-        let add = |direction| connections.add(direction, clock::now());
+        let add = |direction| connections.add(&conn(direction), clock::now());
         let first = [add(Direction::Outbound), add(Direction::Inbound), add(Direction::Gateway)];
         connections.ask_arrived(Wish::Finish);
         let then = [add(Direction::Outbound), add(Direction::Inbound), add(Direction::Gateway)];

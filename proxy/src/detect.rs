@@ -54,16 +54,25 @@ impl ClientHello {
     }
 }
 
-/// Looks for TLS, then for HTTP.
-pub fn detect(bytes: &[u8]) -> Detected {
-    match hello(bytes) {
-        Detected::Opaque => http(bytes),
-        other => other,
+/// What first bytes are looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// TLS alone: what is carried is declared, so that the first byte of plain text is enough.
+    Tls,
+    /// TLS, then HTTP.
+    Everything,
+}
+
+/// Looks at first bytes.
+pub fn detect(bytes: &[u8], look: Look) -> Detected {
+    match (hello(bytes), look) {
+        (Detected::Opaque, Look::Everything) => http(bytes),
+        (other, _) => other,
     }
 }
 
 /// Looks for TLS alone: [`Detected::Tls`], [`Detected::NeedMore`], [`Detected::TooLong`], or [`Detected::Opaque`] for
-/// everything else. For ports whose protocol is declared.
+/// everything else.
 pub fn hello(bytes: &[u8]) -> Detected {
     match read_hello(bytes) {
         Ok(hello) => Detected::Tls(hello),
@@ -80,6 +89,10 @@ pub fn http(bytes: &[u8]) -> Detected {
     }
     if H2_PREFACE.starts_with(bytes) {
         return Detected::NeedMore;
+    }
+    // Methods begin with a letter: numbers and other protocols need not be waited for.
+    if bytes.first().is_some_and(|first| !first.is_ascii_alphabetic()) {
+        return Detected::Opaque;
     }
     let bytes = &bytes[..bytes.len().min(MAX_LINE)];
     let line_end = memchr::memchr(b'\n', bytes);

@@ -2,7 +2,7 @@
 
 use crate::{
     conn::{Arrival, Direction},
-    detect::Detected,
+    detect::{Detected, Look},
     http::server,
     net::{
         io::{Downstream, Io},
@@ -45,7 +45,8 @@ async fn terminate(worker: &Rc<Worker>, mut stream: TcpStream, arrival: Arrival,
     };
     let mut seen = BytesMut::new();
     let limit = Some(HANDSHAKE_TIMEOUT);
-    let Opening::Said(Detected::Tls(hello)) = opening::read(&mut stream, &mut seen, limit, limit).await else {
+    let Opening::Said(Detected::Tls(hello)) = opening::read(&mut stream, &mut seen, Look::Tls, limit, limit).await
+    else {
         return refuse("no TLS on a port that terminates TLS");
     };
     let snapshot = worker.snapshot();

@@ -4,6 +4,7 @@
 mod answer;
 mod body;
 mod client_cert;
+mod decision;
 pub mod filters;
 pub mod grpc;
 mod head;
@@ -18,27 +19,27 @@ mod text;
 mod unread;
 pub mod upgrade;
 
-pub use requests::{Demand, Requests};
+pub use requests::{Demand, Fetching, Requests};
 
 use crate::{
     attempt::{self, Attempt},
-    authz::{self, Permit},
     body::Held,
     conn::Direction,
+    decide::{self, Ask, Plan},
     error::Error,
     exchange::Exchange,
-    route::{RequestView, Routed, Selection, select},
-    snapshot::Snapshot,
+    snapshot::WorkerSnapshot,
     upstream::Lease,
 };
 use body::AnswerBody;
+use decision::Again;
 use filters::Ops;
 use http::{HeaderValue, Request, Response, request::Parts};
 use hyper::body::Incoming;
 use mesh_runtime::clock;
 use respond::Client;
 use server::Served;
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{rc::Rc, time::Duration};
 use tokio::time::Instant;
 
 /// How long a request waits for the details of a service that is in the index.
@@ -50,6 +51,8 @@ struct Call {
     facts: headers::Request,
     /// Operations on the answer's headers.
     ops: Option<Rc<Ops>>,
+    /// Where a tunnel is asked for: the request, to be decided again while there is one.
+    tunnel: Option<Box<Again>>,
 }
 
 /// One request: the record begins, the request is carried, and whatever comes of it is an answer.
@@ -88,11 +91,11 @@ async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Response<Ans
         is_head: head.method == http::Method::HEAD,
         direction: served.conn.direction,
     };
-    let mut call = Call { client, facts, ops: None };
+    let mut call = Call { client, facts, ops: None, tunnel: None };
     exchange.body = Held::new(incoming, facts.is_grpc);
 
     let carried = match refused {
-        None => carry(served, &snapshot, &mut exchange, &mut call, head).await,
+        None => carry(served, snapshot, &mut exchange, &mut call, head).await,
         Some(error) => Err(error),
     };
     let mut local = match carried {
@@ -117,30 +120,30 @@ enum Carried {
     Local(Response<AnswerBody>),
 }
 
-/// Where to, whether it may, and there.
+/// Whether it may go, where to, and there.
 async fn carry(
     served: &Rc<Served>,
-    snapshot: &Arc<Snapshot>,
+    snapshot: WorkerSnapshot,
     exchange: &mut Exchange,
     call: &mut Call,
     mut head: Parts,
 ) -> Result<Carried, Error> {
-    // Route.
-    let (selection, snapshot) = selected(served, snapshot, exchange, &head).await?;
-    let routed = match forwarded(served, exchange, call, selection)? {
-        Ok(routed) => routed,
-        Err(local) => return Ok(Carried::Local(local)),
+    // Decide.
+    let (plan, snapshot) = match decided(served, snapshot, exchange, call, &head).await? {
+        (Ok(plan), snapshot) => (plan, snapshot),
+        (Err(local), _) => return Ok(Carried::Local(local)),
     };
+    let Plan { permit, routed } = plan;
     exchange.route = Some(routed.meta.clone());
     exchange.cluster = Some(routed.cluster.clone());
     if routed.cluster.service_host.is_empty() {
         exchange.authority = HeaderValue::from_str(head::authority_of(&head)).ok();
     }
 
-    // Permit.
-    let permit = authorise(served, &snapshot, call, &head)?;
-
     // Change.
+    if call.facts.upgrade {
+        call.tunnel = Some(Again::new(&head, call));
+    }
     let timeout = outgoing::timeouts(&routed, served.conn.direction, call, &mut head);
     let cluster = served.requests.upstreams.cluster(&routed.cluster, exchange.started);
     let outgoing = outgoing::outgoing(served, &snapshot, exchange, call, &routed, &cluster, head)?;
@@ -164,117 +167,34 @@ async fn carry(
     Ok(Carried::Upstream(response, lease, deadline))
 }
 
-/// What the snapshot says about the request; where details are missing, what the one with them says.
-async fn selected(
-    served: &Served,
-    snapshot: &Arc<Snapshot>,
-    exchange: &mut Exchange,
-    head: &Parts,
-) -> Result<(Selection, crate::snapshot::WorkerSnapshot), Error> {
-    let conn = &served.conn;
-    let view = RequestView {
-        method: head.method.as_str(),
-        scheme: head.uri.scheme_str().unwrap_or_else(|| headers::scheme(conn)),
-        authority: head::authority_of(head),
-        path: head.uri.path_and_query().map_or("", |path| path.as_str()),
-        headers: &head.headers,
-        listener_port: conn.listener_port,
-    };
-    if view.path.is_empty() {
-        return Err(Error::RouteNotFound);
-    }
-    let draw = served.requests.upstreams.draw();
-    let key = &conn.key;
-    let first = select(snapshot, key, &view, draw);
-    let Selection::Pending { service } = first else {
-        let held = exchange.snapshot.clone().expect("set when the request began");
-        return Ok((first, held));
-    };
-    let deadline = clock::now() + DETAILS;
-    loop {
-        let needed = served.requests.demand.need(&service);
-        let in_time = tokio::time::timeout_at(deadline, needed).await.is_ok();
-        let newest = served.requests.snapshot();
-        match select(&newest, key, &view, draw) {
-            Selection::Pending { service } if !in_time => return Err(Error::NotReady(service)),
-            Selection::Pending { .. } => tokio::task::yield_now().await,
-            selection => {
-                exchange.snapshot = Some(newest.clone());
-                return Ok((selection, newest));
-            }
-        }
-    }
-}
+/// A plan, or an answer of our own, and the configuration that it was decided with.
+type Decided = (Result<Plan, Response<AnswerBody>>, WorkerSnapshot);
 
-/// A selection that is not sent on becomes an answer or an error.
-fn forwarded(
-    served: &Served,
+/// Decides; where details are missing, once more with them.
+async fn decided(
+    served: &Rc<Served>,
+    snapshot: WorkerSnapshot,
     exchange: &mut Exchange,
     call: &mut Call,
-    selection: Selection,
-) -> Result<Result<Routed, Response<AnswerBody>>, Error> {
-    let filters = &served.requests.filters;
-    match selection {
-        Selection::Forward(routed) => {
-            call.ops = filters.of_routed(&routed);
-            Ok(Ok(routed))
-        }
-        Selection::Redirect { meta, rule, status, location } => {
-            exchange.route = Some(meta);
-            call.ops = filters.of(Some(&rule), 0);
-            Ok(Err(respond::redirect(status, &location, call.client, exchange)))
-        }
-        Selection::Respond { meta, rule, status, body } => {
-            exchange.route = Some(meta);
-            call.ops = filters.of(Some(&rule), 0);
-            Ok(Err(respond::direct(status, body, call.client, exchange)))
-        }
-        Selection::HttpsRedirect { meta, location } => {
-            exchange.route = Some(meta);
-            Ok(Err(respond::redirect(301, &location, call.client, exchange)))
-        }
-        Selection::NotFound { meta } => {
-            exchange.route = meta;
-            Err(Error::RouteNotFound)
-        }
-        Selection::Blocked { meta } => {
-            exchange.route = Some(meta);
-            Err(Error::Blocked)
-        }
-        Selection::ClusterNotFound { meta, rule, cluster } => {
-            exchange.route = Some(meta);
-            call.ops = filters.of(rule.as_ref(), 0);
-            Err(Error::ClusterNotFound(cluster))
-        }
-        Selection::Pending { service } => Err(Error::NotReady(service)),
+    head: &Parts,
+) -> Result<Decided, Error> {
+    let draw = served.requests.upstreams.draw();
+    if let Some(next) = decision::look(served, &snapshot, exchange, call, head, draw)? {
+        return Ok((next, snapshot));
     }
-}
-
-/// Inbound: the workload's policies. Outbound nothing forbids what routing allows.
-fn authorise(served: &Served, snapshot: &Snapshot, call: &Call, head: &Parts) -> Result<Permit, Error> {
-    let conn = &served.conn;
-    let Some(local) = snapshot.local() else { return Err(Error::Denied { details: "no_configuration".into() }) };
-    if conn.direction == Direction::Outbound {
-        return Ok(authz::egress::permit());
-    }
-    let attributes = authz::Attributes {
-        http: Some(authz::HttpAttributes {
-            method: head.method.as_str().as_bytes(),
-            path: head.uri.path_and_query().map_or("", |path| path.as_str()).as_bytes(),
-            authority: Some(head::authority_of(head).as_bytes()),
-            headers: &head.headers,
-        }),
-        peer: conn.peer_certificate().and_then(|peer| peer.uri.as_ref()),
-        source_ip: Some(conn.remote.ip()),
-        remote_ip: Some(call.facts.client.unwrap_or_else(|| conn.remote.ip())),
-        destination_ip: Some(conn.local.ip()),
-        destination_port: conn.listener_port.get(),
-        sni: conn.sni(),
-        metadata: None,
+    // Seldom, and in a box: the future of every request would have its room otherwise.
+    let client = call.facts.client;
+    let settled = async {
+        let mut fetching = served.requests.fetching(DETAILS);
+        decide::settle(&mut fetching, |snapshot| decision::asks(served, snapshot, client, head, draw)).await
     };
-    let verdict = authz::decide(&local.policies, &attributes);
-    for rule in &verdict.audited {
-        tracing::info!(%rule, source = %conn.remote, method = %head.method, path = head.uri.path(), "audited");
+    let snapshot = Box::pin(settled).await;
+    exchange.snapshot = Some(snapshot.clone());
+    match decision::look(served, &snapshot, exchange, call, head, draw)? {
+        Some(next) => Ok((next, snapshot)),
+        None => match decision::asks(served, &snapshot, client, head, draw) {
+            Some(Ask::Details(service)) => Err(Error::NotReady(service)),
+            None => Err(Error::RouteNotFound),
+        },
     }
-    verdict.permit().map_err(|denial| Error::Denied { details: denial.to_string().into() })
 }

@@ -1,27 +1,25 @@
-//! From a peer to the application.
-//!
-//! What is accepted is decided here and nowhere else: `PeerAuthentication` says plain text, mutual TLS, or both, and
-//! the first bytes tell which of them came. Then the declared protocol, the ALPN that the peer's proxy agreed on, or
-//! the bytes themselves say whether requests are looked at.
+//! From a peer to the application: what [`crate::decide::inbound`] says of first bytes is done here.
 
 use crate::{
     conn::{Arrival, Connection, Direction},
-    detect::{ClientHello, Detected},
-    http::server,
+    connections::unless_over,
+    decide::{
+        self,
+        inbound::{Admission, Opening as Way, Silence, admit, opening},
+    },
+    detect::Detected,
+    http::server::{self, Protocol},
     net::{
         io::{Downstream, Io},
         prefix::Prefixed,
     },
     opening::{self, Opening},
     snapshot::{inbound::PortPolicy, listener::DestinationKey},
-    tcp,
+    tcp::{self, Dialled, Race},
     worker::Worker,
 };
 use bytes::{Bytes, BytesMut};
-use mesh_config::{
-    model::{Protocol, peer_authentication::MtlsMode},
-    name::Port,
-};
+use mesh_config::name::Port;
 use mesh_runtime::{
     clock,
     tls::server::{ClientAuth, HANDSHAKE_TIMEOUT, ServerProfile},
@@ -37,140 +35,172 @@ const TCP_ALPN: [&[u8]; 3] = [b"istio-peer-exchange", b"h2", b"http/1.1"];
 /// A connection that is ready to be carried.
 enum Ready {
     Http(Downstream, Rc<Connection>),
-    Opaque(Downstream, Rc<Connection>),
-    /// Nobody has spoken: whoever speaks first decides.
-    Undecided(TcpStream, Rc<Connection>),
+    Opaque(Downstream, Rc<Connection>, Option<Dialled>),
     Refused,
 }
 
 /// Carries one connection to `port` of the workload.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, arrival: Arrival, port: Port) {
     // Boxed in parts, so that an idle connection holds the memory of its own kind only, and not its handshake's.
-    let ready = Box::pin(admit(&worker, stream, arrival, port)).await;
+    let ready = Box::pin(ready(&worker, stream, arrival, port)).await;
     match ready {
         Ready::Refused => {}
         Ready::Http(io, conn) => {
-            let protocol = server::Protocol::agreed(&conn);
+            let protocol = Protocol::agreed(&conn);
             Box::pin(server::serve(io, conn, protocol, worker.requests.clone())).await;
         }
-        Ready::Opaque(io, conn) => Box::pin(tcp::inbound(&worker, io, conn, None)).await,
-        Ready::Undecided(io, conn) => Box::pin(undecided(worker, io, conn, port)).await,
+        Ready::Opaque(io, conn, dialled) => Box::pin(tcp::inbound(&worker, io, conn, dialled)).await,
     }
 }
 
-/// Plain text, mutual TLS, the application's own TLS, or nothing that is accepted here.
-async fn admit(worker: &Rc<Worker>, mut stream: TcpStream, arrival: Arrival, port: Port) -> Ready {
-    let snapshot = worker.snapshot();
-    let Some(policy) = snapshot.local().map(|local| local.inbound.port(port)) else { return Ready::Refused };
-    let (mode, protocol) = (policy.mtls.mode, policy.protocol);
-    let plain = |seen: BytesMut, stream| Prefixed::new(seen.freeze(), Io::Plain(stream));
-    let conn = |secured| worker.connection(Direction::Inbound, DestinationKey::Inbound(port), port, arrival, secured);
+/// Reads until it is clear what the connection is, and makes it ready.
+async fn ready(worker: &Rc<Worker>, mut stream: TcpStream, arrival: Arrival, port: Port) -> Ready {
+    let plain = worker.connection(Direction::Inbound, DestinationKey::Inbound(port), port, arrival, None);
     let mut seen = BytesMut::new();
-    let (silence, patience) = match mode {
-        MtlsMode::Strict => (Some(HANDSHAKE_TIMEOUT), Some(HANDSHAKE_TIMEOUT)),
-        _ if protocol.is_http() => (None, None),
-        _ => {
-            let patience = opening::patience(snapshot.settings.protocol_detection_timeout);
-            (Some(worker.inbound_verdicts.silence(&port, clock::now())), Some(patience))
+    loop {
+        let Some(policy) = policy(worker, port) else { return Ready::Refused };
+        let way = opening(&policy);
+        let said = beginning(worker, &mut stream, &mut seen, &plain, way).await;
+        // A mode may have changed while a client was silent: what holds when it speaks decides.
+        let Some(policy) = self::policy(worker, port) else { return Ready::Refused };
+        if opening(&policy) != way {
+            continue;
         }
-    };
-    // Not kept while a silent client is waited for.
-    drop(snapshot);
-    match opening::read(&mut stream, &mut seen, silence, patience).await {
-        Opening::Ended => Ready::Refused,
-        Opening::Said(Detected::TooLong) => Ready::Refused,
-        // A mesh client's hello is answered in every mode, DISABLE too: clients hear of a change of mode a moment
-        // before or after us, and no request may be lost for that.
-        Opening::Said(Detected::Tls(hello)) => terminate(worker, stream, seen.freeze(), &hello, &policy, arrival).await,
-        _ if mode == MtlsMode::Strict => {
-            tcp::not_accepted(worker, conn(None), "plain text where mutual TLS is required");
+        return match said {
+            Opening::Ended | Opening::Said(Detected::TooLong) => Ready::Refused,
+            Opening::Said(said) => admitted(worker, stream, seen.freeze(), &said, &policy, plain, None).await,
+            Opening::Silent if way.silence == Silence::Dials => match silent(worker, stream, &plain, &policy).await {
+                Heard::Ready(ready) => ready,
+                Heard::Again(again, said) => {
+                    (stream, seen) = (again, said);
+                    continue;
+                }
+            },
+            // As good as plain text: nothing that a client of the mesh would do.
+            Opening::Silent => admitted(worker, stream, seen.freeze(), &Detected::NeedMore, &policy, plain, None).await,
+        };
+    }
+}
+
+/// What holds for a port; `None`: that is not known.
+fn policy(worker: &Worker, port: Port) -> Option<PortPolicy> {
+    worker.snapshot().local().map(|local| local.inbound.port(port))
+}
+
+/// The first bytes, read as the port's declaration and mode ask for.
+async fn beginning(
+    worker: &Rc<Worker>,
+    stream: &mut TcpStream,
+    seen: &mut BytesMut,
+    conn: &Rc<Connection>,
+    way: Way,
+) -> Opening {
+    match way.silence {
+        Silence::Ends => opening::read(stream, seen, way.look, Some(HANDSHAKE_TIMEOUT), Some(HANDSHAKE_TIMEOUT)).await,
+        Silence::Dials => {
+            let silence = worker.inbound_verdicts.silence(&conn.listener_port, clock::now());
+            let patience = opening::patience(worker.snapshot().settings.protocol_detection_timeout);
+            opening::read(stream, seen, way.look, Some(silence), Some(patience)).await
+        }
+        // It idles as a connection between requests does, and ends as one.
+        Silence::Waits => {
+            let registered = worker.requests.connections.add(conn, clock::now());
+            let read = async { Some(opening::read(stream, seen, way.look, None, None).await) };
+            unless_over(&registered.entry, read).await.unwrap_or(Opening::Ended)
+        }
+    }
+}
+
+/// What its first bytes say is decided, and done.
+async fn admitted(
+    worker: &Rc<Worker>,
+    stream: TcpStream,
+    seen: Bytes,
+    said: &Detected,
+    policy: &PortPolicy,
+    conn: Rc<Connection>,
+    dialled: Option<Dialled>,
+) -> Ready {
+    match admit(policy, said) {
+        Admission::Requests => Ready::Http(Prefixed::new(seen, Io::Plain(stream)), conn),
+        Admission::Opaque { sealed } => {
+            // What was dialled for a silent client is of use for its bytes, but not for TLS that it began late.
+            let dialled = dialled.filter(|_| !sealed);
+            Ready::Opaque(Prefixed::new(seen, Io::Plain(stream)), conn, dialled)
+        }
+        Admission::Terminate { requests } => terminate(worker, stream, seen, requests, &conn).await,
+        Admission::Refuse(why) => {
+            tcp::not_accepted(worker, conn, &why.to_string());
             Ready::Refused
         }
-        Opening::Said(said) => match protocol.is_http() || protocol == Protocol::Auto && said.is_http() {
-            true => Ready::Http(plain(seen, stream), conn(None)),
-            false => Ready::Opaque(plain(seen, stream), conn(None)),
-        },
-        Opening::Silent => Ready::Undecided(stream, conn(None)),
     }
 }
 
-/// A ClientHello came where mutual TLS is accepted.
+/// The mesh's TLS ends here.
 async fn terminate(
     worker: &Rc<Worker>,
     stream: TcpStream,
     seen: Bytes,
-    hello: &ClientHello,
-    policy: &PortPolicy,
-    arrival: Arrival,
+    requests: bool,
+    conn: &Rc<Connection>,
 ) -> Ready {
-    let port = policy.port;
-    let key = DestinationKey::Inbound(port);
-    let offers = |names: &[&[u8]]| hello.alpn.iter().any(|offered| names.contains(&offered.as_slice()));
-    let from_mesh = hello.alpn.iter().any(|offered| offered.starts_with(b"istio"));
-    if policy.mtls.mode != MtlsMode::Strict && !from_mesh {
-        // Not a sidecar's hello: the application's own TLS, where bytes may be opaque.
-        if policy.protocol.is_http() {
-            let conn = worker.connection(Direction::Inbound, key, port, arrival, None);
-            tcp::not_accepted(worker, conn, "TLS of no mesh client to an HTTP port");
-            return Ready::Refused;
-        }
-        let conn = worker.connection(Direction::Inbound, key, port, arrival, None);
-        return Ready::Opaque(Prefixed::new(seen, Io::Plain(stream)), conn);
-    }
-    let http = match policy.protocol {
-        Protocol::Auto => offers(&[b"istio-http/1.0", b"istio-http/1.1", b"istio-h2"]),
-        declared => declared.is_http(),
-    };
-    let alpn: &[&'static [u8]] = if http { &HTTP_ALPN } else { &TCP_ALPN };
+    let alpn: &[&'static [u8]] = if requests { &HTTP_ALPN } else { &TCP_ALPN };
     let profile = ServerProfile::new(alpn.to_vec(), ClientAuth::Required);
     match worker.mesh_tls.accept(Prefixed::new(seen, stream), &profile).await {
         Ok((io, accepted)) => {
-            let conn = worker.connection(Direction::Inbound, key, port, arrival, Some((&accepted).into()));
+            let arrival = Arrival { source: conn.remote, original: conn.local };
+            let secured = Some((&accepted).into());
+            let conn = worker.connection(conn.direction, conn.key.clone(), conn.listener_port, arrival, secured);
             let io = Prefixed::new(Bytes::new(), Io::Tls(Box::new(io)));
-            if http { Ready::Http(io, conn) } else { Ready::Opaque(io, conn) }
+            if requests { Ready::Http(io, conn) } else { Ready::Opaque(io, conn, None) }
         }
         Err(error) => {
-            let conn = worker.connection(Direction::Inbound, key, port, arrival, None);
-            tcp::not_accepted(worker, conn, &format!("mutual TLS failed: {error}"));
+            tcp::not_accepted(worker, conn.clone(), &format!("mutual TLS failed: {error}"));
             Ready::Refused
         }
     }
 }
 
-/// Plain text to a port whose client is silent: the application is dialled, and whoever speaks first decides.
-async fn undecided(worker: Rc<Worker>, stream: TcpStream, conn: Rc<Connection>, port: Port) {
-    match tcp::race(&worker, stream, &conn).await {
-        tcp::Race::Server(io, dialled) => {
-            worker.inbound_verdicts.server_spoke(port, clock::now());
-            tcp::inbound(&worker, io, conn, Some(dialled)).await;
-        }
-        tcp::Race::Client(said, seen, stream, dialled) => {
-            worker.inbound_verdicts.client_spoke(&port);
-            let snapshot = worker.snapshot();
-            let Some(policy) = snapshot.local().map(|local| local.inbound.port(port)) else { return };
-            drop(snapshot);
-            let arrival = Arrival { source: conn.remote, original: conn.local };
-            let ready = match said {
-                Detected::Tls(hello) => terminate(&worker, stream, seen, &hello, &policy, arrival).await,
-                said if said.is_http() && policy.protocol == Protocol::Auto => {
-                    Ready::Http(Prefixed::new(seen, Io::Plain(stream)), conn)
-                }
-                _ => {
-                    let io = Prefixed::new(seen, Io::Plain(stream));
-                    return tcp::inbound(&worker, io, conn, Some(dialled)).await;
-                }
-            };
-            // What was dialled in plain text for opaque bytes is of no use to the rest.
-            drop(dialled);
-            match ready {
-                Ready::Http(io, conn) => {
-                    let protocol = server::Protocol::agreed(&conn);
-                    server::serve(io, conn, protocol, worker.requests.clone()).await;
-                }
-                Ready::Opaque(io, conn) => tcp::inbound(&worker, io, conn, None).await,
-                Ready::Undecided(..) | Ready::Refused => {}
-            }
-        }
-        tcp::Race::Ended => {}
+/// What came of a silent client.
+enum Heard {
+    Ready(Ready),
+    /// Rules have changed: it is looked at anew.
+    Again(TcpStream, BytesMut),
+}
+
+/// The client says nothing. The application may have to speak first: it is dialled, if plain text of this client may
+/// reach it. If not, a client of the mesh may still begin; who that is is decided when it has.
+async fn silent(worker: &Rc<Worker>, mut stream: TcpStream, conn: &Rc<Connection>, policy: &PortPolicy) -> Heard {
+    let look = opening(policy).look;
+    if decide::opaque(&worker.snapshot(), &conn.caller(), None).0.is_err() {
+        let mut seen = BytesMut::new();
+        let limit = Some(HANDSHAKE_TIMEOUT);
+        return match opening::read(&mut stream, &mut seen, look, limit, limit).await {
+            Opening::Ended => Heard::Ready(Ready::Refused),
+            // Refused where all that is carried is decided about, and so on record.
+            Opening::Silent => Heard::Ready(Ready::Opaque(plain(seen, stream), conn.clone(), None)),
+            Opening::Said(_) => Heard::Again(stream, seen),
+        };
     }
+    match tcp::race(worker, stream, conn, policy.cluster.clone(), look).await {
+        Race::Server(io, dialled) => {
+            worker.inbound_verdicts.server_spoke(conn.listener_port, clock::now());
+            Heard::Ready(Ready::Opaque(io, conn.clone(), Some(dialled)))
+        }
+        Race::Client(said, seen, stream, dialled) => {
+            worker.inbound_verdicts.client_spoke(&conn.listener_port);
+            let Some(policy) = self::policy(worker, conn.listener_port) else { return Heard::Ready(Ready::Refused) };
+            if opening(&policy).look != look {
+                return Heard::Again(stream, seen);
+            }
+            let seen = seen.freeze();
+            Heard::Ready(admitted(worker, stream, seen, &said, &policy, conn.clone(), Some(dialled)).await)
+        }
+        Race::Withdrawn(seen, stream) => Heard::Again(stream, seen),
+        Race::Ended => Heard::Ready(Ready::Refused),
+    }
+}
+
+fn plain(seen: BytesMut, stream: TcpStream) -> Downstream {
+    Prefixed::new(seen.freeze(), Io::Plain(stream))
 }

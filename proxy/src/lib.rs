@@ -8,6 +8,7 @@
 //! Without feature `serve` the crate is its pure core: `snapshot`, `route`, `authz`, `detect`.
 
 pub mod authz;
+pub mod decide;
 pub mod detect;
 pub mod head;
 pub mod lookup;
@@ -28,6 +29,8 @@ pub mod gateway;
 pub mod inbound;
 #[cfg(feature = "serve")]
 pub mod listeners;
+#[cfg(feature = "serve")]
+pub mod live;
 #[cfg(feature = "serve")]
 pub mod net;
 #[cfg(feature = "serve")]

@@ -6,7 +6,7 @@
 //! poisons nothing.
 
 use crate::{
-    detect::{self, Detected},
+    detect::{self, Detected, Look},
     net::prefix::read_more,
 };
 use bytes::BytesMut;
@@ -47,12 +47,13 @@ pub fn patience(detection_timeout: Duration) -> Duration {
 pub async fn read<IO: AsyncRead + Unpin>(
     io: &mut IO,
     seen: &mut BytesMut,
+    look: Look,
     silence: Option<Duration>,
     patience: Option<Duration>,
 ) -> Opening {
     let begun = clock::now();
     loop {
-        match detect::detect(seen) {
+        match detect::detect(seen, look) {
             Detected::NeedMore => {}
             said => return Opening::Said(said),
         }
@@ -120,9 +121,12 @@ mod tests {
     async fn a_silent_client_is_told_from_one_that_speaks() {
         let (mut client, mut server) = tokio::io::duplex(1024);
         let mut seen = BytesMut::new();
-        assert!(matches!(read(&mut server, &mut seen, Some(SILENCE), None).await, Opening::Silent));
+        assert!(matches!(read(&mut server, &mut seen, Look::Everything, Some(SILENCE), None).await, Opening::Silent));
         client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
-        assert!(matches!(read(&mut server, &mut seen, Some(SILENCE), None).await, Opening::Said(Detected::Http1)));
+        assert!(matches!(
+            read(&mut server, &mut seen, Look::Everything, Some(SILENCE), None).await,
+            Opening::Said(Detected::Http1)
+        ));
         assert_eq!(&seen[..], b"GET / HTTP/1.1\r\n");
     }
 
@@ -132,7 +136,7 @@ mod tests {
             let (mut client, mut server) = tokio::io::duplex(1024);
             client.write_all(b"GET /").await.unwrap();
             let (mut seen, begun) = (BytesMut::new(), clock::now());
-            let opening = read(&mut server, &mut seen, None, Some(patience(timeout))).await;
+            let opening = read(&mut server, &mut seen, Look::Everything, None, Some(patience(timeout))).await;
             assert!(matches!(opening, Opening::Said(Detected::Opaque)));
             // The clock is paused: it moves to the timer that ends the wait, a millisecond's rounding apart.
             let waited = begun.elapsed();

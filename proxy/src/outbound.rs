@@ -1,15 +1,16 @@
-//! From the application to the mesh.
+//! From the application to the mesh: what [`crate::decide::outbound`] says of a connection is done here.
 
 use crate::{
     conn::{Arrival, Connection, Direction},
+    decide::{
+        self, Ask,
+        outbound::{Entrance, Outgoing, are_requests, outgoing},
+    },
+    detect::Look,
     http::server,
     net::{io::Io, prefix::Prefixed},
     opening::{self, Opening},
-    snapshot::{
-        cluster::Cluster,
-        listener::DestinationKey,
-        outbound::{Destination, lookup, through},
-    },
+    snapshot::{cluster::Cluster, listener::DestinationKey},
     tcp,
     worker::Worker,
 };
@@ -28,20 +29,7 @@ const PENDING: Duration = Duration::from_secs(1);
 /// A captured connection: the address that it wanted says what it is for.
 pub async fn captured(worker: Rc<Worker>, stream: TcpStream, arrival: Arrival) {
     let Some(port) = Port::new(arrival.original.port()) else { return };
-    let destination = resolved(&worker, |worker| lookup(&worker.snapshot(), arrival.original)).await;
-    let key = destination.key(arrival.original);
-    let conn = worker.connection(Direction::Outbound, key, port, arrival, None);
-    match destination {
-        Destination::HttpPort(_) => serve_http(&worker, Bytes::new(), stream, conn).await,
-        Destination::Service { service, port, protocol: Protocol::Auto, cluster } => {
-            Box::pin(detected(&worker, stream, conn, (service, port), cluster)).await;
-        }
-        Destination::Service { cluster, .. } | Destination::Passthrough(cluster) => {
-            Box::pin(tcp::outbound(&worker, Prefixed::new(Bytes::new(), Io::Plain(stream)), conn, cluster, None)).await;
-        }
-        Destination::Refused(cluster) => tcp::refused(&worker, conn, cluster, "outside the registry"),
-        Destination::Pending { service, .. } => not_ready(&worker, conn, &service),
-    }
+    serve(worker, stream, arrival, Entrance::Captured(arrival.original), port).await;
 }
 
 /// A connection to a listener that a `Sidecar` binds: its hosts say what it is for.
@@ -53,42 +41,44 @@ pub async fn listener(
     protocol: Protocol,
     port: Port,
 ) {
-    let key = DestinationKey::Egress(name.clone());
-    let conn = worker.connection(Direction::Outbound, key, port, arrival, None);
-    if protocol.is_http() {
-        return serve_http(&worker, Bytes::new(), stream, conn).await;
-    }
-    let destination = resolved(&worker, |worker| {
-        let snapshot = worker.snapshot();
-        match snapshot.outbound.egress(&name) {
-            Some(egress) => through(&snapshot, egress),
-            None => Destination::Refused(snapshot.outbound.black_hole().clone()),
+    serve(worker, stream, arrival, Entrance::Listener { name, protocol }, port).await;
+}
+
+async fn serve(worker: Rc<Worker>, stream: TcpStream, arrival: Arrival, entrance: Entrance, port: Port) {
+    let conn = |key: DestinationKey| worker.connection(Direction::Outbound, key, port, arrival, None);
+    match decided(&worker, &entrance).await {
+        Outgoing::Requests(key) => serve_http(&worker, Bytes::new(), stream, conn(key)).await,
+        Outgoing::Detect { key, port, cluster } => {
+            Box::pin(detected(&worker, stream, conn(key), port, cluster)).await;
         }
-    })
-    .await;
-    match destination {
-        Destination::Service { service, port, cluster, .. } if protocol == Protocol::Auto => {
-            Box::pin(detected(&worker, stream, conn, (service, port), cluster)).await;
+        Outgoing::Opaque { key, cluster } => {
+            let io = Prefixed::new(Bytes::new(), Io::Plain(stream));
+            Box::pin(tcp::outbound(&worker, io, conn(key), cluster, None)).await;
         }
-        Destination::Service { cluster, .. } | Destination::Passthrough(cluster) => {
-            Box::pin(tcp::outbound(&worker, Prefixed::new(Bytes::new(), Io::Plain(stream)), conn, cluster, None)).await;
+        Outgoing::Refuse { key, cluster } => {
+            tcp::refused(&worker, conn(key), cluster, "nothing that may be reached is at this address");
         }
-        Destination::Refused(cluster) => tcp::refused(&worker, conn, cluster, "no service of this listener"),
-        Destination::Pending { service, .. } => not_ready(&worker, conn, &service),
-        Destination::HttpPort(_) => serve_http(&worker, Bytes::new(), stream, conn).await,
+        Outgoing::Ask(Ask::Details(service)) => {
+            let cluster = worker.snapshot().outbound.black_hole().clone();
+            let key = DestinationKey::Service(service.clone(), port);
+            tcp::refused(&worker, conn(key), cluster, &format!("details of {service} have not arrived from pilot"));
+        }
     }
 }
 
-/// Looks until the details are here, or the wait is over. What is in the index is never passed through meanwhile.
-async fn resolved(worker: &Rc<Worker>, look: impl Fn(&Worker) -> Destination) -> Destination {
-    let end = clock::now() + PENDING;
-    loop {
-        let destination = look(worker);
-        let Destination::Pending { service, .. } = &destination else { return destination };
-        if tokio::time::timeout_at(end, worker.requests.demand.need(service)).await.is_err() {
-            return look(worker);
-        }
+/// What the newest configuration says; where details are missing, once they are here, or the wait is over. What is in
+/// the index is never passed through meanwhile.
+async fn decided(worker: &Rc<Worker>, entrance: &Entrance) -> Outgoing {
+    let first = outgoing(&worker.snapshot(), entrance);
+    if first.asks().is_none() {
+        return first;
     }
+    let settled = async {
+        let mut fetching = worker.requests.fetching(PENDING);
+        decide::settle(&mut fetching, |snapshot| outgoing(snapshot, entrance).asks()).await
+    };
+    let snapshot = Box::pin(settled).await;
+    outgoing(&snapshot, entrance)
 }
 
 /// The client, or the server if it speaks first, says what an undeclared port carries.
@@ -102,32 +92,32 @@ async fn detected(
     let mut seen = BytesMut::new();
     let silence = worker.outbound_verdicts.silence(&port, clock::now());
     let patience = opening::patience(worker.snapshot().settings.protocol_detection_timeout);
-    match opening::read(&mut stream, &mut seen, Some(silence), Some(patience)).await {
+    match opening::read(&mut stream, &mut seen, Look::Everything, Some(silence), Some(patience)).await {
         Opening::Ended => {}
-        Opening::Said(said) if said.is_http() => serve_http(worker, seen.freeze(), stream, conn).await,
+        Opening::Said(said) if are_requests(&said) => serve_http(worker, seen.freeze(), stream, conn).await,
         Opening::Said(_) => {
             tcp::outbound(worker, Prefixed::new(seen.freeze(), Io::Plain(stream)), conn, cluster, None).await;
         }
-        Opening::Silent => match tcp::race_to(worker, stream, &conn, cluster.clone()).await {
+        Opening::Silent => match tcp::race(worker, stream, &conn, cluster.clone(), Look::Everything).await {
             tcp::Race::Server(io, dialled) => {
                 worker.outbound_verdicts.server_spoke(port, clock::now());
                 tcp::outbound(worker, io, conn, cluster, Some(dialled)).await;
             }
             tcp::Race::Client(said, seen, stream, dialled) => {
                 worker.outbound_verdicts.client_spoke(&port);
-                match said.is_http() {
+                match are_requests(&said) {
                     // The connection made for opaque bytes has the wrong ALPN for requests.
                     true => {
                         drop(dialled);
-                        serve_http(worker, seen, stream, conn).await;
+                        serve_http(worker, seen.freeze(), stream, conn).await;
                     }
                     false => {
-                        tcp::outbound(worker, Prefixed::new(seen, Io::Plain(stream)), conn, cluster, Some(dialled))
-                            .await
+                        let io = Prefixed::new(seen.freeze(), Io::Plain(stream));
+                        tcp::outbound(worker, io, conn, cluster, Some(dialled)).await
                     }
                 }
             }
-            tcp::Race::Ended => {}
+            tcp::Race::Withdrawn(..) | tcp::Race::Ended => {}
         },
     }
 }
@@ -135,9 +125,4 @@ async fn detected(
 async fn serve_http(worker: &Rc<Worker>, seen: Bytes, stream: TcpStream, conn: Rc<Connection>) {
     let io = Prefixed::new(seen, Io::Plain(stream));
     Box::pin(server::serve(io, conn, server::Protocol::Either, worker.requests.clone())).await;
-}
-
-fn not_ready(worker: &Rc<Worker>, conn: Rc<Connection>, service: &ServiceKey) {
-    let cluster = worker.snapshot().outbound.black_hole().clone();
-    tcp::refused(worker, conn, cluster, &format!("details of {service} have not arrived from pilot"));
 }

@@ -7,11 +7,12 @@ pub mod introduce;
 pub mod peer_exchange;
 
 use crate::{
-    authz::{self, Attributes, Permit},
     conn::{Connection, Direction},
-    detect::Detected,
+    decide::{self, Permit},
+    detect::{Detected, Look},
     error::Error,
     exchange::{Flag, Flags},
+    live::Registered,
     net::{
         copy::{self, End, Moved},
         io::{Downstream, Io},
@@ -19,13 +20,12 @@ use crate::{
     },
     observe::stream::Stream,
     opening::{self, Opening},
-    snapshot::{Snapshot, cluster::Cluster, listener::DestinationKey},
+    snapshot::{Snapshot, cluster::Cluster},
     upstream::acquire::StreamLease,
     worker::Worker,
 };
 use bytes::{Bytes, BytesMut};
 use introduce::{Introduced, Said};
-use mesh_config::model::peer_authentication::MtlsMode;
 use mesh_runtime::clock;
 use std::{
     borrow::Cow,
@@ -60,7 +60,10 @@ pub enum Race {
     /// The server: carry opaque bytes.
     Server(Downstream, Dialled),
     /// The client: what it said, its bytes, its stream, and the connection that was made meanwhile.
-    Client(Detected, Bytes, TcpStream, Dialled),
+    Client(Detected, BytesMut, TcpStream, Dialled),
+    /// Nobody, and what is not known to be a client of the mesh may not be carried any more: what it has said of a
+    /// beginning, and its stream.
+    Withdrawn(BytesMut, TcpStream),
     /// Nobody: one of them is gone. The record is written.
     Ended,
 }
@@ -68,7 +71,10 @@ pub enum Race {
 /// Carries a connection of a peer to the application.
 pub async fn inbound(worker: &Rc<Worker>, io: Downstream, conn: Rc<Connection>, dialled: Option<Dialled>) {
     let snapshot = worker.snapshot();
-    let Some(cluster) = application(&snapshot, &conn) else { return };
+    // Nothing known of the workload: nothing to carry to.
+    let Some(cluster) = snapshot.local().map(|local| local.inbound.policy(conn.listener_port).cluster.clone()) else {
+        return;
+    };
     carry(worker, io, conn, snapshot, cluster, dialled).await;
 }
 
@@ -104,41 +110,56 @@ pub fn not_accepted(worker: &Rc<Worker>, conn: Rc<Connection>, why: &str) {
     record.forget();
 }
 
-/// Dials the application for a silent client, and waits for either to speak.
-pub async fn race(worker: &Rc<Worker>, stream: TcpStream, conn: &Rc<Connection>) -> Race {
-    let Some(cluster) = application(&worker.snapshot(), conn) else { return Race::Ended };
-    race_to(worker, stream, conn, cluster).await
-}
-
-/// Dials `cluster` for a silent client, and waits for either to speak.
-pub async fn race_to(worker: &Rc<Worker>, mut stream: TcpStream, conn: &Rc<Connection>, cluster: Arc<Cluster>) -> Race {
+/// Dials `cluster` for a silent client, and waits for either to speak; but no longer than the client may be carried as
+/// it is. What the client says is looked at for `look`.
+pub async fn race(
+    worker: &Rc<Worker>,
+    mut stream: TcpStream,
+    conn: &Rc<Connection>,
+    cluster: Arc<Cluster>,
+    look: Look,
+) -> Race {
     let snapshot = worker.snapshot();
     let mut record = Record::new(worker, conn.clone(), &snapshot, cluster.clone());
     let Some(permit) = record.permit(&snapshot) else { return Race::Ended };
     let Some(mut lease) = record.dial(permit, &snapshot).await else { return Race::Ended };
     let (mut said, mut answer) = (BytesMut::new(), BytesMut::with_capacity(2048));
+    let registered = worker.requests.live.add();
     let spoke = tokio::select! {
-        opening = opening::read(&mut stream, &mut said, None, None) => Some(opening),
-        read = lease.io.read_buf(&mut answer) => {
-            if !matches!(read, Ok(n) if n > 0) {
-                return Race::Ended;
-            }
-            None
-        }
+        opening = opening::read(&mut stream, &mut said, look, None, None) => Spoke::Client(opening),
+        read = lease.io.read_buf(&mut answer) => Spoke::Server(matches!(read, Ok(n) if n > 0)),
+        () = withdrawn(worker, conn, &registered) => Spoke::Nobody,
+    };
+    drop(registered);
+    let dialled = |seen| Dialled { lease, cluster, seen };
+    let won = match spoke {
+        Spoke::Server(true) => Race::Server(Prefixed::new(said.freeze(), Io::Plain(stream)), dialled(answer.freeze())),
+        Spoke::Client(Opening::Said(what)) => Race::Client(what, said, stream, dialled(Bytes::new())),
+        Spoke::Nobody => Race::Withdrawn(said, stream),
+        Spoke::Server(false) | Spoke::Client(Opening::Silent | Opening::Ended) => return Race::Ended,
     };
     // From here on the record is made by whoever carries the connection.
     record.forget();
-    match spoke {
-        None => {
-            let dialled = Dialled { lease, cluster, seen: answer.freeze() };
-            Race::Server(Prefixed::new(said.freeze(), Io::Plain(stream)), dialled)
-        }
-        Some(Opening::Said(what)) => {
-            let dialled = Dialled { lease, cluster, seen: Bytes::new() };
-            Race::Client(what, said.freeze(), stream, dialled)
-        }
-        Some(Opening::Silent | Opening::Ended) => Race::Ended,
-    }
+    won
+}
+
+/// Who spoke while a connection was dialled for a silent client.
+enum Spoke {
+    Client(Opening),
+    /// Bytes, or (`false`) its end.
+    Server(bool),
+    /// The connection may not go on as it is.
+    Nobody,
+}
+
+/// Completes when the connection, as it is, may be carried no longer.
+async fn withdrawn(worker: &Worker, conn: &Connection, registered: &Registered) {
+    poll_fn(|cx| {
+        let asked = registered.asked(cx.waker());
+        let may = || decide::opaque(&worker.snapshot(), &conn.caller(), None).0.is_ok();
+        if asked.end || asked.look && !may() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// The whole path of one connection.
@@ -283,7 +304,7 @@ impl<'a> Record<'a> {
         // No idle limit unless one is set: keep-alive probes find dead peers, and quiet databases are no fault.
         let idle = pool.tcp_idle_timeout.filter(|t| !t.is_zero());
         let deadline = pool.max_connection_duration.map(|most| self.begun + most);
-        let registered = self.worker.live.add();
+        let registered = self.worker.requests.live.add();
         let end = {
             let this = &*self;
             let mut copied = pin!(copy::bidirectional(&mut client, &mut server, &this.stream.moved, idle));
@@ -335,31 +356,11 @@ impl Drop for Record<'_> {
     }
 }
 
-/// Where the application of a connection's port is; `None` while nothing is known of it.
-fn application(snapshot: &Snapshot, conn: &Connection) -> Option<Arc<Cluster>> {
-    snapshot.local().map(|local| local.inbound.policy(conn.listener_port).cluster.clone())
-}
-
 /// Whether the connection is allowed under this configuration.
 fn decide(conn: &Connection, snapshot: &Snapshot) -> Result<Permit, String> {
-    let Some(local) = snapshot.local() else { return Err("no_configuration".into()) };
-    let DestinationKey::Inbound(port) = &conn.key else { return Ok(authz::egress::permit()) };
-    if conn.secured.is_none() && local.inbound.policy(*port).mtls.mode == MtlsMode::Strict {
-        return Err("plain_text_where_mutual_TLS_is_required".into());
-    }
-    let call = Attributes {
-        http: None,
-        peer: conn.peer_certificate().and_then(|c| c.uri.as_ref()),
-        source_ip: Some(conn.remote.ip()),
-        remote_ip: Some(conn.remote.ip()),
-        destination_ip: Some(conn.local.ip()),
-        destination_port: port.get(),
-        sni: conn.sni(),
-        metadata: None,
-    };
-    let verdict = authz::decide(&local.policies, &call);
-    for rule in &verdict.audited {
+    let (permit, verdict) = decide::opaque(snapshot, &conn.caller(), None);
+    for rule in verdict.iter().flat_map(|verdict| &verdict.audited) {
         tracing::info!(%rule, source = %conn.remote, "audited");
     }
-    verdict.permit().map_err(|denial| denial.to_string())
+    permit.map_err(|refused| refused.to_string())
 }

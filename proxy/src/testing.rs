@@ -4,7 +4,7 @@
 pub mod wire;
 
 use crate::{
-    conn::{Connection, Direction, Memo, PeerAddress},
+    conn::{Connection, Direction, Memo, PeerAddress, Secured},
     exchange::{Exchange, Sink},
     http::{
         Demand, Requests,
@@ -19,6 +19,7 @@ use crate::{
     upstream::{Connector, Dial, Shared, Upstreams},
 };
 use mesh_config::{
+    identity::PeerIdentity,
     kind::Role,
     model::{
         Destination, Endpoint, Part, Protocol, Route, Service, ServiceKey,
@@ -27,7 +28,10 @@ use mesh_config::{
     },
     name::Port,
 };
-use mesh_runtime::snapshot::{Publisher, publisher};
+use mesh_runtime::{
+    snapshot::{Publisher, publisher},
+    tls::verify::PeerCertificate,
+};
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -36,7 +40,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::{
     io::{DuplexStream, duplex},
@@ -85,8 +89,14 @@ impl Proxy {
         Rc::new(Proxy { state: RefCell::new(state), publisher, net, requests, records, connections: Cell::new(0) })
     }
 
-    /// Parts that come later.
+    /// Parts that come later; as in the process, what is open is held against them.
     pub fn apply(&self, parts: impl IntoIterator<Item = Part>) {
+        self.publish(parts);
+        self.requests.look_again();
+    }
+
+    /// Parts that come later, the moment before open connections hear of them.
+    pub fn publish(&self, parts: impl IntoIterator<Item = Part>) {
         let mut state = self.state.borrow_mut();
         let applied = state.apply(Changes::upserts(parts));
         self.publisher.publish(applied.snapshot);
@@ -115,8 +125,44 @@ impl Proxy {
         ours
     }
 
+    /// A connection of a peer that has proved to be `peer` to us, who showed `own`.
+    pub fn mutual_peer(&self, number: u16, peer: &str, own: &str) -> Wire {
+        let certificate = PeerCertificate {
+            uri: Some(PeerIdentity::new(peer)),
+            uris: vec![peer.to_owned()],
+            dns: Vec::new(),
+            ips: Vec::new(),
+            subject: String::new(),
+            hash: String::new(),
+            serial: String::new(),
+            not_before: SystemTime::UNIX_EPOCH,
+            not_after: SystemTime::UNIX_EPOCH,
+            der: Vec::new().into(),
+        };
+        let secured = Secured {
+            peer: Some(Arc::new(certificate)),
+            own: own.into(),
+            sni: None,
+            alpn: b"http/1.1".as_slice().into(),
+        };
+        let (ours, theirs) = duplex(64 * 1024);
+        let conn = self.facts(Direction::Inbound, DestinationKey::Inbound(port(number)), number, Some(secured));
+        tokio::task::spawn_local(serve(theirs, conn, Spoken::Http1, self.requests.clone()));
+        Wire::new(ours)
+    }
+
     /// The facts of a connection in plain text.
     pub fn connection(&self, direction: Direction, key: DestinationKey, number: u16) -> Rc<Connection> {
+        self.facts(direction, key, number, None)
+    }
+
+    fn facts(
+        &self,
+        direction: Direction,
+        key: DestinationKey,
+        number: u16,
+        secured: Option<Secured>,
+    ) -> Rc<Connection> {
         self.connections.set(self.connections.get() + 1);
         Rc::new(Connection {
             id: self.connections.get(),
@@ -125,7 +171,7 @@ impl Proxy {
             listener_port: port(number),
             local: SocketAddr::from(([10, 0, 0, 1], number)),
             remote: "10.0.0.9:40000".parse().expect("an address"),
-            secured: None,
+            secured,
             memo: Memo::default(),
         })
     }

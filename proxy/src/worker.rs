@@ -2,7 +2,6 @@
 //! counts; nothing is locked.
 
 pub mod credentials;
-pub mod live;
 
 use crate::{
     conn::{Arrival, Connection, Direction, Memo, Secured},
@@ -13,7 +12,6 @@ use crate::{
 };
 use bytes::Bytes;
 use credentials::Credentials;
-use live::Live;
 use mesh_config::{
     model::{ServiceKey, workload::WorkloadInfo},
     name::Port,
@@ -45,8 +43,6 @@ pub struct Worker {
     pub outbound_verdicts: Verdicts<(ServiceKey, Port)>,
     /// Inbound ports whose servers speak first.
     pub inbound_verdicts: Verdicts<Port>,
-    /// Opaque connections that are being carried.
-    pub live: Rc<Live>,
     /// Our node id, part of what we tell peers about ourselves on TCP.
     pub node_id: Arc<str>,
     /// What we tell them, made once for each description of our workload.

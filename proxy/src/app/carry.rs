@@ -6,6 +6,7 @@ use crate::{
     discovery::Command,
     http::{Demand, Requests},
     listeners::{Bound, BoundSet},
+    live::Asked,
     net::listen::{self, Accepted},
     observe::{
         Observer,
@@ -14,7 +15,7 @@ use crate::{
     opening::Verdicts,
     snapshot::{Snapshot, cluster::ClusterId},
     upstream::{Connector, Dial, Source, Upstreams},
-    worker::{Worker, credentials::Credentials, live::Asked},
+    worker::{Worker, credentials::Credentials},
 };
 use mesh_config::model::ServiceKey;
 use mesh_runtime::{
@@ -80,7 +81,6 @@ pub(super) async fn run(carrying: Carrying, number: usize) {
         ending: common.ending.clone(),
         outbound_verdicts: Verdicts::default(),
         inbound_verdicts: Verdicts::default(),
-        live: Rc::default(),
         node_id: common.settings.node_id().into(),
         announced: RefCell::default(),
         next_id: Cell::new((number as u64) << 48),
@@ -164,7 +164,7 @@ async fn keep_house(
                 worker.requests.finish();
             }
             () = &mut forced => {
-                worker.live.ask(Asked { end: true, ..Asked::default() });
+                worker.requests.live.ask(Asked { end: true, ..Asked::default() });
                 return worker.requests.end();
             }
             gone = retired.recv() => match gone {
@@ -177,13 +177,13 @@ async fn keep_house(
                 worker.observer.flush();
                 ticks += 1;
                 if ticks % REPORT_EVERY == 0 {
-                    worker.live.ask(Asked { report: true, ..Asked::default() });
+                    worker.requests.live.ask(Asked { report: true, ..Asked::default() });
                 }
             }
             changed = snapshots.changed() => match changed {
                 Ok(()) => {
                     worker.observer.configure(&snapshots.get().settings);
-                    worker.live.ask(Asked { look: true, ..Asked::default() });
+                    worker.requests.look_again();
                 }
                 Err(_) => return,
             }

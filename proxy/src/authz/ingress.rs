@@ -1,6 +1,6 @@
 //! The decision on a call that comes in: CUSTOM, then DENY, then ALLOW; AUDIT and dry-run policies only tell.
 
-use super::{Attributes, Permit, matching};
+use super::{Attributes, matching};
 use crate::snapshot::policy::{CompiledRule, Policies, RuleId};
 use std::fmt;
 
@@ -46,7 +46,7 @@ pub struct Shadow {
     pub deny: Option<bool>,
 }
 
-/// Decides on a call. Nobody is asked here: see [`Verdict::permit`].
+/// Decides on a call. Nobody is asked here: see [`Verdict::allowed`].
 pub fn decide<'p>(policies: &'p Policies, call: &Attributes<'_>) -> Verdict<'p> {
     let sets = if call.http.is_some() { &policies.http } else { &policies.tcp };
     let first = |rules: &'p [CompiledRule]| rules.iter().find(|r| matching::rule(r, call)).map(|r| &r.id);
@@ -72,12 +72,12 @@ pub fn decide<'p>(policies: &'p Policies, call: &Attributes<'_>) -> Verdict<'p> 
 }
 
 impl<'p> Verdict<'p> {
-    /// The permit to go on. A call that somebody must be asked about gets none here, so forgetting to ask refuses.
-    pub fn permit(&self) -> Result<Permit, Denial<'p>> {
+    /// Whether the call may go on. One that somebody must be asked about may not, so forgetting to ask refuses.
+    pub fn allowed(&self) -> Result<(), Denial<'p>> {
         match (self.decision, self.asks_external) {
             (Decision::Deny(denial), _) => Err(denial),
             (Decision::Allow(_), Some(provider)) => Err(Denial::NotAsked(provider)),
-            (Decision::Allow(_), None) => Ok(Permit(())),
+            (Decision::Allow(_), None) => Ok(()),
         }
     }
 

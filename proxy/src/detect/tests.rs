@@ -2,7 +2,7 @@ use super::*;
 
 fn check(bytes: impl AsRef<[u8]>, want: Detected) {
     let bytes = bytes.as_ref();
-    assert_eq!(detect(bytes), want, "{:?}", String::from_utf8_lossy(bytes));
+    assert_eq!(detect(bytes, Look::Everything), want, "{:?}", String::from_utf8_lossy(bytes));
 }
 
 fn sized<const N: usize>(content: &[u8]) -> Vec<u8> {
@@ -160,8 +160,10 @@ fn a_verdict_holds_however_the_bytes_are_cut() {
         b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
     ];
     for sample in samples {
-        let whole = detect(sample);
-        let early = (0..sample.len()).map(|cut| detect(&sample[..cut])).find(|early| *early != Detected::NeedMore);
+        let whole = detect(sample, Look::Everything);
+        let early = (0..sample.len())
+            .map(|cut| detect(&sample[..cut], Look::Everything))
+            .find(|early| *early != Detected::NeedMore);
         assert!(early.is_none_or(|early| early == whole), "{:?}", sample.escape_ascii().to_string());
     }
 }

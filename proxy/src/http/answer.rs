@@ -65,7 +65,7 @@ pub(super) fn answer(
     match switched {
         // The client's connection is taken over when this is out.
         Some(upstream) if call.facts.upgrade => {
-            served.switched.replace(Some(upgrade::Switched { upstream, exchange, lease }));
+            served.switched.replace(Some(upgrade::Switched { upstream, exchange, lease, tunnel: call.tunnel }));
             Response::from_parts(head, AnswerBody::Empty)
         }
         None if call.facts.upgrade && !head.status.is_client_error() && !head.status.is_server_error() => {

@@ -3,13 +3,18 @@
 use super::filters;
 use crate::{
     connections::{Connections, Wish},
+    decide::{self, Ask, Fetch},
     exchange::Sink,
+    live::{Asked, Live},
     snapshot::{Snapshot, WorkerSnapshot},
     upstream::Upstreams,
 };
 use mesh_config::model::ServiceKey;
-use mesh_runtime::snapshot::{Cached, Reader};
-use std::{cell::RefCell, future::Future, pin::Pin, rc::Rc, sync::Arc};
+use mesh_runtime::{
+    clock,
+    snapshot::{Cached, Reader},
+};
+use std::{cell::RefCell, future::Future, pin::Pin, rc::Rc, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Asks for the details of a service.
@@ -31,7 +36,30 @@ pub struct Requests {
     pub demand: Rc<dyn Demand>,
     /// The worker's HTTP connections.
     pub connections: Rc<Connections>,
+    /// Opaque connections and tunnels that are being carried.
+    pub live: Rc<Live>,
     pub(super) filters: filters::Cache,
+}
+
+/// Fetches for the one who waits, until a moment.
+pub struct Fetching<'a> {
+    requests: &'a Requests,
+    until: Instant,
+}
+
+impl Fetch for Fetching<'_> {
+    type Held = WorkerSnapshot;
+
+    fn newest(&self) -> WorkerSnapshot {
+        self.requests.snapshot()
+    }
+
+    async fn fetch(&mut self, Ask::Details(service): Ask) -> bool {
+        let in_time = tokio::time::timeout_at(self.until, self.requests.demand.need(&service)).await.is_ok();
+        // Others run before it is looked at again: what is said to be here may not be yet.
+        tokio::task::yield_now().await;
+        in_time
+    }
 }
 
 impl Requests {
@@ -51,6 +79,7 @@ impl Requests {
             sink,
             demand,
             connections: Rc::default(),
+            live: Rc::default(),
             filters: filters::Cache::default(),
         })
     }
@@ -64,6 +93,19 @@ impl Requests {
             *current = Rc::new(newest.clone());
         }
         current.clone()
+    }
+
+    /// Has more of the configuration fetched, but waits no longer than this.
+    pub fn fetching(&self, patience: Duration) -> Fetching<'_> {
+        Fetching { requests: self, until: clock::now() + patience }
+    }
+
+    /// The configuration has changed: what is open is held against it. Bytes that are carried end at once where they may
+    /// not go on; connections that could not be opened any more end when the requests on them have.
+    pub fn look_again(&self) {
+        self.live.ask(Asked { look: true, ..Asked::default() });
+        let snapshot = self.snapshot();
+        self.connections.finish_unless(|conn| decide::stands(&snapshot, &conn.caller()).is_ok());
     }
 
     /// What has to be done from time to time: idle connections end, on both sides. Once a second is right.

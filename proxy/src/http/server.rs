@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     conn::Connection,
-    connections::{Entry, Wish},
+    connections::{Entry, Wish, unless_over},
     net::{
         executor::LocalExecutor,
         prefix::{Prefixed, read_more},
@@ -114,7 +114,7 @@ pub async fn serve<IO>(io: IO, conn: Rc<Connection>, protocol: Protocol, request
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let registered = requests.connections.add(conn.direction, clock::now());
+    let registered = requests.connections.add(&conn, clock::now());
     let served = Served::new(requests, conn, registered.entry.clone());
     // Each in a box of its own: a connection holds the room of what it does now.
     let (seen, io, protocol) = match protocol {
@@ -128,24 +128,6 @@ where
         Protocol::Http2 => Box::pin(http2(Prefixed::new(seen, io), served)).await,
         Protocol::Http1 | Protocol::Either => Box::pin(http1(seen, io, served)).await,
     }
-}
-
-/// `first`, unless the connection has to end before anything has come.
-async fn unless_over<T>(entry: &Entry, first: impl Future<Output = Option<T>>) -> Option<T> {
-    let mut first = pin!(first);
-    poll_fn(|cx| {
-        // Asked before the wish: what has come already is a request.
-        if let Poll::Ready(said) = first.as_mut().poll(cx) {
-            return Poll::Ready(said);
-        }
-        match entry.due() {
-            Wish::Serve | Wish::Last => {}
-            Wish::Finish | Wish::End => return Poll::Ready(None),
-        }
-        entry.wake_with(cx.waker());
-        Poll::Pending
-    })
-    .await
 }
 
 /// Reads until it is known what is spoken; `None`: the connection ended first.
@@ -196,7 +178,7 @@ where
             Left::Nothing => return,
             Left::Over(mut io) => return Box::pin(linger(&mut io, &served.entry)).await,
             Left::Open(mut io) => return drop(io.shutdown().await),
-            Left::Switched(unused, io, switched) => return upgrade::carry(Prefixed::new(unused, io), switched),
+            Left::Switched(unused, io, switched) => return upgrade::carry(Prefixed::new(unused, io), switched, served),
             Left::Quiet(unused, io) => (io, unused),
         };
         (seen, io) = (unused, left);

@@ -9,12 +9,14 @@ use mesh_config::{
     kind::Role,
     matcher::StringMatch,
     model::{
-        Destination, Endpoint, Gateway, IndexEntry, Instance, Kind, Labels, Part, Precedence, Protocol, Route, Service,
-        ServiceKey, Sidecar, Visibility, Workload,
+        Authorization, Destination, Endpoint, Gateway, IndexEntry, Instance, Kind, Labels, Part, PeerAuthentication,
+        Precedence, Protocol, Route, Service, ServiceKey, Sidecar, Visibility, Workload,
+        authorization::{Action, Rule},
         destination::{Subset, TrafficPolicy},
         endpoint::{EndpointAddress, EndpointKey, Health},
         gateway::{Server, ServerHost, ServerProtocol},
         instance::InboundPort,
+        peer_authentication::MtlsMode,
         route::{Backend, HeaderOps, Parent, PathMatch, RouteAction, RouteMatch, RouteRule, Target},
         service::{Resolution, ServicePort},
         sidecar::{EgressHost, EgressListener, EgressNamespace},
@@ -250,6 +252,22 @@ pub fn instance(labels: &[(&str, &str)], ports: &[(u16, &str, u16, Protocol)]) -
         network: "".into(),
     };
     Part::Instance(Arc::new(Instance { workload, ports: ports.iter().map(inbound).collect() }))
+}
+
+/// A mode for the workloads of its namespace.
+pub fn mutual_tls(name: &str, mode: MtlsMode) -> PeerAuthentication {
+    PeerAuthentication {
+        name: named(name),
+        precedence: Precedence::default(),
+        selector: None,
+        mode: Some(mode),
+        ports: Default::default(),
+    }
+}
+
+/// A policy for the workloads of its namespace.
+pub fn policy(name: &str, action: Action, rules: Vec<Rule>) -> Authorization {
+    Authorization { name: named(name), selector: Labels::default(), action, dry_run: false, rules }
 }
 
 /// These parts, and the mesh's settings and a workload without labels where they are not among them.

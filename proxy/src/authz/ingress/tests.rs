@@ -125,11 +125,11 @@ fn build(policies: &[Arc<Authorization>]) -> Policies {
 /// Whether a DENY policy of this one rule refuses the call, which is whether the rule matches it.
 fn matches(rule: &Rule, call: &Call) -> bool {
     let policies = build(&[named("p", Action::Deny, vec![rule.clone()])]);
-    call.decided(&policies, |v| v.permit().is_err())
+    call.decided(&policies, |v| v.allowed().is_err())
 }
 
 fn why(policies: &Policies, call: &Call) -> Result<(), String> {
-    call.decided(policies, |v| v.permit().map(|_| ()).map_err(|denial| denial.to_string()))
+    call.decided(policies, |v| v.allowed().map(|_| ()).map_err(|denial| denial.to_string()))
 }
 
 #[test]
@@ -406,7 +406,7 @@ fn a_call_to_ask_about_gets_no_permit_until_somebody_did() {
     let call = Call { path: "/ask", ..Call::default() };
     call.decided(&policies, |v| {
         assert_eq!((v.decision, v.asks_external), (Decision::Allow(None), Some("p")));
-        assert_eq!(v.permit().unwrap_err(), Denial::NotAsked("p"));
+        assert_eq!(v.allowed().unwrap_err(), Denial::NotAsked("p"));
     });
     assert_eq!(why(&policies, &Call::default()), Ok(()));
     // The rule loses its path on TCP, so all is asked; an HTTP provider cannot be.
@@ -481,7 +481,7 @@ mod as_patterns {
                     http: None, peer: Some(&identity), source_ip: None, remote_ip: None, destination_ip: None,
                     destination_port: 1, sni: None, metadata: None,
                 };
-                (decide(&policies, &call).permit().is_err(), want)
+                (decide(&policies, &call).allowed().is_err(), want)
             };
             let (got, want) = agrees(&from(Source { namespaces: texts(&[&written]), ..Source::default() }), &pattern);
             prop_assert_eq!(got, want, "namespace {} on {}", written, peer);

@@ -9,7 +9,7 @@ use tokio::io::duplex;
 
 fn served(proxy: &Proxy) -> Rc<Served> {
     let conn = proxy.connection(Direction::Outbound, DestinationKey::HttpPort(port(80)), 80);
-    let registered = proxy.requests.connections.add(crate::conn::Direction::Inbound, clock::now());
+    let registered = proxy.requests.connections.add(&conn, clock::now());
     Served::new(proxy.requests.clone(), conn, registered.entry.clone())
 }
 

@@ -445,7 +445,7 @@ fn verdicts(state: &State) -> [String; 2] {
             metadata: None,
         };
         let policies = state.snapshot().local().unwrap().policies.clone();
-        decide(&policies, &call).permit().map_or_else(|denial| denial.to_string(), |_| "allowed".to_owned())
+        decide(&policies, &call).allowed().map_or_else(|denial| denial.to_string(), |_| "allowed".to_owned())
     };
     [text(Some(http)), text(None)]
 }

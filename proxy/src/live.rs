@@ -1,4 +1,4 @@
-//! The opaque connections of one worker that are being carried, so that changes of policy, reports and the end of the
+//! The opaque connections and tunnels of one worker that are being carried, so that changes of policy, reports and the end of the
 //! process reach them. A connection has no timer and no channel for any of these: it is woken when there is something
 //! to do.
 

@@ -1,0 +1,69 @@
+//! Stages that requests and opaque connections share.
+
+use super::{Caller, Direction, Refused};
+use crate::{
+    authz::{self, Attributes, HttpAttributes, Verdict},
+    snapshot::{Local, Snapshot, inbound::Inbound},
+};
+use mesh_config::model::peer_authentication::MtlsMode;
+use serde_json::Value;
+use std::net::IpAddr;
+
+/// What holds for the workload, if that is known.
+pub(super) fn known<'s>(snapshot: &Snapshot) -> Result<&Local, Refused<'s>> {
+    match snapshot.local() {
+        Some(local) => Ok(local),
+        None => Err(Refused::NotKnown),
+    }
+}
+
+/// Whether a connection that is open could still be opened. What it proved when it began is held against what is
+/// required now.
+pub fn stands<'s>(snapshot: &'s Snapshot, caller: &Caller<'_>) -> Result<(), Refused<'s>> {
+    let local = known(snapshot)?;
+    if caller.direction != Direction::Inbound {
+        return Ok(());
+    }
+    if !caller.secured {
+        return match requires_mutual_tls(&local.inbound, caller) {
+            true => Err(Refused::PlainText),
+            false => Ok(()),
+        };
+    }
+    let (Some(peer), Some(own)) = (caller.peer.and_then(|p| p.trust_domain()), caller.own) else { return Ok(()) };
+    let home = own.strip_prefix("spiffe://").and_then(|rest| rest.split('/').next()).unwrap_or("");
+    let aliases = || snapshot.settings.trust_domain_aliases.iter().map(|alias| alias.as_str());
+    // As at the handshake, where trust domains are compared without case.
+    match std::iter::once(home).chain(aliases()).any(|accepted| accepted.eq_ignore_ascii_case(peer)) {
+        true => Ok(()),
+        false => Err(Refused::TrustDomain),
+    }
+}
+
+fn requires_mutual_tls(inbound: &Inbound, caller: &Caller<'_>) -> bool {
+    inbound.policy(caller.port).mtls.mode == MtlsMode::Strict
+}
+
+/// What the workload's policies say of a call; `None`: nothing forbids what leaves a workload but its destination.
+pub(super) fn authorise<'s>(
+    local: &'s Local,
+    caller: &Caller<'_>,
+    http: Option<HttpAttributes<'_>>,
+    client: Option<IpAddr>,
+    metadata: Option<&Value>,
+) -> Option<Verdict<'s>> {
+    if caller.direction == Direction::Outbound {
+        return None;
+    }
+    let attributes = Attributes {
+        http,
+        peer: caller.peer,
+        source_ip: caller.source,
+        remote_ip: client.or(caller.source),
+        destination_ip: caller.destination,
+        destination_port: caller.port.get(),
+        sni: caller.sni,
+        metadata,
+    };
+    Some(authz::decide(&local.policies, &attributes))
+}

@@ -1,0 +1,118 @@
+//! What a connection of the application is for: where it was going × what is declared × its first bytes.
+
+use super::Ask;
+use crate::{
+    detect::Detected,
+    snapshot::{
+        Snapshot,
+        cluster::Cluster,
+        listener::DestinationKey,
+        outbound::{Destination, lookup, through},
+    },
+};
+use mesh_config::{
+    model::{Protocol, ServiceKey},
+    name::Port,
+};
+use std::{net::SocketAddr, sync::Arc};
+
+/// Where a connection came in.
+#[derive(Debug, Clone)]
+pub enum Entrance {
+    /// Captured on its way to this address.
+    Captured(SocketAddr),
+    /// At a listener that the `Sidecar` binds.
+    Listener {
+        /// Its name.
+        name: Arc<str>,
+        /// What it declares.
+        protocol: Protocol,
+    },
+}
+
+/// What becomes of a connection.
+#[derive(Debug, Clone)]
+pub enum Outgoing {
+    /// Fetch this, and decide again.
+    Ask(Ask),
+    /// Requests, held against the rules of this key.
+    Requests(DestinationKey),
+    /// The client, or the server if it speaks first, says what it is.
+    Detect {
+        /// The rules, should they be requests.
+        key: DestinationKey,
+        /// The port whose protocol is not declared.
+        port: (ServiceKey, Port),
+        /// Where to, should they not.
+        cluster: Arc<Cluster>,
+    },
+    /// Bytes that are not looked at.
+    Opaque {
+        /// Which rules the connection is held against.
+        key: DestinationKey,
+        /// Where to.
+        cluster: Arc<Cluster>,
+    },
+    /// Nowhere.
+    Refuse {
+        /// Which rules the connection was held against.
+        key: DestinationKey,
+        /// Under which name it is counted.
+        cluster: Arc<Cluster>,
+    },
+}
+
+impl Outgoing {
+    /// What has to be fetched first.
+    pub fn asks(&self) -> Option<Ask> {
+        match self {
+            Outgoing::Ask(ask) => Some(ask.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// Decides on a connection that has said nothing yet.
+pub fn outgoing(snapshot: &Snapshot, entrance: &Entrance) -> Outgoing {
+    match entrance {
+        Entrance::Captured(address) => {
+            let found = lookup(snapshot, *address);
+            let key = found.key(*address);
+            of_destination(found, key)
+        }
+        Entrance::Listener { name, protocol } => {
+            let key = DestinationKey::Egress(name.clone());
+            if protocol.is_http() {
+                return Outgoing::Requests(key);
+            }
+            let found = match snapshot.outbound.egress(name) {
+                Some(egress) => through(snapshot, egress),
+                None => Destination::Refused(snapshot.outbound.black_hole().clone()),
+            };
+            match of_destination(found, key) {
+                // What the listener declares stands above what the service does.
+                Outgoing::Detect { key, cluster, .. } if *protocol != Protocol::Auto => {
+                    Outgoing::Opaque { key, cluster }
+                }
+                other => other,
+            }
+        }
+    }
+}
+
+fn of_destination(found: Destination, key: DestinationKey) -> Outgoing {
+    match found {
+        Destination::HttpPort(_) => Outgoing::Requests(key),
+        Destination::Service { service, port, protocol: Protocol::Auto, cluster } => {
+            Outgoing::Detect { key, port: (service, port), cluster }
+        }
+        Destination::Service { cluster, .. } | Destination::Passthrough(cluster) => Outgoing::Opaque { key, cluster },
+        Destination::Refused(cluster) => Outgoing::Refuse { key, cluster },
+        Destination::Pending { service, .. } => Outgoing::Ask(Ask::Details(service)),
+    }
+}
+
+/// Whether what came on a port whose protocol is not declared are requests.
+pub fn are_requests(said: &Detected) -> bool {
+    said.is_http()
+}

@@ -1,0 +1,155 @@
+//! A request as [`crate::decide`] looks at it, and its decision as an answer.
+
+use super::{Call, body::AnswerBody, head, headers, respond, server::Served};
+use crate::{
+    conn::Direction,
+    decide::{self, Ask, Local, Plan, Refused, Step},
+    error::Error,
+    exchange::Exchange,
+    snapshot::Snapshot,
+};
+use http::{Response, request::Parts};
+use std::net::IpAddr;
+
+/// What becomes of a request: a plan, or an answer of our own. `None`: something is missing, see [`asks`].
+pub(super) fn look(
+    served: &Served,
+    snapshot: &Snapshot,
+    exchange: &mut Exchange,
+    call: &mut Call,
+    head: &Parts,
+    draw: u64,
+) -> Result<Option<Result<Plan, Response<AnswerBody>>>, Error> {
+    let conn = &served.conn;
+    let request = request(served, snapshot, call.facts.client, head, draw);
+    let decision = decide::request(snapshot, &conn.caller(), &request);
+    let local = match decision.step {
+        Step::Ask(_) => return Ok(None),
+        Step::Forward(plan) => {
+            call.ops = served.requests.filters.of_routed(&plan.routed);
+            Ok(plan)
+        }
+        Step::Answer(local) => Err(local),
+    };
+    for rule in decision.verdict.iter().flat_map(|verdict| &verdict.audited) {
+        tracing::info!(%rule, source = %conn.remote, method = %head.method, path = head.uri.path(), "audited");
+    }
+    match local {
+        Ok(plan) => Ok(Some(Ok(plan))),
+        Err(local) => answer(served, exchange, call, local).map(|response| Some(Err(response))),
+    }
+}
+
+/// What is missing for a decision.
+pub(super) fn asks(
+    served: &Served,
+    snapshot: &Snapshot,
+    client: Option<IpAddr>,
+    head: &Parts,
+    draw: u64,
+) -> Option<Ask> {
+    let request = request(served, snapshot, client, head, draw);
+    match decide::request(snapshot, &served.conn.caller(), &request).step {
+        Step::Ask(ask) => Some(ask),
+        Step::Answer(_) | Step::Forward(_) => None,
+    }
+}
+
+/// A request that has become a tunnel, as it was decided: the canonical head, before rules changed it.
+pub(super) struct Again {
+    head: Parts,
+    client: Option<IpAddr>,
+}
+
+impl Again {
+    /// Of a request that wants to become one; seldom, so that its head may be copied.
+    pub(super) fn new(head: &Parts, call: &Call) -> Box<Self> {
+        Box::new(Again { head: head.clone(), client: call.facts.client })
+    }
+
+    /// Whether the request would still be sent on; else what it would be answered, as logs say it.
+    pub(super) fn still_stands(&self, served: &Served, snapshot: &Snapshot) -> Result<(), String> {
+        let request = request(served, snapshot, self.client, &self.head, 0);
+        match decide::request(snapshot, &served.conn.caller(), &request).step {
+            // Details that have been given up meanwhile say nothing against it.
+            Step::Forward(_) | Step::Ask(_) => Ok(()),
+            Step::Answer(Local::Refused(why)) => Err(why.to_string()),
+            Step::Answer(_) => Err("route_not_found".to_owned()),
+        }
+    }
+}
+
+fn request<'a>(
+    served: &Served,
+    snapshot: &Snapshot,
+    client: Option<IpAddr>,
+    head: &'a Parts,
+    draw: u64,
+) -> decide::Request<'a> {
+    decide::Request {
+        method: head.method.as_str(),
+        scheme: scheme(served, snapshot, head),
+        authority: Some(head::authority_of(head)),
+        path: head.uri.path_and_query().map_or("", |path| path.as_str()),
+        headers: &head.headers,
+        client,
+        metadata: None,
+        draw,
+    }
+}
+
+/// The connection's; at a gateway behind trusted proxies, what they say of the client's connection. What an HTTP/2 client
+/// itself says in `:scheme` proves nothing.
+fn scheme(served: &Served, snapshot: &Snapshot, head: &Parts) -> &'static str {
+    let conn = &served.conn;
+    if conn.direction == Direction::Gateway && snapshot.settings.trusted_proxies > 0 {
+        match head.headers.get(headers::FORWARDED_PROTO).map(|value| value.as_bytes()) {
+            Some(b"https") => return "https",
+            Some(b"http") => return "http",
+            _ => {}
+        }
+    }
+    headers::scheme(conn)
+}
+
+/// An answer of our own; errors become one where all errors do.
+fn answer(
+    served: &Served,
+    exchange: &mut Exchange,
+    call: &mut Call,
+    local: Local<'_>,
+) -> Result<Response<AnswerBody>, Error> {
+    let filters = &served.requests.filters;
+    match local {
+        Local::Refused(why) => {
+            if let Refused::PlainText | Refused::TrustDomain = why {
+                // No request of this connection can be served: the client had better make another one.
+                served.entry.ends_with_this();
+            }
+            Err(Error::Denied { details: why.to_string().into() })
+        }
+        Local::Redirect { meta, rule, status, location } => {
+            exchange.route = Some(meta);
+            call.ops = filters.of(rule.as_ref(), 0);
+            Ok(respond::redirect(status, &location, call.client, exchange))
+        }
+        Local::Respond { meta, rule, status, body } => {
+            exchange.route = Some(meta);
+            call.ops = filters.of(Some(&rule), 0);
+            Ok(respond::direct(status, body, call.client, exchange))
+        }
+        Local::NotFound { meta } => {
+            exchange.route = meta;
+            Err(Error::RouteNotFound)
+        }
+        Local::Blocked { meta } => {
+            exchange.route = Some(meta);
+            Err(Error::Blocked)
+        }
+        Local::ClusterNotFound { meta, rule, cluster } => {
+            exchange.route = Some(meta);
+            call.ops = filters.of(rule.as_ref(), 0);
+            Err(Error::ClusterNotFound(cluster))
+        }
+    }
+}
