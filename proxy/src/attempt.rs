@@ -12,7 +12,7 @@ use crate::{
     snapshot::Snapshot,
     upstream::{Lease, Upstreams, Want, WorkerCluster, endpoint::Host, lease::NotAnswered},
 };
-use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use mesh_runtime::clock;
 use retry::Lost;
@@ -115,12 +115,13 @@ struct Tries<'a> {
     retrying: Option<crate::limit::Held<crate::limit::Retries>>,
 }
 
-/// A head without its extensions: a replay writes header names in lower case.
+/// A head without its extensions: a replay writes header names in lower case. The fields stand in a row: most copies
+/// are never used, and a table of them would cost more to make.
 struct Spare {
     method: http::Method,
     uri: http::Uri,
     version: http::Version,
-    headers: http::HeaderMap,
+    fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Spare {
@@ -129,7 +130,7 @@ impl Spare {
             method: head.method.clone(),
             uri: head.uri.clone(),
             version: head.version,
-            headers: head.headers.clone(),
+            fields: head.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         }
     }
 }
@@ -233,7 +234,11 @@ impl<'a> Tries<'a> {
             Some(spare) => {
                 *request.method_mut() = spare.method.clone();
                 *request.uri_mut() = spare.uri.clone();
-                *request.headers_mut() = spare.headers.clone();
+                let headers = request.headers_mut();
+                headers.reserve(spare.fields.len());
+                for (name, value) in &spare.fields {
+                    headers.append(name.clone(), value.clone());
+                }
                 *request.version_mut() = spare.version;
             }
         }

@@ -119,6 +119,29 @@ fn an_upload_goes_on_after_its_answer_and_keeps_the_connection_for_itself() {
     });
 }
 
+#[test]
+fn a_request_that_is_sent_again_has_all_its_fields() {
+    run(async {
+        let proxy = cart();
+        proxy.net.listen(A, |mut io, number| async move {
+            while let Some(request) = io.message().await {
+                if number == 1 && request.starts_with("GET /again") {
+                    return;
+                }
+                let mine = request.lines().filter(|line| line.to_ascii_lowercase().starts_with("x-mine"));
+                let values: Vec<_> = mine.filter_map(|line| line.split_once(": ")).map(|(_, value)| value).collect();
+                io.write(&ok(&values.join("|"))).await;
+            }
+        });
+        let mut client = proxy.client();
+        let request =
+            |path| format!("GET {path} HTTP/1.1\r\nHost: {CART}\r\nX-Mine: a\r\nX-Yours: b\r\nX-Mine: c\r\n\r\n");
+        assert_eq!(body(&client.call(&request("/")).await), "a|c");
+        assert_eq!(body(&client.call(&request("/again")).await), "a|c");
+        assert_eq!(proxy.records.number(2).await.replays, 1);
+    });
+}
+
 /// Two tries for whatever goes wrong.
 fn eager() -> Rc<Proxy> {
     let mut rule = rule_to(CART);

@@ -56,13 +56,25 @@ pub(super) fn element(conn: &Connection) -> Option<HeaderValue> {
     match peer.uris.is_empty() {
         true => text.push_str(";URI="),
         false => peer.uris.iter().for_each(|uri| {
-            let _ = write!(text, ";URI={uri}");
+            text.push_str(";URI=");
+            value(&mut text, uri);
         }),
     }
     for dns in &peer.dns {
-        let _ = write!(text, ";DNS={dns}");
+        text.push_str(";DNS=");
+        value(&mut text, dns);
     }
     HeaderValue::try_from(text).ok()
+}
+
+/// A value as it stands, in quotes where it could be taken for more than one.
+fn value(out: &mut String, text: &str) {
+    match text.contains([',', ';', '=', '"', '\\']) {
+        false => out.push_str(text),
+        true => {
+            let _ = write!(out, "\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        }
+    }
 }
 
 fn percent_encoded(out: &mut String, bytes: &[u8]) {
@@ -73,5 +85,22 @@ fn percent_encoded(out: &mut String, bytes: &[u8]) {
                 let _ = write!(out, "%{other:02X}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_become_another_element() {
+        let quoted = |text: &str| {
+            let mut out = String::new();
+            value(&mut out, text);
+            out
+        };
+        assert_eq!(quoted("spiffe://td/ns/a/sa/b"), "spiffe://td/ns/a/sa/b");
+        assert_eq!(quoted("a\";URI=spiffe://td/admin"), r#""a\";URI=spiffe://td/admin""#);
+        assert_eq!(quoted("a,By=b"), r#""a,By=b""#);
     }
 }

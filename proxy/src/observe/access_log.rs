@@ -162,10 +162,30 @@ fn text(line: &mut String, format: &Format, record: &dyn Record) {
         match piece {
             Piece::Text(text) => line.push_str(text),
             Piece::Value(operator) => {
+                let start = line.len();
                 if !record.value(*operator, line) {
                     line.push('-');
                 }
+                escape(line, start);
             }
+        }
+    }
+}
+
+/// Makes what stands from `start` on one value of one line, whatever a peer put into it: no control characters, and no
+/// quote that would end a quoted value. JSON does that by itself.
+fn escape(line: &mut String, start: usize) {
+    let harmful = |c: char| c.is_control() || matches!(c, '"' | '\u{2028}' | '\u{2029}');
+    let plain = |b: &u8| (b' '..0x7f).contains(b) && *b != b'"';
+    if line.as_bytes()[start..].iter().all(plain) || !line[start..].contains(harmful) {
+        return;
+    }
+    let value = line.split_off(start);
+    for c in value.chars() {
+        match c {
+            c if !harmful(c) => line.push(c),
+            '"' => line.push_str("\\\""),
+            control => line.extend(control.escape_default()),
         }
     }
 }
@@ -327,6 +347,40 @@ fn civil(days: i64) -> (i64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_cannot_become_another_value_or_line() {
+        let check = |value: &str, want: &str| {
+            let mut line = format!("\"before {value}");
+            escape(&mut line, 8);
+            assert_eq!(line, format!("\"before {want}"));
+        };
+        check("plain/1.0 (x; y)", "plain/1.0 (x; y)");
+        check("zürich", "zürich");
+        check("spiffe://a\r\n[2026] forged", "spiffe://a\\r\\n[2026] forged");
+        check("a\" 200 - \"b", "a\\\" 200 - \\\"b");
+        check("a\tb\u{1b}[0m\u{7f}\u{85}\u{2028}", "a\\tb\\u{1b}[0m\\u{7f}\\u{85}\\u{2028}");
+    }
+
+    /// A record whose every value is what a peer made up.
+    struct Forged;
+
+    impl Record for Forged {
+        fn value(&self, operator: Operator, out: &mut String) -> bool {
+            out.push_str(if operator.is_number() { "1" } else { "a\n\"b\"\r" });
+            true
+        }
+    }
+
+    #[test]
+    fn no_operator_and_no_format_lets_a_line_be_forged() {
+        let mut line = String::new();
+        text(&mut line, &Format::parse(""), &Forged);
+        assert_eq!((line.matches('\n').count(), line.contains('\r'), line.ends_with('\n')), (1, false, true), "{line}");
+        let mut line = String::new();
+        json(&mut line, &Forged);
+        assert_eq!((line.matches('\n').count(), line.contains('\r')), (1, false), "{line}");
+    }
 
     #[test]
     fn times_are_utc_with_milliseconds() {

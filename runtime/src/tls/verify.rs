@@ -43,7 +43,7 @@ pub enum Refusal {
     #[error("it has more than one SPIFFE URI")]
     SeveralUris,
     /// A trust domain that we do not accept.
-    #[error("{uri} is not of an accepted trust domain")]
+    #[error("{uri:?} is not of an accepted trust domain")]
     TrustDomain {
         /// The URI it carries.
         uri: String,
@@ -193,9 +193,11 @@ impl Check {
         now: SystemTime,
     ) -> Result<Arc<PeerCertificate>, Refusal> {
         let peer = self.peers.get(leaf)?;
-        if let Some(anchors) = self.judge_names(&peer)? {
+        // The chain first: until it holds, what the leaf says of itself is anybody's word, and not for our logs.
+        if let Some(anchors) = self.anchors(&peer)? {
             verify_chain(leaf, intermediates, anchors, now, self.role)?;
         }
+        self.judge_names(&peer)?;
         Ok(peer)
     }
 
@@ -216,7 +218,9 @@ impl Check {
         }
         let (leaf, intermediates) = chain.split_first().ok_or(Refusal::NoCertificate)?;
         let peer = self.peers.get(leaf)?;
-        if self.judge_names(&peer)?.is_some() {
+        let chained = self.anchors(&peer)?.is_some();
+        self.judge_names(&peer)?;
+        if chained {
             peer.check_time(now)?;
             intermediates.iter().try_for_each(|der| self.peers.get(der)?.check_time(now))?;
         }
@@ -231,25 +235,35 @@ impl Check {
         self.peers.get(der)
     }
 
-    /// Judges what the leaf says of itself; gives the anchors that its chain must lead to, `None` if none need be.
-    fn judge_names(&self, peer: &PeerCertificate) -> Result<Option<&[TrustAnchor<'static>]>, Refusal> {
+    /// The anchors that the leaf's chain must lead to; `None`: it need not lead anywhere.
+    fn anchors(&self, peer: &PeerCertificate) -> Result<Option<&[TrustAnchor<'static>]>, Refusal> {
         match &self.rule {
-            Rule::Mesh { roots, home, accepted, expected } => {
+            Rule::Mesh { roots, home, accepted, .. } => {
                 let uri = peer.uri.as_ref().ok_or(Refusal::NoUri)?;
-                if peer.uris.iter().filter(|uri| uri.starts_with("spiffe://")).count() > 1 {
-                    return Err(Refusal::SeveralUris);
-                }
                 let foreign = || Refusal::TrustDomain { uri: uri.uri().to_owned() };
                 let domain: TrustDomain = uri
                     .trust_domain()
                     .and_then(|td| td.parse().ok())
                     .filter(|td| accepted.contains(td))
                     .ok_or_else(foreign)?;
-                expected.check(peer)?;
                 let bundle = roots.get(&domain).or_else(|| roots.get(home)).ok_or_else(foreign)?;
                 Ok(Some(bundle.anchors()))
             }
-            Rule::Bundle { roots, host, expected } => {
+            Rule::Bundle { roots, .. } => Ok(Some(roots.anchors())),
+            Rule::Unchecked => Ok(None),
+        }
+    }
+
+    /// Judges what the leaf says of itself.
+    fn judge_names(&self, peer: &PeerCertificate) -> Result<(), Refusal> {
+        match &self.rule {
+            Rule::Mesh { expected, .. } => {
+                if peer.uris.iter().filter(|uri| uri.starts_with("spiffe://")).count() > 1 {
+                    return Err(Refusal::SeveralUris);
+                }
+                expected.check(peer)
+            }
+            Rule::Bundle { host, expected, .. } => {
                 expected.check(peer)?;
                 if let Some(host) = host.as_ref().filter(|_| expected.names().is_empty()) {
                     let leaf =
@@ -257,9 +271,9 @@ impl Check {
                     let named = leaf.verify_is_valid_for_subject_name(host);
                     named.map_err(|_| Refusal::Name(host.to_str().into_owned()))?;
                 }
-                Ok(Some(roots.anchors()))
+                Ok(())
             }
-            Rule::Unchecked => Ok(None),
+            Rule::Unchecked => Ok(()),
         }
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::head::scan;
+use proptest::prelude::*;
 
 fn parts(version: Version, method: &str, uri: &str, fields: &[(&str, &str)]) -> Parts {
     let mut request = http::Request::builder().version(version).method(method).uri(uri);
@@ -118,4 +119,59 @@ fn an_answer_loses_what_was_for_the_last_hop() {
     assert_eq!(run(&[("transfer-encoding", "chunked"), ("content-length", "3")], false), "");
     let switch = [("connection", "upgrade, x-mine"), ("upgrade", "websocket"), ("x-mine", "1")];
     assert_eq!(run(&switch, true), "connection: Upgrade|upgrade: websocket");
+}
+
+/// One of the fields that heads differ by between versions, or that are handled as one.
+fn field() -> impl Strategy<Value = (String, String)> {
+    let name = prop_oneof![
+        Just("cookie"),
+        Just("content-length"),
+        Just("te"),
+        Just("x-a"),
+        Just("x-b"),
+        Just("content-type"),
+        Just("x-forwarded-for"),
+    ];
+    (name, prop_oneof![Just("1"), Just("2"), Just("trailers"), Just("a=b; c"), Just("")])
+        .prop_map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
+/// The same head on its way to a hop of the other version, or of its own.
+fn sent_on(mut head: Parts, version: Version) -> Parts {
+    match version {
+        H2 => into_uri(&mut head, false).unwrap(),
+        _ => into_host_field(&mut head).unwrap(),
+    }
+    head.version = version;
+    head
+}
+
+proptest! {
+    #[test]
+    fn a_head_is_the_same_in_both_versions_and_over_every_hop(
+        host in "[a-z][a-z.]{0,8}(:[1-9][0-9]{0,3})?",
+        path in "/[a-z./%25;=]{0,12}(\\?[a-z=&]{0,4})?",
+        fields in proptest::collection::vec(field(), 0..6),
+    ) {
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let own = [("host", host.as_str())].into_iter().chain(fields.iter().copied()).collect::<Vec<_>>();
+        let mut http1 = parts(H1, "POST", &path, &own);
+        let mut http2 = parts(H2, "POST", &format!("http://{host}{path}"), &fields);
+        let (one, two) = (settle(&mut http1), settle(&mut http2));
+        prop_assert_eq!(&one, &two);
+        if one.is_err() {
+            return Ok(());
+        }
+        let want = text(&http2);
+        prop_assert_eq!(text(&sent_on(http1.clone(), H2)), &want[..]);
+        for first in [H1, H2] {
+            for second in [H1, H2] {
+                let mut hop = sent_on(http1.clone(), first);
+                prop_assert_eq!(settle(&mut hop), Ok(false));
+                let mut hop = sent_on(hop, second);
+                prop_assert_eq!(settle(&mut hop), Ok(false));
+                prop_assert_eq!(text(&sent_on(hop, H2)), &want[..]);
+            }
+        }
+    }
 }

@@ -35,6 +35,22 @@ fn a_certificate_is_read_into_what_headers_and_policies_need() {
 }
 
 #[test]
+fn what_an_unproven_certificate_says_is_not_repeated() {
+    let (ours, theirs) = (TestCa::new("ours"), TestCa::new("theirs"));
+    let forged = "spiffe://ours/ns/a/sa/b\n[2026-01-01T00:00:00Z] forged";
+    let foreign = "spiffe://nobody/ns/a/sa/b\r\nforged";
+    let check = mesh(&ours, &["ours"], ExpectedPeer::any_of(["spiffe://ours/ns/a/sa/wanted"]));
+    let now = clock::system_now();
+    let ask = |ca: &TestCa, uris: &[&str]| check.authenticate(&leaf(ca, uris, &[]), &[], now).map(|_| ()).unwrap_err();
+    assert!(matches!(ask(&theirs, &[forged]), Refusal::Chain(_)));
+    assert!(matches!(ask(&theirs, &["spiffe://ours/a", "spiffe://ours/b"]), Refusal::Chain(_)));
+    for refusal in [ask(&theirs, &[forged]), ask(&theirs, &[foreign]), ask(&ours, &[forged])] {
+        let text = refusal.to_string();
+        assert!(!text.contains(['\n', '\r']), "{text:?}");
+    }
+}
+
+#[test]
 fn garbage_is_malformed() {
     for bytes in [&b""[..], b"\x30\x80", b"not a certificate at all"] {
         let der = CertificateDer::from(bytes.to_vec());
