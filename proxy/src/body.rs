@@ -152,6 +152,29 @@ impl Held {
         self.bytes.get()
     }
 
+    /// Takes the body from whoever reads it and drops what has come already, since nobody needs it; whether that was all.
+    pub async fn drop_what_came(&self) -> bool {
+        self.state.borrow_mut().reader += 1;
+        // The codec reads on between two turns.
+        for _ in 0..3 {
+            let more = poll_fn(|cx| {
+                while self.bytes() <= HELD_LIMIT as u64 {
+                    match self.poll_more(cx) {
+                        Poll::Ready(Some(Ok(_))) => {}
+                        Poll::Ready(_) => return Poll::Ready(false),
+                        Poll::Pending => return Poll::Ready(true),
+                    }
+                }
+                Poll::Ready(false)
+            });
+            if self.has_ended() || !more.await {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        self.has_ended()
+    }
+
     /// Completes when all of it was read.
     pub async fn ended(&self) {
         poll_fn(|cx| {

@@ -100,6 +100,8 @@ pub struct Seen {
     websocket: bool,
     /// Another field that is meant for one hop.
     pub hop: bool,
+    /// The client waits to be asked for its body.
+    pub expect: bool,
     /// `TE` is there.
     pub te: bool,
     /// The content type is gRPC's.
@@ -150,6 +152,7 @@ pub fn scan<'a>(fields: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Seen {
             }
             "keep-alive" | "proxy-connection" | "http2-settings" => seen.hop = true,
             "te" => seen.te = true,
+            "expect" => seen.expect = true,
             "content-type" => seen.grpc = is_grpc(value),
             "x-request-id" => seen.request_id = !value.is_empty(),
             "x-forwarded-for" => seen.forwarded_for = true,

@@ -108,6 +108,7 @@ async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Response<Ans
     if let Some(ops) = &call.ops {
         ops.on_response(local.headers_mut(), &exchange);
     }
+    respond::unless_read(&mut local, call.client, call.facts.expects, &exchange).await;
     respond::record(&local, &mut exchange);
     local
 }

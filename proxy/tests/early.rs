@@ -7,7 +7,7 @@ use mesh_config::model::{
 };
 use mesh_proxy::testing::{
     Proxy, Record, route, rule_to, run, service,
-    wire::{Wire, body, ok, status},
+    wire::{Wire, body, field, ok, status},
 };
 use std::{rc::Rc, time::Duration};
 use tokio::io::AsyncWriteExt;
@@ -41,7 +41,7 @@ fn our_own_answers_reach_a_client_that_is_still_sending() {
         for (head, want) in [(two_hosts, "400"), (unknown, "503"), (large, "431"), (unreadable, "400")] {
             let mut client = proxy.client();
             let answer = upload(&mut client, &head).await;
-            assert_eq!(status(&answer), want, "{head}");
+            assert_eq!((status(&answer), field(&answer, "connection").as_deref()), (want, Some("close")), "{head}");
             assert!(client.ended().await, "it is closed in the end");
         }
     });
@@ -90,7 +90,7 @@ fn an_application_that_answers_early_and_closes_is_heard() {
 }
 
 #[test]
-fn an_upload_goes_on_after_its_answer_and_keeps_the_connection_for_itself() {
+fn an_upload_goes_on_after_its_answer_on_connections_that_end_with_it() {
     run(async {
         let proxy = cart();
         proxy.net.listen(A, |mut io, number| async move {
@@ -109,13 +109,31 @@ fn an_upload_goes_on_after_its_answer_and_keeps_the_connection_for_itself() {
         });
         let mut slow = proxy.client();
         slow.write(&format!("POST / HTTP/1.1\r\nHost: {CART}\r\nContent-Length: {LONG}\r\n\r\n")).await;
-        assert_eq!(body(&slow.message().await.unwrap()), "1");
+        let answer = slow.message().await.unwrap();
+        assert_eq!((body(&answer), field(&answer, "connection").as_deref()), ("1", Some("close")));
         assert_eq!(body(&proxy.client().get(CART, "/").await), "2");
         for _ in 0..LONG / 1024 {
             slow.io.write_all(&[b'x'; 1024]).await.unwrap();
         }
-        assert_eq!(body(&slow.get(CART, "/").await), "2", "the client's connection serves on");
-        assert_eq!(proxy.net.dialled(A), 2);
+        assert!(slow.ended().await);
+        let record = proxy.records.number(1).await;
+        assert_eq!((record.code, record.flags.as_str()), (200, "-"));
+    });
+}
+
+#[test]
+fn a_connection_serves_on_after_an_answer_of_ours_if_its_request_was_read() {
+    run(async {
+        let proxy = cart();
+        let mut client = proxy.client();
+        let short = "POST / HTTP/1.1\r\nHost: nobody.example\r\nContent-Length: 3\r\n\r\nabc";
+        for _ in 0..3 {
+            let answer = client.call(short).await;
+            assert_eq!((status(&answer), field(&answer, "connection")), ("503", None));
+        }
+        let waits = "POST / HTTP/1.1\r\nHost: nobody.example\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
+        let answer = client.call(waits).await;
+        assert_eq!((status(&answer), field(&answer, "connection").as_deref()), ("503", Some("close")));
     });
 }
 

@@ -47,6 +47,10 @@ pub(super) fn answer(
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         head.headers.insert(headers::SERVICE_TIME, small_number(millis));
     }
+    if ended.is_none() && !upgraded && head.version < Version::HTTP_2 {
+        // The upstream has what it needs of the request, and the rest of it is in the way of another.
+        head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let direction = served.conn.direction;
     if direction == Direction::Inbound {
         let operation = exchange.route.as_ref().map(|route| &route.operation).filter(|o| !o.is_empty());

@@ -36,6 +36,8 @@ pub struct Request {
     pub is_grpc: bool,
     /// The client wants another protocol on this connection.
     pub upgrade: bool,
+    /// The client waits to be asked for its body.
+    pub expects: bool,
     /// The request named its operation itself: the answer need not.
     pub had_decorator: bool,
     /// The client as rules and logs know it; `None`: the direct peer.
@@ -60,6 +62,7 @@ pub fn request(
         head_bytes: seen.bytes + line as u64,
         is_grpc: seen.grpc,
         upgrade: false,
+        expects: seen.expect,
         had_decorator: seen.decorator,
         client: None,
     };

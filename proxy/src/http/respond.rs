@@ -58,6 +58,17 @@ pub fn direct(status: u16, body: Bytes, client: Client, exchange: &mut Exchange)
     local(StatusCode::from_u16(status).unwrap_or(StatusCode::OK), Text(body), client, None)
 }
 
+/// An answer of our own may come before its request has been read. What is here already is dropped; if that is not all,
+/// an HTTP/1 client is told that the connection ends. `expects`: it waits to be asked for its body.
+pub async fn unless_read(response: &mut Response<AnswerBody>, client: Client, expects: bool, exchange: &Exchange) {
+    let Some(body) = exchange.body.as_ref().filter(|body| client.version < Version::HTTP_2 && !body.has_ended()) else {
+        return;
+    };
+    if expects || !body.drop_what_came().await {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
 /// Hands an answer of our own to the record: it is whole once it is made.
 pub fn record(response: &Response<AnswerBody>, exchange: &mut Exchange) {
     // A client that is gone gets nothing.
