@@ -116,7 +116,7 @@ impl Pilot {
         let root = std::fs::read(self.dir.path().join("ca/root-cert.pem")).unwrap();
         let simple = Simple {
             roots: Some(Arc::new(CaBundle::from_pem(&root).unwrap())),
-            host: Some("istiod.istio-system.svc".into()),
+            names: vec!["istiod.istio-system.svc".into()],
             ..Simple::default()
         };
         let connector = Connector {

@@ -13,6 +13,7 @@ pub mod idle;
 pub mod io;
 pub mod lease;
 mod pool;
+mod secure;
 pub mod shared;
 
 pub use acquire::{StreamGuards, StreamLease, Want};

@@ -1,4 +1,4 @@
-//! Files of a process's own: read up to a bound, and replaced whole so that nobody ever reads half of one.
+//! Files: regular ones, read up to a bound; and a process's own, replaced whole so that nobody ever reads half of one.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -7,11 +7,15 @@ use std::{
     path::Path,
 };
 
-/// The content of a file of at most `most` bytes.
+/// The content of a regular file of at most `most` bytes. Anything else is not even opened: a pipe would keep us
+/// waiting, and a device has no end.
 ///
 /// # Errors
 /// When it cannot be read; [`io::ErrorKind::FileTooLarge`].
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
     let mut content = Vec::new();
     File::open(path)?.take(most + 1).read_to_end(&mut content)?;
     if content.len() as u64 > most {
@@ -62,6 +66,21 @@ mod tests {
         }
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(&inner).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn only_regular_files_and_links_to_them_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        fs::write(&file, "content").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert_eq!(read(&link, 100).unwrap(), b"content");
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for other in [&pipe, dir.path(), Path::new("/dev/zero")] {
+            let error = read(other, 100).unwrap_err();
+            assert_eq!(error.to_string(), "it is not a regular file", "{}", other.display());
+        }
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl TestCa {
         Arc::new(Identity { material: self.material(namespace, service_account), roots: self.roots() })
     }
 
-    /// A server certificate for DNS names, valid from an hour ago for a day.
+    /// A server certificate for DNS names and addresses, valid from an hour ago for a day.
     pub fn server_certificate(&self, names: &[&str]) -> Arc<Certificate> {
         let now = clock::system_now();
         Arc::new(self.issue(&[], names, now - Duration::from_secs(3600), now + Duration::from_secs(86_400)))
@@ -116,7 +116,10 @@ fn leaf_params(uris: &[&str], dns: &[&str]) -> CertificateParams {
     params.distinguished_name = DistinguishedName::new();
     let text = |name: &&str| name.to_string().try_into().expect("an ASCII name");
     params.subject_alt_names = uris.iter().map(|uri| SanType::URI(text(uri))).collect();
-    params.subject_alt_names.extend(dns.iter().map(|dns| SanType::DnsName(text(dns))));
+    params.subject_alt_names.extend(dns.iter().map(|name| match name.parse() {
+        Ok(ip) => SanType::IpAddress(ip),
+        Err(_) => SanType::DnsName(text(name)),
+    }));
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params

@@ -8,6 +8,7 @@ pub mod client;
 pub mod grpc;
 pub mod material;
 pub mod provider;
+pub mod root_files;
 pub mod server;
 mod sessions;
 pub mod verify;

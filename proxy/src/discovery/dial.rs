@@ -53,8 +53,7 @@ pub(super) async fn connect(target: &Target) -> Result<(Channel, Option<Metadata
     }
     let simple = Simple {
         roots: Some(roots),
-        host: Some(target.server_name.clone()),
-        subject_alt_names: Vec::new(),
+        names: vec![target.server_name.clone()],
         insecure_skip_verify: false,
         certificate: target.certificate.clone(),
     };

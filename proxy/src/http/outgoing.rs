@@ -6,17 +6,13 @@ use crate::{
     conn::Direction,
     error::Error,
     exchange::Exchange,
-    route::{self, Routed},
+    route::{self, Routed, redirect::split_port},
     snapshot::{Snapshot, listener::DestinationKey},
     upstream::WorkerCluster,
 };
 use http::{HeaderValue, Version, header, request::Parts};
 use mesh_config::model::{Protocol, destination::H2Upgrade};
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// The limit of the whole request: the route's, or for gRPC the client's if it is shorter. Both are told upstream.
 pub(super) fn timeouts(routed: &Routed, direction: Direction, call: &Call, head: &mut Parts) -> Option<Duration> {
@@ -63,7 +59,7 @@ pub(super) fn outgoing(
     if let Some(rule) = &routed.rule {
         rewrite(rule, routed, &mut head);
     }
-    let server_name = if live.wants_server_name() { sni(head::authority_of(&head)) } else { None };
+    let server_name = live.wants_server_name().then(|| server_name(head::authority_of(&head)));
     let secured = live.wants_tls();
     protocol(&mut head, http2, secured)?;
     if !http2 && exchange.body.is_some() && !head.headers.contains_key(header::CONTENT_LENGTH) {
@@ -134,14 +130,11 @@ fn protocol(head: &mut Parts, http2: bool, secured: bool) -> Result<(), Error> {
     placed.map_err(Error::Bad)
 }
 
-/// The host as TLS to the upstream names it; an address is not named.
-fn sni(authority: &str) -> Option<Arc<str>> {
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-    (!is_address && !host.is_empty()).then(|| host.to_ascii_lowercase().into())
+/// The host as TLS to the upstream knows it: a name, or an address without brackets.
+fn server_name(authority: &str) -> Arc<str> {
+    let (host, _) = split_port(authority);
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.to_ascii_lowercase().into()
 }
 
 /// Where the client itself wanted to go, where that is known.

@@ -1,8 +1,9 @@
-//! Makes connections: TCP or a unix socket, then TLS as the policy and the endpoint say, then HTTP.
+//! Makes connections: TCP or a unix socket, then TLS as [`secure`] has it, then HTTP.
 
 use super::{
     io::{Meter, Socket, UpstreamIo},
     pool::{Facts, H1, H2},
+    secure::{self, Alpn, Plan},
 };
 use crate::{
     body::RequestBody,
@@ -14,27 +15,21 @@ use crate::{
 };
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
-use mesh_config::model::{
-    Endpoint, Settings,
-    destination::{SimpleTls, UpstreamTls},
-};
+use mesh_config::model::{Endpoint, Settings};
 use mesh_runtime::clock;
 use mesh_runtime::tls::{
-    client::{ClientProfile, ClientTls, Connected, Mode, Simple},
-    material::CaBundle,
+    client::{ClientProfile, ClientTls, Connected, Mode},
     verify::ExpectedPeer,
 };
-use parking_lot::Mutex;
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
     future::{Future, poll_fn},
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
     rc::Rc,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tokio::{io::DuplexStream, net::UnixStream};
 
@@ -67,17 +62,6 @@ pub struct Connector {
     dial: Dial,
     tls: Option<Arc<ClientTls>>,
     alpn: Alpn,
-    bundles: Mutex<HashMap<Arc<str>, (SystemTime, Arc<CaBundle>)>>,
-}
-
-type AlpnList = Arc<[&'static [u8]]>;
-
-struct Alpn {
-    mesh_h1: AlpnList,
-    mesh_h2: AlpnList,
-    mesh_tcp: AlpnList,
-    h2: AlpnList,
-    none: AlpnList,
 }
 
 /// Where to, and as what.
@@ -102,23 +86,10 @@ pub(super) enum Speaks {
 /// A connection, its facts, and the protocol agreed on.
 pub(super) type Opened = (UpstreamIo, Rc<Upstream>, Option<Vec<u8>>);
 
-enum Plan {
-    Plain,
-    Tls { sni: Option<Arc<str>>, mode: Mode, expected: ExpectedPeer, alpn: AlpnList },
-}
-
 impl Connector {
     /// `tls`: the mesh identity; without it only plain connections can be made.
     pub fn new(dial: Dial, tls: Option<Arc<ClientTls>>) -> Self {
-        let list = |names: &[&'static [u8]]| Arc::from(names);
-        let alpn = Alpn {
-            mesh_h1: list(&[b"istio-http/1.1", b"istio", b"http/1.1"]),
-            mesh_h2: list(&[b"istio-h2", b"istio", b"h2"]),
-            mesh_tcp: list(&[b"istio-peer-exchange", b"istio"]),
-            h2: list(&[b"h2"]),
-            none: list(&[]),
-        };
-        Connector { dial, tls, alpn, bundles: Mutex::default() }
+        Connector { dial, tls, alpn: Alpn::new() }
     }
 
     /// An HTTP/1 connection.
@@ -188,13 +159,21 @@ impl Connector {
     }
 
     async fn open(&self, target: &Target<'_>, limit: Duration) -> Result<Opened, Error> {
-        let plan = self.plan(target)?;
-        let (socket, local) = self.socket(target).await.map_err(|e| socket_failure(&e))?;
-        let (sni, mode, expected, alpn) = match plan {
-            Plan::Plain => return Ok((UpstreamIo::plain(socket, clock::now()), facts(target, local, None), None)),
-            Plan::Tls { sni, mode, expected, alpn } => (sni, mode, expected, alpn),
+        let tls = || self.tls.as_ref().ok_or_else(|| remote("TLS error: this proxy has no identity yet"));
+        let (sni, mode, expected, alpn) = match secure::plan(target, &self.alpn) {
+            Plan::Plain => {
+                let (socket, local) = self.socket(target).await.map_err(|e| socket_failure(&e))?;
+                return Ok((UpstreamIo::plain(socket, clock::now()), facts(target, local, None), None));
+            }
+            Plan::Mesh { sni, expected, alpn } => (sni, Mode::Mesh, expected, alpn.clone()),
+            Plan::Simple { tls: rule, sni, alpn } => {
+                let mode =
+                    secure::simple(rule, target, tls()?).await.map_err(|e| remote(&format!("TLS error: {e}")))?;
+                (sni, mode, ExpectedPeer::any(), alpn.clone())
+            }
         };
-        let tls = self.tls.as_ref().ok_or_else(|| remote("TLS error: this proxy has no identity yet"))?;
+        let (socket, local) = self.socket(target).await.map_err(|e| socket_failure(&e))?;
+        let tls = tls()?;
         let profile = ClientProfile { alpn, sni, mode, handshake_timeout: limit };
         let (stream, connected) =
             tls.connect(socket, &profile, &expected).await.map_err(|e| remote(&format!("TLS error: {e}")))?;
@@ -225,68 +204,6 @@ impl Connector {
             }
         }
     }
-
-    fn plan(&self, target: &Target<'_>) -> Result<Plan, Error> {
-        let mesh = |sni: Option<&Arc<str>>, names: &[Arc<str>]| {
-            let sni = Some(sni.cloned().unwrap_or_else(|| target.cluster.sni.clone())).filter(|s| !s.is_empty());
-            let expected = if names.is_empty() { expected(target) } else { ExpectedPeer::any_of(names) };
-            let alpn = match target.speaks {
-                Speaks::Http1 => &self.alpn.mesh_h1,
-                Speaks::Http2 => &self.alpn.mesh_h2,
-                Speaks::Tcp => &self.alpn.mesh_tcp,
-            };
-            Plan::Tls { sni, mode: Mode::Mesh, expected, alpn: alpn.clone() }
-        };
-        Ok(match &target.cluster.policy.tls {
-            Some(UpstreamTls::Disable) => Plan::Plain,
-            Some(UpstreamTls::IstioMutual { sni, subject_alt_names }) => mesh(sni.as_ref(), subject_alt_names),
-            Some(UpstreamTls::Simple(simple)) => {
-                let sni = simple.sni.clone().or_else(|| target.server_name.cloned());
-                let mode = Mode::Simple(Arc::new(self.simple(simple, sni.as_ref())?));
-                let alpn = if target.speaks == Speaks::Http2 { &self.alpn.h2 } else { &self.alpn.none };
-                Plan::Tls { sni, mode, expected: ExpectedPeer::any(), alpn: alpn.clone() }
-            }
-            None => match target.endpoint {
-                Some(endpoint) if endpoint.mutual_tls && target.settings.auto_mtls => mesh(None, &[]),
-                _ => Plan::Plain,
-            },
-        })
-    }
-
-    fn simple(&self, tls: &SimpleTls, host: Option<&Arc<str>>) -> Result<Simple, Error> {
-        let roots = tls.ca_file.as_ref().map(|file| self.bundle(file)).transpose()?;
-        Ok(Simple {
-            roots,
-            host: host.cloned(),
-            subject_alt_names: tls.subject_alt_names.clone(),
-            insecure_skip_verify: tls.insecure_skip_verify,
-            certificate: None,
-        })
-    }
-
-    /// The roots in a file, read again when it changed.
-    fn bundle(&self, file: &Arc<str>) -> Result<Arc<CaBundle>, Error> {
-        let unusable = |e: &dyn std::fmt::Display| remote(&format!("TLS error: roots in {file} cannot be used: {e}"));
-        let changed = std::fs::metadata(&**file).and_then(|m| m.modified()).map_err(|e| unusable(&e))?;
-        let mut bundles = self.bundles.lock();
-        if let Some((at, bundle)) = bundles.get(file)
-            && *at == changed
-        {
-            return Ok(bundle.clone());
-        }
-        let text = std::fs::read(&**file).map_err(|e| unusable(&e))?;
-        let bundle = Arc::new(CaBundle::from_pem(&text).map_err(|e| unusable(&e))?);
-        bundles.insert(file.clone(), (changed, bundle.clone()));
-        Ok(bundle)
-    }
-}
-
-/// Whom the certificate must name: the endpoint's identity, or one of the service's own names.
-fn expected(target: &Target<'_>) -> ExpectedPeer {
-    let identity = target.endpoint.and_then(|endpoint| endpoint.identity.as_ref()).map(|id| id.uri());
-    ExpectedPeer::any_of(
-        identity.iter().map(String::as_str).chain(target.cluster.subject_alt_names.iter().map(|n| &**n)),
-    )
 }
 
 fn facts(target: &Target<'_>, local: Option<SocketAddr>, connected: Option<Connected>) -> Rc<Upstream> {

@@ -161,14 +161,13 @@ impl CaClient {
     }
 
     fn connector(&self, shown: Option<&Identity>) -> Connector {
-        let (sni, host, subject_alt_names) = match &self.authority {
-            Authority::Host(name) => (name, Some(name.clone()), Vec::new()),
-            Authority::Spiffe { sni, uris } => (sni, None, uris.clone()),
+        let (sni, names) = match &self.authority {
+            Authority::Host(name) => (name, vec![name.clone()]),
+            Authority::Spiffe { sni, uris } => (sni, uris.clone()),
         };
         let simple = Simple {
             roots: Some(self.roots.clone()),
-            host,
-            subject_alt_names,
+            names,
             insecure_skip_verify: false,
             certificate: shown.map(|identity| identity.material.certificate().clone()),
         };

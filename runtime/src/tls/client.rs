@@ -5,6 +5,7 @@ use super::{
     TlsError,
     material::{CaBundle, Certificate, Identity},
     provider,
+    root_files::RootFiles,
     sessions::Sessions,
     verify::{Check, ExpectedPeer, PeerCache, PeerCertificate, Refusal, Role, Rule, ServerVerifier},
 };
@@ -17,7 +18,12 @@ use rustls::{
     pki_types::{DnsName, ServerName},
     sign::CertifiedKey,
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
@@ -31,7 +37,7 @@ const ENTRIES: usize = 8192;
 pub struct ClientProfile {
     /// Protocols offered, most preferred first; none: the extension is not sent.
     pub alpn: Arc<[&'static [u8]]>,
-    /// The server name to send.
+    /// The server name to send; an address is never sent.
     pub sni: Option<Arc<str>>,
     /// What we show and whom we believe.
     pub mode: Mode,
@@ -53,10 +59,8 @@ pub enum Mode {
 pub struct Simple {
     /// Who vouches for it; the system's authorities if not given.
     pub roots: Option<Arc<CaBundle>>,
-    /// The host name or address that its certificate must be valid for. Not given: any.
-    pub host: Option<Arc<str>>,
-    /// If any: its certificate must carry one of these names instead of the host's.
-    pub subject_alt_names: Vec<Arc<str>>,
+    /// Its certificate must vouch for one of these DNS names, addresses or URIs. None given: any will do.
+    pub names: Vec<Arc<str>>,
     /// Believe anybody.
     pub insecure_skip_verify: bool,
     /// What we show when asked.
@@ -82,6 +86,7 @@ pub struct ClientTls {
     identity: Option<snapshot::Reader<Identity>>,
     wall: WallClock,
     peers: Arc<PeerCache>,
+    root_files: RootFiles,
     state: ArcSwapOption<State>,
     /// Only one thread builds a new state.
     building: Mutex<()>,
@@ -124,14 +129,25 @@ impl ClientTls {
     }
 
     fn from_identity(identity: Option<snapshot::Reader<Identity>>) -> Self {
-        let (wall, peers) = (WallClock::system(), Arc::default());
-        ClientTls { identity, wall, peers, state: ArcSwapOption::empty(), building: Mutex::new(()) }
+        ClientTls {
+            identity,
+            wall: WallClock::system(),
+            peers: Arc::default(),
+            root_files: RootFiles::default(),
+            state: ArcSwapOption::empty(),
+            building: Mutex::new(()),
+        }
     }
 
     /// Checks certificates against this clock.
     pub fn with_clock(mut self, wall: WallClock) -> Self {
         self.wall = wall;
         self
+    }
+
+    /// The roots in files that configuration names.
+    pub fn root_files(&self) -> &RootFiles {
+        &self.root_files
     }
 
     /// Does the handshake with a server. `expected` counts in [`Mode::Mesh`]; a [`Simple`] peer's names are its own.
@@ -259,10 +275,7 @@ fn simple_rule(simple: &Simple) -> Result<Rule, TlsError> {
         Some(roots) => roots.clone(),
         None => CaBundle::system().map_err(|e| TlsError::Setup(rustls::Error::General(e.to_string())))?,
     };
-    let parse =
-        |host: &Arc<str>| ServerName::try_from(host.to_string()).map_err(|_| TlsError::ServerName(host.to_string()));
-    let host = simple.host.as_ref().map(parse).transpose()?;
-    Ok(Rule::Bundle { roots, host, expected: ExpectedPeer::AnyOf(simple.subject_alt_names.clone().into()) })
+    Ok(Rule::Bundle { roots, expected: ExpectedPeer::AnyOf(simple.names.clone().into()) })
 }
 
 impl Entry {
@@ -308,9 +321,11 @@ impl ResolvesClientCert for Shown {
     }
 }
 
-/// Without a name an address stands in, which rustls does not send.
+/// An address, ours or one that stands in where there is no name, is not sent by rustls.
 fn server_name(sni: Option<&str>) -> Result<ServerName<'static>, TlsError> {
-    let Some(sni) = sni else { return Ok(ServerName::from(std::net::Ipv4Addr::UNSPECIFIED)) };
+    let Some(sni) = sni.filter(|sni| sni.parse::<IpAddr>().is_err()) else {
+        return Ok(ServerName::from(Ipv4Addr::UNSPECIFIED));
+    };
     let wrong = || TlsError::ServerName(sni.to_owned());
     DnsName::try_from(sni.to_owned()).map(ServerName::DnsName).map_err(|_| wrong())
 }

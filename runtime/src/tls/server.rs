@@ -296,7 +296,7 @@ impl State {
             }
             Basis::Given(serving) => {
                 let expected = ExpectedPeer::AnyOf(serving.subject_alt_names.clone().into());
-                let rule = serving.client_ca.clone().map(|roots| Rule::Bundle { roots, host: None, expected });
+                let rule = serving.client_ca.clone().map(|roots| Rule::Bundle { roots, expected });
                 let uri = serving.certificates.first().and_then(|c| c.leaf().uris.first().map(|uri| Arc::from(&**uri)));
                 (rule, serving.certificates.iter().map(|c| c.certified_key().clone()).collect(), uri)
             }

@@ -312,7 +312,7 @@ fn simple(simple: Simple, sni: Option<&str>) -> ClientProfile {
 }
 
 #[tokio::test]
-async fn simple_tls_verifies_the_host_or_the_names_given() {
+async fn simple_tls_verifies_the_names_given() {
     let ca = TestCa::new("example");
     let serving = Serving { certificates: vec![ca.server_certificate(&["www.example"])], ..Serving::default() };
     let server = ServerTls::with_certificates(Reader::fixed(Arc::new(serving)));
@@ -323,21 +323,36 @@ async fn simple_tls_verifies_the_host_or_the_names_given() {
         meet(&server, &none, &client, &wanted, &ExpectedPeer::any()).await.1.map(|_| ())
     };
     let roots = || Some(ca.bundle());
-    let host = |host: &str| Some(Arc::from(host));
     let names = |name: &str| vec![Arc::from(name)];
 
-    ask(Simple { roots: roots(), host: host("www.example"), ..Simple::default() }).await.unwrap();
-    ask(Simple { roots: roots(), subject_alt_names: names("www.example"), host: host("x"), ..Simple::default() })
-        .await
-        .unwrap();
+    ask(Simple { roots: roots(), names: names("www.example"), ..Simple::default() }).await.unwrap();
     ask(Simple { insecure_skip_verify: true, ..Simple::default() }).await.unwrap();
-    let wrong = ask(Simple { roots: roots(), host: host("other.example"), ..Simple::default() }).await;
-    assert!(matches!(wrong, Err(TlsError::Refused(verify::Refusal::Name(_)))), "{wrong:?}");
-    let wrong = ask(Simple { roots: roots(), subject_alt_names: names("other.example"), ..Simple::default() }).await;
+    let wrong = ask(Simple { roots: roots(), names: names("other.example"), ..Simple::default() }).await;
     assert!(matches!(wrong, Err(TlsError::Refused(verify::Refusal::Unexpected { .. }))), "{wrong:?}");
     let other: Arc<CaBundle> = TestCa::new("example").bundle();
     let wrong = ask(Simple { roots: Some(other), ..Simple::default() }).await;
     assert!(matches!(wrong, Err(TlsError::Refused(verify::Refusal::Chain(_)))), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn an_address_is_verified_as_an_address_and_not_sent() {
+    let ca = TestCa::new("example");
+    let serving = |names: &[&str]| {
+        let serving = Serving { certificates: vec![ca.server_certificate(names)], ..Serving::default() };
+        ServerTls::with_certificates(Reader::fixed(Arc::new(serving)))
+    };
+    let client = ClientTls::anonymous();
+    let ask = async |server: &ServerTls, address: &str| {
+        let settings = Simple { roots: Some(ca.bundle()), names: vec![address.into()], ..Simple::default() };
+        let wanted = simple(settings, Some(address));
+        let none = ServerProfile::new([], ClientAuth::None);
+        let (accepted, connected) = meet(server, &none, &client, &wanted, &ExpectedPeer::any()).await;
+        (accepted.ok().map(|accepted| accepted.sni), connected.is_ok())
+    };
+    let (right, wrong) = (serving(&["10.1.2.3", "2001:db8::5"]), serving(&["www.example", "10.1.2.4"]));
+    assert_eq!(ask(&right, "10.1.2.3").await, (Some(None), true));
+    assert_eq!(ask(&right, "2001:db8::5").await, (Some(None), true));
+    assert!(!ask(&wrong, "10.1.2.3").await.1);
 }
 
 #[tokio::test]
@@ -351,7 +366,7 @@ async fn a_gateway_certificate_with_client_authority_knows_its_callers() {
     let server = ServerTls::with_certificates(Reader::fixed(Arc::new(serving)));
     let certificate = Some(clients.server_certificate(&["caller.example"]));
     let wanted =
-        Simple { roots: Some(ca.bundle()), host: Some("www.example".into()), certificate, ..Simple::default() };
+        Simple { roots: Some(ca.bundle()), names: vec!["www.example".into()], certificate, ..Simple::default() };
     let client = ClientTls::anonymous();
     let wanted = simple(wanted, None);
     let (accepted, connected) = meet(&server, &mutual(&[]), &client, &wanted, &ExpectedPeer::any()).await;

@@ -11,7 +11,7 @@ use super::material::{CaBundle, Fingerprint, Roots};
 use mesh_config::identity::TrustDomain;
 use rustls::{
     CertificateError, OtherError,
-    pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime},
+    pki_types::{CertificateDer, TrustAnchor, UnixTime},
 };
 use std::{
     sync::Arc,
@@ -49,16 +49,13 @@ pub enum Refusal {
         uri: String,
     },
     /// Not the peer that we wanted.
-    #[error("it is {got:?} but expected is one of {expected:?}")]
+    #[error("it names {got:?}, not one of {expected:?}")]
     Unexpected {
         /// The names it carries.
         got: Vec<String>,
         /// The names that would do.
         expected: Vec<String>,
     },
-    /// Not valid for the host.
-    #[error("it is not valid for the name {0}")]
-    Name(String),
     /// The session was made under other roots or another policy.
     #[error("the session it resumes was made under other roots")]
     RootsChanged,
@@ -84,8 +81,8 @@ impl Refusal {
 /// Who the peer must be.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ExpectedPeer {
-    /// One of these names, exactly as it stands among the URIs (or, for names that are no SPIFFE URI, DNS names) of
-    /// the certificate. None given: any peer of the trust domains that we have roots for.
+    /// One of these names; [`PeerCertificate::is_named`] says how they are compared. None given: any peer that the
+    /// roots vouch for.
     AnyOf(Arc<[Arc<str>]>),
 }
 
@@ -111,7 +108,7 @@ impl ExpectedPeer {
             return Ok(());
         }
         Err(Refusal::Unexpected {
-            got: peer.uris.iter().chain(&peer.dns).cloned().collect(),
+            got: peer.names().collect(),
             expected: names.iter().map(ToString::to_string).collect(),
         })
     }
@@ -135,9 +132,7 @@ pub enum Rule {
     Bundle {
         /// The roots.
         roots: Arc<CaBundle>,
-        /// The host it must be valid for.
-        host: Option<ServerName<'static>>,
-        /// Names of which it must carry one, instead of the host's.
+        /// Who it must be.
         expected: ExpectedPeer,
     },
     /// Anybody.
@@ -263,16 +258,7 @@ impl Check {
                 }
                 expected.check(peer)
             }
-            Rule::Bundle { host, expected, .. } => {
-                expected.check(peer)?;
-                if let Some(host) = host.as_ref().filter(|_| expected.names().is_empty()) {
-                    let leaf =
-                        webpki::EndEntityCert::try_from(&peer.der).map_err(|e| Refusal::Malformed(e.to_string()))?;
-                    let named = leaf.verify_is_valid_for_subject_name(host);
-                    named.map_err(|_| Refusal::Name(host.to_str().into_owned()))?;
-                }
-                Ok(())
-            }
+            Rule::Bundle { expected, .. } => expected.check(peer),
             Rule::Unchecked => Ok(()),
         }
     }

@@ -85,8 +85,12 @@ impl CaBundle {
     /// # Errors
     /// When no such file can be read.
     pub fn system() -> Result<Arc<CaBundle>, MaterialError> {
-        static SYSTEM: OnceLock<Result<Arc<CaBundle>, MaterialError>> = OnceLock::new();
         SYSTEM.get_or_init(|| read_system().map(Arc::new)).clone()
+    }
+
+    /// What [`CaBundle::system`] gave before; none: it was never asked.
+    pub(in crate::tls) fn system_if_read() -> Option<Result<Arc<CaBundle>, MaterialError>> {
+        SYSTEM.get().cloned()
     }
 
     /// The certificates, sorted.
@@ -108,6 +112,8 @@ impl CaBundle {
         &self.anchors
     }
 }
+
+static SYSTEM: OnceLock<Result<Arc<CaBundle>, MaterialError>> = OnceLock::new();
 
 fn read_system() -> Result<CaBundle, MaterialError> {
     let places = [

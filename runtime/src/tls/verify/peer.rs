@@ -85,10 +85,20 @@ impl PeerCertificate {
         Ok(parsed)
     }
 
-    /// Whether one of its URIs or DNS names is exactly `name`. A `spiffe://` name is looked for among URIs only.
+    /// Whether it vouches for `name`. An address is looked for among its addresses alone, a `spiffe://` name among
+    /// its URIs alone, another one among its URIs (exactly) and its DNS names (whatever the case; theirs may have a
+    /// wildcard).
     pub fn is_named(&self, name: &str) -> bool {
-        let uri = self.uris.iter().any(|uri| uri == name);
-        uri || (!name.starts_with("spiffe://") && self.dns.iter().any(|dns| dns.eq_ignore_ascii_case(name)))
+        if let Ok(ip) = name.parse::<IpAddr>() {
+            return self.ips.contains(&ip);
+        }
+        self.uris.iter().any(|uri| uri == name)
+            || (!name.starts_with("spiffe://") && self.dns.iter().any(|dns| covers(dns, name)))
+    }
+
+    /// All that it vouches for.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        self.uris.iter().chain(&self.dns).cloned().chain(self.ips.iter().map(IpAddr::to_string))
     }
 
     pub(super) fn check_time(&self, now: SystemTime) -> Result<(), Refusal> {
@@ -97,6 +107,26 @@ impl PeerCertificate {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether a DNS name in a certificate covers a name. One `*` may stand anywhere in its first label, for any part of
+/// that label of the name (for none, too); not inside an encoded international label, and not in a name of one label.
+fn covers(pattern: &str, name: &str) -> bool {
+    if pattern.eq_ignore_ascii_case(name) {
+        return true;
+    }
+    let (Some((first, rest)), Some((label, domain))) = (pattern.split_once('.'), name.split_once('.')) else {
+        return false;
+    };
+    let Some((before, after)) = first.split_once('*') else { return false };
+    let encoded = first.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("xn--"));
+    if encoded || after.contains('*') || rest.contains('*') || !rest.eq_ignore_ascii_case(domain) {
+        return false;
+    }
+    let (label, before, after) = (label.as_bytes(), before.as_bytes(), after.as_bytes());
+    label.len() >= before.len() + after.len()
+        && label[..before.len()].eq_ignore_ascii_case(before)
+        && label[label.len() - after.len()..].eq_ignore_ascii_case(after)
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {

@@ -104,6 +104,52 @@ fn an_expected_name_must_match_exactly() {
 }
 
 #[test]
+fn names_are_compared_by_their_kind() {
+    let ca = TestCa::new("td");
+    let dns =
+        ["Www.Example", "*.wild.example", "f*o.part.example", "xn--*.code.example", "*", "10.0.0.9", "2001:db8::1"];
+    let peer = PeerCertificate::parse(&leaf(&ca, &["spiffe://td/ns/a/sa/b", "https://uri.example/x"], &dns)).unwrap();
+    let yes = [
+        "www.example",
+        "WWW.EXAMPLE",
+        "a.wild.example",
+        "A.Wild.Example",
+        "*.wild.example",
+        "fo.part.example",
+        "fooo.part.example",
+        "xn--*.code.example",
+        "10.0.0.9",
+        "2001:0db8:0::1",
+        "spiffe://td/ns/a/sa/b",
+        "https://uri.example/x",
+    ];
+    let no = [
+        "",
+        "example",
+        "ww.example",
+        "wild.example",
+        "a.b.wild.example",
+        "f.part.example",
+        "xn--abc.code.example",
+        "10.0.0.8",
+        "::ffff:10.0.0.9",
+        "2001:db8::2",
+        "SPIFFE://td/ns/a/sa/b",
+        "spiffe://td/ns/a",
+        "https://uri.example/X",
+    ];
+    assert_eq!(yes.into_iter().filter(|name| !peer.is_named(name)).collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(no.into_iter().filter(|name| peer.is_named(name)).collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
+fn an_address_is_no_dns_name() {
+    let ca = TestCa::new("td");
+    let peer = PeerCertificate::parse(&leaf(&ca, &[], &["*.0.0.9", "10.0.0.10"])).unwrap();
+    assert_eq!((peer.is_named("10.0.0.9"), peer.is_named("10.0.0.10")), (false, true));
+}
+
+#[test]
 fn a_resumed_peer_is_judged_again() {
     let ca = TestCa::new("td");
     let check = mesh(&ca, &["td"], ExpectedPeer::any_of(["spiffe://td/ns/a/sa/b"]));
