@@ -81,6 +81,7 @@ fn listeners(snapshot: &Snapshot, bound: &BoundSet) -> Vec<Value> {
                     Some(Destination::Passthrough(cluster)) => cluster.name.to_string(),
                     Some(Destination::Pending { service, .. }) => format!("{service} (not loaded)"),
                     Some(Destination::HttpPort(port)) => port.to_string(),
+                    Some(Destination::Opening(_)) => "by server name".to_owned(),
                     None => "-".to_owned(),
                 };
                 vec![row("ALL".into(), format!("Cluster: {name}"))]

@@ -6,11 +6,11 @@ use crate::{
         self, Ask,
         outbound::{Entrance, Outgoing, are_requests, outgoing},
     },
-    detect::Look,
+    detect::{Detected, Look},
     http::server,
     net::{io::Io, prefix::Prefixed},
     opening::{self, Opening},
-    snapshot::{cluster::Cluster, listener::DestinationKey},
+    snapshot::{cluster::Cluster, listener::DestinationKey, outbound::Said},
     tcp,
     worker::Worker,
 };
@@ -44,15 +44,24 @@ pub async fn listener(
     serve(worker, stream, arrival, Entrance::Listener { name, protocol }, port).await;
 }
 
-async fn serve(worker: Rc<Worker>, stream: TcpStream, arrival: Arrival, entrance: Entrance, port: Port) {
+async fn serve(worker: Rc<Worker>, mut stream: TcpStream, arrival: Arrival, entrance: Entrance, port: Port) {
     let conn = |key: DestinationKey| worker.connection(Direction::Outbound, key, port, arrival, None);
-    match decided(&worker, &entrance).await {
-        Outgoing::Requests(key) => serve_http(&worker, Bytes::new(), stream, conn(key)).await,
+    let mut seen = BytesMut::new();
+    let outgoing = match decided(&worker, &entrance, None).await {
+        Outgoing::Hear => match Box::pin(heard(&worker, &mut stream, &mut seen, &entrance)).await {
+            Some(outgoing) => outgoing,
+            None => return,
+        },
+        outgoing => outgoing,
+    };
+    match outgoing {
+        Outgoing::Hear => {}
+        Outgoing::Requests(key) => serve_http(&worker, seen.freeze(), stream, conn(key)).await,
         Outgoing::Detect { key, port, cluster } => {
-            Box::pin(detected(&worker, stream, conn(key), port, cluster)).await;
+            Box::pin(detected(&worker, stream, seen, conn(key), port, cluster)).await;
         }
         Outgoing::Opaque { key, cluster } => {
-            let io = Prefixed::new(Bytes::new(), Io::Plain(stream));
+            let io = Prefixed::new(seen.freeze(), Io::Plain(stream));
             Box::pin(tcp::outbound(&worker, io, conn(key), cluster, None)).await;
         }
         Outgoing::Refuse { key, cluster } => {
@@ -68,28 +77,46 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, arrival: Arrival, entrance
 
 /// What the newest configuration says; where details are missing, once they are here, or the wait is over. What is in
 /// the index is never passed through meanwhile.
-async fn decided(worker: &Rc<Worker>, entrance: &Entrance) -> Outgoing {
-    let first = outgoing(&worker.snapshot(), entrance);
+async fn decided(worker: &Rc<Worker>, entrance: &Entrance, said: Option<Said<'_>>) -> Outgoing {
+    let first = outgoing(&worker.snapshot(), entrance, said);
     if first.asks().is_none() {
         return first;
     }
     let settled = async {
         let mut fetching = worker.requests.fetching(PENDING);
-        decide::settle(&mut fetching, |snapshot| outgoing(snapshot, entrance).asks()).await
+        decide::settle(&mut fetching, |snapshot| outgoing(snapshot, entrance, said).asks()).await
     };
     let snapshot = Box::pin(settled).await;
-    outgoing(&snapshot, entrance)
+    outgoing(&snapshot, entrance, said)
+}
+
+/// Decides with the name in the client's hello. `None`: the client ended before it had said anything. One that is silent,
+/// or says half a hello, for as long as the mesh's detection allows has named nobody.
+async fn heard(
+    worker: &Rc<Worker>,
+    stream: &mut TcpStream,
+    seen: &mut BytesMut,
+    entrance: &Entrance,
+) -> Option<Outgoing> {
+    let patience = opening::patience(worker.snapshot().settings.protocol_detection_timeout);
+    let hello = match opening::read(stream, seen, Look::Tls, Some(patience), Some(patience)).await {
+        Opening::Ended => return None,
+        Opening::Said(Detected::Tls(hello)) => Some(hello),
+        Opening::Said(_) | Opening::Silent => None,
+    };
+    let said = hello.as_ref().map_or(Said::Other, |hello| Said::Tls(hello.sni.as_deref()));
+    Some(decided(worker, entrance, Some(said)).await)
 }
 
 /// The client, or the server if it speaks first, says what an undeclared port carries.
 async fn detected(
     worker: &Rc<Worker>,
     mut stream: TcpStream,
+    mut seen: BytesMut,
     conn: Rc<Connection>,
     port: (ServiceKey, Port),
     cluster: Arc<Cluster>,
 ) {
-    let mut seen = BytesMut::new();
     let silence = worker.outbound_verdicts.silence(&port, clock::now());
     let patience = opening::patience(worker.snapshot().settings.protocol_detection_timeout);
     match opening::read(&mut stream, &mut seen, Look::Everything, Some(silence), Some(patience)).await {

@@ -7,7 +7,7 @@ use crate::{
         Snapshot,
         cluster::Cluster,
         listener::DestinationKey,
-        outbound::{Destination, lookup, through},
+        outbound::{Destination, Said, Way, by_opening, lookup, through},
     },
 };
 use mesh_config::{
@@ -35,6 +35,8 @@ pub enum Entrance {
 pub enum Outgoing {
     /// Fetch this, and decide again.
     Ask(Ask),
+    /// What the client says first decides: read that, and decide again.
+    Hear,
     /// Requests, held against the rules of this key.
     Requests(DestinationKey),
     /// The client, or the server if it speaks first, says what it is.
@@ -72,11 +74,15 @@ impl Outgoing {
     }
 }
 
-/// Decides on a connection that has said nothing yet.
-pub fn outgoing(snapshot: &Snapshot, entrance: &Entrance) -> Outgoing {
+/// Decides on a connection, of which nothing need have been heard yet: without `said`, [`Outgoing::Hear`] may ask for it.
+pub fn outgoing(snapshot: &Snapshot, entrance: &Entrance, said: Option<Said<'_>>) -> Outgoing {
+    let heard = |found: Destination, way: Way<'_>| match (found, said) {
+        (Destination::Opening(_), Some(said)) => by_opening(snapshot, way, said),
+        (found, _) => found,
+    };
     match entrance {
         Entrance::Captured(address) => {
-            let found = lookup(snapshot, *address);
+            let found = heard(lookup(snapshot, *address), Way::Captured(*address));
             let key = found.key(*address);
             of_destination(found, key)
         }
@@ -86,7 +92,7 @@ pub fn outgoing(snapshot: &Snapshot, entrance: &Entrance) -> Outgoing {
                 return Outgoing::Requests(key);
             }
             let found = match snapshot.outbound.egress(name) {
-                Some(egress) => through(snapshot, egress),
+                Some(egress) => heard(through(snapshot, egress), Way::Listener(egress)),
                 None => Destination::Refused(snapshot.outbound.black_hole().clone()),
             };
             match of_destination(found, key) {
@@ -103,6 +109,7 @@ pub fn outgoing(snapshot: &Snapshot, entrance: &Entrance) -> Outgoing {
 fn of_destination(found: Destination, key: DestinationKey) -> Outgoing {
     match found {
         Destination::HttpPort(_) => Outgoing::Requests(key),
+        Destination::Opening(_) => Outgoing::Hear,
         Destination::Service { service, port, protocol: Protocol::Auto, cluster } => {
             Outgoing::Detect { key, port: (service, port), cluster }
         }

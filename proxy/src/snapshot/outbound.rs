@@ -4,7 +4,7 @@
 mod lookup;
 mod resolve;
 
-pub use lookup::{Destination, lookup, through};
+pub use lookup::{Destination, Said, Way, by_opening, lookup, through};
 pub(super) use resolve::{cluster_name, resolve};
 
 use super::{

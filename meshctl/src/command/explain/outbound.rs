@@ -2,7 +2,7 @@
 
 use super::{
     answer::{Answer, EndpointAnswer, Outcome, Security, Share},
-    case::Call,
+    case::{Call, CallTls},
     desk::Desk,
     objects::Who,
 };
@@ -23,7 +23,7 @@ use mesh_proxy::{
         Snapshot,
         cluster::{Cluster, ClusterKey},
         listener::{DestinationKey, ListenerKind},
-        outbound::{Destination, lookup, through},
+        outbound::{Destination, Said, Way, by_opening, lookup, through},
         virtual_host::Resolved,
     },
 };
@@ -50,8 +50,8 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
         }
         Entrance::Egress { name, .. } => match desk.snapshot().outbound.egress(name) {
             Some(egress) => {
-                let found = through(&desk.snapshot(), egress);
-                opaque(desk, found, &|s| through(s, egress))
+                let look = |s: &Snapshot| opened(s, Way::Listener(egress), through(s, egress), call);
+                opaque(desk, look(&desk.snapshot()), &look)
             }
             None => Answer::refuse("no listener", format!("the Sidecar has no listener {name}")),
         },
@@ -132,18 +132,19 @@ fn host_entry(snapshot: &Snapshot, call: &Call) -> Option<Arc<IndexEntry>> {
 }
 
 fn captured(desk: &mut Desk<'_>, call: &Call, to: SocketAddr, port: Port) -> Answer {
-    let mut found = lookup(&desk.snapshot(), to);
+    let look = |s: &Snapshot| opened(s, Way::Captured(to), lookup(s, to), call);
+    let mut found = look(&desk.snapshot());
     if let Destination::Pending { service, .. } = &found {
         if desk.fetch(service).is_none() {
             return Answer::refuse("no route", format!("pilot gives no details of {service}"));
         }
-        found = lookup(&desk.snapshot(), to);
+        found = look(&desk.snapshot());
     }
     let listener = captured_listener(&desk.snapshot(), &found, to);
     let declared = match &found {
         Destination::HttpPort(_) => Protocol::Http,
         Destination::Service { protocol, .. } | Destination::Pending { protocol, .. } => *protocol,
-        Destination::Passthrough(_) | Destination::Refused(_) => Protocol::Auto,
+        Destination::Opening(_) | Destination::Passthrough(_) | Destination::Refused(_) => Protocol::Auto,
     };
     let mut answer = match (call.is_http(), declared) {
         (true, Protocol::Auto) => http(desk, call, &found.key(to), port),
@@ -154,10 +155,27 @@ fn captured(desk: &mut Desk<'_>, call: &Call, to: SocketAddr, port: Port) -> Ans
                 "port {port} carries HTTP, and what came is not; name the port tcp-… where it carries something else"
             ),
         ),
-        _ => opaque(desk, found, &|s| lookup(s, to)),
+        _ => opaque(desk, found, &look),
     };
     answer.listener = Some(listener);
     answer
+}
+
+/// Where the client's hello leads, on a port where server names choose.
+fn opened(snapshot: &Snapshot, way: Way<'_>, found: Destination, call: &Call) -> Destination {
+    if !matches!(found, Destination::Opening(_)) {
+        return found;
+    }
+    let https = call.protocol.as_deref().is_some_and(|p| p.eq_ignore_ascii_case("https"));
+    let in_tls = https || !call.is_http() || call.tls() != CallTls::Plaintext;
+    let of_host = || call.host.as_deref().filter(|_| in_tls).map(|host| split_port(host).0);
+    let name = call.sni.as_deref().or_else(of_host).map(str::to_ascii_lowercase);
+    let said = match (&name, call.tls()) {
+        (Some(name), _) => Said::Tls(Some(name)),
+        (None, CallTls::Plaintext) => Said::Other,
+        (None, _) => Said::Tls(None),
+    };
+    by_opening(snapshot, way, said)
 }
 
 fn captured_listener(snapshot: &Snapshot, found: &Destination, to: SocketAddr) -> String {
@@ -167,7 +185,7 @@ fn captured_listener(snapshot: &Snapshot, found: &Destination, to: SocketAddr) -
             let owns = snapshot.index.at(to.ip()).any(|e| e.key == *service);
             if owns { format!("{}_{port}", to.ip()) } else { format!("0.0.0.0_{port}") }
         }
-        Destination::Passthrough(_) | Destination::Refused(_) => "virtualOutbound".to_owned(),
+        Destination::Opening(_) | Destination::Passthrough(_) | Destination::Refused(_) => "virtualOutbound".to_owned(),
     }
 }
 
@@ -187,6 +205,7 @@ fn opaque(desk: &mut Desk<'_>, found: Destination, again: &dyn Fn(&Snapshot) -> 
                 .then(|| "no service has this address; outboundTrafficPolicy ALLOW_ANY passes it through".to_owned());
             answer
         }
+        Destination::Opening(port) => Answer::refuse("no route", format!("port {port} asks for a server name")),
         Destination::Refused(cluster) => Answer {
             cluster: Some(cluster.name.to_string()),
             ..Answer::refuse(

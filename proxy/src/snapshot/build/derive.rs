@@ -41,13 +41,14 @@ pub(super) struct Derived {
 impl Derived {
     /// Before anything is known.
     pub(super) fn nothing(clusters: &mut Clusters) -> Self {
+        let outbound = hosts::nothing(clusters);
         Derived {
             own: None,
             sidecar: None,
-            services: Arc::default(),
+            services: outbound.services.clone(),
             compiled_by: None,
             named: Arc::default(),
-            outbound: Arc::new(hosts::nothing(clusters)),
+            outbound: Arc::new(outbound),
             inbound: None,
             policies: None,
             listeners: Arc::default(),
@@ -262,4 +263,20 @@ fn credentials(_: &OwnFacts, parts: &Parts, derived: &mut Derived) -> bool {
 
 fn workloads(_: &OwnFacts, parts: &Parts, derived: &mut Derived) -> bool {
     set(&mut derived.workloads, parts.workloads())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_follows_rows_above_it_and_every_kind_is_read() {
+        for (position, row) in TABLE.iter().enumerate() {
+            let above = |value: &Value| TABLE[..position].iter().any(|r| r.value == *value);
+            assert!(row.follows.iter().all(above), "{:?} follows what is below it", row.value);
+        }
+        // Endpoints go into their cells.
+        let unread = |kind: &Kind| TABLE.iter().all(|row| !row.reads.contains(kind));
+        assert_eq!(Kind::ALL.into_iter().filter(unread).collect::<Vec<_>>(), [Kind::Endpoint]);
+    }
 }

@@ -4,7 +4,7 @@ use crate::snapshot::{
     cluster::{Cluster, ClusterKey},
     fixture::*,
     listener::{ListenerKind, ListenerSpec},
-    outbound::{Destination as Found, lookup, through},
+    outbound::{Destination as Found, Said, Way, by_opening, lookup, through},
 };
 use mesh_config::model::{
     Authorization, Labels, PeerAuthentication, Protocol, Sidecar,
@@ -16,6 +16,8 @@ use mesh_config::model::{
     sidecar::{EgressListener, EgressNamespace, IngressEndpoint, IngressListener},
 };
 use std::{collections::BTreeMap, time::Duration};
+
+mod growth;
 
 const CART: &str = "shop/cart.shop.svc.cluster.local";
 const PAY: &str = "other/pay.other.svc.cluster.local";
@@ -48,7 +50,21 @@ fn cluster(state: &State, service: &str, number: u16, subset: Option<&str>) -> O
 }
 
 fn found(state: &State, address: &str) -> String {
-    match lookup(state.snapshot(), address.parse().unwrap()) {
+    told(lookup(state.snapshot(), address.parse().unwrap()))
+}
+
+/// As [`found`], of a client that says this first.
+fn opened(state: &State, address: &str, said: Said<'_>) -> String {
+    let original = address.parse().unwrap();
+    match lookup(state.snapshot(), original) {
+        Found::Opening(_) => told(by_opening(state.snapshot(), Way::Captured(original), said)),
+        found => told(found),
+    }
+}
+
+fn told(found: Found) -> String {
+    match found {
+        Found::Opening(port) => format!("opening {port}"),
         Found::HttpPort(port) => format!("http {port}"),
         Found::Service { service, port, protocol, cluster } => {
             format!("{service} {port} {protocol:?} {}", cluster.name)
@@ -561,5 +577,89 @@ fn without_settings_and_workload_nothing_is_known_and_nothing_is_reached() {
         let mut state = blank(role);
         push(&mut state, [open.clone()]);
         closed(&state, "unknown");
+    }
+}
+
+/// Outside the mesh, known by name alone.
+fn outside(name: &str, ports: &[(u16, Protocol)]) -> mesh_config::model::Service {
+    mesh_config::model::Service { external: true, resolution: Resolution::Dns, ..service(name, "", ports) }
+}
+
+#[test]
+fn services_without_addresses_are_told_apart_by_server_name() {
+    let (tls, https) = ([(443, Protocol::Tls)], [(443, Protocol::Https)]);
+    let block = mesh_config::model::Service {
+        addresses: vec!["10.9.0.0/16".parse().unwrap()],
+        ..outside("z/block.test", &tls)
+    };
+    let all = [
+        outside("x/x.test", &tls),
+        outside("y/y.test", &https),
+        outside("w/*.example.com", &tls),
+        outside("w/*.deep.example.com", &tls),
+        service("shop/own.test", "10.1.0.7", &tls),
+        block,
+    ];
+    let mut state = state(Role::Sidecar, all.iter().flat_map(in_use));
+    let said = |state: &State, address: &str, name: &str| opened(state, address, Said::Tls(Some(name)));
+    let cluster = |host: &str| format!("outbound|443||{host}");
+    for (name, host) in [
+        ("x.test", "x.test"),
+        ("y.test", "y.test"),
+        ("a.example.com", "*.example.com"),
+        ("a.b.example.com", "*.example.com"),
+        ("a.deep.example.com", "*.deep.example.com"),
+    ] {
+        let found = said(&state, "9.9.9.9:443", name);
+        assert!(found.ends_with(&cluster(host)), "{name}: {found}");
+    }
+    let strangers = [Said::Tls(Some("z.test")), Said::Tls(Some("example.com")), Said::Tls(None), Said::Other];
+    for stranger in strangers {
+        assert_eq!(opened(&state, "9.9.9.9:443", stranger), "PassthroughCluster", "{stranger:?}");
+    }
+    // Whoever has the address to itself is reached whatever the name; of a block the name is asked.
+    assert!(said(&state, "10.1.0.7:443", "z.test").ends_with(&cluster("own.test")));
+    assert!(said(&state, "10.9.1.1:443", "block.test").ends_with(&cluster("block.test")));
+    assert_eq!(said(&state, "10.9.1.1:443", "z.test"), "PassthroughCluster");
+    assert_eq!(said(&state, "9.9.9.9:443", "block.test"), "PassthroughCluster");
+
+    push(&mut state, [settings(|s| s.outbound_policy = OutboundPolicy::RegistryOnly)]);
+    for stranger in strangers {
+        assert_eq!(opened(&state, "9.9.9.9:443", stranger), "BlackHoleCluster", "{stranger:?}");
+    }
+    assert!(said(&state, "9.9.9.9:443", "y.test").ends_with(&cluster("y.test")));
+    let nothing_of_w = sidecar("shop/s", vec![egress(None, &["*/*", "~w/*"])]);
+    push(&mut state, [Part::Sidecar(Arc::new(nothing_of_w))]);
+    assert_eq!(said(&state, "9.9.9.9:443", "a.example.com"), "BlackHoleCluster");
+}
+
+#[test]
+fn beside_names_a_port_keeps_its_other_uses() {
+    let mail = service("x/mail.test", "", &[(465, Protocol::Tcp)]);
+    let named = outside("y/named.test", &[(465, Protocol::Tls), (8443, Protocol::Tls)]);
+    let web = service("shop/web.test", "10.1.0.8", &[(8443, Protocol::Http)]);
+    let state = state(Role::Sidecar, [&mail, &named, &web].into_iter().flat_map(in_use));
+    let to = |port: u16, said| opened(&state, &format!("9.9.9.9:{port}"), said);
+    assert!(to(465, Said::Tls(Some("named.test"))).ends_with("outbound|465||named.test"));
+    for other in [Said::Other, Said::Tls(Some("nobody.test")), Said::Tls(None)] {
+        assert!(to(465, other).ends_with("outbound|465||mail.test"), "{other:?}");
+    }
+    assert!(to(8443, Said::Tls(Some("named.test"))).ends_with("outbound|8443||named.test"));
+    assert_eq!(to(8443, Said::Other), "http 8443");
+    assert_eq!(to(8443, Said::Tls(Some("nobody.test"))), "PassthroughCluster");
+}
+
+#[test]
+fn a_tls_listener_of_the_sidecar_leads_by_server_name() {
+    let own = sidecar("shop/s", vec![bound(egress(Some(443), &["x/*", "y/*"]), Protocol::Tls, "127.0.1.1")]);
+    let all = ["x/x.test", "y/y.test", "z/z.test"].map(|name| outside(name, &[(443, Protocol::Tls)]));
+    let parts = all.iter().flat_map(in_use).chain([Part::Sidecar(Arc::new(own))]);
+    let state = state(Role::Sidecar, parts);
+    let egress = state.snapshot().outbound.egress("127.0.1.1_443").unwrap();
+    assert_eq!(told(through(state.snapshot(), egress)), "opening 443");
+    let to = |said| told(by_opening(state.snapshot(), Way::Listener(egress), said));
+    assert!(to(Said::Tls(Some("y.test"))).ends_with("outbound|443||y.test"));
+    for other in [Said::Tls(Some("z.test")), Said::Tls(None), Said::Other] {
+        assert_eq!(to(other), "BlackHoleCluster", "{other:?}");
     }
 }

@@ -4,9 +4,11 @@ use super::Egress;
 use crate::snapshot::{
     Snapshot,
     cluster::{Cluster, ClusterKey},
+    index::{PortUse, single},
     listener::DestinationKey,
     virtual_host::Resolved,
 };
+use ipnet::IpNet;
 use mesh_config::{
     model::{IndexEntry, Protocol, ServiceKey, index::IndexKind, service::ServicePort, settings::OutboundPolicy},
     name::Port,
@@ -18,6 +20,8 @@ use std::{net::SocketAddr, sync::Arc};
 pub enum Destination {
     /// HTTP: the host of each request chooses.
     HttpPort(Port),
+    /// What the client says first chooses: TLS by the server name in its hello, see [`by_opening`].
+    Opening(Port),
     /// One service's port.
     Service {
         /// The service.
@@ -52,55 +56,147 @@ impl Destination {
             Destination::Service { service, port, .. } | Destination::Pending { service, port, .. } => {
                 DestinationKey::Service(service.clone(), *port)
             }
-            Destination::Passthrough(_) | Destination::Refused(_) => DestinationKey::Unknown(original),
+            Destination::Opening(_) | Destination::Passthrough(_) | Destination::Refused(_) => {
+                DestinationKey::Unknown(original)
+            }
         }
     }
 }
 
+/// How a connection came here.
+#[derive(Debug, Clone, Copy)]
+pub enum Way<'a> {
+    /// Captured on its way to this address.
+    Captured(SocketAddr),
+    /// To a listener that the `Sidecar` binds.
+    Listener(&'a Egress),
+}
+
+/// What a client said first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said<'a> {
+    /// TLS, with this name in its hello (lower-case).
+    Tls(Option<&'a str>),
+    /// Something else, or nothing for long.
+    Other,
+}
+
 /// What a captured connection is for. A service that owns the address decides by its port's protocol. Otherwise, on a
-/// port that some service declares as HTTP the host chooses; on another, a service without addresses takes the
-/// port; an address in no service (a pod's, a stranger's) is [`Destination::Passthrough`] or
+/// port of which services without addresses are reached by server name, the client's first bytes decide
+/// ([`Destination::Opening`]); on a port that some service declares as HTTP the host chooses; on another, a service
+/// without addresses takes the port; an address in no service (a pod's, a stranger's) is [`Destination::Passthrough`] or
 /// [`Destination::Refused`]. While the workload is not known, everything is refused.
 pub fn lookup(snapshot: &Snapshot, original: SocketAddr) -> Destination {
     if snapshot.local().is_none() {
         return Destination::Refused(snapshot.outbound.black_hole.clone());
     }
     let Some(port) = Port::new(original.port()) else { return unknown(snapshot) };
-    let declared = |entry: &IndexEntry| entry.ports.iter().find(|p| p.number == port).cloned();
     let outbound = &snapshot.outbound;
     let owner = snapshot
         .index
         .at(original.ip())
         .filter(|e| e.kind == IndexKind::Service && outbound.admits(&e.key, port))
-        .find_map(|e| declared(e).filter(|p| p.protocol != Protocol::Udp).map(|p| (e, p)));
-    if let Some((entry, declared)) = owner {
+        .find_map(|e| declared(e, port).filter(|p| p.protocol != Protocol::Udp).map(|p| (e, p)));
+    if let Some((entry, declared)) = owner
+        && !named_on(snapshot, Way::Captured(original), port)(entry)
+    {
         return match declared.protocol.is_http() {
             true => Destination::HttpPort(port),
-            false => of_service(snapshot, &entry.key, &declared),
+            false => of_service(snapshot, &entry.key, declared),
         };
     }
-    let Some(used) = snapshot.index.port(port) else {
-        // Hosts that only VirtualServices know are served on port 80, whatever services there are.
-        return unknown(snapshot);
-    };
-    if used.http > 0 {
-        return Destination::HttpPort(port);
-    }
-    let takes_port = |e: &&Arc<IndexEntry>| {
-        e.addresses.is_empty() && !e.headless && !e.key.host.is_wildcard() && outbound.admits(&e.key, port)
-    };
-    match used.others.iter().find(takes_port).and_then(|e| declared(e).map(|p| (e, p))) {
-        Some((entry, declared)) => of_service(snapshot, &entry.key, &declared),
-        None => unknown(snapshot),
+    let by_name = |used: &PortUse| used.others.iter().any(|e| named_on(snapshot, Way::Captured(original), port)(e));
+    match snapshot.index.port(port).is_some_and(by_name) {
+        true => Destination::Opening(port),
+        false => nobodys(snapshot, port),
     }
 }
 
-/// What a connection to a listener of the `Sidecar` is for, once it is known not to be HTTP.
+/// What a connection to a listener of the `Sidecar` is for, if it is not HTTP. One that is declared as TLS leads by
+/// server name.
 pub fn through(snapshot: &Snapshot, egress: &Egress) -> Destination {
     match &egress.single {
+        Some(_) if by_server_name(egress.listener.protocol) => Destination::Opening(egress.port),
         Some((service, port)) => of_service(snapshot, service, port),
         None => Destination::Refused(snapshot.outbound.black_hole.clone()),
     }
+}
+
+/// What a connection is for of which [`lookup`] or [`through`] said [`Destination::Opening`], once its client has
+/// spoken. A service that has the very name comes first, then the longest wildcard over it; what is left goes where it
+/// would if there were no such services.
+pub fn by_opening(snapshot: &Snapshot, way: Way<'_>, said: Said<'_>) -> Destination {
+    let port = match way {
+        Way::Captured(original) => Port::new(original.port()),
+        Way::Listener(egress) => Some(egress.port),
+    };
+    let Some(port) = port.filter(|_| snapshot.local().is_some()) else { return unknown(snapshot) };
+    if let Said::Tls(Some(name)) = said {
+        let wanted = named_on(snapshot, way, port);
+        let exact = snapshot.index.by_host(name).iter().find(|e| wanted(e));
+        let found = exact.or_else(|| snapshot.index.find_wildcard(name, &wanted));
+        if let Some((entry, declared)) = found.and_then(|e| Some((e, declared(e, port)?))) {
+            return of_service(snapshot, &entry.key, declared);
+        }
+    }
+    match (way, said) {
+        (Way::Listener(_), _) => Destination::Refused(snapshot.outbound.black_hole.clone()),
+        (Way::Captured(_), Said::Other) => nobodys(snapshot, port),
+        // No request can be seen in it.
+        (Way::Captured(_), Said::Tls(_)) => takes_port(snapshot, port).unwrap_or_else(|| unknown(snapshot)),
+    }
+}
+
+/// Whether connections to such a port are told apart by the name in the client's hello.
+fn by_server_name(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::Tls | Protocol::Https)
+}
+
+fn declared(entry: &IndexEntry, port: Port) -> Option<&ServicePort> {
+    entry.ports.iter().find(|p| p.number == port)
+}
+
+/// Whether an entry is reached by server name: no address is its alone.
+fn named_on(snapshot: &Snapshot, way: Way<'_>, port: Port) -> impl Fn(&IndexEntry) -> bool {
+    move |entry| {
+        let here = || match way {
+            Way::Listener(egress) => egress.listener.selects(&entry.key),
+            Way::Captured(original) => {
+                let block = |net: &IpNet| single(net).is_none() && net.contains(&original.ip());
+                let alone = |net: &IpNet| single(net) == Some(original.ip());
+                (entry.addresses.is_empty() || entry.addresses.iter().any(block))
+                    && !entry.addresses.iter().any(alone)
+                    && snapshot.outbound.admits(&entry.key, port)
+            }
+        };
+        entry.kind == IndexKind::Service
+            && !entry.headless
+            && declared(entry, port).is_some_and(|p| by_server_name(p.protocol))
+            && here()
+    }
+}
+
+/// A connection to an address that no service has.
+fn nobodys(snapshot: &Snapshot, port: Port) -> Destination {
+    // Hosts that only VirtualServices know are served on port 80, whatever services there are.
+    let Some(used) = snapshot.index.port(port) else { return unknown(snapshot) };
+    match used.http > 0 {
+        true => Destination::HttpPort(port),
+        false => takes_port(snapshot, port).unwrap_or_else(|| unknown(snapshot)),
+    }
+}
+
+/// The service without addresses whose opaque bytes come to this port.
+fn takes_port(snapshot: &Snapshot, port: Port) -> Option<Destination> {
+    let takes = |e: &&Arc<IndexEntry>| {
+        e.addresses.is_empty()
+            && !e.headless
+            && !e.key.host.is_wildcard()
+            && declared(e, port).is_some_and(|p| !by_server_name(p.protocol))
+            && snapshot.outbound.admits(&e.key, port)
+    };
+    let entry = snapshot.index.port(port)?.others.iter().find(takes)?;
+    Some(of_service(snapshot, &entry.key, declared(entry, port)?))
 }
 
 fn of_service(snapshot: &Snapshot, key: &ServiceKey, port: &ServicePort) -> Destination {
