@@ -17,8 +17,8 @@ SCENARIOS = {"http", "mesh_h1", "mesh_h2", "tcp_mtls"}
 # Protocol of the service's port (what the two sidecars speak), of the client's egress listener, of the server's ingress port.
 PROTOCOLS = {"http": ("HTTP", "HTTP", "HTTP"), "mesh_h1": ("HTTP", "HTTP", "HTTP"),
              "mesh_h2": ("HTTP2", "HTTP", "HTTP"), "tcp_mtls": ("TCP", "TCP", "TCP")}
-XDS_PORT, PLAIN_XDS_PORT, MONITORING_PORT = 15012, "off", 15014
-ADMIN, STATUS, METRICS, PROMETHEUS = 15000, 15021, 15020, 15090
+# Two builds may stand side by side: these are above the first port of the column's slot.
+XDS, MONITORING, ADMIN, STATUS, METRICS, PROMETHEUS = 1, 2, 3, 4, 6, 7
 XDS_NAME = "istiod.istio-system.svc"
 # The server's endpoint behind its sidecar: 0.0.0.0 in a Sidecar means "the workload's own address".
 APPLICATION = f"0.0.0.0:{BACKEND_H1}"
@@ -26,17 +26,18 @@ APPLICATION = f"0.0.0.0:{BACKEND_H1}"
 
 class Ours:
     """Stands our proxies up; the interface of harness.columns.Peer."""
-    name = "ours"
 
-    def __init__(self, profile="release", wrap=None):
-        """`profile`: cargo profile whose binaries are used; `wrap`: words before the proxy's command line (a profiler)."""
-        self.bin = target_dir() / profile
+    def __init__(self, profile="release", wrap=None, name="ours", binaries=None):
+        """`profile`: cargo profile whose binaries are used; `binaries`: a folder of them instead; `wrap`: words before
+        the proxy's command line (a profiler)."""
+        self.name = name
+        self.bin = binaries or target_dir() / profile
         self.wrap = wrap or []
 
     def missing(self, scenario):
         """Why this column cannot be measured in the scenario, or None."""
         if ENTRY.get(scenario, scenario) not in SCENARIOS | {"scale"}:
-            return f"ours has no {scenario}"
+            return f"{self.name} has no {scenario}"
         for name in ("pilot", "proxy"):
             if not (self.bin / name).exists():
                 return f"{self.bin / name} is not built"
@@ -54,14 +55,14 @@ class Ours:
         procs = []
         try:
             ns, ip = (lab.client_ns, CLIENT_IP) if scenario == "http" else (lab.server_ns, SERVER_IP)
-            pilot = self._pilot(lab, home, ns, ip)
+            pilot = self._pilot(lab, home, ns, ip, client_port)
             procs.append(pilot)
             if scenario == "http":
-                procs.insert(0, self._proxy(lab, home, ip, ns, CLIENT_IP, "server", client_port))
+                procs.insert(0, self._proxy(lab, home, ip, ns, CLIENT_IP, "server", client_port, client_port))
             else:
                 if scenario != "scale":
-                    procs.insert(0, self._proxy(lab, home, ip, lab.server_ns, SERVER_IP, "server", port))
-                procs.insert(0, self._proxy(lab, home, ip, lab.client_ns, CLIENT_IP, "client", client_port))
+                    procs.insert(0, self._proxy(lab, home, ip, lab.server_ns, SERVER_IP, "server", port, client_port))
+                procs.insert(0, self._proxy(lab, home, ip, lab.client_ns, CLIENT_IP, "client", client_port, client_port))
         except Exception:
             lab.stop(procs)
             raise
@@ -69,7 +70,7 @@ class Ours:
         return Running(self.name, CLIENT_IP, client_port, procs)
 
     def _home(self, lab, scenario):
-        home = lab.work / f"ours-{scenario}"
+        home = lab.work / f"{self.name}-{scenario}"
         shutil.rmtree(home, ignore_errors=True)
         for sub in ("objects", "ca", "keys"):
             (home / sub).mkdir(parents=True)
@@ -90,19 +91,19 @@ class Ours:
 
     # -- processes
 
-    def _pilot(self, lab, home, ns, ip):
+    def _pilot(self, lab, home, ns, ip, first):
         pilot, keys = self.bin / "pilot", home / "keys"
         sh(pilot, "token-key", "--out", keys)
         for account in ("client", "server"):
             token = sh(pilot, "token", "--key", keys / "token-key.pem", "--namespace", NAMESPACE, "--service-account", account,
                        "--audience", "istio-ca", "--ttl", "24h")
             (keys / f"{account}.token").write_text(token.strip())
-        argv = [pilot, "discovery", "--config-dir", home / "objects", "--xds-address", f"{ip}:{XDS_PORT}",
-                "--plaintext-xds-address", PLAIN_XDS_PORT, "--ca-dir", home / "ca", "--token-key", keys / "token-key.pub.pem",
-                "--monitoring-address", f"{ip}:{MONITORING_PORT}"]
+        argv = [pilot, "discovery", "--config-dir", home / "objects", "--xds-address", f"{ip}:{first + XDS}",
+                "--plaintext-xds-address", "off", "--ca-dir", home / "ca", "--token-key", keys / "token-key.pub.pem",
+                "--monitoring-address", f"{ip}:{first + MONITORING}"]
         p = lab.start(f"{home.name}-pilot", ns, argv, cpu=OTHER_CPU)
         try:
-            lab.wait_port(p, ns, XDS_PORT, seconds=60)
+            lab.wait_port(p, ns, first + XDS, seconds=60)
             if not lab.wait(lambda: root_of(home / "ca"), 10, p):
                 raise RuntimeError(f"pilot wrote no root certificate into {home / 'ca'}")
         except Exception:
@@ -110,15 +111,15 @@ class Ours:
             raise
         return p
 
-    def _proxy(self, lab, home, pilot_ip, ns, ip, account, port):
+    def _proxy(self, lab, home, pilot_ip, ns, ip, account, port, first):
         env = {
             "POD_NAME": account, "POD_NAMESPACE": NAMESPACE, "SERVICE_ACCOUNT": account, "INSTANCE_IP": ip,
             "ISTIO_META_CLUSTER_ID": "Kubernetes", "PROXY_TYPE": "sidecar",
-            "DISCOVERY_ADDRESS": f"{pilot_ip}:{XDS_PORT}", "CA_ADDR": f"{pilot_ip}:{XDS_PORT}",
+            "DISCOVERY_ADDRESS": f"{pilot_ip}:{first + XDS}", "CA_ADDR": f"{pilot_ip}:{first + XDS}",
             "FERROMESH_TOKEN_FILE": str(home / "keys" / f"{account}.token"), "FERROMESH_ROOT_CERT": str(root_of(home / "ca")),
             "FERROMESH_XDS_SERVER_NAME": XDS_NAME, "FERROMESH_WORKERS": "1",
-            "FERROMESH_ADMIN_ADDRESS": f"{ip}:{ADMIN}", "FERROMESH_STATUS_ADDRESS": f"{ip}:{STATUS}",
-            "FERROMESH_METRICS_ADDRESS": f"{ip}:{METRICS}", "FERROMESH_PROMETHEUS_ADDRESS": f"{ip}:{PROMETHEUS}",
+            "FERROMESH_ADMIN_ADDRESS": f"{ip}:{first + ADMIN}", "FERROMESH_STATUS_ADDRESS": f"{ip}:{first + STATUS}",
+            "FERROMESH_METRICS_ADDRESS": f"{ip}:{first + METRICS}", "FERROMESH_PROMETHEUS_ADDRESS": f"{ip}:{first + PROMETHEUS}",
             "FERROMESH_OUTBOUND_ADDRESS": "off", "FERROMESH_INBOUND_ADDRESS": "off",
             "FERROMESH_LOG": "warn", "TERMINATION_DRAIN_DURATION_SECONDS": "0",
         }
@@ -126,8 +127,8 @@ class Ours:
                       cpu=PROXY_CPU)
         try:
             lab.wait_port(p, ns, port, seconds=60 if self.wrap else 20)
-            if not lab.wait(lambda: ready(lab, ns, ip), 20, p):
-                raise RuntimeError(f"{p.name}: not ready on {STATUS} after 20 s\n{p.log_tail()}")
+            if not lab.wait(lambda: ready(lab, ns, ip, first + STATUS), 20, p):
+                raise RuntimeError(f"{p.name}: not ready on {first + STATUS} after 20 s\n{p.log_tail()}")
         except Exception:
             lab.stop([p])
             raise
@@ -140,8 +141,8 @@ def root_of(ca_dir):
     return path if path.exists() and "END CERTIFICATE" in path.read_text() else None
 
 
-def ready(lab, ns, ip):
-    probe = f"import urllib.request; urllib.request.urlopen('http://{ip}:{STATUS}/healthz/ready', timeout=2)"
+def ready(lab, ns, ip, port):
+    probe = f"import urllib.request; urllib.request.urlopen('http://{ip}:{port}/healthz/ready', timeout=2)"
     return "Error" not in sh("ip", "netns", "exec", ns, "python3", "-c", probe, check=False)
 
 

@@ -25,8 +25,9 @@ PROXY_CPU, OTHER_CPU = 1, 0
 # Ports that no outgoing connection may take by chance: a proxy is about to listen there.
 RESERVED_PORTS = "15000-15399,18080-18299,19000-19399"
 TICK = os.sysconf("SC_CLK_TCK")
+CONGESTION = "cubic"  # a host that defaults to BBR paces its own loopback
 SYSCTL = {
-    "net.ipv4.tcp_congestion_control": "cubic",  # a host that defaults to BBR paces its own loopback
+    "net.ipv4.tcp_congestion_control": CONGESTION,
     "net.ipv4.ip_local_port_range": "10000 65000",
     "net.ipv4.ip_local_reserved_ports": RESERVED_PORTS,
     "net.core.somaxconn": "8192",
@@ -145,6 +146,10 @@ class Lab:
         for ns, dev, ip in ((self.client_ns, a, CLIENT_IP), (self.server_ns, b, SERVER_IP)):
             sh("ip", "-n", ns, "addr", "add", f"{ip}/24", "dev", dev)
             sh("ip", "-n", ns, "link", "set", dev, "up")
+            # Where the kernel refuses the setting to a namespace, it still takes it of a route.
+            local = ("local", ip, "dev", dev, "table", "local", "proto", "kernel", "scope", "host")
+            for route in (local, ("10.77.0.0/24", "dev", dev, "proto", "kernel", "scope", "link")):
+                sh("ip", "-n", ns, "route", "replace", *route, "src", ip, "congctl", CONGESTION, check=False)
         sh("ip", "-n", self.server_ns, "route", "add", "local", ENDPOINT_BLOCK, "dev", "lo")
         sh("ip", "-n", self.client_ns, "route", "add", ENDPOINT_BLOCK, "via", SERVER_IP)
 
@@ -159,6 +164,13 @@ class Lab:
             p = self.start("backend", ns, [tool("nginx"), "-p", home, "-c", conf], cpu=OTHER_CPU)
             self.wait_port(p, ns, BACKEND_H1)
             self.start("iperf3", ns, [tool("iperf3"), "-s", "-B", ip, "-p", BACKEND_IPERF], cpu=OTHER_CPU)
+
+    def congestion(self):
+        """What controls congestion on connections within the client's side, across, and within the server's side."""
+        probe = ("import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5); "
+                 "print(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(bytes(1)).decode())")
+        paths = ((self.client_ns, CLIENT_IP), (self.client_ns, SERVER_IP), (self.server_ns, SERVER_IP))
+        return [sh("ip", "netns", "exec", ns, sys.executable, "-c", probe, ip, BACKEND_H1).strip() for ns, ip in paths]
 
     # -- processes
 

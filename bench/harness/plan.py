@@ -7,7 +7,7 @@ moves its cost by some per cent, and that chance must be drawn more than once.
 import time
 from dataclasses import dataclass
 
-from . import load
+from . import load, writes
 from .measure import Sample, measure
 
 
@@ -38,10 +38,15 @@ def loads(o):
 # (scenario, load keys that share the standing columns, latency?)
 GROUPS = [("http", ["c64"], False), ("mesh_h1", ["c16", "c64"], False), ("mesh_h2", ["c16", "c64"], False),
           ("tcp_mtls", ["c64", "short"], False), ("mesh_h1", ["r1000"], True)]
+# With an older build beside: what it is not held to against others.
+OLDER_GROUPS = [("mesh_h2", ["r1000"], True)]
+# Where the calls that write are counted.
+COUNTED = "mesh_h2"
 
 
-def run_group(lab, columns, scenario, keys, rounds, sets, o, say):
-    """Interleaved rounds; gives {key: [[Sample of each column] of each round]}."""
+def run_group(lab, columns, scenario, keys, rounds, sets, o, say, counts=None):
+    """Interleaved rounds; gives {key: [[Sample of each column] of each round]}. `counts`, if given, gets the calls
+    that write for a request: {(key, column): [[of each process] of each set]}."""
     done = {k: [] for k in keys}
     how = loads(o)
     sets = min(sets, rounds)
@@ -56,6 +61,10 @@ def run_group(lab, columns, scenario, keys, rounds, sets, o, say):
                     samples = [measure(r, lambda r=r, k=key: how[k](lab, r)) for r in standing]
                     done[key].append(samples + failed)
                     say(scenario, key, len(done[key]), rounds, samples)
+            for running in standing if counts is not None else []:
+                for key in keys if running.procs else []:
+                    got = writes.per_request(lab, running, lambda r=running, k=key: how[k](lab, r))
+                    counts.setdefault((key, running.name), []).append(got)
         finally:
             for running in standing:
                 lab.stop(running.procs)

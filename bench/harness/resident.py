@@ -11,12 +11,14 @@ from .load import hold
 
 
 def idle(lab, column, connections, slot=0):
-    """One fresh start of a column in the one-hop scenario: (idle bytes, bytes with so many idle connections)."""
+    """One fresh start of a column in the one-hop scenario: (idle bytes, bytes with so many idle connections, if any)."""
     running = column.start(lab, "http", slot)
     held = None
     try:
         time.sleep(1.0)
         base = sum(p.rss_bytes() for p in running.counted())
+        if not connections:
+            return base, base
         held = hold(lab, running, connections)
         time.sleep(1.5)  # buffers that are given back late are given back
         return base, sum(p.rss_bytes() for p in running.counted())

@@ -12,7 +12,7 @@ from .measure import quartiles
 
 @dataclass(frozen=True)
 class Ratio:
-    """A row of ratios. `figure`: cpu, or p50 added over direct."""
+    """A row of ratios. `figure`: cpu, added (p50 over direct's), or p50 and p99 as they are."""
     title: str
     scenario: str
     load: str          # a key of plan.LOADS
@@ -45,9 +45,18 @@ BOUNDS = [
     Bound("resident, idle", "idle_mb", 12.0, "MB"),
     Bound("per idle plain keep-alive connection", "connection_kib", 16.0, "KiB"),
     Bound("5,000 services, the workload calls 5: resident", "scale_mb", 25.0, "MB"),
+    Bound("calls that write for a request, mesh HTTP/2, 16 connections, either proxy", "writes_c16", 1.15, ""),
+    Bound("calls that write for a request, mesh HTTP/2, 64 connections, either proxy", "writes_c64", 1.15, ""),
     Bound("5,000 services: first call to a new service, added", "first_call_ms", 10.0, "ms"),
 ]
-OURS, FLOOR = "ours", "hyper-floor"
+OURS, OLDER, FLOOR = "ours", "older", "hyper-floor"
+# Beside an older build: no figure may be more than this share of its own, nor idle memory this much above.
+WORSE, MORE_MB = 1.03, 0.3
+OLDER_RATIOS = [
+    *(r for r in RATIOS if r.figure == "cpu"),
+    *(Ratio(f"mesh {name} over mTLS at 1,000 requests/s: {figure}", scenario, "r1000", WORSE, WORSE, figure)
+      for name, scenario in (("HTTP/1.1", "mesh_h1"), ("HTTP/2", "mesh_h2")) for figure in ("p50", "p99")),
+]
 
 
 def envoy_of(scenario):
@@ -58,6 +67,8 @@ def envoy_of(scenario):
 def figure(row, samples):
     """A row's figure of each column in one round: {column: value}; failed columns are absent."""
     good = {s.column: s for s in samples if s.ok()}
+    if row.figure in ("p50", "p99"):
+        return {name: s.load[row.figure] for name, s in good.items() if s.load.get(row.figure)}
     if row.figure == "cpu":
         return {name: s.cpu for name, s in good.items() if s.cpu}
     base = good["direct"].load["p50"] if "direct" in good else None
@@ -113,9 +124,24 @@ def ratio_line(row, rounds):
     return line(row.title, cells, *judge(pairs), error, failed=first_error(rounds, {OURS}))
 
 
+def older_line(row, rounds):
+    """The row beside an older build of ours: ours by its."""
+    values = ratios(row, rounds, OLDER)
+    cells = [f"{spread(values)} of the older build's, limit {WORSE:.2f}"]
+    error = first_error(rounds, {OURS, OLDER})
+    return line(row.title, cells, *judge([(values, WORSE)]), error, failed=first_error(rounds, {OURS}))
+
+
+def older_memory_line(series, error):
+    """Idle memory above the older build's, a value a pair of starts."""
+    more = [ours - older for ours, older in zip(series.get("idle_mb", []), series.get("older_idle_mb", []))]
+    cells = [f"{spread(more, 'MB')} more than the older build's, limit {MORE_MB:g} MB"]
+    return line("resident, idle", cells, *judge([(more, MORE_MB)]), error, failed=error)
+
+
 def bound_line(row, series, error):
     values = series.get(row.key, [])
-    cells = [f"{spread(values, row.unit)}, limit {row.limit:g} {row.unit}"]
+    cells = [f"{spread(values, row.unit)}, limit {row.limit:g} {row.unit}".rstrip()]
     return line(row.title, cells, *judge([(values, row.limit)]), error, failed=error)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from harness.measure import Sample  # noqa: E402
-from harness.rows import Ratio, bound_line, BOUNDS, judge, ratio_line, ratios  # noqa: E402
+from harness.rows import Ratio, bound_line, BOUNDS, judge, older_line, older_memory_line, ratio_line, ratios  # noqa: E402
+from harness.writes import total  # noqa: E402
 
 ROW = Ratio("a row", "mesh_h1", "c16", 0.40, 1.30)
 LATENCY = Ratio("added", "mesh_h1", "r1000", 0.60, 1.30, figure="added")
@@ -59,6 +60,27 @@ class Verdicts(unittest.TestCase):
         self.assertTrue(bound_line(BOUNDS[0], {"idle_mb": [11.9]}, None).endswith("| met"))
         self.assertTrue(bound_line(BOUNDS[0], {"idle_mb": [12.1]}, None).endswith("| missed"))
         self.assertTrue(bound_line(BOUNDS[0], {}, "ours: not built").endswith("| missed"))
+
+    def test_an_older_build_is_compared_with_round_by_round(self):
+        got = [[sample("ours", 8), sample("older", 10)], [sample("ours", 30), sample("older", 30)], [sample("ours", 9), sample("older", 10)]]
+        self.assertEqual(ratios(ROW, got, "older"), [0.8, 1.0, 0.9])
+        self.assertEqual(older_line(ROW, got), "a row | 0.90 (0.85–0.95) of the older build's, limit 1.03 | met")
+        worse = [[sample("ours", 11), sample("older", 10)]] * 3
+        self.assertTrue(older_line(ROW, worse).endswith("| missed"))
+
+    def test_latency_beside_an_older_build_is_as_it_is(self):
+        row = Ratio("p99", "mesh_h2", "r1000", 1.03, 1.03, "p99")
+        got = [[Sample("ours", {"p99": 300.0}), Sample("older", {"p99": 400.0})]]
+        self.assertEqual(ratios(row, got, "older"), [0.75])
+
+    def test_idle_memory_is_compared_by_pairs_of_starts(self):
+        line = older_memory_line({"idle_mb": [12.0, 12.1], "older_idle_mb": [11.9, 11.9]}, None)
+        self.assertTrue(line.endswith("| met"), line)
+        self.assertTrue(older_memory_line({"idle_mb": [12.5], "older_idle_mb": [12.0]}, None).endswith("| missed"))
+
+    def test_counted_calls_are_summed_and_what_cannot_be_counted_is_none(self):
+        self.assertEqual(total("# started\n\n12,,syscalls:sys_enter_write,1,100.00,,\n<not supported>,,syscalls:sys_enter_sendto,0,100.00,,\n"
+                               "30,,syscalls:sys_enter_writev,1,100.00,,\n"), 42)
 
 
 if __name__ == "__main__":

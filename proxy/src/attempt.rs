@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use mesh_runtime::clock;
 use retry::Lost;
 use smallvec::SmallVec;
-use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::pin, rc::Rc, sync::Arc, time::Duration};
 
 /// Header that counts tries.
 pub const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
@@ -180,14 +180,16 @@ impl<'a> Tries<'a> {
         exchange.upstream = Some(lease.upstream().clone());
 
         let request = self.request(lease.is_reused());
-        let sent = match self.per_try_timeout() {
-            None => lease.send(request).await,
-            Some(limit) => match within(limit, self.outgoing.body.as_ref(), lease.send(request)).await {
-                Some(sent) => sent,
-                None => {
-                    return Err(Failed { error: Error::PerTryTimeout, lost: None, written: true });
-                }
-            },
+        let limit = self.per_try_timeout();
+        let sent = {
+            let send = pin!(lease.send(request));
+            match limit {
+                None => Some(send.await),
+                Some(limit) => within(limit, self.outgoing.body.as_ref(), send).await,
+            }
+        };
+        let Some(sent) = sent else {
+            return Err(Failed { error: Error::PerTryTimeout, lost: None, written: true });
         };
         match sent {
             Ok(response) if !self.may_say(&response) => {
@@ -287,7 +289,7 @@ impl<'a> Tries<'a> {
             return Next::Give(failed.error);
         }
         let held = self.ready.is_some() || self.untouched() || (self.spare.is_some() && self.body_is_whole());
-        if !held || !self.wait(exchange, policy.backoff).await {
+        if !held || !Box::pin(self.wait(exchange, policy.backoff)).await {
             return Next::Give(failed.error);
         }
         Next::Again
@@ -305,7 +307,7 @@ impl<'a> Tries<'a> {
             return false;
         }
         self.written = true;
-        self.spare.is_some() && self.body_is_whole() && self.wait(exchange, policy.backoff).await
+        self.spare.is_some() && self.body_is_whole() && Box::pin(self.wait(exchange, policy.backoff)).await
     }
 
     /// Takes a share of the retry budget and waits a little.

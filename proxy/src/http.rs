@@ -39,7 +39,7 @@ use hyper::body::Incoming;
 use mesh_runtime::clock;
 use respond::Client;
 use server::Served;
-use std::{rc::Rc, time::Duration};
+use std::{pin::pin, rc::Rc, time::Duration};
 use tokio::time::Instant;
 
 /// How long a request waits for the details of a service that is in the index.
@@ -153,7 +153,8 @@ async fn carry(
     let upstreams = &served.requests.upstreams;
     let attempt = Attempt { upstreams, snapshot: &snapshot, routed: &routed, cluster: &cluster };
     let body = exchange.body.clone();
-    let run = attempt::run(&attempt, permit, exchange, outgoing);
+    let started = exchange.started;
+    let run = pin!(attempt::run(&attempt, permit, exchange, outgoing));
     let answered = match timeout {
         None => run.await,
         Some(limit) => match attempt::within(limit, body.as_ref(), run).await {
@@ -163,7 +164,7 @@ async fn carry(
         },
     };
     let (response, lease) = answered?;
-    let ended = body.as_ref().map_or(Some(exchange.started), |body| body.ended_at());
+    let ended = body.as_ref().map_or(Some(started), |body| body.ended_at());
     let deadline = timeout.map(|limit| ended.unwrap_or_else(clock::now) + limit);
     Ok(Carried::Upstream(response, lease, deadline))
 }

@@ -15,6 +15,7 @@ use crate::{
     connections::{Entry, Wish, unless_over},
     net::{
         executor::LocalExecutor,
+        gather::Gather,
         prefix::{Prefixed, read_more},
     },
     upstream::connect::{H2_CONNECTION_WINDOW, H2_STREAM_WINDOW},
@@ -265,6 +266,7 @@ async fn http2<IO>(io: IO, served: Rc<Served>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (io, turn) = Gather::new(io);
     let connection = http2::Builder::new(LocalExecutor)
         .initial_stream_window_size(H2_STREAM_WINDOW)
         .initial_connection_window_size(H2_CONNECTION_WINDOW)
@@ -286,7 +288,9 @@ where
             Wish::End => return Poll::Ready(Ok(())),
         }
         served.entry.wake_with(cx.waker());
-        connection.as_mut().poll(cx)
+        let ended = connection.as_mut().poll(cx);
+        turn.end(cx);
+        ended
     });
     if let Err(error) = ended.await {
         tracing::trace!(%error, "downstream HTTP/2 connection ended");

@@ -1,16 +1,34 @@
 //! Futures that hyper starts run on the worker that they belong to.
 
+use super::gather::{Turn, Turns};
 use std::future::Future;
+use tokio::io::AsyncWrite;
 
-/// Runs local futures for hyper.
+/// Runs local futures for hyper, as they are: a wrapper would be copied with them, once a request.
 #[derive(Debug, Clone, Copy)]
 pub struct LocalExecutor;
 
-impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
-        // A task of this worker: its output (nothing) is of no interest.
-        drop(tokio::task::spawn_local(async move {
-            future.await;
-        }));
+        drop(tokio::task::spawn_local(future));
+    }
+}
+
+/// The same for those of one connection, one of which writes to it: each poll of them is a turn.
+pub struct TurningExecutor<IO>(pub Turn<IO>);
+
+impl<IO> Clone for TurningExecutor<IO> {
+    fn clone(&self) -> Self {
+        TurningExecutor(self.0.clone())
+    }
+}
+
+impl<F, IO> hyper::rt::Executor<F> for TurningExecutor<IO>
+where
+    F: Future<Output = ()> + 'static,
+    IO: AsyncWrite + Unpin + 'static,
+{
+    fn execute(&self, future: F) {
+        drop(tokio::task::spawn_local(Turns::new(future, self.0.clone())));
     }
 }

@@ -89,11 +89,12 @@ impl WorkerCluster {
             }
             let _pending = self.pending(&cluster)?;
             let Some(counted) = self.slot(&cluster) else {
-                self.wait_for_slot().await;
+                Box::pin(self.wait_for_slot()).await;
                 continue;
             };
             let facts = self.facts(want, counted);
-            let connected = upstreams.connector.h1(&target(host, &cluster, want), facts).await;
+            let target = target(host, &cluster, want);
+            let connected = Box::pin(upstreams.connector.h1(&target, facts)).await;
             let h1 = connected.map_err(|(error, upstream)| (error, Some(upstream)))?;
             return Ok(Lease::h1(host.clone(), h1, false, load));
         }
@@ -167,11 +168,12 @@ impl WorkerCluster {
             let connecting = Connecting::begin(host);
             let Some(counted) = self.slot(cluster) else {
                 drop(connecting);
-                self.wait_for_slot().await;
+                Box::pin(self.wait_for_slot()).await;
                 continue;
             };
             let facts = self.facts(want, counted);
-            let connected = upstreams.connector.h2(&target(host, cluster, want), facts).await;
+            let target = target(host, cluster, want);
+            let connected = Box::pin(upstreams.connector.h2(&target, facts)).await;
             let h2 = connected.map_err(|(error, upstream)| (error, Some(upstream)))?;
             host.h2.borrow_mut().push(h2.clone());
             return Ok((h2, false));

@@ -153,7 +153,7 @@ impl WorkerCluster {
             return Ok(host);
         }
         if self.now.borrow().members.unresolved {
-            self.resolved(upstreams).await?;
+            Box::pin(self.resolved(upstreams)).await?;
         }
         let members = self.now.borrow().members.clone();
         let pick = || members.picker.pick(&members.list, |n| upstreams.rng.borrow_mut().usize(..n));

@@ -10,7 +10,7 @@ use crate::{
     conn::{Memo, PeerAddress, Upstream},
     error::{ConnectFailure, Error},
     net::connect::{ConnectOptions, tcp},
-    net::executor::LocalExecutor,
+    net::{executor::TurningExecutor, gather::Gather},
     snapshot::cluster::Cluster,
 };
 use hyper::client::conn::{http1, http2};
@@ -114,7 +114,8 @@ impl Connector {
     /// An HTTP/2 connection.
     pub(super) async fn h2(&self, target: &Target<'_>, facts: Facts) -> Result<Rc<H2>, (Error, Rc<Upstream>)> {
         let (io, upstream, _) = self.io(target).await?;
-        let handshake = http2::Builder::new(LocalExecutor)
+        let (io, turn) = Gather::new(io);
+        let handshake = http2::Builder::new(TurningExecutor(turn))
             .initial_stream_window_size(H2_STREAM_WINDOW)
             .initial_connection_window_size(H2_CONNECTION_WINDOW)
             .max_header_list_size(MAX_RESPONSE_HEAD as u32)

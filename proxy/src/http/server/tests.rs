@@ -37,3 +37,14 @@ fn a_served_connection_is_no_more_than_hyper() {
         assert!(bytes <= 1536, "{bytes} bytes");
     });
 }
+
+/// The size of the future that a function returns.
+fn returned<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+    size_of::<F>()
+}
+
+#[test]
+fn a_request_is_small() {
+    let bytes = returned(|served: &'static Rc<Served>, request: Request<Incoming>| handle(served, request));
+    assert!(bytes <= 4608, "{bytes} bytes");
+}
