@@ -97,7 +97,7 @@ impl Authority {
     /// Key and certificate for a server in this very process, with the names that it is reached by.
     ///
     /// # Errors
-    /// As [`Authority::issue`], or when a name cannot stand in a certificate.
+    /// As [`Authority::issue`], or when a name cannot be put into a certificate.
     pub fn issue_local(
         &self,
         identity: &SpiffeId,

@@ -86,7 +86,7 @@ pub enum TokenProblem {
     #[error("it is longer than {0} bytes")]
     TooLong(usize),
     /// Not a token, or one without what it must say, or signed in a way that is not accepted.
-    #[error("it is no service-account token signed with ES256 or RS256: {0}")]
+    #[error("it is not a service-account token signed with ES256 or RS256: {0}")]
     Malformed(String),
     /// Signed by nobody we know.
     #[error("it is not signed by a key that is configured here")]
@@ -135,7 +135,7 @@ pub enum Failure {
     #[error("a certificate or key cannot be made: {0}")]
     Crypto(#[from] rcgen::Error),
     /// The random generator gives nothing.
-    #[error("the system gives no random numbers")]
+    #[error("the system provides no random numbers")]
     Random,
     /// Nothing we sign would be valid.
     #[error("the signing certificate expires at {0:?}: replace the authority's certificate")]
@@ -144,7 +144,7 @@ pub enum Failure {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// There is no key material.
-    #[error("{0} holds no ca-cert.pem")]
+    #[error("{0} contains no ca-cert.pem")]
     NoRoot(String),
     /// The key material does not do.
     #[error("the authority's key material cannot be used: {0}")]
@@ -152,8 +152,8 @@ pub enum Failure {
     /// A certificate of ours cannot be used by ourselves.
     #[error("our own certificate cannot be used: {0}")]
     Own(#[from] mesh_runtime::identity::csr::CsrError),
-    /// A name that cannot stand in a certificate.
-    #[error("{0:?} cannot stand in a certificate")]
+    /// A name that cannot be put into a certificate.
+    #[error("{0:?} cannot be put into a certificate")]
     Name(String),
     /// No key to verify tokens with.
     #[error("the public keys for tokens cannot be used: {0}")]

@@ -40,7 +40,7 @@ pub enum RequestProblem {
     #[error("it is longer than {MAX_REQUEST} bytes")]
     TooLong,
     /// Not a request.
-    #[error("it is no PKCS#10 request in PEM")]
+    #[error("it is not a PKCS#10 request in PEM")]
     Malformed,
     /// The signature does not prove that the caller has the key.
     #[error("its signature does not verify")]
@@ -133,7 +133,7 @@ impl Validity {
 /// Signs a leaf: for client and server use, without a subject, its names critical, no authority of its own.
 ///
 /// # Errors
-/// When a name cannot stand in a certificate, or signing fails.
+/// When a name cannot be put into a certificate, or signing fails.
 pub fn sign(
     issuer: &Issuer<'_, KeyPair>,
     key: &SubjectKey,

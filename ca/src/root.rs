@@ -67,7 +67,7 @@ impl Root {
         let wrong = |what: String| Failure::Root(what);
         let signer = material::certificates(stored.certificate.as_bytes(), "ca-cert.pem")?.swap_remove(0);
         let key = PrivateKeyDer::from_pem_slice(stored.key.text().as_bytes())
-            .map_err(|e| wrong(format!("ca-key.pem holds no PKCS#8, PKCS#1 or SEC1 key: {e}")))?;
+            .map_err(|e| wrong(format!("ca-key.pem contains no PKCS#8, PKCS#1 or SEC1 key: {e}")))?;
         let key = KeyPair::try_from(&key).map_err(|e| wrong(format!("the kind of key in ca-key.pem: {e}")))?;
         let bundle = match stored.roots.trim() {
             "" => CaBundle::new(vec![signer.clone()])?,
@@ -127,7 +127,7 @@ impl Root {
         let anchors = self.bundle.certificates().iter().map(webpki::anchor_from_trusted_cert);
         let anchors: Vec<_> = anchors.collect::<Result<_, _>>().map_err(|e| Failure::Root(e.to_string()))?;
         verify_chain(&leaf, &self.intermediates, &anchors, now, Role::Client)
-            .map_err(|e| Failure::Root(format!("what it signs would not be believed: {e}")))
+            .map_err(|e| Failure::Root(format!("what it signs would not be trusted: {e}")))
     }
 }
 
@@ -163,7 +163,7 @@ fn owns(key: &KeyPair, certificate: &CertificateDer<'_>) -> Result<(), Failure> 
     }
     let usage = parsed.key_usage().map_err(|e| wrong(e.to_string()))?;
     if !parsed.is_ca() || usage.is_some_and(|usage| !usage.value.key_cert_sign()) {
-        return Err(wrong("it is no certificate of an authority, or may not sign certificates".to_owned()));
+        return Err(wrong("it is not the certificate of an authority, or may not sign certificates".to_owned()));
     }
     Ok(())
 }

@@ -38,7 +38,7 @@ pub struct CertificateService {
 }
 
 impl CertificateService {
-    /// Issues for whom the authenticator believes.
+    /// Issues to those whom the authenticator accepts.
     pub fn new(
         authority: Arc<Authority>,
         authenticator: Arc<Authenticator>,

@@ -33,7 +33,6 @@ impl fmt::Debug for KeyPem {
 pub struct Stored {
     /// The certificate that signs.
     pub certificate: String,
-    /// Its key.
     pub key: KeyPem,
     /// From the signing certificate upwards; may be empty, may include the signing certificate and the root.
     pub chain: String,

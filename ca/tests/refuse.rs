@@ -154,13 +154,13 @@ async fn requests_that_are_garbage_unsigned_weak_or_huge() {
     let flipped = if good.as_bytes()[end] == b'A' { "B" } else { "A" };
     let tampered = format!("{}{flipped}{}", &good[..end], &good[end + 1..]);
     for (csr, words) in [
-        (String::new(), "no PKCS#10 request"),
-        ("garbage".to_owned(), "no PKCS#10 request"),
+        (String::new(), "not a PKCS#10 request"),
+        ("garbage".to_owned(), "not a PKCS#10 request"),
         (
             "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n".to_owned(),
-            "no PKCS#10 request",
+            "not a PKCS#10 request",
         ),
-        (good[..good.len() / 2].to_owned(), "no PKCS#10 request"),
+        (good[..good.len() / 2].to_owned(), "not a PKCS#10 request"),
         (tampered, "signature does not verify"),
         (include_str!("data/weak-rsa.csr").to_owned(), "its key must be"),
         (include_str!("data/p521.csr").to_owned(), "its key must be"),

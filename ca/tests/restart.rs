@@ -103,7 +103,7 @@ fn material_that_would_not_be_believed_is_refused() {
     let made = || self_signed(&trust_domain, midday()).unwrap();
     let (one, other) = (made(), made());
     refused(Stored { key: other.key.clone(), ..one.clone() }, midday(), "does not belong to");
-    refused(Stored { roots: other.certificate.clone(), ..one.clone() }, midday(), "would not be believed");
+    refused(Stored { roots: other.certificate.clone(), ..one.clone() }, midday(), "would not be trusted");
     refused(Stored { certificate: "x".into(), ..one.clone() }, midday(), "no certificate");
     refused(one.clone(), midday() + Duration::from_secs(3651 * 24 * 3600), "expires at");
     let leaf = World::new().authority.issue_local(
@@ -123,7 +123,7 @@ fn material_that_would_not_be_believed_is_refused() {
 #[test]
 fn an_empty_store_is_no_given_root() {
     let error = Root::open(&MemoryStore::default(), midday()).err().expect("refused").to_string();
-    assert_eq!(error, "memory holds no ca-cert.pem");
+    assert_eq!(error, "memory contains no ca-cert.pem");
     assert_eq!(FileStore::new("/nonexistent").load().unwrap(), None);
 }
 

@@ -61,7 +61,7 @@ impl SpiffeId {
         SpiffeId { trust_domain, namespace: namespace.into(), service_account: service_account.into() }
     }
 
-    /// The whole URI as it stands in a certificate.
+    /// The whole URI as it appears in a certificate.
     pub fn uri(&self) -> String {
         self.to_string()
     }
@@ -102,7 +102,7 @@ impl PeerIdentity {
         PeerIdentity { uri: uri.into(), spiffe: uri.parse().ok() }
     }
 
-    /// The URI as it stands in the certificate.
+    /// The URI as it appears in the certificate.
     pub fn uri(&self) -> &str {
         &self.uri
     }

@@ -43,7 +43,7 @@ pub use crate::kind::{Kind, Part, PartName};
 use std::sync::Arc;
 
 /// "Oldest wins": order between objects that say different things about the same subject. Objects without a
-/// creation time are ordered by where they stand in their source.
+/// creation time are ordered by their position in their source.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Precedence {
     /// Seconds since the epoch; 0 when the source has no creation times.

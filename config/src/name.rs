@@ -66,10 +66,12 @@ impl FromStr for Host {
             return Err(NameError(format!("host {text:.40}… is longer than 253 bytes")));
         }
         if text.bytes().any(|b| b <= b' ' || b >= 0x7f || b == b'/') {
-            return Err(NameError(format!("host {text:?} holds a space, slash or non-ASCII byte")));
+            return Err(NameError(format!("host {text:?} contains a space, slash or non-ASCII byte")));
         }
         if text[1..].contains('*') {
-            return Err(NameError(format!("host {text:?}: a wildcard may only stand first, as in *.example.com")));
+            return Err(NameError(format!(
+                "host {text:?}: a wildcard is only allowed as the first label, as in *.example.com"
+            )));
         }
         Ok(Host(text.to_ascii_lowercase().into()))
     }

@@ -32,7 +32,7 @@ impl Normalization {
 
 /// The path cannot be made canonical: it holds a NUL, encoded or not. Answered with 400 `path_normalization_failed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the path holds %00, which has no canonical form")]
+#[error("the path contains %00, which has no canonical form")]
 pub struct Rejected;
 
 /// Makes the target of a request (origin form: path, query, fragment; or `*`) canonical. A fragment is cut in every

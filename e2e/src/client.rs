@@ -22,7 +22,6 @@ const ANSWER: Duration = Duration::from_secs(20);
 /// A request of HTTP/1.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// Method.
     pub method: String,
     /// Path and query.
     pub path: String,

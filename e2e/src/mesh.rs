@@ -96,7 +96,7 @@ impl Mesh {
         SocketAddr::new(self.ip("gateway"), GATEWAY_PORT)
     }
 
-    /// A service's host with a port: what stands in a Host header.
+    /// A service's host with a port: as in a Host header.
     pub fn host(&self, service: &str, port: Port) -> String {
         format!("{}:{}", fqdn(service), port.number)
     }

@@ -23,7 +23,6 @@ use std::net::IpAddr;
 /// A request, as far as decisions look at it.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Method.
     pub method: String,
     /// Host, with port where it has one.
     pub host: String,
@@ -49,7 +48,6 @@ pub enum Outgoing {
     },
     /// Answers by itself.
     Answer {
-        /// Status.
         status: u16,
         /// Where to, for redirects; body, for answers.
         text: String,

@@ -73,7 +73,6 @@ impl Counts {
 
 /// A running load.
 pub struct Load {
-    /// Its name.
     pub name: &'static str,
     counts: Arc<Counts>,
     stop: Arc<AtomicBool>,
@@ -84,7 +83,6 @@ pub struct Load {
 const MOST_AT_ONCE: u64 = 1000;
 
 impl Load {
-    /// Starts it.
     pub fn start(name: &'static str, pace: Pace, shot: impl Shot) -> Load {
         let (counts, stop) = (Arc::<Counts>::default(), Arc::<AtomicBool>::default());
         let task = tokio::spawn(run(name, pace, shot, counts.clone(), stop.clone()));

@@ -11,7 +11,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// From the flags that stand before or behind any command.
+    /// From the flags given before or after any command.
     pub(crate) fn new(namespace: Option<String>) -> Self {
         Context { namespace: namespace.filter(|ns| !ns.is_empty()) }
     }
@@ -57,7 +57,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         rest = &rest[unit_end..];
     }
     match total.is_zero() || total > Duration::from_secs(24 * 3600) {
-        true => Err(format!("{text:?} must be more than nothing and at most 24h")),
+        true => Err(format!("{text:?} must be above zero and at most 24h")),
         false => Ok(total),
     }
 }

@@ -1,5 +1,5 @@
 //! Calls to running processes: a proxy's admin port over HTTP, pilot's `Debug` service over gRPC. Every call has a
-//! time limit; what was tried stands in the error.
+//! time limit; the error says what was tried.
 
 mod tls;
 
@@ -36,7 +36,7 @@ pub(crate) fn admin_json(address: &str, path: &str, limit: Duration) -> Result<V
     host_and_port(address)?;
     let url = format!("http://{address}{path}");
     let body = within(limit, &url, get(address, path))?;
-    serde_json::from_slice(&body).with_context(|| format!("what {url} answered is no JSON"))
+    serde_json::from_slice(&body).with_context(|| format!("what {url} answered is not JSON"))
 }
 
 async fn get(address: &str, path: &str) -> Result<Bytes> {
@@ -78,7 +78,7 @@ pub(crate) fn pilot_config(args: &XdsArgs, proxy: &str) -> Result<FromPilot> {
 
 fn of_answer(json: &str, metadata: &tonic::metadata::MetadataMap) -> Result<FromPilot> {
     let version = metadata.get(VERSION).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let value = serde_json::from_str(json).context("what pilot answered is no JSON")?;
+    let value = serde_json::from_str(json).context("what pilot answered is not JSON")?;
     Ok(FromPilot { value, version })
 }
 
@@ -116,11 +116,11 @@ fn pilot(args: &XdsArgs) -> Result<(&str, Option<Token>)> {
     let Some(file) = &args.token_file else { return Ok((address, None)) };
     let length = std::fs::metadata(file).with_context(|| format!("cannot read the token {}", file.display()))?.len();
     if length > MAX_TOKEN {
-        bail!("{} is no token: it has {length} bytes", file.display());
+        bail!("{} is not a token: it has {length} bytes", file.display());
     }
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the token {}", file.display()))?;
     let mut token: Token =
-        format!("Bearer {}", text.trim()).parse().map_err(|_| anyhow!("{} is no token", file.display()))?;
+        format!("Bearer {}", text.trim()).parse().map_err(|_| anyhow!("{} is not a token", file.display()))?;
     token.set_sensitive(true);
     Ok((address, Some(token)))
 }

@@ -1,5 +1,5 @@
 //! Each `tests/data/<command>/<case>.in` is a command line; its `.out` is the exit code and what is printed. Run with
-//! `MESHCTL_ACCEPT=1` to write the `.out` files anew, and read the difference before committing it.
+//! `MESHCTL_ACCEPT=1` to write the `.out` files again, and read the difference before committing it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -67,7 +67,7 @@ fn what_an_admin_port_answers_instead_is_told() {
     let (code, _, err) = meshctl(&format!("pc l --admin {}", admin(ok("<html>"))));
     assert!(code == 1 && err.contains("is no JSON"), "{err}");
     let (code, _, err) = meshctl(&format!("pc l --admin {}", admin(ok("{}"))));
-    assert!(code == 1 && err.contains("is no configuration dump"), "{err}");
+    assert!(code == 1 && err.contains("is not a configuration dump"), "{err}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! From the world to the mesh: an ordered list of passes over shared look-ups.
 //!
-//! Compiling never fails. A bad object removes itself and leaves a diagnostic; everything is made anew each time,
+//! Compiling never fails. A bad object removes itself and leaves a diagnostic; everything is rebuilt each time,
 //! and what says the same as before stays the very same part (see [`Mesh`]).
 
 mod conflict;

@@ -125,7 +125,7 @@ impl DebugPort {
         if proved.namespace == root {
             return Ok(());
         }
-        let message = format!("only callers of namespace {root} may look, not of {}", proved.namespace);
+        let message = format!("only callers of namespace {root} may read this, not callers of {}", proved.namespace);
         Err(Status::permission_denied(message))
     }
 }

@@ -37,7 +37,6 @@ impl SharedPart {
         SharedPart { name: part.name(), part, encoded: OnceLock::new() }
     }
 
-    /// Its kind.
     pub fn kind(&self) -> Kind {
         self.part.kind()
     }

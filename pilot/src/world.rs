@@ -221,7 +221,7 @@ fn kept(object: &Object) -> Diagnostic {
         code: "last-good-kept",
         object: object.reference(),
         field: String::new(),
-        message: "has errors, so its last good version stays in force until it is mended or deleted".to_owned(),
+        message: "has errors, so its last good version stays in force until it is fixed or deleted".to_owned(),
         origin: object.origin.clone(),
     }
 }

@@ -46,7 +46,6 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Where a running proxy listens besides its configuration, with real ports.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Addresses {
-    /// Admin.
     pub admin: Option<SocketAddr>,
     /// Readiness.
     pub status: Option<SocketAddr>,

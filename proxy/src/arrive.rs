@@ -21,7 +21,7 @@ pub fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr, bound: &
     let original = match original_destination(&stream) {
         Ok(original) => original,
         Err(error) => {
-            tracing::debug!(%source, %error, "a connection was gone before it was looked at");
+            tracing::debug!(%source, %error, "a connection was closed before it was handled");
             return None;
         }
     };

@@ -30,7 +30,7 @@ pub enum BodyError {
     #[error("the client did not send the rest of its request: {0}")]
     Downstream(#[source] hyper::Error),
     /// Another try sends it now.
-    #[error("another try sends this body now")]
+    #[error("another attempt is sending this body")]
     Superseded,
 }
 

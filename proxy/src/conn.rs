@@ -80,7 +80,7 @@ impl Connection {
         }
     }
 
-    /// The peer's identity as it stands in its certificate.
+    /// The peer's identity as it appears in its certificate.
     pub fn peer_uri(&self) -> Option<&str> {
         self.peer_certificate().and_then(|peer| peer.uri.as_ref()).map(|uri| uri.uri())
     }

@@ -75,10 +75,10 @@ pub enum Error {
     #[error("the upstream did not answer within the route's timeout")]
     Timeout,
     /// The last try's timeout.
-    #[error("the upstream did not answer within the timeout of the try")]
+    #[error("the upstream did not answer within the timeout of this attempt")]
     PerTryTimeout,
     /// The client's own limit (`grpc-timeout`), at the server's side.
-    #[error("the client's own time limit passed")]
+    #[error("the client's own deadline passed")]
     Deadline,
     /// An authorisation policy.
     #[error("access denied: {details}")]

@@ -51,7 +51,7 @@ async fn terminate(worker: &Rc<Worker>, mut stream: TcpStream, arrival: Arrival,
     };
     let snapshot = worker.snapshot();
     let Some(chosen) = snapshot.outbound.gateway(port).and_then(|g| g.tls_server(hello.sni.as_deref()).cloned()) else {
-        return refuse("no server for the name in the hello");
+        return refuse("no server for the name in the ClientHello");
     };
     let tls = match worker.gateway_tls.acceptor(&snapshot, &chosen.tls) {
         Ok(tls) => tls,

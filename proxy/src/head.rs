@@ -63,9 +63,7 @@ pub enum Version {
 /// The request line of HTTP/1 or the pseudo-headers of HTTP/2, taken apart but not judged.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
-    /// The version.
     pub version: Version,
-    /// The method.
     pub method: &'a str,
     /// Scheme of an absolute URL, `:scheme`.
     pub scheme: Option<&'a str>,

@@ -164,7 +164,7 @@ async fn terminate(
 /// What came of a silent client.
 enum Heard {
     Ready(Ready),
-    /// Rules have changed: it is looked at anew.
+    /// Rules have changed: it is looked at again.
     Again(TcpStream, BytesMut),
 }
 

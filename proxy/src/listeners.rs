@@ -1,7 +1,7 @@
 //! Sockets that the configuration asks for: bound and closed as snapshots come and go.
 //!
 //! One owner binds for the process; workers learn the set and accept on duplicates. A listener that is still wanted is
-//! never touched, so no change of other things loses a connection. A listener that cannot be bound is said, tried
+//! never touched, so no change of other things loses a connection. A listener that cannot be bound is logged, tried
 //! again with the next look, and blocks no other.
 
 use crate::{
@@ -99,7 +99,7 @@ pub async fn follow(
             () = retry => {}
         }
     }
-    // What nobody accepts on is closed: who connects then is refused at once, and does not wait for nothing.
+    // What nobody accepts on is closed: who connects then is refused at once instead of waiting in vain.
     open.retain(|_, bound| bound.purpose.is_outbound());
     bound.publish(Arc::new(open));
     ends.ending.signaled().await;

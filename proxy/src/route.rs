@@ -20,7 +20,6 @@ use std::{sync::Arc, time::Duration};
 /// What routing looks at, borrowed from wherever it stands.
 #[derive(Clone, Copy)]
 pub struct RequestView<'a> {
-    /// The method.
     pub method: &'a str,
     /// `http` or `https`.
     pub scheme: &'a str,
@@ -28,7 +27,6 @@ pub struct RequestView<'a> {
     pub authority: &'a str,
     /// The normalised path, with its query.
     pub path: &'a str,
-    /// The headers.
     pub headers: &'a dyn HeaderLookup,
     /// The port that the connection came in on, as rules see it.
     pub listener_port: Port,
@@ -71,7 +69,6 @@ pub enum Selection {
     Redirect {
         /// Names of what was selected.
         meta: Arc<RouteMeta>,
-        /// The rule.
         rule: Arc<RuleEntry>,
         /// 301, 302, 303, 307 or 308.
         status: u16,
@@ -82,9 +79,7 @@ pub enum Selection {
     Respond {
         /// Names of what was selected.
         meta: Arc<RouteMeta>,
-        /// The rule.
         rule: Arc<RuleEntry>,
-        /// Status.
         status: u16,
         /// May be empty.
         body: Bytes,

@@ -42,9 +42,7 @@ pub struct OwnFacts {
 pub struct Own {
     /// What stands for it.
     pub role: Role,
-    /// Its namespace.
     pub namespace: Namespace,
-    /// Its labels.
     pub labels: Labels,
     /// Its addresses; the first is the one it dials from where it must choose.
     pub addresses: Vec<IpAddr>,

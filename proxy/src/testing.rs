@@ -288,7 +288,6 @@ impl Net {
     }
 }
 
-/// A port.
 pub fn port(number: u16) -> Port {
     Port::new(number).expect("not zero")
 }

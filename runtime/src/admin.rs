@@ -202,11 +202,11 @@ impl Admin {
         };
         let (head, body) = request.into_parts();
         if body.size_hint().lower() > BODY_LIMIT as u64 {
-            return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is above 1 MiB\n");
+            return text(StatusCode::PAYLOAD_TOO_LARGE, "the body exceeds 1 MiB\n");
         }
         match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect()).await {
             Ok(Ok(body)) => handler(Request::from_parts(head, body.to_bytes())).await,
-            Ok(Err(_)) => text(StatusCode::PAYLOAD_TOO_LARGE, "the body is above 1 MiB or was cut off\n"),
+            Ok(Err(_)) => text(StatusCode::PAYLOAD_TOO_LARGE, "the body exceeds 1 MiB or was cut off\n"),
             Err(_) => text(StatusCode::REQUEST_TIMEOUT, "the body took too long\n"),
         }
     }

@@ -24,7 +24,7 @@ impl Backoff {
         full.mul_f64(0.5 + rng.f64() / 2.0)
     }
 
-    /// An attempt has succeeded: begin anew.
+    /// An attempt has succeeded: start over.
     pub fn reset(&mut self) {
         self.attempt = 0;
     }

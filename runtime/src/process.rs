@@ -39,7 +39,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// The command line of this process. Help and version are printed and are no failure; a command line that makes no
-/// sense is said on standard error.
+/// sense is reported on standard error.
 ///
 /// # Errors
 /// How the process ends instead: [`Exit::Usage`], or after help [`Exit::Success`] ([`Exit::Failed`] if it cannot be
@@ -177,7 +177,7 @@ pub fn log_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         std::panic::set_hook(Box::new(|panic| {
-            let message = panic.payload_as_str().unwrap_or("a panic without text");
+            let message = panic.payload_as_str().unwrap_or("a panic without a message");
             let place = panic.location().map(ToString::to_string).unwrap_or_default();
             tracing::error!(thread = thread::current().name().unwrap_or("unnamed"), place, "panic: {message}");
         }));

@@ -65,7 +65,7 @@ pub struct Problems(pub Vec<Problem>);
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} setting(s) cannot be used:", self.0.len())?;
+        write!(f, "{} invalid setting(s):", self.0.len())?;
         self.0.iter().try_for_each(|p| write!(f, "\n  {}: {}", p.name, p.message))
     }
 }
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
         values
     }
 
-    /// Adds a problem that the caller found, such as two settings that exclude each other.
+    /// Adds a problem that the caller found, such as two settings that are mutually exclusive.
     pub fn problem(&mut self, name: &str, message: impl Into<String>) {
         self.problems.push(Problem { name: name.to_owned(), message: message.into() });
     }

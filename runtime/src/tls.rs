@@ -1,4 +1,4 @@
-//! TLS of the mesh: who we are ([`material`]), whom we believe ([`verify`]), and the two ends of a handshake
+//! TLS of the mesh: who we are ([`material`]), whom we trust ([`verify`]), and the two ends of a handshake
 //! ([`server`], [`client`]). Configurations follow the identity that is published; none is built per connection.
 //!
 //! rustls asks no verifier when a session is resumed, so both ends check a resumed peer again, from the chain that

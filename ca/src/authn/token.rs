@@ -21,9 +21,7 @@ const MAX_KEYS: usize = 16;
 /// A service account that a token has proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceAccount {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
 }
 

@@ -13,11 +13,9 @@ use std::{
 
 /// The certificate that signs.
 pub const CERTIFICATE: &str = "ca-cert.pem";
-/// Its key.
 pub const KEY: &str = "ca-key.pem";
 /// The way up to the root.
 pub const CHAIN: &str = "cert-chain.pem";
-/// The roots.
 pub const ROOTS: &str = "root-cert.pem";
 
 /// No file may be longer.

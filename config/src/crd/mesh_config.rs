@@ -125,7 +125,7 @@ fn traffic(f: &mut Fields<'_>, settings: &mut Settings) {
     let time = |f: &mut Fields<'_>, name, default: Duration| f.duration(name).unwrap_or(default);
     settings.connect_timeout = time(f, "connectTimeout", settings.connect_timeout);
     settings.protocol_detection_timeout = time(f, "protocolDetectionTimeout", settings.protocol_detection_timeout);
-    f.not_acted_on_because("dnsRefreshRate", "names are resolved anew when their records expire");
+    f.not_acted_on_because("dnsRefreshRate", "names are resolved again when their records expire");
     settings.tcp_keepalive = f.object("tcpKeepalive", |f| Some(traffic_policy::keepalive(f)));
     let upgrades = [("DO_NOT_UPGRADE", H2Upgrade::DoNotUpgrade), ("UPGRADE", H2Upgrade::Upgrade)];
     settings.h2_upgrade = f.enum_of("h2UpgradePolicy", &upgrades).unwrap_or(settings.h2_upgrade);
@@ -139,7 +139,7 @@ fn outbound_policy(f: &mut Fields<'_>) -> Option<OutboundPolicy> {
         "ALLOW_ANY" => Some(OutboundPolicy::AllowAny),
         "REGISTRY_ONLY" => Some(OutboundPolicy::RegistryOnly),
         "ALLOW_ANY_DYNAMIC_DNS" => {
-            mode.not_acted_on("ALLOW_ANY_DYNAMIC_DNS is taken as ALLOW_ANY");
+            mode.not_acted_on("ALLOW_ANY_DYNAMIC_DNS is treated as ALLOW_ANY");
             Some(OutboundPolicy::AllowAny)
         }
         other => mode.invalid(format!("{other:?} is not one of ALLOW_ANY, REGISTRY_ONLY")),

@@ -97,7 +97,7 @@ pub struct Broken {
 /// Reads every document. Documents without content are left out.
 pub fn read(text: &str) -> Vec<Result<Document, Broken>> {
     if text.len() > MAX_TEXT {
-        let reason = format!("the file is {} bytes long, more than the {MAX_TEXT} that are read", text.len());
+        let reason = format!("the file is {} bytes long; at most {MAX_TEXT} bytes are read", text.len());
         return vec![Err(Broken { line: 1, reason })];
     }
     let mut options = Options::default();
@@ -180,7 +180,7 @@ impl<'t> Reader<'t> {
         let at = line(span.start.line());
         let broken = |reason: String| Broken { line: at, reason };
         if depth > MAX_DEPTH {
-            return Err(broken(format!("nested more than {MAX_DEPTH} deep")));
+            return Err(broken(format!("nested more than {MAX_DEPTH} levels deep")));
         }
         let (value, anchor, size) = match event {
             Event::Scalar(text, style, anchor, tag) => (scalar(&text, style, tag.as_deref()), anchor, 1),
@@ -193,8 +193,10 @@ impl<'t> Reader<'t> {
                 (Value::Map(entries), anchor, size)
             }
             Event::Alias(id) => {
-                let (mut node, size) =
-                    anchors.get(&id).cloned().ok_or_else(|| broken("an alias stands inside what it names".into()))?;
+                let (mut node, size) = anchors
+                    .get(&id)
+                    .cloned()
+                    .ok_or_else(|| broken("an alias refers to a node that contains it".into()))?;
                 node.line = at;
                 self.spend(size, at)?;
                 return Ok((node, size));
@@ -239,7 +241,7 @@ impl<'t> Reader<'t> {
                 (Event::Scalar(text, style, _, _), None) => {
                     let at = line(span.start.line());
                     if !places.insert(text.to_string()) {
-                        return Err(Broken { line: at, reason: format!("key {text:?} stands twice in one map") });
+                        return Err(Broken { line: at, reason: format!("duplicate key {text:?} in a map") });
                     }
                     key = Some((text.into_owned(), at));
                     if style != ScalarStyle::Plain && key.as_ref().is_some_and(|(k, _)| k == "<<") {
@@ -248,7 +250,7 @@ impl<'t> Reader<'t> {
                 }
                 (_, None) => {
                     let at = line(span.start.line());
-                    return Err(Broken { line: at, reason: "a map's key must be a plain text".into() });
+                    return Err(Broken { line: at, reason: "a map's key must be a plain string".into() });
                 }
                 (event, Some((key, at))) => {
                     let (mut node, n) = self.node(event, span, depth + 1, anchors)?;
@@ -274,7 +276,7 @@ impl<'t> Reader<'t> {
             Some(left) => self.budget = left,
             None => {
                 self.budget = 0;
-                let reason = format!("more than {MAX_NODES} values in one file, aliases counted for what they hold");
+                let reason = format!("more than {MAX_NODES} values in one file, counting what aliases expand to");
                 return Err(Broken { line, reason });
             }
         }

@@ -19,7 +19,7 @@ use std::{
     sync::Arc,
 };
 
-/// Most findings about one object that are told.
+/// Most findings listed about one object.
 const MAX_FINDINGS: usize = 200;
 
 /// Findings about one object, as they are gathered.
@@ -45,7 +45,9 @@ impl Report {
         let mut found = self.found.borrow_mut();
         let (code, field, message) = match found.len().cmp(&MAX_FINDINGS) {
             Ordering::Less => (code, at.0.to_owned(), message.into()),
-            Ordering::Equal => ("more-findings", String::new(), format!("only {MAX_FINDINGS} findings are told")),
+            Ordering::Equal => {
+                ("more-findings", String::new(), format!("only the first {MAX_FINDINGS} findings are listed"))
+            }
             Ordering::Greater => return,
         };
         let origin = Origin { file: self.file.clone(), line: at.1 };
@@ -118,7 +120,7 @@ impl<'a> Item<'a> {
     /// nothing to return (which it has reported).
     pub fn object<T>(&self, read: impl FnOnce(&mut Fields<'a>) -> Option<T>) -> Option<T> {
         let Value::Map(entries) = &self.node.value else {
-            return self.invalid(format!("must be a map of fields, and is {}", self.node.describe()));
+            return self.invalid(format!("must be a map, not {}", self.node.describe()));
         };
         let mut fields = Fields {
             entries,
@@ -144,7 +146,7 @@ impl<'a> Item<'a> {
     /// Each entry of a list through `read`. Entries for which it returns nothing are left out.
     pub fn list<T>(&self, mut read: impl FnMut(Item<'a>) -> Option<T>) -> Vec<T> {
         let Value::Seq(items) = &self.node.value else {
-            self.invalid::<()>(format!("must be a list, and is {}", self.node.describe()));
+            self.invalid::<()>(format!("must be a list, not {}", self.node.describe()));
             return Vec::new();
         };
         let item = |(i, node)| Item { node, path: format!("{}[{i}]", self.path), report: self.report };
@@ -154,7 +156,7 @@ impl<'a> Item<'a> {
     /// Each entry of a map with free keys through `read`.
     pub fn map<T>(&self, mut read: impl FnMut(&'a str, Item<'a>) -> Option<T>) -> Vec<T> {
         let Value::Map(entries) = &self.node.value else {
-            self.invalid::<()>(format!("must be a map, and is {}", self.node.describe()));
+            self.invalid::<()>(format!("must be a map, not {}", self.node.describe()));
             return Vec::new();
         };
         let item = |key: &str, node| Item { node, path: join(&self.path, key), report: self.report };
@@ -334,7 +336,7 @@ impl<'a> Fields<'a> {
         let checked = |key: &str, item: Item<'a>| {
             let value = item.string()?;
             if key.is_empty() || key.contains('*') || value.contains('*') {
-                return item.invalid("a label selector has no empty names and no wildcards");
+                return item.invalid("the labels of a selector must not be empty or contain wildcards");
             }
             if value.len() > 63 {
                 return item.invalid("a label's value is at most 63 bytes long");

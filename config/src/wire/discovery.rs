@@ -53,7 +53,7 @@ pub struct Refusal {
     pub reason: Arc<str>,
 }
 
-/// As it stands in `error_detail.message`: one line a resource, `name: reason`.
+/// As it appears in `error_detail.message`: one line a resource, `name: reason`.
 pub fn refusal_text(refusals: &[Refusal]) -> String {
     let line = |r: &Refusal| format!("{}: {}", r.name, r.reason.replace('\n', " "));
     refusals.iter().map(line).collect::<Vec<_>>().join("\n")

@@ -9,7 +9,7 @@ use crate::model::Kind;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// Not one of our resource types.
-    #[error("{type_url:?} is no resource type of this mesh")]
+    #[error("{type_url:?} is not a resource type of this mesh")]
     UnknownType {
         /// As it came.
         type_url: String,
@@ -26,7 +26,7 @@ pub enum DecodeError {
         bytes: usize,
     },
     /// Not an encoding of the message.
-    #[error("the bytes are no encoding of a {kind}: {source}")]
+    #[error("the bytes are not a valid {kind}: {source}")]
     Malformed {
         /// What it claims to be.
         kind: Kind,

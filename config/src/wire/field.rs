@@ -1,4 +1,4 @@
-//! How a field of the model stands in a message. One trait, and three macros that apply it to whole types: each takes
+//! How a message carries a field of the model. One trait, and three macros that apply it to whole types: each takes
 //! the list of fields or variants once and makes both directions of it. A field added to the model alone, or to the
 //! message alone, does not compile.
 
@@ -20,7 +20,7 @@ const MAX_ITEMS: usize = 1 << 16;
 /// Longest duration of the protobuf type: ten thousand years.
 const MAX_SECONDS: u64 = 315_576_000_000;
 
-/// A value of the model that stands in a message as a `W`.
+/// A value of the model that a message carries as a `W`.
 pub(super) trait Field<W>: Sized {
     /// The model's value as the message has it.
     fn put(&self) -> W;
@@ -106,7 +106,7 @@ macro_rules! word {
     };
 }
 
-/// A list that needs a message around it, because it stands inside a choice.
+/// A list that needs a message around it, because it is part of a choice.
 macro_rules! wrapped {
     ($model:ty => $($wire:ident)::+ . $field:ident) => {
         impl Field<v1::$($wire)::+> for $model {
@@ -138,7 +138,7 @@ macro_rules! required {
 
 pub(super) use {choice, message, required, resource, word, wrapped};
 
-/// Values that stand in a message as they are.
+/// Values that a message carries unchanged.
 macro_rules! verbatim {
     ($($ty:ty)*) => {$(
         impl Field<$ty> for $ty {
@@ -225,7 +225,7 @@ impl Field<prost_types::Duration> for Duration {
         seconds
             .zip(nanos)
             .map(|(seconds, nanos)| Duration::new(seconds, nanos))
-            .ok_or_else(|| FieldError::new("is negative, or no proper duration"))
+            .ok_or_else(|| FieldError::new("is negative or not a valid duration"))
     }
 }
 

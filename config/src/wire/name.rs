@@ -11,7 +11,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Names that stand in a message as their text.
+/// Names that a message carries as text.
 macro_rules! text {
     ($($ty:ty)*) => {$(
         impl Field<String> for $ty {

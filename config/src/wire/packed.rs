@@ -29,7 +29,7 @@ pub enum UnpackError {
         found: String,
     },
     /// Its bytes are not an encoding of that type.
-    #[error("the bytes are no encoding of {type_url}: {source}")]
+    #[error("the bytes are not a valid {type_url}: {source}")]
     Malformed {
         /// The type asked for.
         type_url: String,

@@ -91,7 +91,7 @@ fn has_weight(backend: &Backend) -> Result<(), FieldError> {
 
 fn is_redirect(redirect: &Redirect) -> Result<(), FieldError> {
     if !matches!(redirect.code, 301 | 302 | 303 | 307 | 308) {
-        return Err(FieldError::new(format_args!("{} is no redirect", redirect.code))).at("code");
+        return Err(FieldError::new(format_args!("{} is not a redirect status", redirect.code))).at("code");
     }
     Ok(())
 }

@@ -93,7 +93,10 @@ fn errors_name_the_field() {
     refused_route(|r| r.name = None, "route.name: is not set");
     refused_route(|r| r.parents.clear(), "route.parents: must have at least one");
     refused_route(|r| r.parents[0].kind = None, "route.parents[0]: is not set");
-    refused_route(|r| r.hosts[0] = "a b".into(), "route.hosts[0]: host \"a b\" holds a space, slash or non-ASCII byte");
+    refused_route(
+        |r| r.hosts[0] = "a b".into(),
+        "route.hosts[0]: host \"a b\" contains a space, slash or non-ASCII byte",
+    );
     refused_route(
         |r| r.rules[1].matches[0].port = Some(0),
         "route.rules[1].matches[0].port: port 0 is not within 1 to 65535",
@@ -117,7 +120,7 @@ fn errors_name_the_field() {
     );
     refused_route(
         |r| r.rules[0].timeout = Some(prost_types::Duration { seconds: -1, nanos: 0 }),
-        "route.rules[0].timeout: is negative, or no proper duration",
+        "route.rules[0].timeout: is negative or not a valid duration",
     );
 }
 

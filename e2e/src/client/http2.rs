@@ -19,9 +19,7 @@ const ANSWER: Duration = Duration::from_secs(20);
 pub struct Answer {
     /// Status code.
     pub status: StatusCode,
-    /// Headers.
     pub headers: HeaderMap,
-    /// Body.
     pub body: Bytes,
     /// Trailers; empty where there are none.
     pub trailers: HeaderMap,

@@ -37,7 +37,6 @@ pub const CHANGES: [Change; 3] = [Change::Strict, Change::Deny, Change::NoAlias]
 /// What was found.
 #[derive(Debug)]
 pub struct Found {
-    /// The change.
     pub change: Change,
     /// Connections that were open.
     pub lines: usize,

@@ -15,7 +15,6 @@ pub const GATEWAY_PORT: u16 = 8080;
 pub struct Port {
     /// The service's; peers dial [`Port::target`].
     pub number: u16,
-    /// Its name.
     pub name: &'static str,
     /// Declared; empty: to be detected.
     pub protocol: &'static str,
@@ -23,7 +22,6 @@ pub struct Port {
 
 /// HTTP/1.
 pub const HTTP: Port = Port { number: 8080, name: "http", protocol: "HTTP" };
-/// gRPC.
 pub const GRPC: Port = Port { number: 8081, name: "grpc", protocol: "GRPC" };
 /// HTTP/2.
 pub const HTTP2: Port = Port { number: 8082, name: "http2", protocol: "HTTP2" };
@@ -53,7 +51,6 @@ pub enum Beside {
 /// A workload.
 #[derive(Debug, Clone)]
 pub struct Workload {
-    /// Its name.
     pub name: String,
     /// The service it belongs to: its label `app`.
     pub service: String,

@@ -82,8 +82,9 @@ fn question(args: &ExplainArgs, context: &Context) -> Result<Question> {
 
 /// From a URL: scheme http, https or tcp; the path is taken as it stands.
 fn call_to(url: &str, direction: Direction) -> Result<Call> {
-    let (scheme, rest) =
-        url.split_once("://").ok_or_else(|| Usage::new(format!("{url:?} is no URL; as in http://reviews:9080/")))?;
+    let (scheme, rest) = url
+        .split_once("://")
+        .ok_or_else(|| Usage::new(format!("{url:?} is not a URL such as http://reviews:9080/")))?;
     let (authority, path) = match rest.find(['/', '?', '#']) {
         Some(at) if rest[at..].starts_with('/') => (&rest[..at], rest[at..].to_owned()),
         Some(at) => (&rest[..at], format!("/{}", &rest[at..])),

@@ -60,13 +60,13 @@ fn fetch(target: &Target, context: &Context) -> Result<Dump> {
             true => std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?,
             false => std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?,
         };
-        let value: Value = serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.display()))?;
-        return Dump::read(&value).with_context(|| format!("{} is no configuration dump", file.display()));
+        let value: Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", file.display()))?;
+        return Dump::read(&value).with_context(|| format!("{} is not a configuration dump", file.display()));
     }
     if let Some(admin) = &target.admin {
         let value = remote::admin_json(admin, PATH, target.xds.timeout)?;
         return Dump::read(&value)
-            .with_context(|| format!("what http://{admin}{PATH} answered is no configuration dump"));
+            .with_context(|| format!("what http://{admin}{PATH} answered is not a configuration dump"));
     }
     if target.xds.xds_address.is_none() {
         bail!(Usage::new(

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &ProxyStatusArgs, context: &Context) -> Result<Report> {
 }
 
 fn report(answer: &Value, wanted: Option<&str>, namespace: Option<&str>, verbosity: u8, pilot: &str) -> Result<Report> {
-    let list = answer.as_array().context("pilot's answer is no list of clients")?;
+    let list = answer.as_array().context("pilot's answer is not a list of clients")?;
     let mut clients: Vec<(Client, &Value)> =
         list.iter().filter_map(|v| Some((Client::deserialize(v).ok()?, v))).collect();
     clients.sort_by(|a, b| a.0.proxy.cmp(&b.0.proxy));

@@ -15,7 +15,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Of the source it was built from, where the build was told.
 const REVISION: Option<&str> = option_env!("FERROMESH_REVISION");
 
-/// As istioctl, a control plane that does not answer is told and is no failure.
+/// As istioctl, a control plane that does not answer is reported, and is not a failure.
 pub(crate) fn run(args: &VersionArgs) -> Result<Report> {
     let asked = args.remote.unwrap_or(args.xds.xds_address.is_some());
     let pilot = asked.then(|| remote::pilot_clients(&args.xds));

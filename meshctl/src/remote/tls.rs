@@ -75,7 +75,7 @@ fn server_name(address: &str, args: &XdsArgs) -> Result<ServerName<'static>> {
         None => address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']),
     };
     ServerName::try_from(host.to_owned())
-        .map_err(|_| Usage::new(format!("{host:?} is no host name; give --authority NAME")).into())
+        .map_err(|_| Usage::new(format!("{host:?} is not a host name; give --authority NAME")).into())
 }
 
 fn config(args: &XdsArgs) -> Result<ClientConfig> {
@@ -90,7 +90,7 @@ fn config(args: &XdsArgs) -> Result<ClientConfig> {
         (false, Some(file)) => builder.with_root_certificates(roots_of(&file)?),
         (false, None) => {
             bail!(Usage::new(
-                "nobody vouches for pilot: give --root-cert FILE or --cert-dir DIR (or --plaintext, or --insecure)"
+                "nothing to verify pilot with: give --root-cert FILE or --cert-dir DIR (or --plaintext, or --insecure)"
             ))
         }
     };
@@ -98,7 +98,7 @@ fn config(args: &XdsArgs) -> Result<ClientConfig> {
         (Some(chain), Some(key)) => {
             let certificates = certificates_of(&chain)?;
             // The reason would quote the file.
-            let key = PrivateKeyDer::from_pem_file(&key).map_err(|_| anyhow!("{} holds no key", key.display()))?;
+            let key = PrivateKeyDer::from_pem_file(&key).map_err(|_| anyhow!("{} contains no key", key.display()))?;
             builder
                 .with_client_auth_cert(certificates, key)
                 .map_err(|_| anyhow!("the key does not belong to {}", chain.display()))?
@@ -113,7 +113,7 @@ fn certificates_of(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let list = read.map_err(|e| anyhow!("cannot read certificates in {}: {e}", file.display()))?;
     match list.is_empty() {
-        true => bail!("{} holds no certificate", file.display()),
+        true => bail!("{} contains no certificate", file.display()),
         false => Ok(list),
     }
 }
@@ -121,7 +121,9 @@ fn certificates_of(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
 fn roots_of(file: &Path) -> Result<RootCertStore> {
     let mut store = RootCertStore::empty();
     for certificate in certificates_of(file)? {
-        store.add(certificate).with_context(|| format!("a certificate in {} is no root", file.display()))?;
+        store
+            .add(certificate)
+            .with_context(|| format!("a certificate in {} cannot be used as a root", file.display()))?;
     }
     Ok(store)
 }

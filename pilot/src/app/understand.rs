@@ -41,7 +41,7 @@ impl Loop {
                 batch = self.batches.recv() => match batch {
                     Some(batch) => settle.offer(self.world.apply_all(batch), clock::now().into_std()),
                     None => {
-                        tracing::error!("the objects are not followed any more; the last mesh stays in force");
+                        tracing::error!("the objects are no longer watched; the last mesh stays in force");
                         return drain.signaled().await;
                     }
                 },

@@ -1,5 +1,5 @@
 //! Precedence between objects that say different things about one subject, in one place: the oldest counts. Who
-//! counts for a client is decided in `scope`, by the same rule; here the losers are told.
+//! counts for a client is decided in `scope`, by the same rule; here the losers get a finding.
 
 use super::context::{Input, Inputs, Notes};
 use mesh_config::{
@@ -27,7 +27,7 @@ fn hosts_of_the_mesh(inputs: &Inputs<'_>, notes: &mut Notes) {
             match known.iter().find(|older| stands_before(older.value, input.value)) {
                 Some(older) => {
                     let message = format!(
-                        "{} has host {host} on the mesh already, is older and counts; merge the two, or narrow exportTo",
+                        "{} is older, has host {host} on the mesh already, and takes precedence; merge the two, or narrow exportTo",
                         older.value.name
                     );
                     notes.warn(input.object, "shadowed-host", "spec.hosts", message);
@@ -60,7 +60,8 @@ fn one_of_each<'a>(
         let subject = (object.name().namespace, selector);
         match first.get(&subject) {
             Some(older) => {
-                let message = format!("{kind} {} selects the same workloads, is older and counts", older.name());
+                let message =
+                    format!("{kind} {} is older, selects the same workloads, and takes precedence", older.name());
                 notes.warn(object, "shadowed-object", "", message);
             }
             None => {

@@ -30,7 +30,8 @@ pub(super) fn merge(inputs: &Inputs<'_>, notes: &mut Notes) -> Vec<Destination> 
             match first.subset(&subset.name) {
                 None => first.subsets.push(subset.clone()),
                 Some(_) => {
-                    let message = format!("{} has a subset {} already, which counts", first.name, subset.name);
+                    let message =
+                        format!("{} already has a subset {}, which takes precedence", first.name, subset.name);
                     notes.warn(input.object, "duplicate-subset", "spec.subsets", message);
                 }
             }
@@ -38,7 +39,7 @@ pub(super) fn merge(inputs: &Inputs<'_>, notes: &mut Notes) -> Vec<Destination> 
         if first.policy == TrafficPolicy::default() {
             first.policy = rule.policy.clone();
         } else if rule.policy != TrafficPolicy::default() {
-            let message = format!("{} for the same host is older, and its policy counts", first.name);
+            let message = format!("{} for the same host is older, and its policy takes precedence", first.name);
             notes.warn(input.object, "conflicting-traffic-policy", "spec.trafficPolicy", message);
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn compile(inputs: &Inputs<'_>, notes: &mut Notes) -> Vec<Part> {
     parts
 }
 
-/// The key pair; a CA may stand in a Secret of its own, called `NAME-cacert`.
+/// The key pair; a CA may be in a Secret of its own, called `NAME-cacert`.
 fn credential(secret: &Secret, by_name: &HashMap<&NamespacedName, &Secret>) -> Option<Credential> {
     let mut credential = secret.credential()?;
     if credential.ca_pem.is_empty() {

@@ -61,12 +61,12 @@ fn in_force(route: Route, present: &Present<'_>, previous: Option<&Mesh>, notes:
     let before = previous.and_then(|mesh| previous_route(mesh, &route.name)).filter(|before| ***before != route);
     match before {
         Some(before) if targets(before).into_iter().all(|t| present.missing(t).is_none()) => {
-            let message = format!("{first}; the version before it stays in force until that exists");
+            let message = format!("{first}; the previous version stays in force until it exists");
             notes.warn_of("VirtualService", &route.name, "route-held", message);
             Route::clone(before)
         }
         _ => {
-            let message = format!("{first}; requests that are routed there are answered 503");
+            let message = format!("{first}; requests routed there get 503");
             notes.warn_of("VirtualService", &route.name, "missing-destination", message);
             route
         }
@@ -109,7 +109,7 @@ fn with_held(mut rules: Vec<Destination>, held: HeldSubsets, notes: &mut Notes) 
         let mut subsets = old.subsets.clone();
         subsets.retain(|subset| names.contains(&subset.name));
         let listed = names.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
-        let message = format!("routes still name subset {listed} of {}; kept as before until none does", old.host);
+        let message = format!("routes still use subset {listed} of {}; it is kept until none does", old.host);
         notes.warn_of("DestinationRule", &named_as_written(&old.name), "subset-held", message);
         let same_subject = |rule: &&mut Destination| {
             rule.name.namespace == old.name.namespace

@@ -112,14 +112,14 @@ fn of_entry(input: &Input<'_, ServiceEntry>, host: &Host) -> (Service, ServiceFa
 
 fn merge(first: &mut Service, more: Service, by_kubernetes: bool, object: &Object, notes: &mut Notes) {
     if first.resolution != more.resolution && !by_kubernetes {
-        let message = format!("an older object resolves {} differently, and counts", first.key.host);
+        let message = format!("an older object resolves {} differently, and takes precedence", first.key.host);
         notes.warn(object, "conflicting-resolution", "spec.resolution", message);
     }
     for port in more.ports {
         match first.ports.iter().find(|p| p.number == port.number) {
             Some(known) if known.protocol != port.protocol => {
                 let message = format!(
-                    "port {} of {} is {:?} in an older object, and here {:?}; the older one counts",
+                    "port {} of {} is {:?} in an older object and {:?} here; the older one takes precedence",
                     port.number, first.key.host, known.protocol, port.protocol
                 );
                 notes.warn(object, "conflicting-protocol", "spec.ports", message);

@@ -8,9 +8,7 @@ use tonic::{Extensions, Status, metadata::MetadataMap};
 /// What a caller has proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proved {
-    /// Its namespace.
     pub namespace: Namespace,
-    /// Its service account.
     pub service_account: Arc<str>,
     /// By what: `token` or `certificate`.
     pub proof: &'static str,

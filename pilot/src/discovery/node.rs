@@ -18,11 +18,9 @@ pub struct Claim {
     pub role: Role,
     /// The workload's name.
     pub name: String,
-    /// Its namespace.
     pub namespace: String,
     /// Its service account, where it says one.
     pub service_account: Option<String>,
-    /// Its addresses.
     pub addresses: Vec<IpAddr>,
     /// The cluster it runs in.
     pub cluster: String,

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response as Reply, Status, Streaming};
 
-/// A request may be so long, in bytes: what a proxy holds of one kind, by name and version.
+/// Longest request that is accepted, in bytes: what a proxy holds of one kind, by name and version.
 const MAX_REQUEST: usize = 32 << 20;
 /// How long the first request may take.
 const FIRST_REQUEST: Duration = Duration::from_secs(15);
@@ -68,7 +68,7 @@ impl AggregatedDiscoveryService for Port {
     ) -> Result<Reply<Self::DeltaAggregatedResourcesStream>, Status> {
         let discovery = self.discovery.clone();
         if discovery.drain.is_draining() {
-            return Err(Status::unavailable("this pilot is on its way out; connect again"));
+            return Err(Status::unavailable("this pilot is shutting down; reconnect"));
         }
         let proved = (discovery.authenticate)(request.metadata(), request.extensions()).await;
         let proved = Arc::new(proved.inspect_err(|status| {
@@ -106,7 +106,7 @@ async fn serve(
     out: &Out,
 ) -> Result<(), Status> {
     let first = tokio::time::timeout(FIRST_REQUEST, requests.message()).await;
-    let first = first.map_err(|_| Status::deadline_exceeded("no request came"))??;
+    let first = first.map_err(|_| Status::deadline_exceeded("no request arrived"))??;
     let Some(first) = first else { return Ok(()) };
     let claim = claim(&first, &proved).map_err(|error| refuse(&discovery, &proved, &error))?;
     let (inspect, asked) = mpsc::channel(1);

@@ -48,7 +48,6 @@ pub enum Event {
 /// What a client says about one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The kind.
     pub kind: Kind,
     /// Names to follow from now on; `*` for all that is visible.
     pub subscribe: Vec<String>,
@@ -96,7 +95,6 @@ pub struct Response {
 /// A part to send.
 #[derive(Debug, Clone)]
 pub struct Upsert {
-    /// The part.
     pub part: Arc<SharedPart>,
     /// Addresses by which it was asked for.
     pub aliases: Vec<Arc<str>>,
@@ -105,7 +103,6 @@ pub struct Upsert {
 /// A response and what the client made of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
-    /// Its kind.
     pub kind: Kind,
     /// The mesh that its push brought.
     pub mesh: MeshVersion,
@@ -118,12 +115,7 @@ pub struct Answered {
 pub enum Violation {
     /// Wildcard kinds have no names, implied kinds no subscriptions, named kinds no wildcard.
     #[error("{name:.80?} cannot be subscribed to as a {kind}")]
-    NotByName {
-        /// The kind.
-        kind: Kind,
-        /// The name.
-        name: String,
-    },
+    NotByName { kind: Kind, name: String },
     /// More than any proxy needs.
     #[error("more than {MAX_NAMES} names of kind {0}")]
     TooManyNames(Kind),

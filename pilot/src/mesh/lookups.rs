@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
 };
 
-/// What is known of a service and stands in none of its parts, because no proxy needs it.
+/// What is known of a service and is in none of its parts, because no proxy needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServiceFacts {
     /// Which namespaces may see it.
@@ -25,7 +25,7 @@ pub(crate) struct ServiceFacts {
     pub(crate) precedence: Precedence,
 }
 
-/// Facts of objects that stand in none of their parts.
+/// Facts of objects that are in none of their parts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Standing {
     pub(crate) services: HashMap<ServiceKey, ServiceFacts>,

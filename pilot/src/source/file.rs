@@ -2,7 +2,7 @@
 //!
 //! [`Directory`] turns (path → text) into changes and is pure; [`read_tree`] is the one place that reads the disk.
 //! A file that does not parse keeps its previous objects and says so; a deleted file deletes; of an object that
-//! stands twice the first path in sorted order counts. Files have no creation times: "oldest" is path and position.
+//! is defined twice the first path in sorted order counts. Files have no creation times: "oldest" is path and position.
 
 mod tree;
 #[cfg(feature = "serve")]
@@ -139,12 +139,16 @@ impl File {
         let just_emptied = is_empty && !self.objects.is_empty() && !is_note(&self.notes, "file-emptied");
         if just_emptied {
             // The text is not taken over, so that the next scan sees a difference again and believes it.
-            self.notes = vec![note(path, "file-emptied", "is empty now; its objects stay until that is sure".into())];
+            self.notes = vec![note(
+                path,
+                "file-emptied",
+                "is now empty; its objects stay until the next look confirms it".into(),
+            )];
             return true;
         }
         let (objects, mut notes) = read(path, &text);
         if !self.objects.is_empty() && notes.iter().any(|n| n.severity == Severity::Error) {
-            let message = "does not parse; its objects stay as they were before";
+            let message = "does not parse; its objects stay as they were";
             notes.push(note(path, "file-kept", message.into()));
         } else {
             self.objects = objects;
@@ -190,7 +194,10 @@ fn duplicate(object: &Object, first: &Object) -> Diagnostic {
         code: "duplicate-object",
         object: object.reference(),
         field: String::new(),
-        message: format!("stands already in {}:{}, which counts; remove one", first.origin.file, first.origin.line),
+        message: format!(
+            "is already defined in {}:{}, which takes precedence; remove one",
+            first.origin.file, first.origin.line
+        ),
         origin: object.origin.clone(),
     }
 }

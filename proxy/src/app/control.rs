@@ -200,7 +200,7 @@ fn kept_identity(dir: &std::path::Path) -> Option<Arc<Identity>> {
 /// Resolves names of endpoints as long as the thread lives.
 async fn names(names: Arc<dns::Names>) {
     if let Err(error) = names.run().await {
-        tracing::error!(%error, "endpoints that are names cannot be resolved");
+        tracing::error!(%error, "endpoints given by name cannot be resolved");
     }
 }
 

@@ -29,12 +29,10 @@ pub struct Attributes<'a> {
 /// What is known about a request. Bytes, as they may be odder than any type allows.
 #[derive(Clone, Copy)]
 pub struct HttpAttributes<'a> {
-    /// The method.
     pub method: &'a [u8],
     /// The normalised path, with or without its query.
     pub path: &'a [u8],
     /// Host or authority as sent; `None` when the request had none.
     pub authority: Option<&'a [u8]>,
-    /// The headers.
     pub headers: &'a dyn HeaderLookup,
 }

@@ -23,7 +23,6 @@ pub enum Entrance {
     Captured(SocketAddr),
     /// At a listener that the `Sidecar` binds.
     Listener {
-        /// Its name.
         name: Arc<str>,
         /// What it declares.
         protocol: Protocol,

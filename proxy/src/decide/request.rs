@@ -14,7 +14,6 @@ use std::{net::IpAddr, sync::Arc};
 /// What is known about a request, in its canonical form.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    /// The method.
     pub method: &'a str,
     /// The connection's, `http` or `https`; never the client's word for it.
     pub scheme: &'a str,
@@ -22,7 +21,6 @@ pub struct Request<'a> {
     pub authority: Option<&'a str>,
     /// The normalised path, with its query.
     pub path: &'a str,
-    /// The headers.
     pub headers: &'a dyn HeaderLookup,
     /// The original client; `None`: the peer.
     pub client: Option<IpAddr>,
@@ -81,9 +79,7 @@ pub enum Local<'s> {
     Respond {
         /// Names of what was selected.
         meta: Arc<RouteMeta>,
-        /// The rule.
         rule: Arc<RuleEntry>,
-        /// Status.
         status: u16,
         /// May be empty.
         body: Bytes,

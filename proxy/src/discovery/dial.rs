@@ -28,7 +28,7 @@ use tonic::{
 const CONNECT: Duration = Duration::from_secs(10);
 /// A silent connection is asked whether it lives.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
-/// A token file may be so long, in bytes.
+/// Longest token file that is accepted, in bytes.
 const MAX_TOKEN: usize = 64 << 10;
 
 /// Whom to connect to and with what.
@@ -96,7 +96,8 @@ async fn read_token(path: &Path) -> Result<Option<MetadataValue<Ascii>>, StreamE
         return Err(wrong("it is empty, or longer than any token"));
     }
     let value = format!("Bearer {text}").parse();
-    let mut value: MetadataValue<Ascii> = value.map_err(|_| wrong("it holds characters that no token has"))?;
+    let mut value: MetadataValue<Ascii> =
+        value.map_err(|_| wrong("it contains characters that a token cannot have"))?;
     value.set_sensitive(true);
     Ok(Some(value))
 }

@@ -88,9 +88,7 @@ pub struct Push {
 /// A part that is not put in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Its kind.
     pub kind: Kind,
-    /// Its name.
     pub name: PartName,
     /// The field's path and what is wrong.
     pub reason: Arc<str>,

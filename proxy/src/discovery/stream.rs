@@ -1,5 +1,5 @@
 //! The stream to pilot: connects, proves who we are, feeds the session, waits and comes back when it ends. Pilot's
-//! absence is no failure: what was applied stays in force.
+//! absence is not a failure: what was applied stays in force.
 
 use super::{
     Ends, Settings,
@@ -19,7 +19,7 @@ use tonic::Streaming;
 
 /// The first wait after a stream ended, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
-/// A response may be so long, in bytes.
+/// Longest response that is accepted, in bytes.
 const MAX_RESPONSE: usize = 16 << 20;
 /// Requests handed to the transport ahead of time; all of a greeting fit.
 const AHEAD: usize = 16;
@@ -37,7 +37,7 @@ pub(super) enum StreamError {
     Content { path: PathBuf, reason: String },
     #[error("there is neither a token in {0} nor a certificate to prove who we are")]
     NoProof(PathBuf),
-    #[error("the name {0:?} cannot be pilot's")]
+    #[error("{0:?} is not a valid name for pilot")]
     Name(String),
     #[error("cannot reach pilot at {address}: {reason}")]
     Connect { address: String, reason: String },

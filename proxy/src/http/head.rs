@@ -2,7 +2,7 @@
 //! back, so that everything after it, and the next hop, sees that and nothing else. The answer's head is cleaned here
 //! too.
 //!
-//! The host stands in one place: in the URI, where HTTP/2 has it, or else in the one Host field.
+//! The host is in one place: in the URI, where HTTP/2 has it, or else in the one Host field.
 
 use crate::head::{self, BadRequest, Seen, Target, Version as Spoken};
 use http::{
@@ -137,7 +137,7 @@ pub(super) fn origin_form(path: Option<PathAndQuery>) -> Uri {
 /// Replaces path and query, and nothing else.
 ///
 /// # Errors
-/// `path` cannot stand in a URI, which is left as it was.
+/// `path` cannot be part of a URI, which is left as it was.
 pub(super) fn set_path(uri: &mut Uri, path: String) -> Result<(), http::Error> {
     let path = PathAndQuery::try_from(path)?;
     let mut parts = uri.clone().into_parts();
@@ -146,7 +146,7 @@ pub(super) fn set_path(uri: &mut Uri, path: String) -> Result<(), http::Error> {
     Ok(())
 }
 
-/// Takes off what is meant for one hop, and writes anew what the next one needs of it.
+/// Takes off what is meant for one hop, and writes again what the next one needs of it.
 fn hop_by_hop(headers: &mut HeaderMap, seen: &Seen, ends_here: Vec<HeaderName>, upgrade: bool) {
     for name in ends_here {
         headers.remove(name);

@@ -41,7 +41,6 @@ pub fn error(error: &Error, client: Client, exchange: &mut Exchange) -> Response
     response
 }
 
-/// A redirect.
 pub fn redirect(status: u16, location: &str, client: Client, exchange: &mut Exchange) -> Response<AnswerBody> {
     exchange.details = Cow::Borrowed("direct_response");
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::MOVED_PERMANENTLY);

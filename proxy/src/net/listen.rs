@@ -109,7 +109,7 @@ pub async fn accept(
                 tracing::error!(%error, "cannot accept: raise the limit of open files");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            Err(error) => tracing::debug!(%error, "a connection was gone before it was accepted"),
+            Err(error) => tracing::debug!(%error, "a connection was closed before it was accepted"),
         }
     }
 }

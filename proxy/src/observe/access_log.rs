@@ -1,7 +1,7 @@
 //! The access log: one line a request or connection, in Istio's text form or as JSON.
 //!
 //! Lines collect in a buffer of the worker; a writer thread of the process appends whole buffers. When the writer
-//! cannot keep up, buffers are dropped and the loss is said: traffic never waits for a log.
+//! cannot keep up, buffers are dropped and the loss is logged: traffic never waits for a log.
 
 use super::{
     format::{Format, JSON, Operator, Piece},
@@ -108,7 +108,7 @@ impl AccessLog {
         self.flush();
         self.format = Format::parse(&settings.format);
         if !self.format.unknown.is_empty() {
-            tracing::warn!(operators = ?self.format.unknown, "access log operators that are not served print a dash");
+            tracing::warn!(operators = ?self.format.unknown, "access log operators that are not supported print a dash");
         }
         self.path = settings.file.clone();
         self.settings = settings.clone();

@@ -129,7 +129,6 @@ impl Operator {
 pub enum Piece {
     /// As it stands.
     Text(String),
-    /// A value.
     Value(Operator),
 }
 

@@ -1,5 +1,5 @@
 //! Parts in, snapshots out. Endpoints are written into their cells and make no snapshot at all; everything else is
-//! derived, see [`derive`]: a change makes anew only what reads what it touches.
+//! derived, see [`derive`]: a change rebuilds only what reads what it touches.
 
 mod clusters;
 mod derive;

@@ -16,14 +16,7 @@ pub struct ClusterId(pub u32);
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ClusterKey {
     /// A port of a service, or of a subset of it.
-    Outbound {
-        /// The service.
-        service: ServiceKey,
-        /// Its port.
-        port: Port,
-        /// The subset.
-        subset: Option<Arc<str>>,
-    },
+    Outbound { service: ServiceKey, port: Port, subset: Option<Arc<str>> },
     /// A port of the application beside this proxy.
     Inbound {
         /// The application's port.

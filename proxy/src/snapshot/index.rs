@@ -258,7 +258,7 @@ pub fn single(net: &IpNet) -> Option<IpAddr> {
     (net.prefix_len() == net.max_prefix_len()).then(|| net.addr())
 }
 
-/// The address that a host is the text of; an IPv6 one stands in brackets.
+/// The address that a host is the text of; an IPv6 one is in brackets.
 fn address_in(host: &str) -> Option<IpAddr> {
     host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host).parse().ok()
 }

@@ -1,7 +1,7 @@
 //! The authorisation rules of one workload, compiled and merged: once for HTTP, once for opaque TCP.
 //!
 //! What a policy says about HTTP means nothing on opaque TCP: an ALLOW rule that needs it cannot match there, a DENY
-//! (AUDIT, CUSTOM) rule goes without it and so matches more. Within a set the rules stand in the order of their
+//! (AUDIT, CUSTOM) rule goes without it and so matches more. Within a set the rules are in the order of their
 //! names, so which one is reported does not depend on the order of arrival.
 
 mod compile;
@@ -55,14 +55,12 @@ pub struct RuleSets {
 pub struct CustomRules {
     /// Name of the extension provider.
     pub provider: Arc<str>,
-    /// Its rules.
     pub rules: Vec<CompiledRule>,
 }
 
 /// Which rule of which policy. Its text form is the name that Envoy's logs carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleId {
-    /// The policy.
     pub policy: NamespacedName,
     /// Its place among the policy's rules, counted from 0.
     pub rule: usize,

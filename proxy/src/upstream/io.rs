@@ -98,7 +98,6 @@ impl UpstreamIo {
         UpstreamIo { inner: Inner::Plain(socket), meter: Arc::new(Meter::new(now)), deaf: false }
     }
 
-    /// TLS.
     pub fn tls(stream: TlsStream<Socket>, now: Instant) -> Self {
         UpstreamIo { inner: Inner::Tls(Box::new(stream)), meter: Arc::new(Meter::new(now)), deaf: false }
     }

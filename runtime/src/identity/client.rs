@@ -1,5 +1,5 @@
 //! The call to the mesh's authority: `istio.v1.auth.IstioCertificateService/CreateCertificate` over TLS. The caller
-//! proves itself with a token, read anew from its file each time, and with its present certificate while that is
+//! proves itself with a token, read again from its file each time, and with its present certificate while that is
 //! valid.
 
 use super::{
@@ -26,10 +26,10 @@ use tonic::{
     transport::Endpoint,
 };
 
-/// A token file may be so long, in bytes.
+/// Longest token file that is accepted, in bytes.
 const TOKEN_LIMIT: usize = 64 * 1024;
 
-/// An answer may be so long, in bytes.
+/// Longest answer that is accepted, in bytes.
 const ANSWER_LIMIT: usize = 1 << 20;
 
 /// Who the authority proves to be.
@@ -88,7 +88,7 @@ pub enum CaError {
         reason: String,
     },
     /// The authority cannot be reached, or says no.
-    #[error("the authority at {address} gives no certificate: {code}: {message}")]
+    #[error("the authority at {address} issues no certificate: {code}: {message}")]
     Refused {
         /// Where.
         address: String,
@@ -190,10 +190,11 @@ impl CaClient {
         let text = tokio::fs::read_to_string(path).await.map_err(|e| wrong(e.to_string()))?;
         let text = text.trim();
         if text.is_empty() || text.len() > TOKEN_LIMIT {
-            return Err(wrong(format!("it must have 1 to {TOKEN_LIMIT} bytes, not {}", text.len())));
+            return Err(wrong(format!("it must be 1 to {TOKEN_LIMIT} bytes long, not {}", text.len())));
         }
-        let mut value: MetadataValue<Ascii> =
-            format!("Bearer {text}").parse().map_err(|_| wrong("it holds characters that no token has".to_owned()))?;
+        let mut value: MetadataValue<Ascii> = format!("Bearer {text}")
+            .parse()
+            .map_err(|_| wrong("it contains characters that a token cannot have".to_owned()))?;
         value.set_sensitive(true);
         Ok(Some(value))
     }

@@ -13,7 +13,7 @@ pub enum CsrError {
     #[error("a key and certificate request cannot be made: {0}")]
     Make(#[from] rcgen::Error),
     /// The answer has too few parts.
-    #[error("the authority's answer holds no certificate besides its root")]
+    #[error("the authority's answer contains no certificate besides its root")]
     Incomplete,
     /// The answer is not usable.
     #[error("the authority's answer cannot be used: {0}")]

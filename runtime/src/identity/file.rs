@@ -79,7 +79,7 @@ pub fn save(dir: &Path, identity: &Identity) -> Result<(), FileError> {
     replace(&dir.join(CHAIN), &certificate.chain_pem())
 }
 
-/// Re-reads a directory every `interval` and publishes what differs, until drained. What cannot be used is said once
+/// Re-reads a directory every `interval` and publishes what differs, until drained. What cannot be used is logged once
 /// and leaves the last good identity in force.
 pub async fn follow(dir: PathBuf, publisher: Publisher<Identity>, interval: Duration, drain: drain::Watch) {
     let mut said = String::new();

@@ -75,7 +75,7 @@ impl Metrics {
 pub struct Rotation<E> {
     /// Where new ones come from.
     pub fetch: Fetch<E>,
-    /// What is told about it.
+    /// What is reported about it.
     pub metrics: Metrics,
     /// Certificates live by this clock.
     pub wall: WallClock,

@@ -34,10 +34,10 @@ pub enum MaterialError {
         reason: String,
     },
     /// No certificate in the text.
-    #[error("the {0} holds no certificate")]
+    #[error("the {0} contains no certificate")]
     NoCertificate(&'static str),
     /// No private key in the text.
-    #[error("the key file holds no private key in PKCS#8, PKCS#1 or SEC1 form")]
+    #[error("the key file contains no private key in PKCS#8, PKCS#1 or SEC1 form")]
     NoKey,
     /// A key of a kind we cannot use.
     #[error("the private key cannot be used: {0}")]
@@ -203,7 +203,7 @@ impl Material {
         Ok(Material { identity, not_before, not_after, serial, uri, certificate: Arc::new(certificate) })
     }
 
-    /// The identity as the text that stands in the certificate.
+    /// The identity as the text in the certificate.
     pub fn uri(&self) -> &Arc<str> {
         &self.uri
     }
@@ -214,7 +214,7 @@ impl Material {
     }
 }
 
-/// Who we are and whom we believe: what is published at each rotation.
+/// Who we are and whom we trust: what is published at each rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// Our certificate.

@@ -29,10 +29,10 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 pub use tokio_rustls::server::TlsStream;
 
-/// A ClientHello may be so long, in bytes.
+/// Longest ClientHello that is accepted, in bytes.
 pub const CLIENT_HELLO_LIMIT: usize = 16 * 1024;
 
-/// How long a handshake may take where nothing else is said.
+/// Time limit of a handshake, unless another is given.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Whether the client must show a certificate.

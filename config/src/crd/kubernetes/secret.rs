@@ -79,5 +79,5 @@ fn plain(item: &Item<'_>) -> Option<Bytes> {
 
 /// Not the usual getter, whose messages may show the value.
 fn text<'a>(item: &Item<'a>) -> Option<&'a str> {
-    item.node().as_str().or_else(|| item.invalid("must be a text"))
+    item.node().as_str().or_else(|| item.invalid("must be a string"))
 }

@@ -107,8 +107,10 @@ fn ports(f: &mut Fields<'_>) -> Vec<KubePort> {
                 match ports.iter_mut().find(|p| p.port.number == found.port.number && p.port.protocol == Protocol::Udp)
                 {
                     Some(udp) => *udp = found,
-                    None => item
-                        .warn("duplicate-port", format!("port {} stands twice; the first is used", found.port.number)),
+                    None => item.warn(
+                        "duplicate-port",
+                        format!("port {} is listed twice; the first is used", found.port.number),
+                    ),
                 }
             }
             false => ports.push(found),

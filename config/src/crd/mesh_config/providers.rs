@@ -30,7 +30,7 @@ fn provider(f: &mut Fields<'_>) -> Option<Option<ExternalAuthorizer>> {
     let mut authorizer = None;
     for (kind, grpc) in [("envoyExtAuthzHttp", false), ("envoyExtAuthzGrpc", true)] {
         if let Some(item) = f.item(kind) {
-            item.not_acted_on("what it should be asked about is refused");
+            item.not_acted_on("requests that need its answer are refused");
             authorizer = item.object(|f| {
                 let authorizer = external_authorizer(f, name.clone(), grpc);
                 f.finish_leniently();

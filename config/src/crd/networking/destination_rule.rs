@@ -58,10 +58,10 @@ fn subset_name(item: &Item<'_>, known: &mut BTreeSet<Arc<str>>) -> Option<Arc<st
     let name = item.string()?;
     let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
     if !(1..=63).contains(&name.len()) || !name.bytes().all(inner) || name.starts_with('-') || name.ends_with('-') {
-        return item.invalid(format!("{name:?} is not a subset's name: letters, digits and dashes, at most 63"));
+        return item.invalid(format!("{name:?} is not a valid subset name: use at most 63 letters, digits and dashes"));
     }
     if !known.insert(name.clone()) {
-        return item.invalid(format!("subset {name} stands twice"));
+        return item.invalid(format!("subset {name} is listed twice"));
     }
     Some(name)
 }

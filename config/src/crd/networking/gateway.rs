@@ -86,7 +86,7 @@ fn port<'a>(f: &mut Fields<'a>, names: &mut BTreeSet<Arc<str>>) -> Option<Server
     let name = f.item("name").and_then(|item| {
         let name = item.string()?;
         if !name.is_empty() && !names.insert(name.clone()) {
-            return item.invalid(format!("port name {name} stands twice; names are unique within a Gateway"));
+            return item.invalid(format!("port name {name} is used twice; names must be unique within a Gateway"));
         }
         Some(name)
     });
@@ -144,7 +144,7 @@ const NARROWING: [&str; 6] = [
 fn https(item: &Item<'_>) -> Option<Option<(ServerProtocol, bool)>> {
     item.object(|f| {
         if f.bool("httpsRedirect") == Some(true) {
-            return f.invalid("httpsRedirect is for plain-text servers");
+            return f.invalid("httpsRedirect is only allowed on plain-text servers");
         }
         let mut left_out = false;
         for name in CERTIFICATES.iter().chain(&NARROWING) {

@@ -77,7 +77,7 @@ fn name(text: &str, item: &Item<'_>) -> Option<Arc<str>> {
     if is_header_name(text) {
         Some(text.to_ascii_lowercase().into())
     } else {
-        item.invalid(format!("{text:?} is not a header's name"))
+        item.invalid(format!("{text:?} is not a valid header name"))
     }
 }
 
@@ -85,7 +85,7 @@ fn name(text: &str, item: &Item<'_>) -> Option<Arc<str>> {
 fn value(item: &Item<'_>, side: Side) -> Option<Arc<str>> {
     let text = item.string()?;
     if text.bytes().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
-        return item.invalid("a header's value is one line");
+        return item.invalid("a header value must be a single line");
     }
     // Outside a template `%%` is a percent sign; any other percent sign opens a template.
     let mut rest = &*text;
@@ -96,7 +96,7 @@ fn value(item: &Item<'_>, side: Side) -> Option<Arc<str>> {
                 check_command(item, side, &tail[..end]);
                 rest = &tail[end + 1..];
             }
-            None => return item.invalid("holds a lone %: write %% for a percent sign, or close the template"),
+            None => return item.invalid("contains a lone %: write %% for a percent sign, or close the template"),
         }
     }
     Some(text)
@@ -110,7 +110,7 @@ fn check_command(item: &Item<'_>, side: Side, text: &str) {
         None => (text.strip_suffix(')').unwrap_or(text), true),
     };
     match command.split_once('(') {
-        _ if !is_bounded => warn("has no whole number after its colon"),
+        _ if !is_bounded => warn("needs a whole number after its colon"),
         Some(("REQ", _)) if side == Side::Response => warn("asks for a request's header in a response's"),
         Some(("RESP", _)) if side == Side::Request => warn("asks for a response's header in a request's"),
         Some(("REQ", names)) if names.split('?').all(is_request_header) && names.split('?').count() <= 2 => {}

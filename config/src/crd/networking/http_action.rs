@@ -43,7 +43,7 @@ pub(super) fn outcome(
         return Some(None);
     }
     if of_rule.authority.is_some() && !f.has("route") {
-        f.warn("no-effect", "headers.request.set of the host has an effect on forwarded requests only");
+        f.warn("no-effect", "setting the host in headers.request.set only affects forwarded requests");
     }
     if let Some(item) = f.item("redirect") {
         let redirect = item.object(|f| redirect(f, matches))?;
@@ -66,11 +66,11 @@ fn exclusive(f: &mut Fields<'_>) -> Option<()> {
             return f.one_is_required(&actions, "one of route, redirect, directResponse and delegate is required");
         }
         [_] => {}
-        [first, second, ..] => return f.invalid(format!("{first} and {second} exclude each other")),
+        [first, second, ..] => return f.invalid(format!("{first} and {second} are mutually exclusive")),
     }
     for field in ["fault", "rewrite"] {
         if f.has(field) && (given == ["redirect"] || given == ["directResponse"]) {
-            return f.invalid(format!("{} and {field} exclude each other", given[0]));
+            return f.invalid(format!("{} and {field} are mutually exclusive", given[0]));
         }
     }
     Some(())
@@ -131,7 +131,7 @@ fn destination<'a>(f: &mut Fields<'a>, object: &Object, context: &ParseContext) 
 pub(super) fn target(item: &Item<'_>, object: &Object, context: &ParseContext) -> Option<Target> {
     item.object(|f| {
         let host = f.required("host").and_then(|item| match names::service_host(&item, object, context)? {
-            host if host.is_wildcard() => item.invalid("a destination is one host, not a wildcard"),
+            host if host.is_wildcard() => item.invalid("a destination must be a single host, not a wildcard"),
             host => Some(host),
         });
         let port = f.object("port", |f| f.required("number").and_then(|item| item.port()));
@@ -149,7 +149,7 @@ fn rewrite(f: &mut Fields<'_>) -> Option<Rewrite> {
     });
     let authority = f.opt_string("authority").filter(|a| !a.is_empty());
     if f.has("uri") && f.has("uriRegexRewrite") {
-        return f.invalid("uri and uriRegexRewrite exclude each other");
+        return f.invalid("uri and uriRegexRewrite are mutually exclusive");
     }
     if !(f.has("uri") || f.has("uriRegexRewrite") || authority.is_some()) {
         let message = "one of uri, uriRegexRewrite and authority is required";
@@ -164,15 +164,15 @@ fn redirect(f: &mut Fields<'_>, matches: &[RouteMatch]) -> Option<Redirect> {
         let text = item.non_empty()?;
         let prefixed = |m: &RouteMatch| m.path.as_ref().is_some_and(|p| matches!(p.matcher, StringMatch::Prefix(_)));
         if matches.is_empty() || !matches.iter().all(prefixed) {
-            return item.invalid("needs every match of the rule to be by uri prefix");
+            return item.invalid("needs every match of the rule to use a uri prefix");
         }
         Some(text)
     });
     if f.has("prefixRewrite") && uri.is_some() {
-        return f.invalid("uri and prefixRewrite exclude each other");
+        return f.invalid("uri and prefixRewrite are mutually exclusive");
     }
     if f.has("port") && f.has("derivePort") {
-        return f.invalid("port and derivePort exclude each other");
+        return f.invalid("port and derivePort are mutually exclusive");
     }
     let number = f.port("port").map(RedirectPort::Number);
     let derived = f.enum_of(
@@ -206,7 +206,7 @@ fn direct_response(f: &mut Fields<'_>) -> Option<DirectResponse> {
     let body = f.item("body").and_then(|item| {
         let body = item.object(body)?;
         if body.len() >= MAX_BODY {
-            return item.invalid(format!("is {} bytes long; a body has less than {MAX_BODY}", body.len()));
+            return item.invalid(format!("is {} bytes long; a body must be smaller than {MAX_BODY}", body.len()));
         }
         if body.len() > LARGE_BODY {
             item.warn("large-value", format!("is {} bytes long, and every proxy holds it in memory", body.len()));

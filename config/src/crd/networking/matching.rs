@@ -52,7 +52,7 @@ fn header_matches(f: &mut Fields<'_>, field: &'static str, invert: bool) -> Vec<
             return item.not_served("matching on a token's claims");
         }
         if !is_header_name(key) {
-            return item.invalid(format!("{key:?} is not a header's name"));
+            return item.invalid(format!("{key:?} is not a valid header name"));
         }
         let matcher = string_match(&item, Regex::StarIsPresence)?;
         Some(HeaderMatch { name: key.to_ascii_lowercase().into(), matcher, invert })
@@ -61,7 +61,7 @@ fn header_matches(f: &mut Fields<'_>, field: &'static str, invert: bool) -> Vec<
 
 fn query_match(key: &str, item: Item<'_>) -> Option<QueryMatch> {
     if key.is_empty() {
-        return item.invalid("a query parameter has a name");
+        return item.invalid("a query parameter needs a name");
     }
     match string_match(&item, Regex::StarIsPresence)? {
         StringMatch::Prefix(_) => item.invalid("a query parameter is matched by exact or regex, not by prefix"),

@@ -30,7 +30,7 @@ pub(super) fn qualified_host(item: &Item<'_>, text: &str) -> Option<Host> {
     match host.as_str() {
         "*" => {}
         partial if partial.starts_with("*-") => {
-            return item.invalid(format!("{partial:?}: a wildcard stands for whole labels, as in *.example.com"));
+            return item.invalid(format!("{partial:?}: a wildcard must replace whole labels, as in *.example.com"));
         }
         short if !short.contains(['.', ':']) => {
             return item.invalid(format!("{short} is a short name; a fully qualified one is required"));
@@ -69,10 +69,10 @@ pub(super) fn visibility(f: &mut Fields<'_>, object: &Object, default: &[Arc<str
     let entries = item.list(|entry| entry.non_empty());
     let distinct: BTreeSet<_> = entries.iter().collect();
     if distinct.len() != entries.len() {
-        return item.invalid("names a namespace twice");
+        return item.invalid("lists a namespace twice");
     }
     if entries.len() > 1 && entries.iter().any(|e| matches!(&**e, "*" | "~")) {
-        return item.invalid("\"*\" and \"~\" stand alone");
+        return item.invalid("\"*\" and \"~\" must be the only entry");
     }
     if entries.iter().any(|e| &**e == ".") && distinct.contains(&object.meta.namespace) {
         return item.invalid("\".\" and the object's own namespace are the same");

@@ -13,7 +13,7 @@ pub(in crate::crd) fn retries(item: &Item<'_>) -> Option<RetryPolicy> {
         let before = f.errors();
         let attempts = f.u32("attempts").unwrap_or(0);
         if attempts == 0 && detailed && f.errors() == before {
-            return f.invalid("attempts of 0 switches retries off, so nothing else may be given");
+            return f.invalid("attempts of 0 disables retries, so no other field may be set");
         }
         f.not_acted_on("retryRemoteLocalities");
         Some(RetryPolicy {
@@ -26,7 +26,7 @@ pub(in crate::crd) fn retries(item: &Item<'_>) -> Option<RetryPolicy> {
     })
 }
 
-/// What is retried when nothing is said.
+/// What is retried by default.
 pub(in crate::crd) fn default_retry_on() -> RetryOn {
     RetryOn { connect_failure: true, refused_stream: true, grpc: vec![1, 14], ..RetryOn::default() }
 }

@@ -65,7 +65,7 @@ pub(super) fn service_entry(object: &Object, f: &mut Fields<'_>, context: &Parse
     let workload_selector = selector.as_ref().and_then(|item| item.object(|f| Some(f.selector("labels"))));
     let endpoints = f.item("endpoints").map(|item| {
         if selector.is_some() {
-            item.invalid::<()>("endpoints and workloadSelector exclude each other");
+            item.invalid::<()>("endpoints and workloadSelector are mutually exclusive");
         }
         bounded(&item, endpoints(&item, resolution, &ports), 4096)
     });
@@ -109,10 +109,10 @@ fn hosts(item: &Item<'_>) -> Option<Vec<Host>> {
             return entry.invalid("the host * alone is not allowed");
         }
         if !host.as_str().contains(['.', ':']) {
-            entry.warn("short-host", format!("{host} is taken as it is: only this very name reaches it"));
+            entry.warn("short-host", format!("{host} is used as written: only this exact name reaches it"));
         }
         if !known.insert(host.clone()) {
-            return entry.invalid(format!("{host} is named twice"));
+            return entry.invalid(format!("{host} is listed twice"));
         }
         Some(host)
     });
@@ -141,10 +141,10 @@ fn ports(item: &Item<'_>) -> Vec<EntryPort> {
     item.list(|entry| {
         let port = entry.object(port)?;
         if !numbers.insert(port.port.number) {
-            return entry.invalid(format!("port {} stands twice", port.port.number));
+            return entry.invalid(format!("port {} is listed twice", port.port.number));
         }
         if !port.port.name.is_empty() && !named.insert(port.port.name.clone()) {
-            return entry.invalid(format!("port name {} stands twice", port.port.name));
+            return entry.invalid(format!("port name {} is listed twice", port.port.name));
         }
         Some(port)
     })
@@ -163,7 +163,7 @@ fn endpoints(item: &Item<'_>, resolution: Resolution, ports: &[EntryPort]) -> Ve
     let endpoints = item.list(|entry| {
         let endpoint = entry.object(workload_entry::endpoint)?;
         if let Some(unknown) = endpoint.ports.keys().find(|name| !ports.iter().any(|p| p.port.name == **name)) {
-            return entry.invalid(format!("ports names {unknown}, which is no port of the ServiceEntry"));
+            return entry.invalid(format!("ports names {unknown}, which is not a port of the ServiceEntry"));
         }
         match (&endpoint.address, resolution) {
             (Some(EndpointAddress::Name(name)), Resolution::Static) => {
@@ -176,10 +176,10 @@ fn endpoints(item: &Item<'_>, resolution: Resolution, ports: &[EntryPort]) -> Ve
         }
     });
     if resolution == Resolution::Passthrough && !endpoints.is_empty() {
-        item.invalid::<()>("resolution NONE sends to the address that was asked for, so there are no endpoints");
+        item.invalid::<()>("resolution NONE forwards to the original destination: it cannot have endpoints");
     }
     if resolution == Resolution::DnsRoundRobin && endpoints.len() > 1 {
-        item.invalid::<()>("resolution DNS_ROUND_ROBIN has one endpoint at most");
+        item.invalid::<()>("resolution DNS_ROUND_ROBIN allows at most one endpoint");
     }
     endpoints
 }

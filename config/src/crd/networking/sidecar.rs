@@ -80,7 +80,7 @@ fn ingress(f: &mut Fields<'_>) -> Option<IngressListener> {
     f.not_served(&["tls"]);
     let (port, protocol, name) = listener?;
     if bind.is_some() && capture != Capture::None {
-        f.warn("no-effect", "bind has an effect with captureMode NONE only");
+        f.warn("no-effect", "bind only has an effect with captureMode NONE");
     }
     // Captured traffic arrives on the proxy's one inbound port; binding the address too would take the application's.
     let bind = (capture == Capture::None).then(|| bind.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
@@ -96,7 +96,7 @@ fn endpoint(item: &Item<'_>) -> Option<IngressEndpoint> {
     if let Some(path) = text.strip_prefix("unix://") {
         return match path.starts_with(['/', '@']) && path.len() > 1 {
             true => Some(IngressEndpoint::Unix(path.into())),
-            false => item.invalid("a unix socket is unix:///absolute/path or unix://@name"),
+            false => item.invalid("a unix socket is written unix:///absolute/path or unix://@name"),
         };
     }
     let address: Option<SocketAddr> = text.parse().ok();
@@ -118,7 +118,9 @@ fn egress_listeners(f: &mut Fields<'_>) -> Option<Vec<EgressListener>> {
     });
     let catch_all = |l: &EgressListener| l.port.is_none();
     if listeners.iter().rev().skip(1).any(catch_all) {
-        return item.invalid("a listener without a port catches all, so there is one at most and it stands last");
+        return item.invalid(
+            "a listener without a port catches everything else, so there can be only one and it must come last",
+        );
     }
     Some(listeners)
 }
@@ -154,7 +156,7 @@ fn hosts(item: &Item<'_>) -> Option<Vec<EgressHost>> {
     }
     let all = |h: &EgressHost| !h.exclude && h.namespace == EgressNamespace::Any && h.host.as_str() == "*";
     if hosts.iter().any(all) && hosts.iter().filter(|h| !h.exclude).count() > 1 {
-        return item.invalid("*/* includes everything: no other host may stand beside it");
+        return item.invalid("*/* includes everything: it must be the only host");
     }
     Some(hosts)
 }

@@ -25,7 +25,7 @@ pub(super) fn traffic_policy(f: &mut Fields<'_>) -> Option<TrafficPolicy> {
         return f.one_is_required(&BLOCKS, format!("at least one of {} is required", BLOCKS.join(", ")));
     }
     if f.has("tunnel") && f.has("proxyProtocol") {
-        return f.invalid("tunnel and proxyProtocol exclude each other");
+        return f.invalid("tunnel and proxyProtocol are mutually exclusive");
     }
     for field in ["tunnel", "proxyProtocol", "retryBudget"] {
         f.not_acted_on(field);
@@ -58,7 +58,7 @@ fn ports(f: &mut Fields<'_>) -> BTreeMap<Port, PortPolicy> {
             Some((port?, policy))
         })?;
         if ports.contains_key(&port) {
-            return item.invalid::<()>(format!("port {port} stands twice"));
+            return item.invalid::<()>(format!("port {port} is listed twice"));
         }
         ports.insert(port, policy);
         Some(())
@@ -68,10 +68,10 @@ fn ports(f: &mut Fields<'_>) -> BTreeMap<Port, PortPolicy> {
 
 fn load_balancer(f: &mut Fields<'_>) -> LoadBalancer {
     if f.has("simple") && f.has("consistentHash") {
-        f.invalid::<()>("simple and consistentHash exclude each other");
+        f.invalid::<()>("simple and consistentHash are mutually exclusive");
     }
     if f.has("localityLbSetting") && f.has("zoneAwareLbSetting") {
-        f.invalid::<()>("localityLbSetting and zoneAwareLbSetting exclude each other");
+        f.invalid::<()>("localityLbSetting and zoneAwareLbSetting are mutually exclusive");
     }
     f.not_acted_on_because("consistentHash", "LEAST_REQUEST is used");
     let others = ["localityLbSetting", "zoneAwareLbSetting", "warmup", "warmupDurationSecs", "backendUtilization"];
@@ -121,7 +121,7 @@ fn http(f: &mut Fields<'_>, pool: &mut ConnectionPool) -> Option<()> {
     pool.max_concurrent_streams = limit(f, "maxConcurrentStreams");
     f.not_acted_on("http2KeepAlive");
     if pool.use_client_protocol && pool.h2_upgrade == Some(H2Upgrade::Upgrade) {
-        return f.invalid("useClientProtocol and h2UpgradePolicy UPGRADE exclude each other");
+        return f.invalid("useClientProtocol and h2UpgradePolicy UPGRADE are mutually exclusive");
     }
     Some(())
 }

@@ -31,7 +31,7 @@ pub(super) fn upstream_tls(f: &mut Fields<'_>) -> Option<UpstreamTls> {
         return item?.not_served("MUTUAL");
     }
     if f.has("clientCertificate") || f.has("privateKey") {
-        return f.invalid("clientCertificate and privateKey are for mode MUTUAL");
+        return f.invalid("clientCertificate and privateKey are only allowed with mode MUTUAL");
     }
     let sni = f.opt_string("sni").filter(|s| !s.is_empty());
     let subject_alt_names = f.strings("subjectAltNames");
@@ -46,7 +46,7 @@ pub(super) fn upstream_tls(f: &mut Fields<'_>) -> Option<UpstreamTls> {
         }
         Mode::IstioMutual => {
             if f.has("caCertificates") || f.has("credentialName") {
-                return f.invalid("ISTIO_MUTUAL uses the mesh's own certificates: none may be given");
+                return f.invalid("ISTIO_MUTUAL uses the mesh's own certificates: no others may be given");
             }
             f.not_served(&["caCrl", "insecureSkipVerify"]);
             Some(UpstreamTls::IstioMutual { sni, subject_alt_names })
@@ -56,7 +56,7 @@ pub(super) fn upstream_tls(f: &mut Fields<'_>) -> Option<UpstreamTls> {
             let insecure_skip_verify = f.bool("insecureSkipVerify").unwrap_or(false);
             f.not_served(&["caCrl", "credentialName"]);
             if insecure_skip_verify && (ca_file.is_some() || !subject_alt_names.is_empty()) {
-                return f.invalid("insecureSkipVerify excludes caCertificates and subjectAltNames");
+                return f.invalid("insecureSkipVerify cannot be combined with caCertificates or subjectAltNames");
             }
             Some(UpstreamTls::Simple(SimpleTls { sni, ca_file, subject_alt_names, insecure_skip_verify }))
         }

@@ -55,10 +55,11 @@ fn hosts(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &
     item.list(|entry| {
         let host = names::service_host(&entry, object, context)?;
         if host.as_str() == "*" && parents.contains(&Parent::Mesh) {
-            return entry.invalid::<()>("the host * is for gateways alone, and this is bound to the mesh");
+            return entry
+                .invalid::<()>("the host * is only allowed on gateways, and this VirtualService is bound to the mesh");
         }
         if hosts.contains(&host) {
-            return entry.invalid(format!("{host} is named twice"));
+            return entry.invalid(format!("{host} is listed twice"));
         }
         hosts.push(host);
         Some(())

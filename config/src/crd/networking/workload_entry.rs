@@ -48,13 +48,13 @@ pub(super) fn workload_entry(object: &Object, f: &mut Fields<'_>, _context: &Par
     Some(WorkloadEntry { name: object.name(), meta: object.meta.clone(), endpoint })
 }
 
-/// A WorkloadEntry's fields, also where it stands inside a ServiceEntry.
+/// A WorkloadEntry's fields, also where it appears inside a ServiceEntry.
 pub(super) fn endpoint(f: &mut Fields<'_>) -> Option<EntryEndpoint> {
     let (has_address, has_ports) = (f.item("address"), f.has("ports"));
     let address = has_address.as_ref().and_then(address);
     let network = f.opt_string("network").unwrap_or_default();
     if has_address.is_none() && network.is_empty() {
-        return f.one_is_required(&["address", "network"], "address is required, or network");
+        return f.one_is_required(&["address", "network"], "one of address and network is required");
     }
     if matches!(address, Some(EndpointAddress::Unix(_))) && has_ports {
         return f.invalid("a unix socket has no ports");
@@ -77,14 +77,14 @@ fn address(item: &Item<'_>) -> Option<EndpointAddress> {
         let file = path.starts_with('/') && !path.ends_with('/');
         return match file || path.starts_with('@') && path.len() > 1 {
             true => Some(EndpointAddress::Unix(path.into())),
-            false => item.invalid("a unix socket is unix:///absolute/path or unix://@name"),
+            false => item.invalid("a unix socket is written unix:///absolute/path or unix://@name"),
         };
     }
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Some(EndpointAddress::Ip(ip));
     }
     match names::literal_host(item)? {
-        host if host.is_wildcard() => item.invalid("an address is no wildcard"),
+        host if host.is_wildcard() => item.invalid("an address must not be a wildcard"),
         host => Some(EndpointAddress::Name(host.shared())),
     }
 }

@@ -76,5 +76,5 @@ fn aliases_and_merges_stand_for_what_they_name() {
 fn a_key_may_stand_once() {
     let broken = broken("a: 1\nb: 2\na: 3\n");
     assert_eq!(broken.line, 3);
-    assert!(broken.reason.contains("twice"));
+    assert!(broken.reason.contains("duplicate key"));
 }

@@ -20,9 +20,9 @@ impl<'a> Item<'a> {
         match &self.node.value {
             Value::String(text) => Some(text.as_str().into()),
             Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
-                self.invalid(format!("must be a text, and is {}: put it in quotes", self.node.describe()))
+                self.invalid(format!("must be a string, not {}: put it in quotes", self.node.describe()))
             }
-            _ => self.invalid(format!("must be a text, and is {}", self.node.describe())),
+            _ => self.invalid(format!("must be a string, not {}", self.node.describe())),
         }
     }
 
@@ -39,9 +39,9 @@ impl<'a> Item<'a> {
             Value::String(text) => match text.as_str() {
                 "true" | "yes" | "on" | "Yes" | "On" => Some(true),
                 "false" | "no" | "off" | "No" | "Off" => Some(false),
-                _ => self.invalid(format!("must be true or false, and is {text:?}")),
+                _ => self.invalid(format!("must be true or false, not {text:?}")),
             },
-            _ => self.invalid(format!("must be true or false, and is {}", self.node.describe())),
+            _ => self.invalid(format!("must be true or false, not {}", self.node.describe())),
         }
     }
 
@@ -54,7 +54,7 @@ impl<'a> Item<'a> {
             Value::String(text) => text.parse().ok(),
             _ => None,
         };
-        number.or_else(|| self.invalid(format!("must be a whole number, and is {}", self.shown())))
+        number.or_else(|| self.invalid(format!("must be a whole number, not {}", self.shown())))
     }
 
     /// A whole number from 0 to 2^32-1.
@@ -71,7 +71,7 @@ impl<'a> Item<'a> {
             Value::String(text) => text.parse().ok(),
             _ => None,
         };
-        number.filter(|n| n.is_finite()).or_else(|| self.invalid(format!("must be a number, and is {}", self.shown())))
+        number.filter(|n| n.is_finite()).or_else(|| self.invalid(format!("must be a number, not {}", self.shown())))
     }
 
     /// A port, 1 to 65535.
@@ -96,10 +96,10 @@ impl<'a> Item<'a> {
         let text = match &self.node.value {
             Value::String(text) => text.clone(),
             Value::Int(0) => return Some(Duration::ZERO),
-            _ => return self.invalid(format!("must be a time span such as \"1.5s\", and is {}", self.shown())),
+            _ => return self.invalid(format!("must be a duration such as \"1.5s\", not {}", self.shown())),
         };
         parse_duration(&text)
-            .or_else(|| self.invalid(format!("{text:?} is not a time span such as \"1.5s\", \"100ms\" or \"1h30m\"")))
+            .or_else(|| self.invalid(format!("{text:?} is not a duration such as \"1.5s\", \"100ms\" or \"1h30m\"")))
     }
 
     /// One of these words.

@@ -39,7 +39,7 @@ fn targets_workloads(f: &mut Fields<'_>) -> bool {
     let mut for_workloads = true;
     for name in ["targetRef", "targetRefs"] {
         if let Some(item) = f.item(name) {
-            item.not_acted_on("the policy is in force nowhere; select workloads with selector");
+            item.not_acted_on("the policy applies to nothing; select workloads with selector");
             for_workloads = false;
         }
     }
@@ -111,15 +111,15 @@ fn source(f: &mut Fields<'_>, namespace: &Arc<str>) -> Option<Source> {
     };
     f.finish();
     if source == Source::default() && f.errors() == 0 {
-        return f.invalid("a source must say something; leave `from` out to mean any source");
+        return f.invalid("a source must not be empty; omit `from` to match any source");
     }
     let accounts = &source.service_accounts;
     let others = !source.principals.is_empty() || !source.namespaces.is_empty();
     if others && !accounts.is_empty() {
-        return f.invalid("serviceAccounts cannot stand beside principals or namespaces in one source");
+        return f.invalid("serviceAccounts cannot be combined with principals or namespaces in one source");
     }
     if accounts.any_of.len().max(accounts.none_of.len()) > MAX_SERVICE_ACCOUNTS {
-        return f.invalid(format!("at most {MAX_SERVICE_ACCOUNTS} service accounts may stand in one list"));
+        return f.invalid(format!("at most {MAX_SERVICE_ACCOUNTS} service accounts are allowed in one list"));
     }
     Some(source)
 }
@@ -133,7 +133,7 @@ fn operation(f: &mut Fields<'_>) -> Option<Operation> {
     };
     f.finish();
     if operation == Operation::default() && f.errors() == 0 {
-        return f.invalid("an operation must say something; leave `to` out to mean any operation");
+        return f.invalid("an operation must not be empty; omit `to` to match any operation");
     }
     Some(operation)
 }

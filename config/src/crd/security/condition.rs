@@ -50,7 +50,7 @@ fn key(item: &Item<'_>) -> Option<Attribute> {
         "destination.ip" => Some(Attribute::DestinationIp),
         "destination.port" => Some(Attribute::DestinationPort),
         "connection.sni" => Some(Attribute::ConnectionSni),
-        other => item.invalid(format!("there is no attribute {other:.60?}")),
+        other => item.invalid(format!("unknown attribute {other:.60?}")),
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn service_account(item: &Item<'_>, own_namespace: &str) -> Option<Na
     let value = item.non_empty()?;
     let wrong = |why: &str| item.invalid(format!("{value:.80?} {why}; write namespace/account or account"));
     if value.contains('*') {
-        return wrong("holds a wildcard, which service accounts do not have");
+        return wrong("contains a wildcard, which service accounts cannot have");
     }
     if value.len() > 320 {
         return wrong("is longer than 320 bytes");
@@ -90,7 +90,7 @@ pub(super) fn path(item: &Item<'_>) -> Option<PathRule> {
             "{*}" => {}
             "{**}" => past_any = true,
             other if other.contains(['{', '}']) => {
-                return item.invalid("in a path, { and } may only stand as segments {*} and {**}");
+                return item.invalid("in a path, braces are only allowed in the segments {*} and {**}");
             }
             other if is_template && other.contains('*') => {
                 return item.invalid("a path template cannot be mixed with the wildcard *");

@@ -23,13 +23,13 @@ use tokio::{io::AsyncReadExt, net::TcpListener, process::Child, time::Instant};
 pub(super) const HTTP: u16 = 8080;
 /// Opaque bytes, declared.
 pub(super) const ECHO: u16 = 9000;
-/// Requests, on a port that no object names.
+/// Requests, on a port that no object mentions.
 pub(super) const UNDECLARED: u16 = 7070;
 /// A workload of the mesh that the application calls; it stands for a sidecar, and only looks at first bytes.
 pub(super) fn partner() -> SocketAddr {
     (peer(4), 8081).into()
 }
-/// Somebody whom no object names.
+/// Somebody whom no object mentions.
 pub(super) fn nobody() -> SocketAddr {
     (peer(5), 8082).into()
 }

@@ -1,4 +1,4 @@
-//! A case of `explain --cases` as it stands in the file: everything may be left out, texts may be anything.
+//! A case of `explain --cases` as it appears in the file: everything may be left out, texts may be anything.
 
 use mesh_config::kind::Role;
 use serde::{Deserialize, Deserializer};

@@ -68,7 +68,7 @@ impl<'m> Desk<'m> {
             None => Direction::Outbound,
             Some(text) => match Direction::parse(text) {
                 Some(direction) => direction,
-                None => return Answer::refuse("protocol error", format!("there is no direction {text:?}")),
+                None => return Answer::refuse("protocol error", format!("unknown direction {text:?}")),
             },
         };
         match direction {

@@ -27,7 +27,10 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
         (true, CallTls::Plaintext) => (DestinationKey::Gateway(port), "http"),
         (true, _) => return at(listener, Answer::refuse("tls error", format!("port {port} speaks plain text"))),
         (false, CallTls::Plaintext) => {
-            return at(listener, Answer::refuse("tls error", format!("port {port} speaks TLS, and plain text came")));
+            return at(
+                listener,
+                Answer::refuse("tls error", format!("port {port} expects TLS, but plain text arrived")),
+            );
         }
         (false, _) => match gateway.tls_server(sni.as_deref()) {
             Some(server) => (DestinationKey::GatewayTls { port, server: server.route_config.clone() }, "https"),
@@ -40,7 +43,7 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
     if !call.is_http() {
         return at(
             listener,
-            Answer::refuse("protocol error", format!("port {port} carries HTTP, and what came is not")),
+            Answer::refuse("protocol error", format!("port {port} carries HTTP, but something else arrived")),
         );
     }
     let mut answer = match path::normalize(call.path.as_deref().unwrap_or("/"), snapshot.settings.path_normalization) {

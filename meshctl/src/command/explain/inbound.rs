@@ -68,7 +68,7 @@ fn handshake(policy: &PortPolicy, call: &Call) -> Result<Stream, Box<Answer>> {
     let strict = policy.mtls.mode == MtlsMode::Strict;
     match call.tls() {
         CallTls::Plaintext if strict => {
-            refuse("no filter chain", format!("plain text, and {by} asks for mutual TLS (STRICT)"))
+            refuse("no filter chain", format!("plain text, and {by} requires mutual TLS (STRICT)"))
         }
         CallTls::Plaintext => Ok(Stream::Open),
         CallTls::Mtls if strict || offers_mesh(call) => Ok(Stream::Unsealed),
@@ -125,13 +125,13 @@ fn within(snapshot: &Snapshot, local: &Local, call: &Call, port: Port, policy: &
         return http(snapshot, local, call, port);
     }
     if !call.is_http() && declared.is_http() {
-        return Answer::refuse("protocol error", format!("port {port} carries HTTP, and what came is not"));
+        return Answer::refuse("protocol error", format!("port {port} carries HTTP, but something else arrived"));
     }
     let verdict = authorise(&local.policies, &attributes(call, port, None, peer(call, stream).as_ref()));
     let mut answer = verdict_answer(&verdict);
     answer.cluster = forwarded_to(&answer, policy);
     if stream == Stream::Sealed && answer.detail.is_none() {
-        answer.detail = Some("TLS of the application's own: passed on as it is, held against TCP rules".to_owned());
+        answer.detail = Some("TLS of the application's own: forwarded unchanged, checked against TCP rules".to_owned());
     }
     answer
 }
@@ -223,7 +223,9 @@ fn verdict_answer(verdict: &Verdict<'_>) -> Answer {
                     format!("the provider that AuthorizationPolicy {} names cannot be used", rule.policy)
                 }
                 Denial::Rule(rule) => format!("rule {} of AuthorizationPolicy {} denies", rule.rule, rule.policy),
-                Denial::NoRuleAllows => "ALLOW policies hold for this workload and no rule of them matches".to_owned(),
+                Denial::NoRuleAllows => {
+                    "ALLOW policies apply to this workload and none of their rules matches".to_owned()
+                }
                 Denial::NotAsked(provider) => format!("the external authoriser {provider:?} was not asked"),
             };
             Answer {

@@ -270,7 +270,7 @@ pub(super) fn named(mesh: &Mesh, text: &str, default_namespace: &str) -> Result<
     }
     let names: Vec<String> = workloads(mesh).map(|w| format!("{}/{}", w.info.namespace, name_of(w))).take(9).collect();
     let there_are = match names.len() {
-        0 => "the objects hold no workload (Pod, WorkloadEntry, inline endpoint); give them with -f".to_owned(),
+        0 => "the objects contain no workload (Pod, WorkloadEntry, inline endpoint); give them with -f".to_owned(),
         9 => format!("some of those there are: {}", names[..8].join(", ")),
         _ => format!("there are: {}", names.join(", ")),
     };

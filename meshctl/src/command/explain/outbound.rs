@@ -152,7 +152,7 @@ fn captured(desk: &mut Desk<'_>, call: &Call, to: SocketAddr, port: Port) -> Ans
         (false, declared) if declared.is_http() => Answer::refuse(
             "protocol error",
             format!(
-                "port {port} carries HTTP, and what came is not; name the port tcp-… where it carries something else"
+                "port {port} carries HTTP, but something else arrived; name the port tcp-… where it carries something else"
             ),
         ),
         _ => opaque(desk, found, &look),
@@ -214,7 +214,7 @@ fn opaque(desk: &mut Desk<'_>, found: Destination, again: &dyn Fn(&Snapshot) -> 
             )
         },
         Destination::HttpPort(port) => {
-            Answer::refuse("protocol error", format!("port {port} carries HTTP, and what came is not"))
+            Answer::refuse("protocol error", format!("port {port} carries HTTP, but something else arrived"))
         }
         Destination::Pending { service, .. } => {
             Answer::refuse("no route", format!("pilot gives no details of {service}"))

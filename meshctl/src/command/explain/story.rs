@@ -63,7 +63,7 @@ impl Story {
         };
         let mut story = Story {
             question: describe(call),
-            caller: who.as_ref().map_or_else(|| "somebody outside the mesh".to_owned(), describe_who),
+            caller: who.as_ref().map_or_else(|| "a caller outside the mesh".to_owned(), describe_who),
             hops: Vec::new(),
             notes: Vec::new(),
             findings: findings.into_iter().filter(|d| d.severity != Severity::Info).take(MAX_FINDINGS).collect(),
@@ -131,7 +131,7 @@ impl Story {
             };
             if workload.identity.is_none() {
                 self.notes
-                    .push(format!("{} has no identity, so no proxy of the mesh stands before it", endpoint.address));
+                    .push(format!("{} has no identity, so no proxy of the mesh is in front of it", endpoint.address));
                 continue;
             }
             let mut arriving = Call {

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 /// From pilot's answer to `Config`: `{client: {role, namespace}, parts: [{kind, name, wire}]}`.
 pub(super) fn dump(answer: &Value) -> Result<Dump> {
-    let list = answer.get("parts").and_then(Value::as_array).context("pilot's answer holds no parts")?;
+    let list = answer.get("parts").and_then(Value::as_array).context("pilot's answer contains no parts")?;
     let parts: Vec<Part> = list.iter().filter_map(decode).collect();
     let text = |name: &str| answer["client"].get(name).and_then(Value::as_str).unwrap_or_default();
     let role = Role::from_word(text("role")).context("pilot's answer names no role that is known")?.served()?;

@@ -39,9 +39,7 @@ pub fn fingerprint(root: &Path) -> Result<Fingerprint, SourceError> {
 fn read_bounded(path: &Path) -> io::Result<String> {
     let length = fs::metadata(path)?.len();
     if length > MAX_TEXT as u64 {
-        return Err(io::Error::other(format!(
-            "{length} bytes are more than the {MAX_TEXT} that are read; split the file"
-        )));
+        return Err(io::Error::other(format!("{length} bytes exceed the limit of {MAX_TEXT}; split the file")));
     }
     fs::read_to_string(path)
 }

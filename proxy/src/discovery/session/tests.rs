@@ -176,7 +176,7 @@ fn after_a_loss_it_says_what_it_holds_and_forgets_half_a_push() {
     assert_eq!(last.resource_names_subscribe, [key.to_string()]);
     assert_eq!(last.initial_resource_versions[&key.to_string()], encode(&service()).version.to_string());
     assert!(names(&greeting).contains(&(Kind::Workload, vec!["127.0.0.9".into()])));
-    // The new stream counts anew.
+    // The new stream counts again.
     assert!(talk.hear(response(Kind::Settings, "1/1/0", vec![resource(&settings())])).push.is_some());
 }
 

@@ -140,7 +140,7 @@ const TABLE: [Row; 11] = [
     Row { value: Value::Workloads, reads: &[Kind::Workload], follows: &[], make: Make::Always(workloads) },
 ];
 
-/// Makes anew what reads something that was touched, or follows what came out otherwise.
+/// Rebuilds what reads something that was touched, or follows what came out otherwise.
 pub(super) fn run(touched: &Touched, facts: &OwnFacts, parts: &Parts, clusters: &mut Clusters, derived: &mut Derived) {
     let mut changed: BTreeSet<Value> = BTreeSet::new();
     for row in &TABLE {

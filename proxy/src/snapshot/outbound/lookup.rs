@@ -24,9 +24,7 @@ pub enum Destination {
     Opening(Port),
     /// One service's port.
     Service {
-        /// The service.
         service: ServiceKey,
-        /// Its port.
         port: Port,
         /// Declared; [`Protocol::Auto`] is to be detected.
         protocol: Protocol,
@@ -37,7 +35,6 @@ pub enum Destination {
     Pending {
         /// What to subscribe to.
         service: ServiceKey,
-        /// Its port.
         port: Port,
         /// Declared.
         protocol: Protocol,

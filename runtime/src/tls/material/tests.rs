@@ -31,7 +31,7 @@ fn what_cannot_be_used_is_refused_with_its_reason() {
     };
     check(&good.chain_pem(), &other.key_pem(), now, "does not belong to the certificate");
     check(&good.chain_pem(), &good.chain_pem(), now, "no private key");
-    check("", &good.key_pem(), now, "holds no certificate");
+    check("", &good.key_pem(), now, "contains no certificate");
     check("-----BEGIN CERTIFICATE-----\nMII", &good.key_pem(), now, "not valid PEM");
     check(&no_uri.chain_pem(), &no_uri.key_pem(), now, "no URI spiffe://");
     check(&good.chain_pem(), &good.key_pem(), after + Duration::from_secs(5), "has expired");
