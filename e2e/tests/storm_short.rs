@@ -1,7 +1,7 @@
 //! Each drill of the storm in a short form, without limits of time.
 
 use mesh_e2e::{
-    faults::{self, Loads, changes::Changes},
+    faults::{self, Loads, changes::Changes, policy::Change},
     mesh::Mesh,
     traffic::Outcome,
 };
@@ -60,4 +60,27 @@ async fn stale_connections_cost_no_get_and_repeat_nothing() {
     let found = faults::stale_connections(&mesh, RATE, Duration::from_secs(3)).await;
     assert!(found.is_clean(), "{found:?}");
     assert!(found.outcomes.iter().all(|(_, outcome)| outcome.ok > 0), "{found:?}");
+}
+
+#[tokio::test]
+async fn plain_text_ends_where_mutual_tls_is_now_required() {
+    closes(Change::Strict).await;
+}
+
+#[tokio::test]
+async fn a_denied_caller_is_denied_on_connections_that_are_open() {
+    closes(Change::Deny).await;
+}
+
+#[tokio::test]
+async fn callers_of_a_trust_domain_that_is_no_longer_one_are_cut_off() {
+    closes(Change::NoAlias).await;
+}
+
+/// What is open may do what a new connection may, and no more.
+async fn closes(change: Change) {
+    let mesh = Mesh::start(faults::policy::plan()).await;
+    let found = faults::policy::policy_change(&mesh, change, 2).await;
+    assert_eq!((found.open, found.lost), (vec![], vec![]));
+    assert!(found.exchanges > 0);
 }

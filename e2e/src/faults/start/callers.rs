@@ -29,7 +29,9 @@ use tokio::{
 /// The load whose calls are to be answered.
 pub(super) const ADMITTED: &str = "admitted";
 /// No refusal is waited for any longer.
-const PATIENCE: Duration = Duration::from_secs(3);
+const REFUSAL: Duration = Duration::from_secs(3);
+/// No answer is, on a machine that has much else to do.
+const ANSWER: Duration = Duration::from_secs(15);
 
 /// All of them, at work.
 pub(super) struct Callers {
@@ -105,7 +107,7 @@ struct Admitted {
 
 impl Shot for Admitted {
     async fn fire(&self, id: &str) -> Result<(), String> {
-        match talk(self.tls.as_deref(), HTTP, id).await {
+        match talk(self.tls.as_deref(), HTTP, id, ANSWER).await {
             Ok(true) => {
                 self.answered.lock().expect("no holder panics").get_or_insert_with(clock::now);
                 Ok(())
@@ -125,7 +127,7 @@ struct Refused {
 impl Shot for Refused {
     async fn fire(&self, id: &str) -> Result<(), String> {
         let port = fastrand::choice([HTTP, ECHO, UNDECLARED]).unwrap_or(HTTP);
-        match talk(self.tls.as_deref(), port, id).await {
+        match talk(self.tls.as_deref(), port, id, REFUSAL).await {
             Ok(true) => Err(format!("served on {port}")),
             Ok(false) | Err(_) => Ok(()),
         }
@@ -141,13 +143,13 @@ impl Shot for Outbound {
         let to = if fastrand::bool() { partner() } else { nobody() };
         let call = Call::get(&format!("{}:{}", fqdn("partner"), to.port()), "/");
         let call = call.header("x-request-id", id).header("authorization", "Bearer secret");
-        let _ = tokio::time::timeout(PATIENCE, call.send(to)).await;
+        let _ = tokio::time::timeout(REFUSAL, call.send(to)).await;
         Ok(())
     }
 }
 
 /// Calls the server; whether it was served. Anything but an answer of the application is a refusal.
-async fn talk(tls: Option<&ClientTls>, port: u16, id: &str) -> anyhow::Result<bool> {
+async fn talk(tls: Option<&ClientTls>, port: u16, id: &str, patience: Duration) -> anyhow::Result<bool> {
     let work = async {
         let stream = connect(SocketAddr::from((SERVER, port)), None).await?;
         let Some(tls) = tls else { return said(stream, port, id).await };
@@ -158,9 +160,9 @@ async fn talk(tls: Option<&ClientTls>, port: u16, id: &str) -> anyhow::Result<bo
         let (stream, _) = tls.connect(stream, &mesh_profile(alpn, "server.test"), &ExpectedPeer::any()).await?;
         said(stream, port, id).await
     };
-    match tokio::time::timeout(PATIENCE, work).await {
+    match tokio::time::timeout(patience, work).await {
         Ok(served) => served,
-        Err(_) => bail!("nothing within {PATIENCE:?}"),
+        Err(_) => bail!("nothing within {patience:?}"),
     }
 }
 
