@@ -115,7 +115,7 @@ fn material_that_would_not_be_believed_is_refused() {
     let leaf = leaf.unwrap();
     let leaf = leaf.material.certificate();
     let no_ca = Stored { certificate: leaf.chain_pem(), key: leaf.key_pem().into(), ..one.clone() };
-    refused(Stored { roots: String::new(), ..no_ca }, midday(), "no certificate of an authority");
+    refused(Stored { roots: String::new(), ..no_ca }, midday(), "not the certificate of an authority");
     let both = Stored { roots: format!("{}{}", other.roots, one.roots), ..one };
     assert_eq!(Root::open(&MemoryStore::holding(both), midday()).unwrap().bundle().certificates().len(), 2);
 }

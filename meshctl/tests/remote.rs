@@ -65,7 +65,7 @@ fn what_an_admin_port_answers_instead_is_told() {
         meshctl(&format!("pc l --admin {}", admin("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".into())));
     assert!(code == 1 && err.contains("404 Not Found"), "{err}");
     let (code, _, err) = meshctl(&format!("pc l --admin {}", admin(ok("<html>"))));
-    assert!(code == 1 && err.contains("is no JSON"), "{err}");
+    assert!(code == 1 && err.contains("is not JSON"), "{err}");
     let (code, _, err) = meshctl(&format!("pc l --admin {}", admin(ok("{}"))));
     assert!(code == 1 && err.contains("is not a configuration dump"), "{err}");
 }
