@@ -33,6 +33,7 @@ impl fmt::Debug for KeyPem {
 pub struct Stored {
     /// The certificate that signs.
     pub certificate: String,
+    /// The private key that belongs to it.
     pub key: KeyPem,
     /// From the signing certificate upwards; may be empty, may include the signing certificate and the root.
     pub chain: String,

@@ -1,5 +1,7 @@
 //! Decisions as a client sees them: the order of stages, and what is open when rules change.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;

@@ -1,6 +1,8 @@
 //! Answers that come before their request has ended, and requests that never do: the client gets the whole answer, and
 //! what is the client's fault is called so.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use mesh_config::model::{
     Protocol,
     route::{RetryOn, RetryPolicy},

@@ -21,7 +21,9 @@ const MAX_KEYS: usize = 16;
 /// A service account that a token has proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceAccount {
+    /// The Kubernetes namespace it lives in.
     pub namespace: String,
+    /// Its name, unique within the namespace.
     pub name: String,
 }
 

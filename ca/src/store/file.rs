@@ -13,9 +13,11 @@ use std::{
 
 /// The certificate that signs.
 pub const CERTIFICATE: &str = "ca-cert.pem";
+/// The private key that belongs to it.
 pub const KEY: &str = "ca-key.pem";
 /// The way up to the root.
 pub const CHAIN: &str = "cert-chain.pem";
+/// What proxies trust, several while a root is replaced.
 pub const ROOTS: &str = "root-cert.pem";
 
 /// No file may be longer.
