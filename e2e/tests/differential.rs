@@ -11,7 +11,10 @@ use mesh_e2e::{
     until,
     workload::Kind,
 };
-use mesh_pilot::{source::file, world::World};
+use mesh_pilot::{
+    source::{Batch, SourceId, file},
+    world::World,
+};
 use mesh_proxy::snapshot::listener::DestinationKey;
 use std::{collections::BTreeMap, fmt::Write as _, fs, net::IpAddr};
 
@@ -221,7 +224,7 @@ async fn explain_and_the_wire_say_the_same() {
     let mesh = Mesh::start(plan()).await;
     let mut world = World::default();
     let tree = file::read_tree(&mesh.dir().join("objects")).unwrap();
-    world.apply_all(file::Directory::default().scan(tree).changes);
+    world.apply(Batch { source: SourceId::Files, changes: file::Directory::default().scan(tree).changes });
     let compiled = mesh_pilot::compile(&world, None);
 
     let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| fastrand::u64(..));

@@ -19,12 +19,12 @@ fn main() {
     let text = objects(services);
     let mut world = World::default();
 
-    let (changes, read) = timed(|| memory::changes("objects", &text));
-    let (_, parse) = timed(|| world.apply_all(changes));
+    let (changes, read) = timed(|| memory::batch("objects", &text));
+    let (_, parse) = timed(|| world.apply(changes));
     let (first, whole) = timed(|| compile(&world, None));
     let (second, same) = timed(|| compile(&world, Some(&first)));
     assert!(changed(&first, &second).is_empty());
-    world.apply_all(memory::changes("more", &service(services, 0)));
+    world.apply(memory::batch("more", &service(services, 0)));
     let (third, one) = timed(|| compile(&world, Some(&second)));
     assert!(!changed(&second, &third).is_empty());
 

@@ -4,6 +4,7 @@
 //! [`App::build`] reads the objects for the first time, opens the authority and binds; so a pilot that answers has a
 //! whole mesh to tell. [`App::run`] serves until drained.
 
+mod keep;
 mod understand;
 
 use crate::{
@@ -18,10 +19,11 @@ use crate::{
     mesh::Mesh,
     metrics::Metrics,
     settings::{Settings, Token},
-    source::{Change, file::watch},
+    source::{Batch, SourceId, file::watch},
     world::{TrustRoots, World},
 };
 use anyhow::Context;
+use keep::Keep;
 use mesh_ca::{
     Authority, Error, Lifetimes,
     authn::{Authenticator, Evidence, Proof, token::KeyVerifier},
@@ -33,6 +35,8 @@ use mesh_ca::{
 use mesh_config::{
     crd::mesh_config::MeshConfig,
     identity::{SpiffeId, TrustDomain},
+    model::Part,
+    name::NamespacedName,
 };
 use mesh_runtime::{
     admin::Admin,
@@ -75,6 +79,7 @@ pub struct App {
     monitoring: TcpListener,
     source: Source,
     world: World,
+    keep: Option<Keep>,
     publisher: Publisher<Mesh>,
     authority: Arc<Authority>,
     service: CertificateService,
@@ -87,7 +92,7 @@ pub struct App {
 
 /// The watched directory.
 struct Source {
-    batches: mpsc::Receiver<Vec<Change>>,
+    batches: mpsc::Receiver<Batch>,
     task: JoinHandle<Result<(), SourceError>>,
 }
 
@@ -112,7 +117,14 @@ impl App {
         let clock = WallClock::system();
 
         // What there is to say.
-        let (source, mut world) = read_objects(&settings).await?;
+        let (mut keep, kept) = match &settings.state_dir {
+            None => (None, Vec::new()),
+            Some(dir) => Keep::open(dir).map(|(keep, kept)| (Some(keep), kept))?,
+        };
+        let (source, mut world) = read_objects(&settings, kept).await?;
+        if let Some(keep) = &mut keep {
+            keep.save(&world);
+        }
         let trust_domain = trust_domain(&settings, &world)?;
 
         // Who vouches for whom.
@@ -162,6 +174,7 @@ impl App {
             monitoring,
             source,
             world,
+            keep,
             publisher,
             authority,
             service,
@@ -235,6 +248,7 @@ impl App {
             batches: self.source.batches,
             publisher: self.publisher,
             metrics: self.metrics,
+            keep: self.keep,
         };
         let ready = Ready::new();
         let admin = Admin::new()
@@ -288,13 +302,16 @@ pub fn make_token(args: &Token) -> anyhow::Result<String> {
 }
 
 /// Begins to follow the directory; waits until everything that is there has been read.
-async fn read_objects(settings: &Settings) -> anyhow::Result<(Source, World)> {
+async fn read_objects(settings: &Settings, kept: Vec<Part>) -> anyhow::Result<(Source, World)> {
     let (send, mut batches) = mpsc::channel(BATCHES);
     let task = tokio::spawn(watch::follow(settings.config_dir.clone(), send));
     let mut world = World::with_mesh_config(base_mesh_config(settings));
+    world.restore(SourceId::Files, kept);
     while !world.is_synced() {
         match batches.recv().await {
-            Some(batch) => drop(world.apply_all(batch)),
+            Some(batch) => {
+                world.apply(batch);
+            }
             None => {
                 task.await.context("reading the objects ended")??;
                 anyhow::bail!("reading the objects in {} ended early", settings.config_dir.display());
@@ -312,6 +329,9 @@ fn base_mesh_config(settings: &Settings) -> MeshConfig {
     if let Some(trust_domain) = &settings.trust_domain {
         base.settings.trust_domain = trust_domain.clone();
     }
+    let revision = settings.revision.as_deref().filter(|revision| !matches!(*revision, "" | "default"));
+    let name = revision.map_or("istio".to_owned(), |revision| format!("istio-{revision}"));
+    base.context.mesh_config = NamespacedName::new(&settings.namespace, &name);
     base.context.root_namespace = base.settings.root_namespace.clone();
     base.context.cluster_domain = base.settings.cluster_domain.clone();
     base.context.trust_domain = base.settings.trust_domain.clone();

@@ -47,6 +47,7 @@ pub fn compile(world: &World, previous: Option<&Mesh>) -> Mesh {
     parts.extend(settings::trust(world));
     parts.extend(index::compile(&registry, &in_force.routes));
     parts.extend(policies::compile(&inputs, &settings));
+    let entitled = gateways::entitled(&inputs, &mut notes);
     parts.extend(gateways::compile(&inputs, &mut notes));
     parts.push(Part::Settings(Arc::new(settings)));
     parts.extend(instances.into_iter().map(|i| Part::Instance(Arc::new(i))));
@@ -56,6 +57,6 @@ pub fn compile(world: &World, previous: Option<&Mesh>) -> Mesh {
     parts.extend(endpoints.list.into_iter().map(|e| Part::Endpoint(Arc::new(e))));
     let (services, facts) = registry.into_parts();
     parts.extend(services);
-    let standing = Standing { services: facts, sidecars: inputs.sidecar_ages() };
+    let standing = Standing { services: facts, sidecars: inputs.sidecar_ages(), entitled };
     Mesh::assemble(parts, standing, notes.finish(), previous)
 }

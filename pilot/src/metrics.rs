@@ -1,6 +1,7 @@
 //! What an operator watches of pilot, under the names that dashboards for Istio know where there is one.
 
-use mesh_config::diagnostic::Severity;
+use crate::world::STANDS_IN;
+use mesh_config::diagnostic::Diagnostic;
 use mesh_runtime::telemetry::metrics::{RegisterError, Registry};
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
@@ -20,6 +21,7 @@ pub struct Metrics {
     /// Seconds that compiling took.
     pub compile: Histogram,
     diagnostics: IntGaugeVec,
+    stand_ins: IntGauge,
 }
 
 impl Metrics {
@@ -41,16 +43,21 @@ impl Metrics {
             refused_callers: counters("pilot_refused_callers_total", "Discovery calls refused, by reason", "reason")?,
             mesh_version: registry.register(IntGauge::new("pilot_mesh_version", "Version of the mesh in force")?)?,
             compile: registry.register(Histogram::with_opts(compile)?)?,
+            stand_ins: registry.register(IntGauge::new(
+                "pilot_stand_ins",
+                "Objects with errors, and without a last good version, for which something that narrows access stands in",
+            )?)?,
             diagnostics: registry.register(IntGaugeVec::new(diagnostics, &["severity"])?)?,
         })
     }
 
-    /// How many findings of each severity there are.
-    pub fn findings(&self, severities: impl Iterator<Item = Severity>) {
+    /// How many findings of each severity there are, and how many objects have a stand-in.
+    pub fn findings(&self, found: &[Diagnostic]) {
         let mut counts = [0; 3];
-        for severity in severities {
-            counts[severity as usize] += 1;
+        for finding in found {
+            counts[finding.severity as usize] += 1;
         }
+        self.stand_ins.set(found.iter().filter(|finding| finding.code == STANDS_IN).count() as i64);
         for (name, count) in ["error", "warning", "info"].into_iter().zip(counts) {
             self.diagnostics.with_label_values(&[name]).set(count);
         }

@@ -9,7 +9,7 @@ use crate::{
 };
 use mesh_config::{
     diagnostic::Diagnostic,
-    model::{Kind, Part, index::IndexKind},
+    model::{Kind, Part, Settings, index::IndexKind},
 };
 
 /// The mesh that `objects` (any number of YAML documents) describe. `mesh_config` is MeshConfig as YAML; it counts
@@ -19,7 +19,7 @@ pub fn compile_text(objects: &str, mesh_config: Option<&str>) -> (Mesh, Vec<Diag
         Some(text) => world_with(text),
         None => (World::default(), Vec::new()),
     };
-    world.apply_all(memory::changes("objects", objects));
+    world.apply(memory::batch("objects", objects));
     let mesh = compile(&world, None);
     diagnostics.extend_from_slice(mesh.diagnostics());
     (mesh, diagnostics)
@@ -55,6 +55,7 @@ fn is_once(shared: &crate::mesh::SharedPart, seen: &mut std::collections::BTreeS
 
 /// A world with this MeshConfig.
 fn world_with(mesh_config: &str) -> (World, Vec<Diagnostic>) {
-    let (config, diagnostics) = mesh_config::crd::mesh_config::parse_text(mesh_config);
+    let (config, diagnostics) =
+        mesh_config::crd::mesh_config::parse_text(mesh_config, &Settings::default().root_namespace);
     (World::with_mesh_config(config), diagnostics)
 }

@@ -86,16 +86,19 @@ impl Children {
     }
 }
 
-/// The parts of the wildcard kinds that this proxy sees.
+/// The parts of the wildcard kinds that this proxy sees. While its workload is unknown: settings and trust alone.
 pub fn visible(mesh: &Mesh, facts: &ProxyFacts) -> Visible {
     let mut parts: Vec<Arc<SharedPart>> = Vec::new();
     if facts.role.served().is_err() {
         return Visible { parts };
     }
-    let view = View::new(mesh, facts);
     parts.extend(mesh.part(Kind::Settings, settings::NAME).cloned());
     parts.extend(mesh.parts(Kind::Trust).cloned());
-    parts.extend(facts.workload.as_ref().and_then(|uid| mesh.part(Kind::Instance, uid)).cloned());
+    // Which policies select an unknown workload is unknown too, so it is told nothing else; that it has no Instance
+    // tells it why.
+    let Some(uid) = &facts.workload else { return Visible { parts } };
+    let view = View::new(mesh, facts);
+    parts.extend(mesh.part(Kind::Instance, uid).cloned());
     let sidecar = view.sidecar().and_then(|s| mesh.part(Kind::Sidecar, &s.name.to_string()));
     parts.extend(sidecar.cloned());
     policies::select(mesh, facts, &view, &mut parts);
@@ -111,6 +114,7 @@ pub fn visible(mesh: &Mesh, facts: &ProxyFacts) -> Visible {
 
 /// What belongs to one name of the index; `None` when this proxy does not see it.
 pub fn children(mesh: &Mesh, facts: &ProxyFacts, key: &ServiceKey) -> Option<Children> {
+    facts.workload.as_ref()?;
     let view = View::new(mesh, facts);
     let name = key.to_string();
     let entry = mesh.part(Kind::Index, &name)?;

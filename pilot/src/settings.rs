@@ -73,6 +73,14 @@ pub struct Settings {
     /// Pilot's own namespace, and the mesh's root namespace until MeshConfig says another.
     #[arg(long, env = "POD_NAMESPACE", default_value = "istio-system")]
     pub namespace: String,
+    /// Revision of this control plane: its MeshConfig is ConfigMap `istio-REVISION`, without one `istio`, of its own
+    /// namespace.
+    #[arg(long, env = "REVISION")]
+    pub revision: Option<String>,
+    /// Directory that keeps the last good versions of policies and Sidecars, made when it is not there. Without it a
+    /// restart forgets them, and what has errors then narrows all the way.
+    #[arg(long, env = "PILOT_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
     /// Trust domain; MeshConfig's by default.
     #[arg(long, env = "TRUST_DOMAIN")]
     pub trust_domain: Option<TrustDomain>,

@@ -3,4 +3,4 @@
 pub mod file;
 pub mod memory;
 
-pub use crate::world::{Change, ObjectId};
+pub use crate::world::{Batch, Change, ObjectId, SourceId};

@@ -1,24 +1,29 @@
-//! All inputs as received, keyed. One owner applies changes to it; compiling only reads.
+//! All inputs as received, by object and source. One owner applies changes to it; compiling only reads.
 //!
 //! Each object's meaning is kept beside it, so that a change parses one object and not the mesh; when MeshConfig
-//! changes what objects mean, all of them are parsed again. An object that had a meaning and has errors now keeps
-//! its last good version in force, as if the change had been refused at the door; a policy is not lost for a slip.
+//! changes what objects mean, all of them are parsed again. An object that has errors keeps its last good version in
+//! force, as if the change had been refused at the door, or has a stand-in where it narrows access: a policy is not
+//! lost for a slip.
 
 mod change;
+mod input;
+mod kept;
+mod stand_in;
 mod touched;
 
+pub(crate) use self::input::STANDS_IN;
 pub use self::{
-    change::{Change, ObjectId},
+    change::{Batch, CLUSTER, Change, ObjectId, SourceId},
     touched::Touched,
 };
 
 use bytes::Bytes;
+use input::{How, Input};
 use mesh_config::{
-    crd::{self, Object, ParseContext, Parsed, mesh_config::MeshConfig},
+    crd::{Object, ParseContext, Parsed, mesh_config::MeshConfig},
     diagnostic::{Diagnostic, Severity},
     identity::TrustDomain,
-    model::Settings,
-    name::NamespacedName,
+    model::{Part, Settings},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,74 +34,138 @@ use std::{
 pub type TrustRoots = BTreeMap<TrustDomain, BTreeSet<Bytes>>;
 
 /// Everything that a mesh is compiled from.
-#[derive(Default)]
 pub struct World {
-    inputs: BTreeMap<ObjectId, Input>,
-    mesh_config: Option<(ObjectId, MeshConfig)>,
-    /// In force where no object says otherwise (a file given at the start).
-    base: Option<MeshConfig>,
-    context: ParseContext,
-    notes: Vec<Diagnostic>,
+    inputs: BTreeMap<ObjectId, BTreeMap<SourceId, Input>>,
+    sources: BTreeMap<SourceId, Source>,
+    /// Where the mesh's settings stand.
+    mesh_config: ObjectId,
+    /// In force where no object says otherwise.
+    base: MeshConfig,
+    config: MeshConfig,
     roots: TrustRoots,
-    synced: bool,
+    /// Some objects may be known from kept state alone.
+    restored: bool,
 }
 
-struct Input {
-    /// As it was last received.
-    latest: Arc<Object>,
-    /// The version in force: the latest, or the last good one.
-    good: Option<Good>,
-    /// About the latest.
+/// How far a source is.
+#[derive(Default)]
+struct Source {
+    synced: bool,
     notes: Vec<Diagnostic>,
 }
 
-struct Good {
-    object: Arc<Object>,
-    parsed: Parsed,
+impl Source {
+    /// Whether it has shown everything that it has. A file that cannot be read may hold any object.
+    fn is_whole(&self) -> bool {
+        self.synced && self.notes.iter().all(|note| note.severity != Severity::Error)
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        World::with_mesh_config(MeshConfig::default())
+    }
 }
 
 impl World {
-    /// A world whose MeshConfig is `base` until an object says otherwise.
+    /// A world whose MeshConfig is `base` until an object says otherwise: the ConfigMap that
+    /// [`ParseContext::mesh_config`] of `base` names.
     pub fn with_mesh_config(base: MeshConfig) -> Self {
-        World { context: base.context.clone(), base: Some(base), ..World::default() }
+        let mesh_config = ObjectId {
+            cluster: CLUSTER.into(),
+            group: "".into(),
+            kind: "ConfigMap".into(),
+            name: base.context.mesh_config.clone(),
+        };
+        World {
+            inputs: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            mesh_config,
+            config: base.clone(),
+            base,
+            roots: TrustRoots::default(),
+            restored: false,
+        }
     }
 
-    /// Takes in changes that belong together.
-    pub fn apply_all(&mut self, changes: impl IntoIterator<Item = Change>) -> Touched {
+    /// Expects changes of a source: the world is not synced before it is.
+    pub fn register(&mut self, source: SourceId) {
+        self.sources.entry(source).or_default();
+    }
+
+    /// Takes in versions that were good in a process before this one (see [`Self::to_keep`]), before any change. Each
+    /// is in force until its source shows the object, or is seen whole and does not have it.
+    pub fn restore(&mut self, source: SourceId, kept: impl IntoIterator<Item = Part>) {
+        self.register(source);
+        self.restored = true;
+        for (id, object, parsed) in kept.into_iter().filter_map(kept::object_of) {
+            self.inputs.entry(id).or_default().insert(source, Input::restored(object, parsed));
+        }
+    }
+
+    /// Good versions of objects that narrow access, in the order of their names.
+    pub fn to_keep(&self) -> impl Iterator<Item = Part> {
+        let good = self.counting().filter_map(|input| input.good.as_ref());
+        good.filter(|good| good.how() != How::StandIn).filter_map(|good| kept::part_of(&good.parsed))
+    }
+
+    /// Takes in changes of one source that belong together.
+    pub fn apply(&mut self, batch: Batch) -> Touched {
+        let Batch { source, changes } = batch;
+        self.register(source);
         let mut touched = Touched::default();
         for change in changes {
-            touched.merge(self.apply(change));
+            touched.merge(self.apply_one(source, change));
         }
+        touched.merge(self.forget_unseen(source));
+        self.choose_config();
         touched
     }
 
-    /// Takes in one change.
-    pub fn apply(&mut self, change: Change) -> Touched {
+    fn apply_one(&mut self, source: SourceId, change: Change) -> Touched {
         match change {
-            Change::Upsert(object) => {
-                let id = ObjectId::of(&object);
+            Change::Upsert(id, object) => {
                 let touched = Touched::of_kind(&id.kind);
-                let before = self.inputs.remove(&id).and_then(|input| input.good);
-                self.inputs.insert(id, Input::parse(object, before, &self.context));
-                self.choose_config();
+                let versions = self.inputs.entry(id).or_default();
+                let before = versions.remove(&source);
+                versions.insert(source, Input::read(object, before, &self.config.context));
                 touched
             }
-            Change::Delete(id) => match self.inputs.remove(&id) {
-                None => Touched::default(),
-                Some(_) => {
-                    self.choose_config();
-                    Touched::of_kind(&id.kind)
+            Change::Delete(id) => {
+                let Some(versions) = self.inputs.get_mut(&id) else { return Touched::default() };
+                let gone = versions.remove(&source).is_some();
+                if versions.is_empty() {
+                    self.inputs.remove(&id);
                 }
-            },
+                if gone { Touched::of_kind(&id.kind) } else { Touched::default() }
+            }
             Change::Notes(notes) => {
-                self.notes = notes;
-                Touched::of_kind("")
+                self.sources.entry(source).or_default().notes = notes;
+                Touched::REST
             }
             Change::Synced => {
-                self.synced = true;
-                Touched::of_kind("")
+                self.sources.entry(source).or_default().synced = true;
+                Touched::REST
             }
         }
+    }
+
+    /// Kept versions of objects that a source, seen whole, does not have.
+    fn forget_unseen(&mut self, source: SourceId) -> Touched {
+        let mut touched = Touched::default();
+        if !self.restored || !self.sources.get(&source).is_some_and(Source::is_whole) {
+            return touched;
+        }
+        self.inputs.retain(|_, versions| {
+            if versions.get(&source).is_some_and(|input| !input.seen) {
+                versions.remove(&source);
+                touched = Touched::REST;
+            }
+            !versions.is_empty()
+        });
+        let left = self.counting().any(|input| !input.seen);
+        self.restored = left;
+        touched
     }
 
     /// Takes in the root certificates.
@@ -105,22 +174,22 @@ impl World {
             return Touched::default();
         }
         self.roots = roots;
-        Touched::of_kind("")
+        Touched::REST
     }
 
-    /// Whether the source has handed over everything that was there at its start.
+    /// Whether every source has handed over what was there at its start.
     pub fn is_synced(&self) -> bool {
-        self.synced
+        !self.sources.is_empty() && self.sources.values().all(|source| source.synced)
     }
 
     /// The settings in force.
     pub fn settings(&self) -> Settings {
-        self.config().map(|c| c.settings.clone()).unwrap_or_default()
+        self.config.settings.clone()
     }
 
     /// What objects are read with.
     pub fn context(&self) -> &ParseContext {
-        &self.context
+        &self.config.context
     }
 
     pub(crate) fn roots(&self) -> &TrustRoots {
@@ -129,99 +198,53 @@ impl World {
 
     /// Objects that mean something, with their meaning.
     pub(crate) fn parsed(&self) -> impl Iterator<Item = (&Arc<Object>, &Parsed)> {
-        self.inputs.values().filter_map(|input| input.good.as_ref()).map(|good| (&good.object, &good.parsed))
+        self.counting().filter_map(|input| input.good.as_ref()).map(|good| (&good.object, &good.parsed))
     }
 
-    /// Findings about the source and about single objects.
-    pub(crate) fn notes(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.notes.iter().chain(self.inputs.values().flat_map(|input| &input.notes))
-    }
-
-    fn config(&self) -> Option<&MeshConfig> {
-        self.mesh_config.as_ref().map(|(_, config)| config).or(self.base.as_ref())
-    }
-
-    /// `istio` before `istio-REVISION`. One that can no longer be read leaves its last good state in force.
-    fn choose_config(&mut self) {
-        let configs =
-            self.inputs.range(config_maps()).take_while(|(id, _)| id.group.is_empty() && &*id.kind == CONFIG_MAP);
-        let read = configs.filter_map(|(id, input)| match input.good.as_ref().map(|good| &good.parsed) {
-            Some(Parsed::MeshConfig(config)) => Some((id, config)),
-            _ => None,
+    /// Findings about sources and about single objects.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = Diagnostic> {
+        let of_sources = self.sources.values().flat_map(|source| &source.notes).cloned();
+        let of_objects = self.counting().flat_map(|input| &input.notes).cloned();
+        let shadowed = self.inputs.values().flat_map(|versions| {
+            let first = versions.keys().next().copied();
+            let others = versions.iter().skip(1);
+            others.filter_map(move |(_, input)| Some(shadowed(input.latest(), first?)))
         });
-        let best = read.min_by_key(|(id, _)| (&*id.name.name != "istio", *id));
-        match (best, &self.mesh_config) {
-            (Some((id, config)), held) => {
-                let mut config = (**config).clone();
-                if let Some(base) = &self.base {
-                    // MeshConfig has no field for it: the process says it.
-                    config.settings.cluster_domain = base.settings.cluster_domain.clone();
-                    config.context.cluster_domain = base.context.cluster_domain.clone();
-                }
-                if held.as_ref().is_some_and(|(from, known)| from == id && *known == config) {
-                    return;
-                }
-                self.mesh_config = Some((id.clone(), config));
-            }
-            (None, Some((from, _))) if !self.inputs.contains_key(from) => self.mesh_config = None,
-            (None, _) => return,
-        }
-        self.reread_if_context_changed();
+        of_sources.chain(of_objects).chain(shadowed)
     }
 
-    fn reread_if_context_changed(&mut self) {
-        let context = self.config().map(|c| c.context.clone()).unwrap_or_default();
-        if context == self.context {
-            return;
-        }
-        self.context = context;
-        for input in self.inputs.values_mut() {
-            *input = Input::parse(input.latest.clone(), input.good.take(), &self.context);
-        }
+    /// Of each object the version of the first source that has it.
+    fn counting(&self) -> impl Iterator<Item = &Input> {
+        self.inputs.values().filter_map(|versions| versions.values().next())
     }
-}
 
-const CONFIG_MAP: &str = "ConfigMap";
-
-/// From the first ConfigMap on: the core group's name is empty and sorts first.
-fn config_maps() -> std::ops::RangeFrom<ObjectId> {
-    ObjectId { group: "".into(), kind: CONFIG_MAP.into(), name: NamespacedName::new("", "") }..
-}
-
-impl Input {
-    /// `before`: the version that was in force until now.
-    fn parse(latest: Arc<Object>, before: Option<Good>, context: &ParseContext) -> Self {
-        let (parsed, mut notes) = crd::parse(&latest, context);
-        let has_errors = notes.iter().any(|note| note.severity == Severity::Error);
-        let good = match parsed {
-            Some(parsed) => Some(Good { object: latest.clone(), parsed }),
-            None if has_errors => before.map(|before| before.read_again(context)),
-            None => None,
+    /// One that can no longer be read leaves its last good state in force.
+    fn choose_config(&mut self) {
+        let object = self.inputs.get(&self.mesh_config).and_then(|versions| versions.values().next());
+        let mut config = match object.map(|input| input.good.as_ref().map(|good| &good.parsed)) {
+            Some(Some(Parsed::MeshConfig(config))) => (**config).clone(),
+            _ => self.base.clone(),
         };
-        if has_errors && good.is_some() {
-            notes.push(kept(&latest));
-        }
-        Input { latest, good, notes }
-    }
-}
-
-impl Good {
-    /// With what MeshConfig says now; where that leaves nothing of it, as it was.
-    fn read_again(self, context: &ParseContext) -> Self {
-        match crd::parse(&self.object, context).0 {
-            Some(parsed) => Good { parsed, ..self },
-            None => self,
+        // MeshConfig has no field for these: the process says them.
+        config.settings.cluster_domain = self.base.settings.cluster_domain.clone();
+        config.context.cluster_domain = self.base.context.cluster_domain.clone();
+        config.context.mesh_config = self.mesh_config.name.clone();
+        let reread = config.context != self.config.context;
+        self.config = config;
+        if reread {
+            let inputs = self.inputs.values_mut().flat_map(|versions| versions.values_mut());
+            inputs.for_each(|input| input.read_again(&self.config.context));
         }
     }
 }
 
-fn kept(object: &Object) -> Diagnostic {
+fn shadowed(object: &Object, by: SourceId) -> Diagnostic {
     Diagnostic {
         severity: Severity::Warning,
-        code: "last-good-kept",
+        code: "duplicate-object",
         object: object.reference(),
         field: String::new(),
-        message: "has errors, so its last good version stays in force until it is fixed or deleted".to_owned(),
+        message: format!("the source {by} has this object too, and its version counts"),
         origin: object.origin.clone(),
     }
 }

@@ -6,7 +6,10 @@
 #[path = "compile/render.rs"]
 mod render;
 
-use mesh_pilot::offline;
+use mesh_pilot::{
+    offline,
+    source::{Batch, SourceId},
+};
 use std::{fs, path::Path};
 
 fn golden(case: &str) {
@@ -52,7 +55,7 @@ fn the_examples_compile_without_a_finding() {
         let tree = mesh_pilot::source::file::read_tree(&directory).unwrap();
         let mut source = mesh_pilot::source::file::Directory::default();
         let mut world = mesh_pilot::World::default();
-        world.apply_all(source.scan(tree).changes);
+        world.apply(Batch { source: SourceId::Files, changes: source.scan(tree).changes });
         let mesh = mesh_pilot::compile(&world, None);
         assert_eq!(mesh.diagnostics(), [], "{}", directory.display());
         assert!(mesh.all().count() > 1, "{}", directory.display());

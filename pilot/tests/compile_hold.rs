@@ -5,7 +5,10 @@
 use mesh_config::model::{Destination, Kind, Part, Route, route::RouteAction};
 use mesh_pilot::{
     Mesh, World, compile,
-    source::file::{Directory, FileText},
+    source::{
+        Batch, SourceId,
+        file::{Directory, FileText},
+    },
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -35,7 +38,7 @@ impl Steps {
             "" => self.files.remove(file),
             text => self.files.insert(file.into(), FileText::Text(text.to_owned())),
         };
-        self.world.apply_all(self.directory.scan(self.files.clone()).changes);
+        self.world.apply(Batch { source: SourceId::Files, changes: self.directory.scan(self.files.clone()).changes });
         self.mesh = Some(compile(&self.world, self.mesh.as_ref()));
         self
     }

@@ -7,7 +7,7 @@ mod render;
 
 use mesh_pilot::{
     Mesh, World, compile,
-    source::{Change, ObjectId, memory},
+    source::{Batch, Change, SourceId, memory},
 };
 use proptest::prelude::*;
 use std::{fs, path::Path};
@@ -16,7 +16,11 @@ const CASES: [&str; 5] = ["kubernetes", "service-entries", "policies", "conflict
 
 fn changes(case: usize) -> Vec<Change> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(CASES[case]).join("in.yaml");
-    memory::changes("objects", &fs::read_to_string(path).unwrap())
+    memory::batch("objects", &fs::read_to_string(path).unwrap()).changes
+}
+
+fn batch(changes: Vec<Change>) -> Batch {
+    Batch { source: SourceId::Memory, changes }
 }
 
 /// A case, an order of its changes, and which of them come, go and come again.
@@ -40,14 +44,14 @@ proptest! {
     fn the_order_of_changes_does_not_matter((case, order) in orders()) {
         let mut world = World::default();
         for (change, again) in order {
-            if let (Change::Upsert(object), true) = (&change, again) {
-                world.apply(change.clone());
-                world.apply(Change::Delete(ObjectId::of(object)));
+            if let (Change::Upsert(id, _), true) = (&change, again) {
+                world.apply(batch(vec![change.clone()]));
+                world.apply(batch(vec![Change::Delete(id.clone())]));
             }
-            world.apply(change);
+            world.apply(batch(vec![change]));
         }
         let mut straight = World::default();
-        straight.apply_all(changes(case));
+        straight.apply(batch(changes(case)));
         prop_assert_eq!(rendered(&compile(&world, None)), rendered(&compile(&straight, None)));
     }
 }

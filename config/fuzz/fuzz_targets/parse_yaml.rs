@@ -16,5 +16,5 @@ fuzz_target!(|text: &str| {
         let has_errors = found.iter().any(|finding| finding.severity == Severity::Error);
         assert!(parsed.is_none() || !has_errors);
     }
-    crd::mesh_config::parse_text(text);
+    crd::mesh_config::parse_text(text, &"istio-system".into());
 });

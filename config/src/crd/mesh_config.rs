@@ -19,6 +19,7 @@ use crate::{
         destination::H2Upgrade,
         settings::{AccessLog, AccessLogEncoding, OutboundPolicy},
     },
+    name::Namespace,
     path::Normalization,
 };
 use std::{sync::Arc, time::Duration};
@@ -32,45 +33,62 @@ pub struct MeshConfig {
     pub context: ParseContext,
 }
 
-/// Reads MeshConfig as YAML text. What is wrong is reported and left at its default.
-pub fn parse_text(text: &str) -> (MeshConfig, Vec<Diagnostic>) {
+impl MeshConfig {
+    /// The defaults: the control plane's own namespace is the mesh's root.
+    fn of_namespace(own: &Namespace) -> Self {
+        let mut config = MeshConfig::default();
+        config.settings.root_namespace = own.clone();
+        config.context.root_namespace = own.clone();
+        config
+    }
+}
+
+/// Reads MeshConfig as YAML text, for a control plane of namespace `own`. What is wrong is reported and left at its
+/// default.
+pub fn parse_text(text: &str, own: &Namespace) -> (MeshConfig, Vec<Diagnostic>) {
+    let config = || MeshConfig::of_namespace(own);
     let reference = ObjectRef { kind: "MeshConfig".into(), namespace: "".into(), name: "".into() };
     let report = Report::new(reference, "".into());
-    let config = match node::read(text).into_iter().next() {
+    let read = match node::read(text).into_iter().next() {
         None => None,
         Some(Err(broken)) => {
             report.add(Severity::Error, "broken-document", ("", broken.line), broken.reason);
             None
         }
-        Some(Ok(document)) => Item::new(&document.node, "", &report).object(|f| Some(mesh_config(f))),
+        Some(Ok(document)) => Item::new(&document.node, "", &report).object(|f| Some(mesh_config(f, config()))),
     };
-    (config.unwrap_or_default(), report.into_diagnostics())
+    (read.unwrap_or_else(config), report.into_diagnostics())
 }
 
-/// Reads a ConfigMap (all its fields: `data` holds the text). `None` without a finding: not a mesh's. The mesh's are
-/// called `istio` or `istio-REVISION` and hold the key `mesh`; lines in findings are counted within that text.
-pub(super) fn parse_config_map(
-    object: &Object,
-    fields: &mut Fields<'_>,
-    _context: &ParseContext,
-) -> Option<MeshConfig> {
+/// Reads a ConfigMap (all its fields: `data` holds the text). `None` without an error: it is not the one that the
+/// control plane goes by ([`ParseContext::mesh_config`]), which whoever may write to another namespace must not be able
+/// to choose. Lines in findings are counted within the text.
+pub(super) fn parse_config_map(object: &Object, fields: &mut Fields<'_>, context: &ParseContext) -> Option<MeshConfig> {
     fields.ignore(&["binaryData", "immutable"]);
-    let name = &*object.meta.name;
-    let data = fields.item("data").filter(|_| name == "istio" || name.starts_with("istio-"))?;
-    data.map(|key, item| (key == "mesh").then(|| from_text_of(&item)).flatten()).pop()
+    let data = fields.item("data")?;
+    if object.name() != context.mesh_config {
+        let name = &*object.meta.name;
+        if (name == "istio" || name.starts_with("istio-")) && data.node().get("mesh").is_some() {
+            let message = format!("not read: this control plane's MeshConfig is ConfigMap {}", context.mesh_config);
+            fields.info("mesh-config-elsewhere", message);
+        }
+        return None;
+    }
+    data.map(|key, item| (key == "mesh").then(|| from_text_of(&item, &context.mesh_config.namespace)).flatten()).pop()
 }
 
-fn from_text_of(item: &Item<'_>) -> Option<MeshConfig> {
+fn from_text_of(item: &Item<'_>, own: &Namespace) -> Option<MeshConfig> {
+    let config = MeshConfig::of_namespace(own);
     let text = item.string()?;
     match node::read(&text).into_iter().next() {
-        None => Some(MeshConfig::default()),
+        None => Some(config),
         Some(Err(broken)) => item.invalid(broken.to_string()),
-        Some(Ok(document)) => item.embedded(&document.node).object(|f| Some(mesh_config(f))),
+        Some(Ok(document)) => item.embedded(&document.node).object(|f| Some(mesh_config(f, config))),
     }
 }
 
-fn mesh_config(f: &mut Fields<'_>) -> MeshConfig {
-    let mut config = MeshConfig::default();
+/// `config` with what the fields say.
+fn mesh_config(f: &mut Fields<'_>, mut config: MeshConfig) -> MeshConfig {
     identity(f, &mut config.settings);
     traffic(f, &mut config.settings);
     access_log(f, &mut config.settings.access_log);

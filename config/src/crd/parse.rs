@@ -9,7 +9,7 @@ use super::{kubernetes, mesh_config, networking, security};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::identity::TrustDomain;
 use crate::model;
-use crate::name::Namespace;
+use crate::name::{Namespace, NamespacedName};
 use std::sync::Arc;
 
 /// What the meaning of an object depends on besides its own text: defaults that MeshConfig sets.
@@ -21,6 +21,8 @@ pub struct ParseContext {
     pub root_namespace: Namespace,
     /// `cluster.local`.
     pub trust_domain: TrustDomain,
+    /// The ConfigMap that holds MeshConfig: of the control plane's own namespace and revision; others are not read.
+    pub mesh_config: NamespacedName,
     /// `exportTo` of services and ServiceEntries that have none, as written (`*`, `.`, `~`, names); `["*"]`.
     pub default_service_export_to: Vec<Arc<str>>,
     /// Of VirtualServices that have none; `["*"]`.
@@ -35,6 +37,7 @@ impl Default for ParseContext {
             cluster_domain: "cluster.local".into(),
             root_namespace: "istio-system".into(),
             trust_domain: TrustDomain::default(),
+            mesh_config: NamespacedName::new("istio-system", "istio"),
             default_service_export_to: vec!["*".into()],
             default_virtual_service_export_to: vec!["*".into()],
             default_destination_rule_export_to: vec!["*".into()],

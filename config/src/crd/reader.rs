@@ -116,8 +116,8 @@ impl<'a> Item<'a> {
         self.warn("field-not-acted-on", format!("{name} is not acted on yet{dot}{instead}"));
     }
 
-    /// The map's fields go through `read`; those it leaves over are then reported as unknown, unless it found
-    /// nothing to return (which it has reported).
+    /// The map's fields go through `read`; those it leaves over are then reported as unknown, unless it has
+    /// reported errors and returns nothing.
     pub fn object<T>(&self, read: impl FnOnce(&mut Fields<'a>) -> Option<T>) -> Option<T> {
         let Value::Map(entries) = &self.node.value else {
             return self.invalid(format!("must be a map, not {}", self.node.describe()));
@@ -130,9 +130,12 @@ impl<'a> Item<'a> {
             path: self.path.clone(),
             report: self.report,
         };
-        let value = read(&mut fields)?;
-        fields.finish();
-        Some(value)
+        let errors = self.report.errors();
+        let value = read(&mut fields);
+        if value.is_some() || self.report.errors() == errors {
+            fields.finish();
+        }
+        value
     }
 
     /// A value that was read out of this one's text, at the same path. Its lines are counted within that text.
@@ -216,6 +219,11 @@ impl<'a> Fields<'a> {
     /// Reports something of note about this map.
     pub fn warn(&self, code: &'static str, message: impl Into<String>) {
         self.report.add(Severity::Warning, code, (&self.path, self.line), message);
+    }
+
+    /// Reports what is good to know about this map.
+    pub fn info(&self, code: &'static str, message: impl Into<String>) {
+        self.report.add(Severity::Info, code, (&self.path, self.line), message);
     }
 
     /// How many errors the whole object has so far.

@@ -64,6 +64,8 @@ impl Pilot {
             token_audience: AUDIENCE.to_owned(),
             domain: "cluster.local".to_owned(),
             namespace: "istio-system".to_owned(),
+            revision: None,
+            state_dir: None,
             trust_domain: None,
             default_workload_cert_ttl: ttl,
             max_workload_cert_ttl: ttl,

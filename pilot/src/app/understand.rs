@@ -1,11 +1,12 @@
 //! The loop from changes to meshes: the one owner of the world.
 
+use super::keep::Keep;
 use crate::{
     compile,
     mesh::Mesh,
     metrics::Metrics,
     settle::{Decision, Pace, Settle},
-    source::Change,
+    source::Batch,
     world::World,
 };
 use mesh_config::diagnostic::Severity;
@@ -16,9 +17,10 @@ use tokio::sync::mpsc;
 /// What the loop owns.
 pub(super) struct Loop {
     pub(super) world: World,
-    pub(super) batches: mpsc::Receiver<Vec<Change>>,
+    pub(super) batches: mpsc::Receiver<Batch>,
     pub(super) publisher: Publisher<Mesh>,
     pub(super) metrics: Metrics,
+    pub(super) keep: Option<Keep>,
 }
 
 impl Loop {
@@ -28,8 +30,11 @@ impl Loop {
         let mut decision = Decision::Idle;
         loop {
             let due = match decision {
-                Decision::Go(_) => {
+                Decision::Go(touched) => {
                     self.compile();
+                    if let Some(keep) = self.keep.as_mut().filter(|_| !touched.endpoints_only()) {
+                        keep.save(&self.world);
+                    }
                     None
                 }
                 Decision::Wait(due) => Some(due),
@@ -39,7 +44,7 @@ impl Loop {
                 () = drain.signaled() => return,
                 () = until(due) => settle.poll(clock::now().into_std()),
                 batch = self.batches.recv() => match batch {
-                    Some(batch) => settle.offer(self.world.apply_all(batch), clock::now().into_std()),
+                    Some(batch) => settle.offer(self.world.apply(batch), clock::now().into_std()),
                     None => {
                         tracing::error!("the objects are no longer watched; the last mesh stays in force");
                         return drain.signaled().await;
@@ -61,7 +66,7 @@ impl Loop {
         }
         report_new(&mesh, &before);
         self.metrics.mesh_version.set(mesh.version().0 as i64);
-        self.metrics.findings(mesh.diagnostics().iter().map(|d| d.severity));
+        self.metrics.findings(mesh.diagnostics());
         self.publisher.publish(Arc::new(mesh));
     }
 }
@@ -70,7 +75,7 @@ impl Loop {
 pub(super) fn report(mesh: &Mesh, metrics: &Metrics) {
     report_new(mesh, &Mesh::default());
     metrics.mesh_version.set(mesh.version().0 as i64);
-    metrics.findings(mesh.diagnostics().iter().map(|d| d.severity));
+    metrics.findings(mesh.diagnostics());
 }
 
 /// Logs findings that were not there before.

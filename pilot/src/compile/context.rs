@@ -86,11 +86,11 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    pub(super) fn new<'a>(first: impl Iterator<Item = &'a Diagnostic>, inputs: &Inputs<'_>) -> Self {
+    pub(super) fn new(first: impl Iterator<Item = Diagnostic>, inputs: &Inputs<'_>) -> Self {
         let routes = inputs.virtual_services.iter().map(|input| input.object);
         let objects = routes.chain(inputs.destination_rules.iter().map(|input| input.object));
         let origins = objects.map(|object| ((object.kind.clone(), object.name()), object.origin.clone())).collect();
-        Notes { found: first.cloned().collect(), origins }
+        Notes { found: first.collect(), origins }
     }
 
     /// About an object as a whole or one of its fields.

@@ -3,23 +3,25 @@
 use super::context::{Inputs, Notes};
 use mesh_config::{
     crd::kubernetes::Secret,
-    model::{Credential, Part, gateway::ServerProtocol},
+    model::{
+        Credential, Part,
+        gateway::{Server, ServerProtocol},
+    },
     name::NamespacedName,
 };
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 /// Gateways, and of the Secrets those that a Gateway names: no other leaves this process.
 pub(super) fn compile(inputs: &Inputs<'_>, notes: &mut Notes) -> Vec<Part> {
-    let mut named: BTreeSet<&Arc<str>> = BTreeSet::new();
+    let named = credential_names(inputs);
     let mut parts = Vec::new();
     let known: BTreeSet<&Arc<str>> = inputs.secrets.iter().map(|secret| &secret.object.meta.name).collect();
     for input in &inputs.gateways {
         for (i, server) in input.value.servers.iter().enumerate() {
             let ServerProtocol::Https(tls) = &server.protocol else { continue };
-            named.insert(&tls.credential_name);
             if !known.contains(&tls.credential_name) {
                 let message = format!("there is no Secret {} in any namespace", tls.credential_name);
                 let field = format!("spec.servers[{i}].tls.credentialName");
@@ -33,6 +35,46 @@ pub(super) fn compile(inputs: &Inputs<'_>, notes: &mut Notes) -> Vec<Part> {
     let credentials = wanted.filter_map(|secret| credential(secret, &by_name));
     parts.extend(credentials.map(|credential| Part::Secret(Arc::new(credential))));
     parts
+}
+
+/// Which service accounts' gateways may have the key of which Secret: those that the Secret names, in the annotation
+/// [`ACCOUNTS`], separated by commas; a name alone is one of the Secret's own namespace. Nobody else may: a Secret
+/// without the annotation stays here.
+pub(super) fn entitled(inputs: &Inputs<'_>, notes: &mut Notes) -> BTreeMap<NamespacedName, BTreeSet<NamespacedName>> {
+    let named = credential_names(inputs);
+    let mut entitled = BTreeMap::new();
+    for input in inputs.secrets.iter().filter(|input| named.contains(&input.value.name.name)) {
+        if input.value.credential().is_none() {
+            continue;
+        }
+        let meta = &input.object.meta;
+        let list = meta.annotations.get(ACCOUNTS).map(|text| &**text).unwrap_or_default();
+        let listed = list.split(',').map(str::trim).filter(|account| !account.is_empty());
+        let accounts: BTreeSet<NamespacedName> = listed
+            .map(|account| account.split_once('/').unwrap_or((&*meta.namespace, account)))
+            .map(|(namespace, account)| NamespacedName::new(namespace, account))
+            .collect();
+        if accounts.is_empty() {
+            let message = format!(
+                "a Gateway names it, and no gateway gets it: annotation {ACCOUNTS} must list the service accounts that may"
+            );
+            notes.warn(input.object, "secret-for-nobody", "metadata.annotations", message);
+        }
+        entitled.insert(input.value.name.clone(), accounts);
+    }
+    entitled
+}
+
+/// Annotation of a Secret: the service accounts whose gateways may have its key.
+const ACCOUNTS: &str = "ferromesh.io/gateway-accounts";
+
+fn credential_names<'a>(inputs: &Inputs<'a>) -> BTreeSet<&'a Arc<str>> {
+    let servers = inputs.gateways.iter().flat_map(|input| &input.value.servers);
+    let name = |server: &'a Server| match &server.protocol {
+        ServerProtocol::Https(tls) => Some(&tls.credential_name),
+        ServerProtocol::Http => None,
+    };
+    servers.filter_map(name).collect()
 }
 
 /// The key pair; a CA may be in a Secret of its own, called `NAME-cacert`.

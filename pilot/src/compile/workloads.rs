@@ -1,6 +1,7 @@
 //! Pods, WorkloadEntries and inline endpoints → workloads: who stands behind endpoints.
 
 use super::{context::Inputs, kubernetes};
+use crate::world::CLUSTER;
 use mesh_config::{
     crd::networking::{EntryEndpoint, ServiceEntry, WorkloadEntry},
     identity::SpiffeId,
@@ -15,8 +16,6 @@ use std::{
 
 /// Says whether a workload's proxy accepts mutual TLS: `istio`, `disabled`.
 pub(super) const TLS_MODE: &str = "security.istio.io/tlsMode";
-/// The cluster that objects of this control plane are in.
-const CLUSTER: &str = "Kubernetes";
 
 /// A workload and how it is reached.
 #[derive(Debug, Clone)]

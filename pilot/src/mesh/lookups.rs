@@ -30,6 +30,8 @@ pub(crate) struct ServiceFacts {
 pub(crate) struct Standing {
     pub(crate) services: HashMap<ServiceKey, ServiceFacts>,
     pub(crate) sidecars: BTreeMap<NamespacedName, Precedence>,
+    /// By Secret, the service accounts whose gateways may have its key.
+    pub(crate) entitled: BTreeMap<NamespacedName, BTreeSet<NamespacedName>>,
 }
 
 /// Look-ups over one mesh.
@@ -123,6 +125,11 @@ impl Lookups {
 
     pub(crate) fn service_facts(&self, key: &ServiceKey) -> Option<&ServiceFacts> {
         self.standing.services.get(key)
+    }
+
+    /// Whether gateways of a service account may have a Secret's key.
+    pub(crate) fn may_have(&self, account: &NamespacedName, secret: &NamespacedName) -> bool {
+        self.standing.entitled.get(secret).is_some_and(|accounts| accounts.contains(account))
     }
 
     /// Whether objects are as visible and as old as in another mesh.

@@ -16,7 +16,7 @@ fn proxy(role: Role, namespace: &str, labels: &[(&str, &str)]) -> ProxyFacts {
         namespace: namespace.into(),
         service_account: "default".into(),
         role,
-        workload: None,
+        workload: Some("its-uid".into()),
         labels: labels.iter().copied().collect(),
         addresses: Vec::new(),
     }
@@ -213,6 +213,50 @@ fn gateways_have_their_listeners_routes_and_key_pairs_of_their_own_namespace() {
     for kind in [Kind::Gateway, Kind::Route, Kind::Secret] {
         let sidecar = proxy(Role::Sidecar, "edge", &[("istio", "edge")]);
         assert_eq!(seen(&mesh, &sidecar, kind), Vec::<String>::new());
+    }
+}
+
+/// The Secrets that a gateway of namespace edge gets: the Gateway's selector, the Secret's annotation, the proxy.
+fn keys(selector: &str, accounts: Option<&str>, facts: &ProxyFacts) -> Vec<String> {
+    let annotations = accounts.map(|a| format!(", annotations: {{ferromesh.io/gateway-accounts: {a:?}}}"));
+    let objects = format!(
+        "{{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {{name: a, namespace: tenant}}, spec: {{{selector}\
+         servers: [{{port: {{number: 443, name: https, protocol: HTTPS}}, hosts: ['*'], \
+         tls: {{mode: SIMPLE, credentialName: pair}}}}]}}}}\n---\n\
+         {{apiVersion: v1, kind: Secret, metadata: {{name: pair, namespace: edge{}}}, \
+         stringData: {{tls.crt: a, tls.key: b}}}}\n",
+        annotations.unwrap_or_default()
+    );
+    seen(&offline::compile_text(&objects, None).0, facts, Kind::Secret)
+}
+
+#[test]
+fn keys_go_only_to_a_known_workload_of_an_entitled_account_that_a_gateway_selects_by_label() {
+    let edge = proxy(Role::Gateway, "edge", &[("istio", "edge")]);
+    let selector = "selector: {istio: edge}, ";
+    let none: [&str; 0] = [];
+    for accounts in ["edge/default", "default", "edge/other, edge/default"] {
+        assert_eq!(keys(selector, Some(accounts), &edge), ["edge/pair"], "{accounts}");
+    }
+    for accounts in [None, Some(""), Some("other"), Some("tenant/default"), Some("*")] {
+        assert_eq!(keys(selector, accounts, &edge), none, "{accounts:?}");
+    }
+    assert_eq!(keys("", Some("default"), &edge), none, "no selector");
+    let unknown = ProxyFacts { workload: None, ..edge.clone() };
+    assert_eq!(keys(selector, Some("default"), &unknown), none, "not in the registry");
+    assert_eq!(keys("", Some("default"), &ProxyFacts { labels: Labels::default(), ..unknown }), none);
+    let sidecar = ProxyFacts { role: Role::Sidecar, ..edge };
+    assert_eq!(keys(selector, Some("default"), &sidecar), none);
+}
+
+#[test]
+fn a_proxy_whose_workload_is_unknown_is_told_settings_and_trust_alone() {
+    let mesh = objects();
+    for role in [Role::Sidecar, Role::Gateway] {
+        let unknown = ProxyFacts { workload: None, ..proxy(role, "shop", &[]) };
+        let kinds: Vec<Kind> = visible(&mesh, &unknown).parts.iter().map(|part| part.kind()).collect();
+        assert_eq!(kinds, [Kind::Settings]);
+        assert!(of(&mesh, &unknown, "shop/cart.shop").is_none());
     }
 }
 

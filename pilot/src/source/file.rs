@@ -79,7 +79,7 @@ impl Directory {
         for (id, object) in &objects {
             let same = |old: &Arc<Object>| Arc::ptr_eq(old, object) || old == object;
             if !self.emitted.get(id).is_some_and(same) {
-                changes.push(Change::Upsert(object.clone()));
+                changes.push(Change::Upsert(id.clone(), object.clone()));
             }
         }
         self.emitted = objects;
@@ -116,7 +116,7 @@ impl Directory {
     fn objects(&self) -> (BTreeMap<ObjectId, Arc<Object>>, Vec<Diagnostic>) {
         let (mut objects, mut duplicates) = (BTreeMap::new(), Vec::new());
         for object in self.files.values().flat_map(|file| &file.objects) {
-            match objects.entry(ObjectId::of(object)) {
+            match objects.entry(ObjectId::local(object)) {
                 Entry::Vacant(place) => {
                     place.insert(object.clone());
                 }

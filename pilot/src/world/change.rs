@@ -1,11 +1,34 @@
-//! What every source emits.
+//! What sources emit, and which source counts where two have the same object.
 
 use mesh_config::{crd::Object, diagnostic::Diagnostic, name::NamespacedName};
 use std::{fmt, sync::Arc};
 
-/// Which object: API group, kind, namespace and name. The API version does not count.
+/// The cluster that this control plane runs in, and that objects without another are of.
+pub const CLUSTER: &str = "Kubernetes";
+
+/// Where objects come from. Of an object that several sources have, the version of the first in this order counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SourceId {
+    /// A directory of YAML, watched.
+    Files,
+    /// Texts in memory: offline commands and tests.
+    Memory,
+}
+
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SourceId::Files => "files",
+            SourceId::Memory => "memory",
+        })
+    }
+}
+
+/// Which object: cluster, API group, kind, namespace and name. The API version does not count.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectId {
+    /// The cluster that it is of; see [`CLUSTER`].
+    pub cluster: Arc<str>,
     /// Empty for Kubernetes' core.
     pub group: Arc<str>,
     /// E.g. `VirtualService`.
@@ -15,22 +38,36 @@ pub struct ObjectId {
 }
 
 impl ObjectId {
-    /// Of an object.
-    pub fn of(object: &Object) -> Self {
-        ObjectId { group: object.group().into(), kind: object.kind.clone(), name: object.name() }
+    /// Of an object of this control plane's own cluster.
+    pub fn local(object: &Object) -> Self {
+        ObjectId {
+            cluster: CLUSTER.into(),
+            group: object.group().into(),
+            kind: object.kind.clone(),
+            name: object.name(),
+        }
     }
 }
 
-/// What every source emits.
+/// Changes of one source that belong together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Whose they are.
+    pub source: SourceId,
+    /// In order.
+    pub changes: Vec<Change>,
+}
+
+/// One change.
 #[derive(Clone, PartialEq)]
 pub enum Change {
     /// New, or different from before.
-    Upsert(Arc<Object>),
+    Upsert(ObjectId, Arc<Object>),
     /// Gone.
     Delete(ObjectId),
     /// What is wrong with the source itself, such as a file that cannot be read. Replaces what it said before.
     Notes(Vec<Diagnostic>),
-    /// Everything that was there at the start has been handed over.
+    /// Everything that was there at the source's start has been handed over.
     Synced,
 }
 
@@ -38,7 +75,7 @@ pub enum Change {
 impl fmt::Debug for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Change::Upsert(object) => write!(f, "Upsert({} {})", object.kind, object.name()),
+            Change::Upsert(id, _) => write!(f, "Upsert({} {})", id.kind, id.name),
             Change::Delete(id) => write!(f, "Delete({} {})", id.kind, id.name),
             Change::Notes(notes) => f.debug_tuple("Notes").field(notes).finish(),
             Change::Synced => f.write_str("Synced"),

@@ -1,6 +1,15 @@
 use super::*;
 use crate::source::memory;
-use mesh_config::model::settings::OutboundPolicy;
+use mesh_config::{
+    diagnostic::{ObjectRef, Origin},
+    model::{
+        Authorization, Labels, Sidecar,
+        authorization::{Action, Rule},
+        peer_authentication::MtlsMode,
+        settings::OutboundPolicy,
+    },
+    name::NamespacedName,
+};
 
 fn config(name: &str, mesh: &str) -> String {
     format!(
@@ -9,13 +18,16 @@ fn config(name: &str, mesh: &str) -> String {
 }
 
 fn upsert(world: &mut World, text: &str) {
-    world.apply_all(memory::changes("f", text));
+    world.apply(memory::batch("f", text));
+}
+
+fn remove(world: &mut World, group: &str, kind: &str, name: NamespacedName) -> Touched {
+    let id = ObjectId { cluster: CLUSTER.into(), group: group.into(), kind: kind.into(), name };
+    world.apply(Batch { source: SourceId::Memory, changes: vec![Change::Delete(id)] })
 }
 
 fn delete(world: &mut World, name: &str) {
-    let config_map =
-        ObjectId { group: "".into(), kind: "ConfigMap".into(), name: NamespacedName::new("istio-system", name) };
-    world.apply(Change::Delete(config_map));
+    remove(world, "", "ConfigMap", NamespacedName::new("istio-system", name));
 }
 
 const SERVICE: &str =
@@ -52,14 +64,24 @@ fn a_mesh_config_that_cannot_be_read_leaves_the_last_good_one() {
 }
 
 #[test]
-fn a_revisions_mesh_config_counts_where_there_is_no_other() {
+fn only_the_own_namespaces_and_revisions_config_map_is_mesh_config() {
+    let elsewhere = config("istio", "rootNamespace: tenant").replace("istio-system", "tenant");
     let mut world = World::default();
+    upsert(&mut world, &elsewhere);
     upsert(&mut world, &config("istio-canary", "trustDomain: canary"));
-    assert_eq!(world.settings().trust_domain.as_str(), "canary");
+    assert_eq!(world.settings(), Settings::default());
+    assert_eq!(world.notes().map(|note| note.severity).max(), Some(Severity::Info));
     upsert(&mut world, &config("istio", "trustDomain: main"));
     assert_eq!(world.settings().trust_domain.as_str(), "main");
-    delete(&mut world, "istio");
-    assert_eq!(world.settings().trust_domain.as_str(), "canary");
+    assert_eq!(world.settings().root_namespace.as_str(), "istio-system");
+
+    let mut base = MeshConfig::default();
+    base.context.mesh_config = NamespacedName::new("mesh", "istio-canary");
+    let mut world = World::with_mesh_config(base);
+    upsert(&mut world, &config("istio-canary", "trustDomain: other"));
+    upsert(&mut world, &config("istio-canary", "trustDomain: canary").replace("istio-system", "mesh"));
+    let settings = world.settings();
+    assert_eq!((settings.trust_domain.as_str(), settings.root_namespace.as_str()), ("canary", "mesh"));
 }
 
 #[test]
@@ -67,32 +89,70 @@ fn what_was_touched_says_how_soon_to_compile() {
     let mut world = World::default();
     let entry =
         "{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: a}, spec: {address: 10.0.0.1}}\n";
-    let touched = |changes: Vec<Change>, world: &mut World| {
-        let objects = changes.into_iter().filter(|change| matches!(change, Change::Upsert(_)));
-        world.apply_all(objects).endpoints_only()
+    let touched = |mut batch: Batch, world: &mut World| {
+        batch.changes.retain(|change| matches!(change, Change::Upsert(..)));
+        world.apply(batch).endpoints_only()
     };
-    assert!(touched(memory::changes("f", entry), &mut world));
-    assert!(!touched(memory::changes("f", SERVICE), &mut world));
-    assert!(
-        world
-            .apply(Change::Delete(ObjectId {
-                group: "".into(),
-                kind: "Pod".into(),
-                name: NamespacedName::new("a", "b")
-            }))
-            .is_empty()
-    );
+    assert!(touched(memory::batch("f", entry), &mut world));
+    assert!(!touched(memory::batch("f", SERVICE), &mut world));
+    assert!(remove(&mut world, "", "Pod", NamespacedName::new("a", "b")).is_empty());
+}
+
+#[test]
+fn a_world_is_synced_when_every_source_is() {
+    let mut world = World::default();
     assert!(!world.is_synced());
-    world.apply(Change::Synced);
+    world.register(SourceId::Files);
+    upsert(&mut world, SERVICE);
+    assert!(!world.is_synced());
+    world.apply(Batch { source: SourceId::Files, changes: vec![Change::Synced] });
     assert!(world.is_synced());
+}
+
+fn finding(code: &'static str, severity: Severity) -> Diagnostic {
+    let object = ObjectRef { kind: "".into(), namespace: "".into(), name: "".into() };
+    Diagnostic { severity, code, object, field: String::new(), message: String::new(), origin: Origin::default() }
+}
+
+#[test]
+fn notes_replace_those_of_their_own_source_alone() {
+    let mut world = World::default();
+    let mut note = |source, codes: &[&'static str]| {
+        let notes = codes.iter().map(|code| finding(code, Severity::Warning)).collect();
+        world.apply(Batch { source, changes: vec![Change::Notes(notes)] });
+        world.notes().map(|note| note.code).collect::<Vec<_>>()
+    };
+    note(SourceId::Files, &["a", "b"]);
+    assert_eq!(note(SourceId::Memory, &["c"]), ["a", "b", "c"]);
+    assert_eq!(note(SourceId::Files, &["d"]), ["d", "c"]);
+}
+
+#[test]
+fn of_an_object_that_two_sources_have_the_first_sources_counts() {
+    let mut world = World::default();
+    upsert(&mut world, &policy("[{}]"));
+    let mut batch = memory::batch("g", &policy(GOOD));
+    batch.source = SourceId::Files;
+    world.apply(batch.clone());
+    assert_eq!(parsed_policy(&world).unwrap().rules[0].operations.len(), 1);
+    assert!(is_noted(&world, "duplicate-object"));
+    batch.changes = vec![Change::Delete(ObjectId {
+        cluster: CLUSTER.into(),
+        group: "security.istio.io".into(),
+        kind: "AuthorizationPolicy".into(),
+        name: NamespacedName::new("shop", "cart"),
+    })];
+    world.apply(batch);
+    assert_eq!(parsed_policy(&world).unwrap().rules, [Rule::default()]);
+    assert!(!is_noted(&world, "duplicate-object"));
 }
 
 #[test]
 fn the_content_of_objects_is_never_printed() {
     let secret =
         "{apiVersion: v1, kind: Secret, metadata: {name: pair}, stringData: {tls.crt: chain, tls.key: hidden}}\n";
-    let changes = memory::changes("f", secret);
-    assert_eq!(format!("{changes:?}"), "[Upsert(Secret default/pair), Synced]");
+    let batch = memory::batch("f", secret);
+    assert_eq!(format!("{:?}", batch.changes), "[Upsert(Secret default/pair), Synced]");
 }
 
 #[test]
@@ -113,11 +173,15 @@ fn policy(rules: &str) -> String {
     )
 }
 
-fn methods(world: &World) -> Option<usize> {
+fn parsed_policy(world: &World) -> Option<Authorization> {
     world.parsed().find_map(|(_, parsed)| match parsed {
-        Parsed::Authorization(policy) => Some(policy.rules.len()),
+        Parsed::Authorization(policy) => Some(policy.clone()),
         _ => None,
     })
+}
+
+fn methods(world: &World) -> Option<usize> {
+    Some(parsed_policy(world)?.rules.first()?.operations.len())
 }
 
 fn is_noted(world: &World, code: &str) -> bool {
@@ -131,7 +195,6 @@ const BAD: &str = "[{to: [{operation: {method: [DELETE]}}]}]";
 fn an_object_that_breaks_keeps_its_last_good_version_until_it_is_mended_or_deleted() {
     let mut world = World::default();
     upsert(&mut world, &policy(BAD));
-    assert_eq!(methods(&world), None, "new and broken means nothing");
     assert!(!is_noted(&world, "last-good-kept"));
 
     upsert(&mut world, &policy(GOOD));
@@ -141,19 +204,162 @@ fn an_object_that_breaks_keeps_its_last_good_version_until_it_is_mended_or_delet
     assert_eq!(methods(&world), Some(1), "however often it breaks");
     assert!(is_noted(&world, "last-good-kept") && is_noted(&world, "unknown-field"));
 
-    upsert(&mut world, &policy("[]"));
+    upsert(&mut world, &policy("[{}]"));
     assert_eq!(methods(&world), Some(0));
     assert!(!is_noted(&world, "last-good-kept"));
     upsert(&mut world, &policy(BAD));
-    let name = NamespacedName::new("shop", "cart");
-    world.apply(Change::Delete(ObjectId {
-        group: "security.istio.io".into(),
-        kind: "AuthorizationPolicy".into(),
-        name,
-    }));
-    assert_eq!(methods(&world), None);
+    delete_policy(&mut world);
+    assert_eq!(parsed_policy(&world), None);
     upsert(&mut world, &policy(BAD));
-    assert_eq!(methods(&world), None, "a deleted object is forgotten");
+    assert_eq!(methods(&world), Some(0), "a deleted object is forgotten: something stands in for the new one");
+}
+
+fn delete_policy(world: &mut World) {
+    remove(world, "security.istio.io", "AuthorizationPolicy", NamespacedName::new("shop", "cart"));
+}
+
+#[test]
+fn what_narrows_access_and_was_never_good_has_a_stand_in_until_it_is_mended_or_deleted() {
+    let mut world = World::default();
+    upsert(&mut world, &policy(BAD).replace("spec: {", "spec: {selector: {matchLabels: {app: cart}}, "));
+    let denies = Authorization {
+        name: NamespacedName::new("shop", "cart"),
+        selector: [("app", "cart")].into_iter().collect(),
+        action: Action::Deny,
+        dry_run: false,
+        rules: vec![Rule::default()],
+    };
+    assert_eq!(parsed_policy(&world), Some(denies.clone()));
+    assert!(is_noted(&world, STANDS_IN) && is_noted(&world, "unknown-field"));
+    // A selector that cannot be read selects all.
+    upsert(&mut world, &policy(BAD).replace("spec: {", "spec: {selector: {matchLabel: {app: cart}}, "));
+    assert_eq!(parsed_policy(&world), Some(Authorization { selector: Labels::default(), ..denies.clone() }));
+    upsert(&mut world, &config("istio", "defaultServiceExportTo: [\".\"]"));
+    assert_eq!(parsed_policy(&world), Some(Authorization { selector: Labels::default(), ..denies }));
+    assert_eq!(world.to_keep().count(), 0, "a stand-in is never kept");
+    delete_policy(&mut world);
+    assert_eq!(parsed_policy(&world), None);
+    assert!(!is_noted(&world, STANDS_IN));
+    upsert(&mut world, &policy(BAD));
+    upsert(&mut world, &policy(GOOD));
+    assert_eq!(methods(&world), Some(1));
+    assert!(!is_noted(&world, STANDS_IN));
+}
+
+#[test]
+fn a_policy_that_would_have_refused_nobody_has_no_stand_in() {
+    for harmless in [
+        policy(BAD).replace("DENY", "AUDIT"),
+        policy(BAD).replace("namespace: shop", "namespace: shop, annotations: {istio.io/dry-run: \"true\"}"),
+        policy(BAD).replace("spec: {", "spec: {targetRefs: [{kind: Gateway, name: a}], "),
+    ] {
+        let mut world = World::default();
+        upsert(&mut world, &harmless);
+        assert_eq!(parsed_policy(&world), None, "{harmless}");
+    }
+}
+
+#[test]
+fn a_peer_authentication_that_cannot_be_read_is_strict() {
+    let mut world = World::default();
+    upsert(
+        &mut world,
+        "{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: a, namespace: shop}, \
+         spec: {selector: {matchLabels: {app: cart}}, mtls: {mod: STRICT}}}\n",
+    );
+    let Some((_, Parsed::PeerAuthentication(policy))) = world.parsed().next() else { panic!() };
+    assert_eq!((policy.mode, policy.ports.len()), (Some(MtlsMode::Strict), 0));
+    assert_eq!(policy.selector, Some([("app", "cart")].into_iter().collect()));
+}
+
+fn sidecar(spec: &str) -> Sidecar {
+    let mut world = World::default();
+    upsert(
+        &mut world,
+        &format!(
+            "{{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {{name: a, namespace: shop}}, spec: {spec}}}\n"
+        ),
+    );
+    assert!(is_noted(&world, STANDS_IN), "{spec}");
+    let Some((_, Parsed::Sidecar(sidecar))) = world.parsed().next() else { panic!("{spec}") };
+    sidecar.clone()
+}
+
+#[test]
+fn a_sidecar_that_cannot_be_read_lets_out_what_can_be_read_of_its_egress_alone() {
+    let hosts = |sidecar: &Sidecar| -> Vec<String> {
+        assert_eq!(sidecar.outbound_policy, Some(OutboundPolicy::RegistryOnly));
+        sidecar.egress.iter().flat_map(|l| &l.hosts).map(|h| h.host.to_string()).collect()
+    };
+    let with_ingress_tls = "{ingress: [{port: {number: 80, name: a, protocol: HTTPS}, tls: {mode: SIMPLE}}], \
+                            outboundTrafficPolicy: {mode: REGISTRY_ONLY}}";
+    assert_eq!(sidecar(with_ingress_tls).egress, [], "everything in the registry");
+    let one_wrong = sidecar("{egress: [{port: {number: 80}, hosts: [no-slash]}, {hosts: [\"./cart.shop\"]}], x: 1}");
+    assert_eq!(hosts(&one_wrong), ["cart.shop"]);
+    for nothing in ["{egress: [{hosts: [no-slash]}]}", "{egress: 1}", "{egres: [{hosts: [\"./*\"]}]}"] {
+        let sidecar = sidecar(nothing);
+        assert_eq!((hosts(&sidecar).len(), sidecar.egress.len()), (0, 1), "{nothing}");
+    }
+}
+
+#[test]
+fn a_mesh_config_that_was_never_good_lets_nothing_unknown_out() {
+    for (text, policy) in [
+        ("outboundTrafficPolicy: {mode: REGISTRY_ONLI}", OutboundPolicy::RegistryOnly),
+        ("outboundTrafficPolicy: {mode: ALLOW_ANY}\nconnectTimeout: soon", OutboundPolicy::AllowAny),
+        ("outboundTrafficPolicy: {mode: REGISTRY_ONLY}\nconnectTimeout: soon", OutboundPolicy::RegistryOnly),
+        ("trustDomain: [", OutboundPolicy::RegistryOnly),
+    ] {
+        let mut world = World::default();
+        upsert(&mut world, &config("istio", text));
+        assert_eq!(world.settings().outbound_policy, policy, "{text}");
+        assert!(is_noted(&world, STANDS_IN), "{text}");
+    }
+}
+
+fn files(changes: Vec<Change>) -> Batch {
+    Batch { source: SourceId::Files, changes }
+}
+
+/// A world of a process that starts, with what one before it kept of the policy.
+fn restarted() -> World {
+    let mut before = World::default();
+    upsert(&mut before, &policy(GOOD));
+    let mut world = World::default();
+    world.restore(SourceId::Files, before.to_keep());
+    world
+}
+
+fn objects(text: &str) -> Vec<Change> {
+    let upserts = memory::batch("f", text).changes.into_iter();
+    upserts.filter(|change| matches!(change, Change::Upsert(..))).collect()
+}
+
+#[test]
+fn a_good_version_outlives_the_process() {
+    let mut world = restarted();
+    world.apply(files([objects(&policy(BAD)), vec![Change::Synced]].concat()));
+    assert_eq!(methods(&world), Some(1));
+    assert!(is_noted(&world, "last-good-kept") && !is_noted(&world, STANDS_IN));
+    assert_eq!(world.to_keep().count(), 1, "and the next one");
+    upsert_files(&mut world, "[]");
+    assert_eq!(parsed_policy(&world).unwrap().rules, []);
+}
+
+fn upsert_files(world: &mut World, rules: &str) {
+    world.apply(files(objects(&policy(rules))));
+}
+
+#[test]
+fn a_kept_version_of_an_object_that_is_gone_goes_when_its_source_is_seen_whole() {
+    let mut world = restarted();
+    assert_eq!(methods(&world), Some(1));
+    let broken = Change::Notes(vec![finding("broken-document", Severity::Error)]);
+    world.apply(files(vec![broken, Change::Synced]));
+    assert_eq!(methods(&world), Some(1), "the file that cannot be read may hold it");
+    assert!(is_noted(&world, "last-good-kept"));
+    world.apply(files(vec![Change::Notes(Vec::new())]));
+    assert_eq!(parsed_policy(&world), None);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 use super::*;
-use crate::{crd, diagnostic::Severity, model::destination::TcpKeepalive};
+use crate::{crd, diagnostic::Severity, model::destination::TcpKeepalive, name::NamespacedName};
 
 fn read(text: &str) -> (MeshConfig, Vec<String>) {
-    let (config, found) = parse_text(text);
+    let (config, found) = parse_text(text, &"istio-system".into());
     (config, found.iter().map(|d| format!("{:?} {} {}", d.severity, d.code, d.field)).collect())
 }
 
@@ -151,26 +151,39 @@ fn wrong_values_are_errors() {
         "[]",
         "outboundTrafficPolicy: {mode: X}",
     ] {
-        let (_, found) = parse_text(text);
+        let (_, found) = parse_text(text, &"istio-system".into());
         assert!(found.iter().any(|d| d.severity == Severity::Error), "{text}: {found:?}");
     }
 }
 
 #[test]
-fn the_config_map_of_a_revision_counts() {
-    let parse = |name: &str, key: &str| {
+fn only_the_config_map_of_the_own_namespace_and_revision_counts() {
+    let parse = |namespace: &str, name: &str, key: &str, own: &str| {
         let text = format!(
-            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: istio-system}}\ndata:\n  {key}: |-\n    trustDomain: td1\n    colour: red\n"
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: {namespace}}}\ndata:\n  {key}: |-\n    trustDomain: td1\n    colour: red\n"
         );
         let (objects, _) = crd::read_text(&"f".into(), &text);
-        crd::parse(&objects[0], &ParseContext::default())
+        let context = ParseContext { mesh_config: NamespacedName::new("istio-system", own), ..ParseContext::default() };
+        crd::parse(&objects[0], &context)
     };
     for name in ["istio", "istio-canary"] {
-        let (Some(crd::Parsed::MeshConfig(config)), found) = parse(name, "mesh") else { panic!("{name}") };
+        let (Some(crd::Parsed::MeshConfig(config)), found) = parse("istio-system", name, "mesh", name) else {
+            panic!("{name}")
+        };
         assert_eq!(config.settings.trust_domain.as_str(), "td1");
         assert_eq!(found.iter().map(|d| &*d.field).collect::<Vec<_>>(), ["data.mesh.colour"]);
     }
     for (name, key) in [("app", "mesh"), ("istio", "meshNetworks")] {
-        assert_eq!(parse(name, key), (None, Vec::new()), "{name} {key}");
+        assert_eq!(parse("istio-system", name, key, "istio"), (None, Vec::new()), "{name} {key}");
+    }
+    for (namespace, name, own) in [
+        ("tenant", "istio", "istio"),
+        ("istio-system", "istio-canary", "istio"),
+        ("istio-system", "istio", "istio-canary"),
+    ] {
+        let (parsed, found) = parse(namespace, name, "mesh", own);
+        assert_eq!(parsed, None, "{namespace}/{name}");
+        let found: Vec<_> = found.iter().map(|d| (d.severity, d.code)).collect();
+        assert_eq!(found, [(Severity::Info, "mesh-config-elsewhere")], "{namespace}/{name}");
     }
 }

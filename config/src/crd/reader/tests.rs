@@ -124,3 +124,11 @@ fn findings_are_bounded() {
     let (_, found) = check(&text, |_| Some(()));
     assert_eq!((found.len(), &*found[200]), (201, "more-findings :201"));
 }
+
+#[test]
+fn fields_that_are_not_known_are_reported_also_where_there_is_nothing_to_return() {
+    let found = |text: &str| check(text, |f| f.opt_string("mode")).1;
+    assert_eq!(found("{mod: STRICT}"), ["unknown-field spec.mod:1"]);
+    assert_eq!(found("{}"), [""; 0]);
+    assert_eq!(found("{mode: [1], mod: STRICT}"), ["invalid-field spec.mode:1"]);
+}

@@ -18,7 +18,7 @@ use mesh_config::{
 };
 use mesh_pilot::{
     Mesh, ProxyFacts, World, compile,
-    source::{Change, file, memory},
+    source::{Batch, Change, SourceId, file, memory},
 };
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
 
@@ -38,7 +38,7 @@ impl Objects {
         match mesh_config {
             None => Objects { world: World::default(), notes: Vec::new() },
             Some(text) => {
-                let (config, notes) = parse_text(text);
+                let (config, notes) = parse_text(text, &Settings::default().root_namespace);
                 Objects { world: World::with_mesh_config(config), notes }
             }
         }
@@ -46,7 +46,7 @@ impl Objects {
 
     /// The objects of a text.
     pub(super) fn add_text(&mut self, text: &str) {
-        self.world.apply_all(memory::changes("objects", text));
+        self.world.apply(memory::batch("objects", text));
     }
 
     /// The objects of files and directories; `-` is standard input.
@@ -65,14 +65,15 @@ impl Objects {
                 tree.insert(path.to_string_lossy().into(), file::FileText::Text(text));
             }
         }
-        self.world.apply_all(file::Directory::default().scan(tree).changes);
+        self.world.apply(Batch { source: SourceId::Memory, changes: file::Directory::default().scan(tree).changes });
         Ok(())
     }
 
     /// Adds objects that nobody wrote, without a word about where they come from.
     fn add_quietly(&mut self, text: &str) {
-        let changes = memory::changes("", text).into_iter().filter(|c| matches!(c, Change::Upsert(_)));
-        self.world.apply_all(changes);
+        let mut batch = memory::batch("", text);
+        batch.changes.retain(|change| matches!(change, Change::Upsert(..)));
+        self.world.apply(batch);
     }
 
     /// The mesh, and what is wrong with the objects.

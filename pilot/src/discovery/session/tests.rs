@@ -34,7 +34,7 @@ spec:
 ---
 apiVersion: v1
 kind: Secret
-metadata: {name: pair, namespace: web}
+metadata: {name: pair, namespace: web, annotations: {ferromesh.io/gateway-accounts: edge}}
 type: kubernetes.io/tls
 stringData: {tls.crt: certificate, tls.key: key}
 ---
@@ -54,6 +54,8 @@ impl Talk {
 
     fn step(&mut self, event: Event) -> Actions {
         let facts = ProxyFacts::resolve(&self.mesh, self.role, (&"web".into(), "edge"), Some("edge"), &[]);
+        // Most objects here describe others than the proxy itself.
+        let facts = ProxyFacts { workload: facts.workload.or(Some("its-uid".into())), ..facts };
         let view = View { mesh: &self.mesh, facts: &facts, secrets: self.secrets };
         let (state, actions) = step(std::mem::take(&mut self.state), event, &view);
         self.state = state;

@@ -12,7 +12,7 @@ fn tree(files: &[(&str, &str)]) -> Tree {
 /// `+name`, `-name`, `!code` and `synced`, in the order of the changes.
 fn scan(directory: &mut Directory, files: &[(&str, &str)]) -> Vec<String> {
     let words = |change: Change| match change {
-        Change::Upsert(object) => vec![format!("+{}", object.meta.name)],
+        Change::Upsert(_, object) => vec![format!("+{}", object.meta.name)],
         Change::Delete(id) => vec![format!("-{}", id.name.name)],
         Change::Notes(notes) => notes.iter().map(|n| format!("!{}", n.code)).collect(),
         Change::Synced => vec!["synced".to_owned()],

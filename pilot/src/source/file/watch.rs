@@ -4,7 +4,10 @@
 //! is, keeps its objects (see [`Directory`]). All changes of a scan go out as one batch.
 
 use super::{Directory, Fingerprint, Tree, fingerprint, read_tree};
-use crate::{error::SourceError, source::Change};
+use crate::{
+    error::SourceError,
+    source::{Batch, SourceId},
+};
 use notify::{RecursiveMode, Watcher};
 use std::{
     path::{Path, PathBuf},
@@ -23,7 +26,7 @@ const POLL: Duration = Duration::from_secs(2);
 
 /// Follows `root` until nobody receives any more. An error ends it only when the directory cannot be read at the
 /// start; later ones are logged, and the last objects stay.
-pub async fn follow(root: PathBuf, batches: mpsc::Sender<Vec<Change>>) -> Result<(), SourceError> {
+pub async fn follow(root: PathBuf, batches: mpsc::Sender<Batch>) -> Result<(), SourceError> {
     let (wake, mut woken) = mpsc::channel(1);
     // Watching begins before the first look, so that nothing falls between them.
     let _watcher = watcher(&root, wake);
@@ -79,11 +82,11 @@ async fn settle(woken: &mut mpsc::Receiver<()>) {
 }
 
 /// Sends what is different. Whether to look again soon.
-async fn emit(directory: &mut Directory, tree: Tree, batches: &mpsc::Sender<Vec<Change>>) -> bool {
+async fn emit(directory: &mut Directory, tree: Tree, batches: &mpsc::Sender<Batch>) -> bool {
     let scan = directory.scan(tree);
     if !scan.changes.is_empty() {
         // Fails when nobody receives any more, which the caller's loop sees.
-        let _ = batches.send(scan.changes).await;
+        let _ = batches.send(Batch { source: SourceId::Files, changes: scan.changes }).await;
     }
     scan.again
 }

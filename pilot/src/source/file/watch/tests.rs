@@ -1,5 +1,5 @@
 use super::*;
-use crate::source::ObjectId;
+use crate::source::Change;
 use std::{collections::BTreeSet, fs};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -7,7 +7,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// A followed directory and the names of the objects that it holds, as far as received.
 struct Followed {
     root: tempfile::TempDir,
-    batches: mpsc::Receiver<Vec<Change>>,
+    batches: mpsc::Receiver<Batch>,
     names: BTreeSet<String>,
     _follower: tokio::task::JoinHandle<()>,
 }
@@ -31,9 +31,9 @@ impl Followed {
         let want: BTreeSet<String> = want.iter().map(|n| (*n).to_owned()).collect();
         let reached = time::timeout(DEADLINE, async {
             while self.names != want {
-                for change in self.batches.recv().await.unwrap() {
+                for change in self.batches.recv().await.unwrap().changes {
                     match change {
-                        Change::Upsert(object) => self.names.insert(ObjectId::of(&object).name.name.to_string()),
+                        Change::Upsert(id, _) => self.names.insert(id.name.name.to_string()),
                         Change::Delete(id) => self.names.remove(&*id.name.name),
                         Change::Notes(_) | Change::Synced => false,
                     };
@@ -48,7 +48,7 @@ impl Followed {
 async fn edits_renames_and_deletions_are_followed() {
     let mut followed = Followed::start();
     let first = time::timeout(DEADLINE, followed.batches.recv()).await.unwrap();
-    assert_eq!(first, Some(vec![Change::Synced]));
+    assert_eq!(first, Some(Batch { source: SourceId::Files, changes: vec![Change::Synced] }));
 
     followed.write("a.yaml", &["one"]);
     followed.holds(&["one"]).await;

@@ -1,0 +1,60 @@
+//! What of a world outlives the process: good versions of the objects that narrow access. They are kept as parts,
+//! whose encoding is bounded, checked when read, and carries a level.
+
+use super::ObjectId;
+use mesh_config::{
+    crd::{
+        Object, ObjectMeta, Parsed,
+        node::{Node, Value},
+    },
+    diagnostic::Origin,
+    model::Part,
+    name::NamespacedName,
+};
+use std::sync::Arc;
+
+/// As it is kept; `None`: of another kind.
+pub(super) fn part_of(parsed: &Parsed) -> Option<Part> {
+    match parsed {
+        Parsed::Authorization(policy) => Some(Part::Authorization(Arc::new(policy.clone()))),
+        Parsed::PeerAuthentication(policy) => Some(Part::PeerAuthentication(Arc::new(policy.clone()))),
+        Parsed::Sidecar(sidecar) => Some(Part::Sidecar(Arc::new(sidecar.clone()))),
+        _ => None,
+    }
+}
+
+/// The object that a part was kept of, and its meaning. `None`: parts of this kind are not kept.
+pub(super) fn object_of(part: Part) -> Option<(ObjectId, Object, Parsed)> {
+    let (api_version, kind, name, parsed) = match part {
+        Part::Authorization(policy) => {
+            let policy = Arc::unwrap_or_clone(policy);
+            ("security.istio.io/v1", "AuthorizationPolicy", policy.name.clone(), Parsed::Authorization(policy))
+        }
+        Part::PeerAuthentication(policy) => {
+            let policy = Arc::unwrap_or_clone(policy);
+            ("security.istio.io/v1", "PeerAuthentication", policy.name.clone(), Parsed::PeerAuthentication(policy))
+        }
+        Part::Sidecar(sidecar) => {
+            let sidecar = Arc::unwrap_or_clone(sidecar);
+            ("networking.istio.io/v1", "Sidecar", sidecar.name.clone(), Parsed::Sidecar(sidecar))
+        }
+        _ => return None,
+    };
+    let object = placeholder(api_version, kind, &name);
+    Some((ObjectId::local(&object), object, parsed))
+}
+
+fn placeholder(api_version: &str, kind: &str, name: &NamespacedName) -> Object {
+    Object {
+        api_version: api_version.into(),
+        kind: kind.into(),
+        meta: ObjectMeta {
+            name: name.name.clone(),
+            namespace: name.namespace.as_str().into(),
+            ..ObjectMeta::default()
+        },
+        origin: Origin::default(),
+        position: "".into(),
+        root: Node { line: 0, value: Value::Null },
+    }
+}
