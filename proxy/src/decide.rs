@@ -16,7 +16,7 @@ pub use authorise::stands;
 pub use caller::{Caller, Direction};
 pub use opaque::opaque;
 pub use request::{Decision, Local, Plan, Request, Step, request};
-pub use settle::{Fetch, settle};
+pub use settle::{Fetch, settle, settle_now};
 
 use crate::authz::Denial;
 use mesh_config::model::ServiceKey;

@@ -41,6 +41,9 @@ enum Ready {
 
 /// Carries one connection to `port` of the workload.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, arrival: Arrival, port: Port) {
+    if !worker.configured().await {
+        return;
+    }
     // Boxed in parts, so that an idle connection holds the memory of its own kind only, and not its handshake's.
     let ready = Box::pin(ready(&worker, stream, arrival, port)).await;
     match ready {

@@ -45,6 +45,9 @@ pub async fn listener(
 }
 
 async fn serve(worker: Rc<Worker>, mut stream: TcpStream, arrival: Arrival, entrance: Entrance, port: Port) {
+    if !worker.configured().await {
+        return;
+    }
     let conn = |key: DestinationKey| worker.connection(Direction::Outbound, key, port, arrival, None);
     let mut seen = BytesMut::new();
     let outgoing = match decided(&worker, &entrance, None).await {

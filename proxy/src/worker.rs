@@ -21,7 +21,11 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
+
+/// A connection that comes before the first configuration waits for it so long; then it is closed.
+const FIRST_CONFIGURATION: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub struct Worker {
@@ -55,6 +59,12 @@ impl Worker {
     /// The configuration in force now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.requests.snapshot())
+    }
+
+    /// Whether a connection may be looked at: it is known what holds for the workload, at once or after a moment.
+    pub async fn configured(&self) -> bool {
+        // The wait is seldom, and in a box: connections would have its room otherwise.
+        self.snapshot().local().is_some() || Box::pin(self.requests.configured(FIRST_CONFIGURATION)).await
     }
 
     /// The facts of a connection.

@@ -8,6 +8,7 @@ mod gateway;
 mod inbound;
 mod objects;
 mod outbound;
+mod request;
 mod story;
 
 use crate::{

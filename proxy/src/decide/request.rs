@@ -50,6 +50,16 @@ pub enum Step<'s> {
     Forward(Plan),
 }
 
+impl Step<'_> {
+    /// What has to be fetched first.
+    pub fn asks(&self) -> Option<Ask> {
+        match self {
+            Step::Ask(ask) => Some(ask.clone()),
+            Step::Answer(_) | Step::Forward(_) => None,
+        }
+    }
+}
+
 /// How a request is sent on.
 #[derive(Debug)]
 pub struct Plan {

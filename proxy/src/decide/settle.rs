@@ -2,7 +2,13 @@
 
 use super::Ask;
 use crate::snapshot::Snapshot;
-use std::{future::Future, ops::Deref, sync::Arc};
+use std::{
+    future::Future,
+    ops::Deref,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 /// Who has configuration and can have more of it.
 pub trait Fetch {
@@ -28,5 +34,13 @@ pub async fn settle<F: Fetch>(from: &mut F, asks: impl Fn(&Snapshot) -> Option<A
                 }
             }
         }
+    }
+}
+
+/// As [`settle`], for who fetches without waiting. `None`: it waited after all.
+pub fn settle_now<F: Fetch>(from: &mut F, asks: impl Fn(&Snapshot) -> Option<Ask>) -> Option<F::Held> {
+    match pin!(settle(from, asks)).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(held) => Some(held),
+        Poll::Pending => None,
     }
 }

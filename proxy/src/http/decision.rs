@@ -49,10 +49,7 @@ pub(super) fn asks(
     draw: u64,
 ) -> Option<Ask> {
     let request = request(served, snapshot, client, head, draw);
-    match decide::request(snapshot, &served.conn.caller(), &request).step {
-        Step::Ask(ask) => Some(ask),
-        Step::Answer(_) | Step::Forward(_) => None,
-    }
+    decide::request(snapshot, &served.conn.caller(), &request).step.asks()
 }
 
 /// A request that has become a tunnel, as it was decided: the canonical head, before rules changed it.

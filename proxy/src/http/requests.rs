@@ -27,6 +27,7 @@ pub trait Demand {
 /// All that the requests of one worker share.
 pub struct Requests {
     snapshots: RefCell<Cached<Snapshot>>,
+    changes: Reader<Snapshot>,
     current: RefCell<WorkerSnapshot>,
     /// Live state of clusters.
     pub upstreams: Upstreams,
@@ -74,6 +75,7 @@ impl Requests {
         let current = Rc::new(cached.load().clone());
         Rc::new(Requests {
             snapshots: RefCell::new(cached),
+            changes: snapshots.clone(),
             current: RefCell::new(current),
             upstreams,
             sink,
@@ -93,6 +95,21 @@ impl Requests {
             *current = Rc::new(newest.clone());
         }
         current.clone()
+    }
+
+    /// Whether it is known what holds for the workload. Until it is nothing is carried: the first configuration is waited
+    /// for, but no longer than this.
+    pub async fn configured(&self, patience: Duration) -> bool {
+        let mut changes = self.changes.fresh();
+        let known = async {
+            while changes.get().local().is_none() {
+                if changes.changed().await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(patience, known).await.unwrap_or(false)
     }
 
     /// Has more of the configuration fetched, but waits no longer than this.

@@ -14,9 +14,13 @@ use mesh_runtime::{
 };
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
-/// Acceptors made from credentials, kept while the credential is the same.
+/// Acceptors made from credentials, kept while the credential is the same. Servers of different modes may share one:
+/// who asks for client certificates and who does not are two acceptors.
 #[derive(Default)]
-pub struct Credentials(RefCell<HashMap<NamespacedName, (Arc<Credential>, Arc<ServerTls>)>>);
+pub struct Credentials(RefCell<HashMap<Key, (Arc<Credential>, Arc<ServerTls>)>>);
+
+/// What an acceptor depends on besides the credential's content: its name, and whether clients must show a certificate.
+type Key = (NamespacedName, bool);
 
 impl Credentials {
     /// The acceptor for a server.
@@ -26,7 +30,8 @@ impl Credentials {
     pub(crate) fn acceptor(&self, snapshot: &Snapshot, server: &TlsSettings) -> Result<Arc<ServerTls>, String> {
         let name = NamespacedName::new(snapshot.facts.namespace.as_str(), &server.credential_name);
         let credential = snapshot.credentials.get(&name).ok_or_else(|| format!("no credential {name}"))?;
-        if let Some((kept, tls)) = self.0.borrow().get(&name)
+        let key = (name.clone(), server.require_client_certificate);
+        if let Some((kept, tls)) = self.0.borrow().get(&key)
             && Arc::ptr_eq(kept, credential)
         {
             return Ok(tls.clone());
@@ -41,7 +46,7 @@ impl Credentials {
         };
         let serving = Serving { certificates: vec![Arc::new(certificate)], client_ca, subject_alt_names: Vec::new() };
         let tls = Arc::new(ServerTls::with_certificates(Reader::fixed(Arc::new(serving))));
-        self.0.borrow_mut().insert(name, (credential.clone(), tls.clone()));
+        self.0.borrow_mut().insert(key, (credential.clone(), tls.clone()));
         Ok(tls)
     }
 }

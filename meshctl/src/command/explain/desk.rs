@@ -13,14 +13,13 @@ use mesh_config::{
 };
 use mesh_pilot::{Mesh, scope};
 use mesh_proxy::{
-    route::{self, RequestView, Selection},
+    decide::{self, Ask, Fetch},
     snapshot::{
         OwnFacts, Snapshot,
         build::{Changes, State},
-        listener::DestinationKey,
     },
 };
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 
 /// Most services that one call may need the details of.
 const MAX_FETCHES: usize = 64;
@@ -73,20 +72,21 @@ impl<'m> Desk<'m> {
         };
         match direction {
             Direction::Outbound => outbound::decide(self, call),
-            Direction::Inbound => inbound::decide(&self.snapshot(), call),
+            Direction::Inbound => inbound::decide(self, call),
             Direction::Gateway => gateway::decide(self, call),
         }
     }
 
-    /// Selects, with details fetched as they turn out to be needed. `None`: they cannot be had.
-    pub(super) fn select(&mut self, key: &DestinationKey, request: &RequestView<'_>) -> Option<Selection> {
-        for _ in 0..MAX_FETCHES {
-            match route::select(self.state.snapshot(), key, request, self.draw) {
-                Selection::Pending { service } => self.fetch(&service)?,
-                decided => return Some(decided),
-            }
-        }
-        None
+    /// The configuration with which a decision has nothing more to ask, or all that can be had.
+    pub(super) fn settled(&mut self, asks: impl Fn(&Snapshot) -> Option<Ask>) -> Arc<Snapshot> {
+        let mut fetching = Fetching { desk: self, left: MAX_FETCHES };
+        let held = decide::settle_now(&mut fetching, asks).expect("nothing is waited for here");
+        Arc::clone(&held)
+    }
+
+    /// Between weighted backends, this number decides.
+    pub(super) fn draw(&self) -> u64 {
+        self.draw
     }
 
     /// Takes in what belongs to a name of the index. `None`: pilot knows no such name.
@@ -98,5 +98,24 @@ impl<'m> Desk<'m> {
         let removed = alone.then(|| (Kind::Service, PartName(key.to_string().into()))).into_iter().collect();
         self.state.apply(Changes { upserts, removed, ..Changes::default() });
         Some(())
+    }
+}
+
+/// Fetches from pilot's compiled mesh, at once.
+struct Fetching<'d, 'm> {
+    desk: &'d mut Desk<'m>,
+    left: usize,
+}
+
+impl Fetch for Fetching<'_, '_> {
+    type Held = Rc<Arc<Snapshot>>;
+
+    fn newest(&self) -> Self::Held {
+        Rc::new(self.desk.snapshot())
+    }
+
+    async fn fetch(&mut self, Ask::Details(service): Ask) -> bool {
+        self.left = self.left.saturating_sub(1);
+        self.left > 0 && self.desk.fetch(&service).is_some()
     }
 }

@@ -4,12 +4,16 @@ use super::{
     answer::Answer,
     case::{Call, CallTls},
     desk::Desk,
-    outbound::{port_of, request, unnormal},
+    outbound::{port_of, unnormal},
+    request::{self, caller},
 };
 use mesh_config::path;
-use mesh_proxy::snapshot::{
-    Snapshot,
-    listener::{DestinationKey, ListenerKind},
+use mesh_proxy::{
+    decide::{Caller, Direction},
+    snapshot::{
+        Snapshot,
+        listener::{DestinationKey, ListenerKind},
+    },
 };
 
 /// Decides on a call that comes in from outside.
@@ -47,7 +51,11 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
         );
     }
     let mut answer = match path::normalize(call.path.as_deref().unwrap_or("/"), snapshot.settings.path_normalization) {
-        Ok(path) => request(desk, call, &key, port, path, scheme),
+        Ok(path) => {
+            let peer = request::peer(call);
+            let caller = Caller { peer: peer.as_ref(), ..caller(call, Direction::Gateway, &key, port) };
+            request::decide(desk, call, &caller, path, scheme)
+        }
         Err(rejected) => unnormal(&rejected),
     };
     if answer.route_config.is_none() {

@@ -3,19 +3,25 @@
 use super::{
     answer::{Answer, Outcome, PolicyName, Security, ShadowAnswer},
     case::{Call, CallTls},
+    desk::Desk,
     outbound::{port_of, unnormal},
+    request::{self, caller},
 };
 use mesh_config::{
-    identity::PeerIdentity,
-    model::{Protocol, authorization::Action, peer_authentication::MtlsMode},
+    model::{authorization::Action, peer_authentication::MtlsMode},
     name::Port,
     path,
 };
 use mesh_proxy::{
-    authz::{Attributes, Decision, Denial, HttpAttributes, Verdict, decide as authorise},
-    route::{self, RequestView, Selection},
+    authz::{Decision, Denial, Verdict},
+    decide::{
+        Caller, Direction, Refused,
+        inbound::{Admission, admit},
+        opaque as opaque_call,
+    },
+    detect::{ClientHello, Detected},
     snapshot::{
-        Local, Snapshot,
+        Snapshot,
         inbound::PortPolicy,
         listener::{DestinationKey, ListenerKind},
         policy::RuleId,
@@ -23,19 +29,17 @@ use mesh_proxy::{
 };
 
 /// Decides on a call that comes in.
-pub(super) fn decide(snapshot: &Snapshot, call: &Call) -> Answer {
+pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
     let Some(port) = port_of(call) else {
         return Answer::refuse("no listener", "the call names no port between 1 and 65535");
     };
+    let snapshot = desk.snapshot();
     let Some(local) = snapshot.local() else {
         return Answer::refuse("no configuration", "pilot does not know this workload, so its proxy carries nothing");
     };
     let policy = local.inbound.port(port);
-    let mut answer = match handshake(&policy, call) {
-        Err(refusal) => *refusal,
-        Ok(stream) => within(snapshot, local, call, port, &policy, stream),
-    };
-    answer.listener = Some(listener_name(snapshot, port));
+    let mut answer = admitted(desk, call, port, &policy);
+    answer.listener = Some(listener_name(&snapshot, port));
     answer.filter_chain = Some(if policy.declared { format!("0.0.0.0_{port}") } else { "virtualInbound".to_owned() });
     answer.security = Some(security(&policy, call));
     answer
@@ -47,49 +51,87 @@ fn listener_name(snapshot: &Snapshot, port: Port) -> String {
     bound.map_or_else(|| "virtualInbound".to_owned(), |spec| spec.name.to_string())
 }
 
-/// What is left of a connection once its TLS is dealt with.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stream {
-    /// Plain text.
-    Open,
-    /// What was inside the mesh's TLS.
-    Unsealed,
-    /// TLS between the client and the application.
-    Sealed,
+/// The hello of a call, as a client of its kind sends it when the call does not say what it offers.
+fn hello(call: &Call) -> Detected {
+    let offered = |text: &str| text.split(',').map(|protocol| protocol.trim().as_bytes().to_vec()).collect();
+    let alpn = match (call.alpn.as_deref(), call.tls()) {
+        (Some(alpn), _) => offered(alpn),
+        (None, CallTls::Mtls) if call.is_http() => offered("istio-http/1.1,istio,http/1.1"),
+        (None, CallTls::Mtls) => offered("istio-peer-exchange,istio"),
+        (None, _) => Vec::new(),
+    };
+    Detected::Tls(ClientHello { sni: call.sni.clone(), alpn })
 }
 
-/// As the proxy does: a mesh client's hello is known by what it offers to speak inside, and answered in every mode.
-fn handshake(policy: &PortPolicy, call: &Call) -> Result<Stream, Box<Answer>> {
+/// What the first bytes of a call say.
+fn said(call: &Call) -> Detected {
+    match call.tls() {
+        CallTls::Tls | CallTls::Mtls => hello(call),
+        CallTls::Plaintext if call.is_http() => Detected::Http1,
+        CallTls::Plaintext => Detected::Opaque,
+    }
+}
+
+/// As the proxy does with what its first bytes say.
+fn admitted(desk: &mut Desk<'_>, call: &Call, port: Port, policy: &PortPolicy) -> Answer {
     let by = match &policy.mtls.decided_by {
         Some(name) => format!("PeerAuthentication {name}"),
         None => "the built-in default".to_owned(),
     };
-    let refuse = |reason, detail: String| Err(Box::new(Answer::refuse(reason, detail)));
-    let strict = policy.mtls.mode == MtlsMode::Strict;
-    match call.tls() {
-        CallTls::Plaintext if strict => {
-            refuse("no filter chain", format!("plain text, and {by} requires mutual TLS (STRICT)"))
+    let not_http = || Answer::refuse("protocol error", format!("port {port} carries HTTP, but something else arrived"));
+    match admit(policy, &said(call)) {
+        Admission::Refuse(Refused::PlainText) => {
+            Answer::refuse("no filter chain", format!("plain text, and {by} requires mutual TLS (STRICT)"))
         }
-        CallTls::Plaintext => Ok(Stream::Open),
-        CallTls::Mtls if strict || offers_mesh(call) => Ok(Stream::Unsealed),
-        CallTls::Tls if strict || (call.alpn.is_some() && offers_mesh(call)) => {
-            refuse("mtls error", format!("TLS without a certificate of the mesh ({by} decides)"))
+        Admission::Refuse(_) => {
+            Answer::refuse("no filter chain", "TLS that is not the mesh's, to a port that carries HTTP")
         }
-        CallTls::Tls | CallTls::Mtls if policy.protocol.is_http() => {
-            refuse("no filter chain", "TLS that is not the mesh's, to a port that carries HTTP".to_owned())
+        Admission::Terminate { .. } if call.tls() == CallTls::Tls => {
+            Answer::refuse("mtls error", format!("TLS without a certificate of the mesh ({by} decides)"))
         }
-        // What this proxy does not terminate is the application's own.
-        CallTls::Tls | CallTls::Mtls => Ok(Stream::Sealed),
+        Admission::Requests | Admission::Terminate { requests: true } if call.is_http() => http(desk, call, port),
+        Admission::Requests | Admission::Terminate { requests: true } if policy.protocol.is_http() => not_http(),
+        Admission::Requests | Admission::Terminate { .. } | Admission::Opaque { sealed: false } => {
+            opaque(desk, call, port, policy, false)
+        }
+        Admission::Opaque { sealed: true } => opaque(desk, call, port, policy, true),
     }
 }
 
-/// Whether the client offers a protocol of the mesh; one that says nothing about it does.
-fn offers_mesh(call: &Call) -> bool {
-    offers(call, |protocol| protocol.starts_with("istio"))
+/// A stream of bytes.
+fn opaque(desk: &Desk<'_>, call: &Call, port: Port, policy: &PortPolicy, sealed: bool) -> Answer {
+    let (snapshot, key) = (desk.snapshot(), DestinationKey::Inbound(port));
+    let peer = request::peer(call).filter(|_| !sealed);
+    let caller = Caller {
+        secured: call.tls() != CallTls::Plaintext && !sealed,
+        peer: peer.as_ref(),
+        ..caller(call, Direction::Inbound, &key, port)
+    };
+    let metadata = call.metadata.as_ref().filter(|m| !m.is_null());
+    let (permit, verdict) = opaque_call(&snapshot, &caller, metadata);
+    let mut answer = match (verdict, permit) {
+        (Some(verdict), _) => verdict_answer(&verdict),
+        (None, Err(why)) => return Answer::refuse("denied", why.to_string()),
+        (None, Ok(_)) => Answer { outcome: Outcome::Forward, ..Answer::default() },
+    };
+    answer.cluster = (answer.outcome == Outcome::Forward).then(|| policy.cluster.name.to_string());
+    if sealed && answer.detail.is_none() {
+        answer.detail = Some("TLS of the application's own: forwarded unchanged, checked against TCP rules".to_owned());
+    }
+    answer
 }
 
-fn offers(call: &Call, wanted: impl Fn(&str) -> bool) -> bool {
-    call.alpn.as_deref().is_none_or(|alpn| alpn.split(',').any(|protocol| wanted(protocol.trim())))
+/// A request.
+fn http(desk: &mut Desk<'_>, call: &Call, port: Port) -> Answer {
+    let target = call.path.as_deref().unwrap_or("/");
+    let mode = desk.snapshot().settings.path_normalization;
+    let path = match path::normalize(target, mode) {
+        Ok(path) => path,
+        Err(rejected) => return unnormal(&rejected),
+    };
+    let (peer, key) = (request::peer(call), DestinationKey::Inbound(port));
+    let caller = Caller { peer: peer.as_ref(), ..caller(call, Direction::Inbound, &key, port) };
+    request::decide(desk, call, &caller, path, if caller.secured { "https" } else { "http" })
 }
 
 fn security(policy: &PortPolicy, call: &Call) -> Security {
@@ -110,97 +152,8 @@ fn security(policy: &PortPolicy, call: &Call) -> Security {
     Security { transport: transport.to_owned(), because }
 }
 
-fn within(snapshot: &Snapshot, local: &Local, call: &Call, port: Port, policy: &PortPolicy, stream: Stream) -> Answer {
-    let declared = policy.protocol;
-    let readable = match (stream, declared) {
-        (Stream::Sealed, _) => false,
-        // Inside the mesh's TLS the client's proxy has said what follows.
-        (Stream::Unsealed, Protocol::Auto) => {
-            offers(call, |p| matches!(p, "istio-http/1.0" | "istio-http/1.1" | "istio-h2"))
-        }
-        (Stream::Open, Protocol::Auto) => true,
-        (Stream::Open | Stream::Unsealed, declared) => declared.is_http(),
-    };
-    if call.is_http() && readable {
-        return http(snapshot, local, call, port);
-    }
-    if !call.is_http() && declared.is_http() {
-        return Answer::refuse("protocol error", format!("port {port} carries HTTP, but something else arrived"));
-    }
-    let verdict = authorise(&local.policies, &attributes(call, port, None, peer(call, stream).as_ref()));
-    let mut answer = verdict_answer(&verdict);
-    answer.cluster = forwarded_to(&answer, policy);
-    if stream == Stream::Sealed && answer.detail.is_none() {
-        answer.detail = Some("TLS of the application's own: forwarded unchanged, checked against TCP rules".to_owned());
-    }
-    answer
-}
-
-fn peer(call: &Call, stream: Stream) -> Option<PeerIdentity> {
-    call.principal().filter(|_| stream != Stream::Sealed).map(PeerIdentity::new)
-}
-
-fn http(snapshot: &Snapshot, local: &Local, call: &Call, port: Port) -> Answer {
-    let target = call.path.as_deref().unwrap_or("/");
-    let path = match path::normalize(target, snapshot.settings.path_normalization) {
-        Ok(path) => path,
-        Err(rejected) => return unnormal(&rejected),
-    };
-    let method = call.method.as_deref().unwrap_or("GET");
-    let request = HttpAttributes {
-        method: method.as_bytes(),
-        path: path.as_bytes(),
-        authority: call.host.as_deref().map(str::as_bytes),
-        headers: &call.headers,
-    };
-    let peer = peer(call, Stream::Open);
-    let verdict = authorise(&local.policies, &attributes(call, port, Some(request), peer.as_ref()));
-    let mut answer = verdict_answer(&verdict);
-    let view = RequestView {
-        method,
-        scheme: "http",
-        authority: call.host.as_deref().unwrap_or(""),
-        path: &path,
-        headers: &call.headers,
-        listener_port: port,
-    };
-    if let Selection::Forward(routed) = route::select(snapshot, &DestinationKey::Inbound(port), &view, 0) {
-        answer.route_config = Some(routed.meta.route_config.to_string());
-        answer.virtual_host = Some(routed.meta.virtual_host.to_string());
-        answer.route = Some(routed.meta.route.to_string());
-        if answer.outcome == Outcome::Forward {
-            answer.cluster = Some(routed.cluster.name.to_string());
-        }
-    }
-    answer.path = Some(path.into_owned());
-    answer
-}
-
-fn forwarded_to(answer: &Answer, policy: &PortPolicy) -> Option<String> {
-    (answer.outcome == Outcome::Forward).then(|| policy.cluster.name.to_string())
-}
-
-fn attributes<'a>(
-    call: &'a Call,
-    port: Port,
-    http: Option<HttpAttributes<'a>>,
-    peer: Option<&'a PeerIdentity>,
-) -> Attributes<'a> {
-    let source = call.source.as_ref();
-    let source_ip = source.and_then(|s| s.ip);
-    Attributes {
-        http,
-        peer,
-        source_ip,
-        remote_ip: source.and_then(|s| s.remote_ip).or(source_ip),
-        destination_ip: call.destination_ip.or(call.address),
-        destination_port: port.get(),
-        sni: call.sni.as_deref(),
-        metadata: call.metadata.as_ref().filter(|m| !m.is_null()),
-    }
-}
-
-fn verdict_answer(verdict: &Verdict<'_>) -> Answer {
+/// What policies say, as an answer.
+pub(super) fn verdict_answer(verdict: &Verdict<'_>) -> Answer {
     let policy = verdict.decided_by().map(policy_name);
     let answer = Answer {
         policy,

@@ -5,6 +5,7 @@ use super::{
     case::{Call, CallTls},
     desk::Desk,
     objects::Who,
+    request::{self, caller},
 };
 use mesh_config::{
     model::{
@@ -18,7 +19,8 @@ use mesh_config::{
     path,
 };
 use mesh_proxy::{
-    route::{RequestView, RouteMeta, Routed, RuleEntry, Selection, redirect::split_port, rewrite},
+    decide,
+    route::{RouteMeta, Routed, RuleEntry, redirect::split_port, rewrite},
     snapshot::{
         Snapshot,
         cluster::{Cluster, ClusterKey},
@@ -28,7 +30,6 @@ use mesh_proxy::{
     },
 };
 use std::{
-    borrow::Cow,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
 };
@@ -230,7 +231,7 @@ fn http(desk: &mut Desk<'_>, call: &Call, key: &DestinationKey, port: Port) -> A
         Ok(path) => path,
         Err(rejected) => return unnormal(&rejected),
     };
-    request(desk, call, key, port, path, "http")
+    request::decide(desk, call, &caller(call, decide::Direction::Outbound, key, port), path, "http")
 }
 
 /// A path without canonical form.
@@ -244,75 +245,7 @@ pub(super) fn unnormal(rejected: &path::Rejected) -> Answer {
     }
 }
 
-/// A request with its normalised path, held against the rules of `key`.
-pub(super) fn request(
-    desk: &mut Desk<'_>,
-    call: &Call,
-    key: &DestinationKey,
-    port: Port,
-    path: Cow<'_, str>,
-    scheme: &str,
-) -> Answer {
-    let view = RequestView {
-        method: call.method.as_deref().unwrap_or("GET"),
-        scheme,
-        authority: call.host.as_deref().unwrap_or(""),
-        path: &path,
-        headers: &call.headers,
-        listener_port: port,
-    };
-    let mut answer = match desk.select(key, &view) {
-        Some(selection) => selected(&desk.snapshot(), &selection, &path),
-        None => Answer::refuse("no route", "pilot gives no details of a service that the rules name"),
-    };
-    answer.path = Some(path.into_owned());
-    answer
-}
-
-fn selected(snapshot: &Snapshot, selection: &Selection, path: &str) -> Answer {
-    match selection {
-        Selection::Forward(routed) => forward(snapshot, routed, path),
-        Selection::Redirect { meta, status, location, .. } => Answer {
-            outcome: Outcome::Redirect,
-            status: Some(*status),
-            location: Some(location.clone()),
-            ..of_meta(meta)
-        },
-        Selection::Respond { meta, status, body, .. } => Answer {
-            outcome: Outcome::Answer,
-            status: Some(*status),
-            detail: Some(format!("the rule answers by itself, with {} bytes", body.len())),
-            ..of_meta(meta)
-        },
-        Selection::HttpsRedirect { meta, location } => Answer {
-            outcome: Outcome::Redirect,
-            reason: Some("redirect to https"),
-            status: Some(301),
-            location: Some(location.clone()),
-            ..of_meta(meta)
-        },
-        Selection::NotFound { meta: Some(meta) } => refused(
-            "no route",
-            meta,
-            "no rule of the virtual host matches this request (404, route_not_found)".to_owned(),
-        ),
-        Selection::NotFound { meta: None } => {
-            Answer::refuse("no virtual host", "nothing here answers to this host (404, route_not_found)")
-        }
-        Selection::Blocked { meta } => refused(
-            "no virtual host",
-            meta,
-            "the mesh knows no such host, and unknown ones may not be reached from here (502)".to_owned(),
-        ),
-        Selection::ClusterNotFound { meta, cluster, .. } => Answer {
-            cluster: Some(cluster.to_string()),
-            ..refused("no route", meta, format!("the rule leads to {cluster}, which does not exist (503, NC)"))
-        },
-        Selection::Pending { service } => Answer::refuse("no route", format!("pilot gives no details of {service}")),
-    }
-}
-
-fn of_meta(meta: &RouteMeta) -> Answer {
+pub(super) fn of_meta(meta: &RouteMeta) -> Answer {
     let text = |t: &str| (!t.is_empty()).then(|| t.to_owned());
     Answer {
         route_config: text(&meta.route_config),
@@ -323,11 +256,11 @@ fn of_meta(meta: &RouteMeta) -> Answer {
     }
 }
 
-fn refused(reason: &'static str, meta: &RouteMeta, detail: String) -> Answer {
+pub(super) fn refused(reason: &'static str, meta: &RouteMeta, detail: String) -> Answer {
     Answer { reason: Some(reason), detail: Some(detail), ..of_meta(meta) }
 }
 
-fn forward(snapshot: &Snapshot, routed: &Routed, path: &str) -> Answer {
+pub(super) fn forward(snapshot: &Snapshot, routed: &Routed, path: &str) -> Answer {
     let names = of_meta(&routed.meta);
     let rewritten = routed.rule.as_ref().zip(routed.matched.as_ref()).and_then(|(r, m)| rewrite::path(r, m, path));
     Answer {

@@ -216,3 +216,35 @@ spec:
     assert_eq!(decide(9, "mtls", json!("istio-h2")), passes(true));
     assert_eq!(decide(9, "mtls", json!("istio-peer-exchange")), passes(false));
 }
+
+#[test]
+fn a_gateway_authorises_before_it_answers_redirects_or_knows_nothing() {
+    let objects = r#"
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: edge}
+spec:
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [shop.example]}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: edge}
+spec:
+  hosts: [shop.example]
+  gateways: [edge]
+  http:
+  - {match: [{uri: {prefix: /direct}}], directResponse: {status: 200}}
+  - {match: [{uri: {prefix: /moved}}], redirect: {uri: /there}}
+"#;
+    let nobody = "\n---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: nobody, namespace: edge}\nspec: {action: DENY, rules: [{}]}\n";
+    let outcomes = |objects: &str| -> Vec<Value> {
+        let get = |path: &str| json!({"direction": "gateway", "port": 80, "host": "shop.example", "path": path});
+        let calls = ["/direct", "/moved", "/nothing"].map(get);
+        let workload = json!({"type": "router", "namespace": "edge"});
+        let case = json!({"id": 1, "objects": objects, "workload": workload, "calls": calls});
+        let answer = cases::answer(&case);
+        answer["results"].as_array().unwrap().iter().map(|r| json!([r["outcome"], r["status"]])).collect()
+    };
+    assert_eq!(outcomes(objects), [json!(["answer", 200]), json!(["redirect", 301]), json!(["refuse", null])]);
+    assert_eq!(outcomes(&[objects, nobody].concat()), vec![json!(["refuse", 403]); 3]);
+}

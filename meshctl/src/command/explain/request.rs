@@ -1,0 +1,132 @@
+//! A request at any of a proxy's doors: its decision, as an answer.
+
+use super::{
+    answer::{Answer, Outcome},
+    case::{Call, CallTls},
+    desk::Desk,
+    inbound::verdict_answer,
+    outbound::{forward, of_meta, refused},
+};
+use mesh_config::{identity::PeerIdentity, name::Port};
+use mesh_proxy::{
+    decide::{self, Ask, Caller, Direction, Local, Request, Step},
+    snapshot::{Snapshot, listener::DestinationKey},
+};
+use std::borrow::Cow;
+
+/// The caller of a call, without what it proved.
+pub(super) fn caller<'a>(call: &'a Call, direction: Direction, key: &'a DestinationKey, port: Port) -> Caller<'a> {
+    Caller {
+        direction,
+        key,
+        port,
+        secured: call.tls() != CallTls::Plaintext,
+        peer: None,
+        own: None,
+        source: call.source.as_ref().and_then(|source| source.ip),
+        destination: call.destination_ip.or(call.address),
+        sni: call.sni.as_deref(),
+    }
+}
+
+/// The identity that a caller proves.
+pub(super) fn peer(call: &Call) -> Option<PeerIdentity> {
+    call.principal().map(PeerIdentity::new)
+}
+
+/// Decides on a request with its normalised path.
+pub(super) fn decide(
+    desk: &mut Desk<'_>,
+    call: &Call,
+    caller: &Caller<'_>,
+    path: Cow<'_, str>,
+    scheme: &str,
+) -> Answer {
+    let request = Request {
+        method: call.method.as_deref().unwrap_or("GET"),
+        scheme,
+        authority: call.host.as_deref(),
+        path: &path,
+        headers: &call.headers,
+        client: call.source.as_ref().and_then(|source| source.remote_ip),
+        metadata: call.metadata.as_ref().filter(|m| !m.is_null()),
+        draw: desk.draw(),
+    };
+    let snapshot = desk.settled(|snapshot| decide::request(snapshot, caller, &request).step.asks());
+    let decision = decide::request(&snapshot, caller, &request);
+    let policies = decision.verdict.as_ref().map(verdict_answer);
+    let mut answer = match decision.step {
+        Step::Answer(Local::Refused(why)) => match policies.clone() {
+            Some(said) => said,
+            None => Answer::refuse("denied", why.to_string()),
+        },
+        Step::Answer(local) => own(&local),
+        Step::Ask(Ask::Details(service)) => {
+            Answer::refuse("no route", format!("pilot gives no details of {service}, which the rules name"))
+        }
+        Step::Forward(plan) => forward(&snapshot, &plan.routed, &path),
+    };
+    if let Some(said) = policies {
+        let Answer { policy, asks_external, audited, shadow, detail, .. } = said;
+        answer = Answer { policy, asks_external, audited, shadow, detail: answer.detail.or(detail), ..answer };
+    }
+    answer.path = Some(path.into_owned());
+    name_inbound(&snapshot, caller, answer)
+}
+
+/// An application has one route, which names itself whatever policies say; what would be asked an external authoriser
+/// goes there if it agrees.
+fn name_inbound(snapshot: &Snapshot, caller: &Caller<'_>, answer: Answer) -> Answer {
+    let (Direction::Inbound, Some(local)) = (caller.direction, snapshot.local()) else { return answer };
+    let policy = local.inbound.port(caller.port);
+    let names = of_meta(&policy.meta);
+    let cluster = (answer.outcome == Outcome::Forward).then(|| policy.cluster.name.to_string());
+    // What stands behind the application's port is not asked about here.
+    let (endpoints, security) = (Vec::new(), None);
+    Answer {
+        route_config: names.route_config,
+        virtual_host: names.virtual_host,
+        route: names.route,
+        cluster,
+        endpoints,
+        security,
+        ..answer
+    }
+}
+
+/// An answer of the proxy's own.
+fn own(local: &Local<'_>) -> Answer {
+    match local {
+        Local::Refused(why) => Answer::refuse("denied", why.to_string()),
+        Local::Redirect { meta, rule, status, location } => Answer {
+            outcome: Outcome::Redirect,
+            reason: rule.is_none().then_some("redirect to https"),
+            status: Some(*status),
+            location: Some(location.clone()),
+            ..of_meta(meta)
+        },
+        Local::Respond { meta, status, body, .. } => Answer {
+            outcome: Outcome::Answer,
+            status: Some(*status),
+            detail: Some(format!("the rule answers by itself, with {} bytes", body.len())),
+            ..of_meta(meta)
+        },
+        Local::NotFound { meta: Some(meta) } => refused(
+            "no route",
+            meta,
+            "no rule of the virtual host matches this request (404, route_not_found)".to_owned(),
+        ),
+        Local::NotFound { meta: None } => {
+            Answer::refuse("no virtual host", "nothing here answers to this host (404, route_not_found)")
+        }
+        Local::Blocked { meta } => refused(
+            "no virtual host",
+            meta,
+            "the mesh knows no such host, and unknown ones may not be reached from here (502)".to_owned(),
+        ),
+        Local::ClusterNotFound { meta, cluster, .. } => Answer {
+            cluster: Some(cluster.to_string()),
+            ..refused("no route", meta, format!("the rule leads to {cluster}, which does not exist (503, NC)"))
+        },
+    }
+}
