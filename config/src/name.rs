@@ -3,15 +3,21 @@
 //! A [`Host`] is lower-case and may carry a leading wildcard (`*.example.com`, `*`); everything that compares
 //! hosts goes through it, so that case and trailing dots cannot make two spellings of one name differ.
 
-use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+    sync::Arc,
+};
 
 /// A text was not a name of the wanted kind. The message says what is wrong and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NameError(pub String);
 
-/// A host name: fully qualified, short, an IP address in text form, or a wildcard (`*` or `*.suffix`).
-/// Lower-case; at most 253 bytes.
+/// A host name: fully qualified, short, an IP address, or a wildcard (`*` or `*.suffix`). Lower-case; at most 253
+/// bytes. An address has one spelling: the shortest, without the brackets that it wears in an authority.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Host(Arc<str>);
 
@@ -73,7 +79,46 @@ impl FromStr for Host {
                 "host {text:?}: a wildcard is only allowed as the first label, as in *.example.com"
             )));
         }
+        if let Some(address) = address(text) {
+            return Ok(Host(address.to_string().into()));
+        }
+        if text.contains(['[', ']']) {
+            return Err(NameError(format!("host {text:?}: brackets are for IPv6 addresses, as in [2001:db8::1]")));
+        }
         Ok(Host(text.to_ascii_lowercase().into()))
+    }
+}
+
+/// The address that a host is, with or without brackets if it is of version 6.
+fn address(host: &str) -> Option<IpAddr> {
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(inner) => inner.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => host.parse().ok(),
+    }
+}
+
+/// Host and port of an authority (RFC 3986, 3.2). The port is what stands after the last colon, if it is digits and the
+/// colon is none of an IPv6 address; one that is no port number is cut off all the same. The host keeps its brackets.
+pub fn split_authority(authority: &str) -> (&str, Option<Port>) {
+    let Some((host, digits)) = authority.rsplit_once(':') else { return (authority, None) };
+    let inside_an_address = host.contains(':') && !host.ends_with(']');
+    if inside_an_address || digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return (authority, None);
+    }
+    (host, digits.parse().ok().and_then(Port::new))
+}
+
+/// The host of an authority, spelled as a [`Host`] is, so that the two can be compared.
+pub fn host_of_authority(authority: &str) -> Cow<'_, str> {
+    let (host, _) = split_authority(authority);
+    if host.contains(':')
+        && let Some(address) = address(host)
+    {
+        return Cow::Owned(address.to_string());
+    }
+    match host.bytes().any(|b| b.is_ascii_uppercase()) {
+        true => Cow::Owned(host.to_ascii_lowercase()),
+        false => Cow::Borrowed(host),
     }
 }
 
@@ -215,5 +260,35 @@ mod tests {
         for bad in ["", "a b", "a.*.b", "a/b", "é"] {
             assert!(bad.parse::<Host>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_address_is_one_host_however_it_is_spelled() {
+        for text in ["2001:db8::10", "2001:DB8:0::10", "[2001:db8::10]", "[2001:0DB8::0010]"] {
+            assert_eq!(text.parse::<Host>().unwrap().as_str(), "2001:db8::10", "{text}");
+        }
+        assert_eq!("192.0.2.1".parse::<Host>().unwrap().as_str(), "192.0.2.1");
+        for wrong in ["[192.0.2.1]", "[a.example]", "[::1", "::1]"] {
+            assert!(wrong.parse::<Host>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_host_of_an_authority_is_spelled_as_a_host() {
+        for (authority, host, port) in [
+            ("A.example:8080", "a.example", Some(8080)),
+            ("a.example", "a.example", None),
+            ("a.example:", "a.example:", None),
+            ("a.example:99999", "a.example", None),
+            ("192.0.2.1:80", "192.0.2.1", Some(80)),
+            ("[2001:DB8::10]:8080", "2001:db8::10", Some(8080)),
+            ("[2001:db8::10]", "2001:db8::10", None),
+            ("2001:db8::10", "2001:db8::10", None),
+            ("::1", "::1", None),
+        ] {
+            assert_eq!(host_of_authority(authority), host, "{authority}");
+            assert_eq!(split_authority(authority).1.map(Port::get), port, "{authority}");
+        }
+        assert_eq!(split_authority("[::1]:80").0, "[::1]");
     }
 }

@@ -103,7 +103,7 @@ fn call_to(url: &str, direction: Direction) -> Result<Call> {
         "tcp" => ("tcp", None, None),
         other => bail!(Usage::new(format!("scheme {other:?} is not http, https, grpc or tcp"))),
     };
-    let (_, port) = mesh_proxy::route::redirect::split_port(authority);
+    let (_, port) = mesh_config::name::split_authority(authority);
     let port = port.map(|p| u64::from(p.get())).or(default_port);
     if port.is_none() {
         bail!(Usage::new(format!("{url:?} names no port")));

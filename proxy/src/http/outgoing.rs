@@ -6,12 +6,15 @@ use crate::{
     conn::Direction,
     error::Error,
     exchange::Exchange,
-    route::{self, Routed, redirect::split_port},
+    route::{self, Routed},
     snapshot::{Snapshot, listener::DestinationKey},
     upstream::WorkerCluster,
 };
 use http::{HeaderValue, Version, header, request::Parts};
-use mesh_config::model::{Protocol, destination::H2Upgrade};
+use mesh_config::{
+    model::{Protocol, destination::H2Upgrade},
+    name::host_of_authority,
+};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// The limit of the whole request: the route's, or for gRPC the client's if it is shorter. Both are told upstream.
@@ -132,9 +135,7 @@ fn protocol(head: &mut Parts, http2: bool, secured: bool) -> Result<(), Error> {
 
 /// The host as TLS to the upstream knows it: a name, or an address without brackets.
 fn server_name(authority: &str) -> Arc<str> {
-    let (host, _) = split_port(authority);
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.to_ascii_lowercase().into()
+    host_of_authority(authority).into()
 }
 
 /// Where the client itself wanted to go, where that is known.

@@ -3,7 +3,7 @@
 use super::{MatchedPath, RequestView, matching::split_query, rewrite::replace_matched};
 use mesh_config::{
     model::route::{Redirect, RedirectPath, RedirectPort},
-    name::Port,
+    name::{Port, split_authority},
 };
 
 /// Where a rule's redirect points: absolute; what the rule does not name is the request's.
@@ -46,7 +46,7 @@ fn host(redirect: &Redirect, scheme: &str, request: &RequestView<'_>) -> String 
         RedirectPort::Number(port) => Some(port),
         RedirectPort::RequestPort => Some(request.listener_port),
     };
-    let (name, _) = split_port(given.unwrap_or(request.authority));
+    let (name, _) = split_authority(given.unwrap_or(request.authority));
     match port.filter(|port| Some(port.get()) != default_port(scheme)) {
         Some(port) => format!("{name}:{port}"),
         None => name.to_owned(),
@@ -54,7 +54,7 @@ fn host(redirect: &Redirect, scheme: &str, request: &RequestView<'_>) -> String 
 }
 
 fn without_default_port<'a>(authority: &'a str, old_scheme: &str, new_scheme: &str) -> &'a str {
-    let (name, port) = split_port(authority);
+    let (name, port) = split_authority(authority);
     let was_default = port.map(Port::get) == default_port(old_scheme) && port.is_some();
     if old_scheme != new_scheme && was_default { name } else { authority }
 }
@@ -65,16 +65,6 @@ fn default_port(scheme: &str) -> Option<u16> {
         "https" => Some(443),
         _ => None,
     }
-}
-
-/// Host and port of an authority. The port is what stands after the last colon, if it is digits and the colon is
-/// not inside an IPv6 address's brackets; one that is no port number is cut off all the same.
-pub fn split_port(authority: &str) -> (&str, Option<Port>) {
-    let Some((name, digits)) = authority.rsplit_once(':') else { return (authority, None) };
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return (authority, None);
-    }
-    (name, digits.parse().ok().and_then(Port::new))
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ use mesh_config::{
         IndexEntry, ServiceKey,
         route::{RetryPolicy, RouteAction},
     },
-    name::Port,
+    name::{Port, host_of_authority},
 };
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 /// What `snapshot` says about a request of a connection with this key. `draw` is a random number that decides
 /// between weighted backends; a request that is selected again after [`Selection::Pending`] brings the same one.
@@ -44,7 +44,7 @@ pub fn select(snapshot: &Snapshot, key: &DestinationKey, request: &RequestView<'
 
 /// A captured connection on a port that carries HTTP: the host chooses among all services with that port.
 fn on_port(snapshot: &Snapshot, port: Port, request: &RequestView<'_>, draw: u64) -> Selection {
-    let host = host_of(request.authority);
+    let host = host_of_authority(request.authority);
     let outbound = &snapshot.outbound;
     let reachable = |entry: &IndexEntry| outbound.serves(entry, port);
     match known(snapshot, outbound.port(port).map(|p| &p.table), &host, reachable) {
@@ -70,7 +70,7 @@ fn to_service(snapshot: &Snapshot, key: &ServiceKey, port: Port, request: &Reque
 
 /// A connection to a listener of a `Sidecar`: the host chooses among the services that the listener names.
 fn through_listener(snapshot: &Snapshot, egress: &Egress, request: &RequestView<'_>, draw: u64) -> Selection {
-    let host = host_of(request.authority);
+    let host = host_of_authority(request.authority);
     match known(snapshot, Some(&egress.table), &host, |entry| egress.serves(entry)) {
         Known::Here(found) => within(found, request, draw),
         Known::NotYet(entry) => Selection::Pending { service: entry.key.clone() },
@@ -108,7 +108,7 @@ fn known<'a>(
 }
 
 fn at_gateway(table: &HostTable, request: &RequestView<'_>, draw: u64) -> Selection {
-    match table.find(&host_of(request.authority)) {
+    match table.find(&host_of_authority(request.authority)) {
         Some(found) => within(found, request, draw),
         None => Selection::NotFound { meta: None },
     }
@@ -195,15 +195,6 @@ fn beyond(way: &Beyond) -> Selection {
     match way {
         Beyond::Blocked { meta } => Selection::Blocked { meta: meta.clone() },
         Beyond::To { meta, to } => to_resolved(meta.clone(), None, 0, to, None, MatchedPath::Prefix(0)),
-    }
-}
-
-/// The host as tables know it: without port, lower-case.
-fn host_of(authority: &str) -> Cow<'_, str> {
-    let (name, _) = redirect::split_port(authority);
-    match name.bytes().any(|b| b.is_ascii_uppercase()) {
-        true => Cow::Owned(name.to_ascii_lowercase()),
-        false => Cow::Borrowed(name),
     }
 }
 

@@ -18,7 +18,8 @@ pub(super) fn literal_host(item: &Item<'_>) -> Option<Host> {
 /// As [`literal_host`], of a text that is part of the item's.
 pub(super) fn host_text(item: &Item<'_>, text: &str) -> Option<Host> {
     let text = text.strip_suffix('.').unwrap_or(text);
-    if text.parse::<IpAddr>().is_err() && !is_dns_name(text) {
+    let is_address = text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    if !is_address && !is_dns_name(text) {
         return item.invalid(format!("{text:?} is not a DNS name such as a.example.com or *.example.com"));
     }
     text.parse().map_err(|e: crate::name::NameError| item.invalid::<()>(e.to_string())).ok()

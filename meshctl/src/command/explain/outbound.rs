@@ -15,12 +15,12 @@ use mesh_config::{
         index::IndexKind,
         route::RouteAction,
     },
-    name::Port,
+    name::{Port, host_of_authority},
     path,
 };
 use mesh_proxy::{
     decide,
-    route::{RouteMeta, Routed, RuleEntry, redirect::split_port, rewrite},
+    route::{RouteMeta, Routed, RuleEntry, rewrite},
     snapshot::{
         Snapshot,
         cluster::{Cluster, ClusterKey},
@@ -112,7 +112,7 @@ impl Entrance {
                 return Entrance::Egress { name: spec.name.clone() };
             }
         }
-        let of_host = || call.host.as_deref().and_then(|h| split_port(h).0.trim_matches(['[', ']']).parse().ok());
+        let of_host = || call.host.as_deref().and_then(|h| host_of_authority(h).parse().ok());
         let of_entry = || entry.and_then(|e| e.addresses.first().map(|net| net.addr()));
         let address = address.or_else(of_host).or_else(of_entry).unwrap_or(NOWHERE);
         Entrance::Captured(SocketAddr::new(address, port.get()))
@@ -127,7 +127,7 @@ impl Entrance {
 }
 
 fn host_entry(snapshot: &Snapshot, call: &Call) -> Option<Arc<IndexEntry>> {
-    let host = split_port(call.host.as_deref()?).0.to_ascii_lowercase();
+    let host = host_of_authority(call.host.as_deref()?);
     let service = |e: &IndexEntry| e.kind == IndexKind::Service;
     snapshot.index.find_exact(&host, service).or_else(|| snapshot.index.find_wildcard(&host, service)).cloned()
 }
@@ -169,8 +169,8 @@ fn opened(snapshot: &Snapshot, way: Way<'_>, found: Destination, call: &Call) ->
     }
     let https = call.protocol.as_deref().is_some_and(|p| p.eq_ignore_ascii_case("https"));
     let in_tls = https || !call.is_http() || call.tls() != CallTls::Plaintext;
-    let of_host = || call.host.as_deref().filter(|_| in_tls).map(|host| split_port(host).0);
-    let name = call.sni.as_deref().or_else(of_host).map(str::to_ascii_lowercase);
+    let of_host = || call.host.as_deref().filter(|_| in_tls).map(host_of_authority);
+    let name = call.sni.as_deref().map(|sni| sni.to_ascii_lowercase().into()).or_else(of_host);
     let said = match (&name, call.tls()) {
         (Some(name), _) => Said::Tls(Some(name)),
         (None, CallTls::Plaintext) => Said::Other,

@@ -90,7 +90,7 @@ impl Story {
     /// At the workload that has the host's address, or at all endpoints of the service of that name.
     fn arrive_at_host(&mut self, mesh: &Mesh, from: Option<&Who>, call: &Call, namespace: &str) -> Result<()> {
         let host = call.host.as_deref().unwrap_or_default();
-        let name = mesh_proxy::route::redirect::split_port(host).0.trim_matches(['[', ']']);
+        let name = &*mesh_config::name::host_of_authority(host);
         let address = name.parse().ok();
         let direct = workloads(mesh).find(|w| address.is_some_and(|a| w.addresses.contains(&a)));
         let mut arriving = Call { direction: Some("inbound".to_owned()), ..call.clone() };

@@ -58,18 +58,3 @@ fn gateways_send_plain_text_to_https() {
     assert_eq!(to_https(&request("http", "shop.example:80", "/a?b")), "https://shop.example/a?b");
     assert_eq!(to_https(&request("http", "shop.example:8080", "/")), "https://shop.example:8080/");
 }
-
-#[test]
-fn ports_are_told_from_addresses() {
-    for (authority, name, port) in [
-        ("h", "h", None),
-        ("h:80", "h", Port::new(80)),
-        ("h:", "h:", None),
-        ("h:x", "h:x", None),
-        ("[::1]", "[::1]", None),
-        ("[::1]:8", "[::1]", Port::new(8)),
-        ("h:99999", "h", None),
-    ] {
-        assert_eq!(split_port(authority), (name, port), "{authority}");
-    }
-}

@@ -40,6 +40,28 @@ fn a_gateway_serves_where_its_hosts_and_a_routes_meet() {
 }
 
 #[test]
+fn a_host_that_is_an_address_is_found_however_it_is_spelled() {
+    let own = gateway("shop/g", 1, vec![server(8080, &["shop/2001:db8::10", "[2001:db8::11]", "192.0.2.1"])]);
+    let routes = vec![
+        for_gateway("shop/g", route("shop/a", &["2001:db8::10"], 1, vec![answer(201)])),
+        for_gateway("shop/g", route("shop/b", &["[2001:DB8:0::11]"], 2, vec![answer(202)])),
+        for_gateway("shop/g", route("shop/c", &["192.0.2.1"], 3, vec![answer(203)])),
+    ];
+    let state = gateway_state(vec![own], routes);
+    for (authority, want) in [
+        ("[2001:db8::10]:8080", "201"),
+        ("[2001:db8::10]", "201"),
+        ("[2001:0DB8::0010]", "201"),
+        ("[2001:db8::11]:1", "202"),
+        ("192.0.2.1:8080", "203"),
+        ("[2001:db8::12]", "404 "),
+    ] {
+        let got = said(&ask(&state, &DestinationKey::Gateway(port(8080)), authority, "/"));
+        assert!(got.ends_with(want), "{authority}: {got}");
+    }
+}
+
+#[test]
 fn routes_of_one_host_are_joined_oldest_first_and_catch_alls_last() {
     let own = gateway("shop/g", 1, vec![server(80, &["*"])]);
     let old = vec![when(vec![prefix("/a")], answer(201)), answer(202)];
