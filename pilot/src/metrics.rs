@@ -1,6 +1,5 @@
 //! What an operator watches of pilot, under the names that dashboards for Istio know where there is one.
 
-use crate::world::STANDS_IN;
 use mesh_config::diagnostic::Diagnostic;
 use mesh_runtime::telemetry::metrics::{RegisterError, Registry};
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts};
@@ -51,13 +50,14 @@ impl Metrics {
         })
     }
 
-    /// How many findings of each severity there are, and how many objects have a stand-in.
-    pub fn findings(&self, found: &[Diagnostic]) {
+    /// How many findings of each severity there are, and how many objects have a stand-in: findings of code
+    /// `stands_in`.
+    pub fn findings(&self, found: &[Diagnostic], stands_in: &str) {
         let mut counts = [0; 3];
         for finding in found {
             counts[finding.severity as usize] += 1;
         }
-        self.stand_ins.set(found.iter().filter(|finding| finding.code == STANDS_IN).count() as i64);
+        self.stand_ins.set(found.iter().filter(|finding| finding.code == stands_in).count() as i64);
         for (name, count) in ["error", "warning", "info"].into_iter().zip(counts) {
             self.diagnostics.with_label_values(&[name]).set(count);
         }

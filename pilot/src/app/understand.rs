@@ -7,7 +7,7 @@ use crate::{
     metrics::Metrics,
     settle::{Decision, Pace, Settle},
     source::Batch,
-    world::World,
+    world::{STANDS_IN, World},
 };
 use mesh_config::diagnostic::Severity;
 use mesh_runtime::{clock, drain, snapshot::Publisher};
@@ -66,7 +66,7 @@ impl Loop {
         }
         report_new(&mesh, &before);
         self.metrics.mesh_version.set(mesh.version().0 as i64);
-        self.metrics.findings(mesh.diagnostics());
+        self.metrics.findings(mesh.diagnostics(), STANDS_IN);
         self.publisher.publish(Arc::new(mesh));
     }
 }
@@ -75,7 +75,7 @@ impl Loop {
 pub(super) fn report(mesh: &Mesh, metrics: &Metrics) {
     report_new(mesh, &Mesh::default());
     metrics.mesh_version.set(mesh.version().0 as i64);
-    metrics.findings(mesh.diagnostics());
+    metrics.findings(mesh.diagnostics(), STANDS_IN);
 }
 
 /// Logs findings that were not there before.
