@@ -2,15 +2,15 @@
 
 use super::{
     error::{At, FieldError},
-    field::{Field, required},
+    field::{Field, Level, required},
     v1,
 };
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
 impl Field<v1::Block> for IpNet {
-    fn put(&self) -> v1::Block {
-        v1::Block { address: self.addr().put(), length: self.prefix_len().into() }
+    fn put(&self, level: &mut Level) -> v1::Block {
+        v1::Block { address: self.addr().put(level), length: self.prefix_len().into() }
     }
 
     fn take(wire: v1::Block) -> Result<Self, FieldError> {
@@ -24,12 +24,12 @@ impl Field<v1::Block> for IpNet {
 required!(IpNet => Block);
 
 impl Field<v1::Socket> for SocketAddr {
-    fn put(&self) -> v1::Socket {
+    fn put(&self, level: &mut Level) -> v1::Socket {
         let scope = match self {
             SocketAddr::V4(_) => 0,
             SocketAddr::V6(v6) => v6.scope_id(),
         };
-        v1::Socket { address: self.ip().put(), port: self.port().into(), scope }
+        v1::Socket { address: self.ip().put(level), port: self.port().into(), scope }
     }
 
     fn take(wire: v1::Socket) -> Result<Self, FieldError> {

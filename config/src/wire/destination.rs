@@ -2,7 +2,7 @@
 
 use super::{
     error::{At, FieldError},
-    field::{Field, message, required, resource, word},
+    field::{Field, Level, message, required, resource, word},
     v1,
 };
 use crate::model::destination::{
@@ -27,14 +27,14 @@ word!(LoadBalancer => LoadBalancer { LeastRequest, RoundRobin, Random, Passthrou
 word!(H2Upgrade => H2Upgrade { Upgrade, DoNotUpgrade });
 
 impl Field<v1::UpstreamTls> for UpstreamTls {
-    fn put(&self) -> v1::UpstreamTls {
+    fn put(&self, level: &mut Level) -> v1::UpstreamTls {
         use v1::upstream_tls::{Disable, IstioMutual, Kind};
         let kind = match self {
             UpstreamTls::Disable => Kind::Disable(Disable {}),
             UpstreamTls::IstioMutual { sni, subject_alt_names } => {
-                Kind::IstioMutual(IstioMutual { sni: sni.put(), subject_alt_names: subject_alt_names.put() })
+                Kind::IstioMutual(IstioMutual { sni: sni.put(level), subject_alt_names: subject_alt_names.put(level) })
             }
-            UpstreamTls::Simple(simple) => Kind::Simple(simple.put()),
+            UpstreamTls::Simple(simple) => Kind::Simple(simple.put(level)),
         };
         v1::UpstreamTls { kind: Some(kind) }
     }

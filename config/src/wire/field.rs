@@ -20,24 +20,49 @@ const MAX_ITEMS: usize = 1 << 16;
 /// Longest duration of the protobuf type: ten thousand years.
 const MAX_SECONDS: u64 = 315_576_000_000;
 
+/// The least level that understands what was put into a message so far. A resource says it, so that a program of an
+/// earlier level refuses what it would half understand, and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Level(u32);
+
+impl Level {
+    /// That of a message without fields.
+    pub(super) const FIRST: Level = Level(1);
+
+    /// Something was put in that only programs of this level and later ones know.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no field is of a later level than the first yet"))]
+    pub(super) fn need(&mut self, level: u32) {
+        self.0 = self.0.max(level);
+    }
+
+    /// The number that the wire has.
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// A value of the model that a message carries as a `W`.
 pub(super) trait Field<W>: Sized {
-    /// The model's value as the message has it.
-    fn put(&self) -> W;
+    /// The model's value as the message has it. What it sets raises the level to what that needs.
+    fn put(&self, level: &mut Level) -> W;
     /// The message's value, checked.
     fn take(wire: W) -> Result<Self, FieldError>;
 }
 
-/// A message and the struct it stands for, which have the same field names. A function at the end checks the whole.
+/// A message and the struct it stands for, which have the same field names. A field that came with a later level than
+/// the first has that level behind it, `name @ 2`: it counts where the field is set, that is, has not the wire's default.
+/// A function at the end checks the whole.
 macro_rules! message {
-    ($model:ty => $wire:ident { $($field:ident),* $(,)? } $(, $check:path)?) => {
-        $crate::wire::field::message!(@ $model, $wire, [$($field),*], [], [$($check)?]);
+    ($model:ty => $wire:ident { $($field:ident $(@ $since:literal)?),* $(,)? } $(, $check:path)?) => {
+        $crate::wire::field::message!(@ $model, $wire, [$($field $(@ $since)?),*], [], [$($check)?]);
     };
-    (@ $model:ty, $wire:ident, [$($field:ident),*], [$($level:ident)?], [$($check:path)?]) => {
+    (@ $model:ty, $wire:ident, [$($field:ident $(@ $since:literal)?),*], [$($level:ident)?], [$($check:path)?]) => {
         impl Field<v1::$wire> for $model {
-            fn put(&self) -> v1::$wire {
+            fn put(&self, level: &mut $crate::wire::field::Level) -> v1::$wire {
                 let Self { $($field),* } = self;
-                v1::$wire { $($level: $crate::wire::LEVEL,)? $($field: Field::put($field)),* }
+                let wire = v1::$wire { $($level: 0,)? $($field: Field::put($field, level)),* };
+                $($(if $crate::wire::field::is_set(&wire.$field) { level.need($since); })?)*
+                v1::$wire { $($level: level.number(),)? ..wire }
             }
 
             fn take(wire: v1::$wire) -> Result<Self, FieldError> {
@@ -52,23 +77,26 @@ macro_rules! message {
     };
 }
 
-/// As [`message`], for a resource: its message also says the least level that understands it.
+/// As [`message`], for a resource: its message also says the least level that understands it. It is not part of another
+/// message, so that what it was given to raise is its own.
 macro_rules! resource {
-    ($model:ty => $wire:ident { $($field:ident),* $(,)? } $(, $check:path)?) => {
-        $crate::wire::field::message!(@ $model, $wire, [$($field),*], [level], [$($check)?]);
+    ($model:ty => $wire:ident { $($field:ident $(@ $since:literal)?),* $(,)? } $(, $check:path)?) => {
+        $crate::wire::field::message!(@ $model, $wire, [$($field $(@ $since)?),*], [level], [$($check)?]);
     };
 }
 
 /// A message with one `oneof kind` and the enum it stands for, which have the same variants; one without content has
-/// an empty message of its name. The module is the one in which the generator nests the message's types.
+/// an empty message of its name. The module is the one in which the generator nests the message's types. A variant of a
+/// later level has it behind it, as a field of [`message`] does.
 macro_rules! choice {
-    ($model:ty => $wire:ident in $module:ident { $($variant:ident $(($value:ident))?),* $(,)? }) => {
+    ($model:ty => $wire:ident in $module:ident { $($variant:ident $(($value:ident))? $(@ $since:literal)?),* $(,)? }) => {
         impl Field<v1::$wire> for $model {
-            fn put(&self) -> v1::$wire {
+            fn put(&self, level: &mut $crate::wire::field::Level) -> v1::$wire {
                 let kind = match self {
-                    $(Self::$variant $(($value))? => v1::$module::Kind::$variant(
-                        $crate::wire::field::choice!(@put $module $variant $($value)?)
-                    ),)*
+                    $(Self::$variant $(($value))? => {
+                        $(level.need($since);)?
+                        v1::$module::Kind::$variant($crate::wire::field::choice!(@put level $module $variant $($value)?))
+                    })*
                 };
                 v1::$wire { kind: Some(kind) }
             }
@@ -83,16 +111,25 @@ macro_rules! choice {
 
         $crate::wire::field::required!($model => $wire);
     };
-    (@put $module:ident $variant:ident $value:ident) => { Field::put($value) };
-    (@put $module:ident $variant:ident) => { v1::$module::$variant {} };
+    (@put $level:ident $module:ident $variant:ident $value:ident) => { Field::put($value, $level) };
+    (@put $level:ident $module:ident $variant:ident) => {{
+        let _ = $level;
+        v1::$module::$variant {}
+    }};
 }
 
 /// An enum without content in its variants. 0 and numbers unknown here are errors.
 macro_rules! word {
-    ($model:ty => $wire:ident { $($variant:ident),* $(,)? }) => {
+    ($model:ty => $wire:ident { $($variant:ident $(@ $since:literal)?),* $(,)? }) => {
         impl Field<i32> for $model {
-            fn put(&self) -> i32 {
-                match self { $(Self::$variant => v1::$wire::$variant as i32,)* }
+            fn put(&self, level: &mut $crate::wire::field::Level) -> i32 {
+                let _ = &level;
+                match self {
+                    $(Self::$variant => {
+                        $(level.need($since);)?
+                        v1::$wire::$variant as i32
+                    })*
+                }
             }
 
             fn take(wire: i32) -> Result<Self, FieldError> {
@@ -110,8 +147,8 @@ macro_rules! word {
 macro_rules! wrapped {
     ($model:ty => $($wire:ident)::+ . $field:ident) => {
         impl Field<v1::$($wire)::+> for $model {
-            fn put(&self) -> v1::$($wire)::+ {
-                v1::$($wire)::+ { $field: Field::put(self) }
+            fn put(&self, level: &mut $crate::wire::field::Level) -> v1::$($wire)::+ {
+                v1::$($wire)::+ { $field: Field::put(self, level) }
             }
 
             fn take(wire: v1::$($wire)::+) -> Result<Self, FieldError> {
@@ -125,8 +162,8 @@ macro_rules! wrapped {
 macro_rules! required {
     ($model:ty => $wire:ident) => {
         impl Field<Option<v1::$wire>> for $model {
-            fn put(&self) -> Option<v1::$wire> {
-                Some(Field::put(self))
+            fn put(&self, level: &mut $crate::wire::field::Level) -> Option<v1::$wire> {
+                Some(Field::put(self, level))
             }
 
             fn take(wire: Option<v1::$wire>) -> Result<Self, FieldError> {
@@ -142,7 +179,7 @@ pub(super) use {choice, message, required, resource, word, wrapped};
 macro_rules! verbatim {
     ($($ty:ty)*) => {$(
         impl Field<$ty> for $ty {
-            fn put(&self) -> $ty {
+            fn put(&self, _: &mut Level) -> $ty {
                 *self
             }
 
@@ -159,7 +196,7 @@ verbatim!(bool u32 i64);
 macro_rules! small {
     ($($ty:ty)*) => {$(
         impl Field<u32> for $ty {
-            fn put(&self) -> u32 {
+            fn put(&self, _: &mut Level) -> u32 {
                 u32::from(*self)
             }
 
@@ -173,7 +210,7 @@ macro_rules! small {
 small!(u8 u16);
 
 impl Field<String> for Arc<str> {
-    fn put(&self) -> String {
+    fn put(&self, _: &mut Level) -> String {
         self.as_ref().to_owned()
     }
 
@@ -184,7 +221,7 @@ impl Field<String> for Arc<str> {
 }
 
 impl Field<Bytes> for Bytes {
-    fn put(&self) -> Bytes {
+    fn put(&self, _: &mut Level) -> Bytes {
         self.clone()
     }
 
@@ -196,7 +233,7 @@ impl Field<Bytes> for Bytes {
 }
 
 impl Field<Bytes> for IpAddr {
-    fn put(&self) -> Bytes {
+    fn put(&self, _: &mut Level) -> Bytes {
         match self {
             IpAddr::V4(ip) => Bytes::copy_from_slice(&ip.octets()),
             IpAddr::V6(ip) => Bytes::copy_from_slice(&ip.octets()),
@@ -213,7 +250,7 @@ impl Field<Bytes> for IpAddr {
 
 impl Field<prost_types::Duration> for Duration {
     /// Beyond ten thousand years, ten thousand years.
-    fn put(&self) -> prost_types::Duration {
+    fn put(&self, _: &mut Level) -> prost_types::Duration {
         let seconds = i64::try_from(self.as_secs().min(MAX_SECONDS)).expect("the bound fits in 63 bits");
         let nanos = i32::try_from(self.subsec_nanos()).expect("less than 10^9 fits in 31 bits");
         prost_types::Duration { seconds, nanos }
@@ -230,8 +267,8 @@ impl Field<prost_types::Duration> for Duration {
 }
 
 impl Field<Option<prost_types::Duration>> for Duration {
-    fn put(&self) -> Option<prost_types::Duration> {
-        Some(self.put())
+    fn put(&self, level: &mut Level) -> Option<prost_types::Duration> {
+        Some(self.put(level))
     }
 
     fn take(wire: Option<prost_types::Duration>) -> Result<Self, FieldError> {
@@ -240,8 +277,8 @@ impl Field<Option<prost_types::Duration>> for Duration {
 }
 
 impl<T: Field<W>, W> Field<Option<W>> for Option<T> {
-    fn put(&self) -> Option<W> {
-        self.as_ref().map(T::put)
+    fn put(&self, level: &mut Level) -> Option<W> {
+        self.as_ref().map(|v| v.put(level))
     }
 
     fn take(wire: Option<W>) -> Result<Self, FieldError> {
@@ -250,8 +287,8 @@ impl<T: Field<W>, W> Field<Option<W>> for Option<T> {
 }
 
 impl<T: Field<W>, W> Field<Vec<W>> for Vec<T> {
-    fn put(&self) -> Vec<W> {
-        self.iter().map(T::put).collect()
+    fn put(&self, level: &mut Level) -> Vec<W> {
+        self.iter().map(|v| v.put(level)).collect()
     }
 
     fn take(wire: Vec<W>) -> Result<Self, FieldError> {
@@ -260,8 +297,8 @@ impl<T: Field<W>, W> Field<Vec<W>> for Vec<T> {
 }
 
 impl<T: Field<W> + Ord, W> Field<Vec<W>> for BTreeSet<T> {
-    fn put(&self) -> Vec<W> {
-        self.iter().map(T::put).collect()
+    fn put(&self, level: &mut Level) -> Vec<W> {
+        self.iter().map(|v| v.put(level)).collect()
     }
 
     fn take(wire: Vec<W>) -> Result<Self, FieldError> {
@@ -270,8 +307,8 @@ impl<T: Field<W> + Ord, W> Field<Vec<W>> for BTreeSet<T> {
 }
 
 impl<K: Field<WK> + Ord, V: Field<WV>, WK: Ord + ToString, WV> Field<BTreeMap<WK, WV>> for BTreeMap<K, V> {
-    fn put(&self) -> BTreeMap<WK, WV> {
-        self.iter().map(|(key, value)| (key.put(), value.put())).collect()
+    fn put(&self, level: &mut Level) -> BTreeMap<WK, WV> {
+        self.iter().map(|(key, value)| (key.put(level), value.put(level))).collect()
     }
 
     fn take(wire: BTreeMap<WK, WV>) -> Result<Self, FieldError> {
@@ -292,6 +329,12 @@ fn items<T: Field<W>, W>(wire: Vec<W>) -> impl Iterator<Item = Result<T, FieldEr
     bound.map(Err).into_iter().chain(wire.into_iter().enumerate().map(|(i, item)| T::take(item).at_item(i)))
 }
 
+/// Whether a field of a message has another value than the one it has where it was not sent.
+#[cfg_attr(not(test), expect(dead_code, reason = "as for Level::need"))]
+pub(super) fn is_set<W: Default + PartialEq>(wire: &W) -> bool {
+    *wire != W::default()
+}
+
 /// Refuses what is larger than the receiver is ready to hold.
 fn bounded(size: usize, limit: usize, unit: &str) -> Result<(), FieldError> {
     if size > limit {
@@ -299,3 +342,6 @@ fn bounded(size: usize, limit: usize, unit: &str) -> Result<(), FieldError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

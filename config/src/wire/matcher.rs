@@ -2,7 +2,7 @@
 
 use super::{
     error::{At, FieldError},
-    field::{Field, choice},
+    field::{Field, Level, choice},
     v1,
 };
 use crate::matcher::{PathTemplate, Pattern, StringMatch};
@@ -11,7 +11,7 @@ use crate::matcher::{PathTemplate, Pattern, StringMatch};
 macro_rules! compiled {
     ($($ty:ty)*) => {$(
         impl Field<String> for $ty {
-            fn put(&self) -> String {
+            fn put(&self, _: &mut Level) -> String {
                 self.as_str().to_owned()
             }
 

@@ -2,7 +2,7 @@
 
 use super::{
     error::{At, FieldError},
-    field::{Field, message},
+    field::{Field, Level, message},
     v1,
 };
 use crate::{
@@ -15,7 +15,7 @@ use std::sync::Arc;
 macro_rules! text {
     ($($ty:ty)*) => {$(
         impl Field<String> for $ty {
-            fn put(&self) -> String {
+            fn put(&self, _: &mut Level) -> String {
                 self.as_str().to_owned()
             }
 
@@ -29,7 +29,7 @@ macro_rules! text {
 text!(Host TrustDomain);
 
 impl Field<String> for Namespace {
-    fn put(&self) -> String {
+    fn put(&self, _: &mut Level) -> String {
         self.as_str().to_owned()
     }
 
@@ -40,7 +40,7 @@ impl Field<String> for Namespace {
 }
 
 impl Field<u32> for Port {
-    fn put(&self) -> u32 {
+    fn put(&self, _: &mut Level) -> u32 {
         self.get().into()
     }
 

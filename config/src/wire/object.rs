@@ -2,7 +2,7 @@
 
 use super::{
     error::{At, FieldError},
-    field::{Field, choice, message, required, wrapped},
+    field::{Field, Level, choice, message, required, wrapped},
     v1,
 };
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
 use std::collections::BTreeSet;
 
 impl Field<v1::Labels> for Labels {
-    fn put(&self) -> v1::Labels {
-        v1::Labels { pairs: self.0.put() }
+    fn put(&self, level: &mut Level) -> v1::Labels {
+        v1::Labels { pairs: self.0.put(level) }
     }
 
     fn take(wire: v1::Labels) -> Result<Self, FieldError> {

@@ -1,6 +1,11 @@
 //! Parts to resources and back: which message stands for which kind, levels, and the bound on a resource's size.
 
-use super::{DecodeError, Version, error::FieldError, field::Field, v1};
+use super::{
+    DecodeError, Version,
+    error::FieldError,
+    field::{Field, Level},
+    v1,
+};
 use crate::kind::{Kind, Part, PartName, parts};
 use bytes::Bytes;
 use prost::Message;
@@ -63,8 +68,9 @@ macro_rules! conversions {
         $asked:ident $channel:ident $unread:ident |$part:ident| $name:expr;
     )*) => {
         fn message_bytes(part: &Part) -> Vec<u8> {
+            let mut level = Level::FIRST;
             match part {
-                $(Part::$kind(value) => <_ as Field<v1::$message>>::put(value.as_ref()).encode_to_vec(),)*
+                $(Part::$kind(value) => <_ as Field<v1::$message>>::put(value.as_ref(), &mut level).encode_to_vec(),)*
             }
         }
 

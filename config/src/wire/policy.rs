@@ -2,7 +2,7 @@
 
 use super::{
     error::{At, FieldError},
-    field::{Field, choice, message, required, resource, wrapped},
+    field::{Field, Level, choice, message, required, resource, wrapped},
     v1,
 };
 use crate::{
@@ -22,7 +22,7 @@ resource!(PeerAuthentication => PeerAuthentication { name, precedence, selector,
 
 /// A mode, or the next wider policy's.
 impl Field<i32> for Option<MtlsMode> {
-    fn put(&self) -> i32 {
+    fn put(&self, _: &mut Level) -> i32 {
         let mode = match self {
             Some(MtlsMode::Disable) => v1::MtlsMode::Disable,
             Some(MtlsMode::Permissive) => v1::MtlsMode::Permissive,
@@ -65,10 +65,10 @@ choice!(ConditionValue => ConditionValue in condition_value {
 wrapped!(Vec<Arc<str>> => attribute::KeyPath.keys);
 
 impl Field<v1::Attribute> for Attribute {
-    fn put(&self) -> v1::Attribute {
+    fn put(&self, level: &mut Level) -> v1::Attribute {
         use v1::attribute as a;
         let kind = match self {
-            Attribute::RequestHeader(name) => a::Kind::RequestHeader(name.put()),
+            Attribute::RequestHeader(name) => a::Kind::RequestHeader(name.put(level)),
             Attribute::SourceIp => a::Kind::SourceIp(a::SourceIp {}),
             Attribute::RemoteIp => a::Kind::RemoteIp(a::RemoteIp {}),
             Attribute::SourceNamespace => a::Kind::SourceNamespace(a::SourceNamespace {}),
@@ -78,12 +78,12 @@ impl Field<v1::Attribute> for Attribute {
             Attribute::RequestPrincipal => a::Kind::RequestPrincipal(a::RequestPrincipal {}),
             Attribute::RequestAudiences => a::Kind::RequestAudiences(a::RequestAudiences {}),
             Attribute::RequestPresenter => a::Kind::RequestPresenter(a::RequestPresenter {}),
-            Attribute::RequestClaim(keys) => a::Kind::RequestClaim(keys.put()),
+            Attribute::RequestClaim(keys) => a::Kind::RequestClaim(keys.put(level)),
             Attribute::DestinationIp => a::Kind::DestinationIp(a::DestinationIp {}),
             Attribute::DestinationPort => a::Kind::DestinationPort(a::DestinationPort {}),
             Attribute::ConnectionSni => a::Kind::ConnectionSni(a::ConnectionSni {}),
             Attribute::FilterMetadata { filter, path } => {
-                a::Kind::FilterMetadata(a::FilterMetadata { filter: filter.put(), path: path.put() })
+                a::Kind::FilterMetadata(a::FilterMetadata { filter: filter.put(level), path: path.put(level) })
             }
         };
         v1::Attribute { kind: Some(kind) }

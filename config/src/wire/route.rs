@@ -2,7 +2,7 @@
 
 use super::{
     error::{At, FieldError},
-    field::{Field, choice, message, resource},
+    field::{Field, Level, choice, message, resource},
     v1,
 };
 use crate::{
@@ -40,8 +40,8 @@ message!(RetryOn => RetryOn {
 });
 
 impl Field<v1::route_action::Forward> for Vec<Backend> {
-    fn put(&self) -> v1::route_action::Forward {
-        v1::route_action::Forward { backends: self.put() }
+    fn put(&self, level: &mut Level) -> v1::route_action::Forward {
+        v1::route_action::Forward { backends: self.put(level) }
     }
 
     fn take(wire: v1::route_action::Forward) -> Result<Self, FieldError> {
@@ -55,8 +55,8 @@ impl Field<v1::route_action::Forward> for Vec<Backend> {
 
 /// A header's name and the template of its value.
 impl Field<v1::Header> for (Arc<str>, Arc<str>) {
-    fn put(&self) -> v1::Header {
-        v1::Header { name: self.0.put(), value: self.1.put() }
+    fn put(&self, level: &mut Level) -> v1::Header {
+        v1::Header { name: self.0.put(level), value: self.1.put(level) }
     }
 
     fn take(wire: v1::Header) -> Result<Self, FieldError> {
@@ -66,8 +66,8 @@ impl Field<v1::Header> for (Arc<str>, Arc<str>) {
 
 /// A pattern and what replaces its matches.
 impl Field<v1::RegexRewrite> for (Pattern, Arc<str>) {
-    fn put(&self) -> v1::RegexRewrite {
-        v1::RegexRewrite { pattern: self.0.put(), substitution: self.1.put() }
+    fn put(&self, level: &mut Level) -> v1::RegexRewrite {
+        v1::RegexRewrite { pattern: self.0.put(level), substitution: self.1.put(level) }
     }
 
     fn take(wire: v1::RegexRewrite) -> Result<Self, FieldError> {

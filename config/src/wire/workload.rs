@@ -2,7 +2,7 @@
 
 use super::{
     error::{At, FieldError},
-    field::{Field, message, resource},
+    field::{Field, Level, message, resource},
     v1,
 };
 use crate::model::workload::{Locality, Workload, WorkloadInfo};
@@ -19,8 +19,8 @@ impl<W> Field<W> for Arc<WorkloadInfo>
 where
     WorkloadInfo: Field<W>,
 {
-    fn put(&self) -> W {
-        self.as_ref().put()
+    fn put(&self, level: &mut Level) -> W {
+        self.as_ref().put(level)
     }
 
     fn take(wire: W) -> Result<Self, FieldError> {
