@@ -4,10 +4,7 @@
 use crate::authority::Lifetimes;
 use clap::Parser;
 use mesh_config::identity::TrustDomain;
-use mesh_runtime::{
-    settings::parse_duration,
-    telemetry::log::{Format, filter},
-};
+use mesh_runtime::telemetry::log::{Format, filter};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// As given.
@@ -114,6 +111,6 @@ impl From<Args> for Settings {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = parse_duration(text).filter(|d| *d >= Duration::from_secs(1));
+    let parsed = mesh_config::time::duration(text).filter(|d| *d >= Duration::from_secs(1));
     parsed.ok_or_else(|| format!("{text:?} is not a duration of at least a second, such as 24h or 90m"))
 }

@@ -12,6 +12,7 @@ pub mod object;
 pub mod parse;
 pub mod reader;
 pub mod security;
+pub mod telemetry;
 
 pub use object::{Object, ObjectMeta, read_text};
 pub use parse::{ParseContext, Parsed, parse};

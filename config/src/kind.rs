@@ -64,6 +64,8 @@ macro_rules! parts {
                 Whole Any Refuses |p| p.name;
             /// One user `AuthorizationPolicy`.
             Authorization(authorization::Authorization as Authorization "authorization") Whole Any Refuses |a| a.name;
+            /// One user `Telemetry`.
+            Telemetry(telemetry::Telemetry as Telemetry "telemetry") Whole Any Nothing |t| t.name;
             /// A key pair for a gateway's TLS.
             Secret(secret::Credential as Credential "secret") WholeAtGateways Secret Nothing |c| c.name;
             /// One name that exists in the proxy's scope.

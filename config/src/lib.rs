@@ -16,4 +16,5 @@ pub mod matcher;
 pub mod model;
 pub mod name;
 pub mod path;
+pub mod time;
 pub mod wire;

@@ -25,6 +25,7 @@ mod secret;
 mod service;
 mod settings;
 mod sidecar;
+mod telemetry;
 mod trust;
 mod version;
 mod workload;

@@ -197,6 +197,34 @@ spec:
 }
 
 #[tokio::test]
+async fn telemetry_says_who_logs_what_and_how() {
+    let object = |name: &str, spec: &str| {
+        format!(
+            "---\napiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: {name}, namespace: test}}\nspec:\n  {spec}\n"
+        )
+    };
+    let failures = object("all", "accessLogging: [{filter: {expression: response.code >= 400 && connection.mtls}}]");
+    let server = object(
+        "server",
+        "{selector: {matchLabels: {app: server}}, accessLogging: [{match: {mode: SERVER}, providers: [{name: as-json}]}]}",
+    );
+    let plan =
+        Plan::pair().objects(&format!("{failures}{server}")).access_log("text %REQ(X-REQUEST-ID)%\n").mesh_config(
+            "extensionProviders: [{name: as-json, envoyFileAccessLog: {path: DIR/access.log, logFormat: {labels: \
+                      {id: '%REQ(X-REQUEST-ID)%', code: '%RESPONSE_CODE%'}}}}]",
+        );
+    let mesh = Mesh::start(plan).await;
+    let mut connection = Connection::open(mesh.egress("client", HTTP), None).await.unwrap();
+    for id in ["first", "second"] {
+        let call = Call::get(&mesh.host("server", HTTP), "/").header("x-request-id", id);
+        assert_eq!(connection.call(&call).await.unwrap().status, 200);
+    }
+    // The client's proxy logs failures alone, the server's everything, as its own object says.
+    let lines = mesh.log_lines("", 2).await;
+    assert_eq!(lines, ["{\"code\":200,\"id\":\"first\"}", "{\"code\":200,\"id\":\"second\"}"]);
+}
+
+#[tokio::test]
 async fn an_endpoint_that_is_removed_gets_no_more_calls() {
     let mesh = Mesh::start(canary("")).await;
     until("both versions", || async {

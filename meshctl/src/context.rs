@@ -40,22 +40,7 @@ pub(crate) fn format(text: &str, usual: &str) -> Result<Format> {
 /// A duration as Go writes it: `30s`, `1m30s`, `500ms`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration such as 30s, 1m30s or 500ms");
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(wrong)?;
-        let number: f64 = rest[..digits].parse().map_err(|_| wrong())?;
-        let unit_end = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| digits + at);
-        let seconds = match &rest[digits..unit_end] {
-            "ms" => number / 1000.0,
-            "s" => number,
-            "m" => number * 60.0,
-            "h" => number * 3600.0,
-            _ => return Err(wrong()),
-        };
-        total += Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?;
-        rest = &rest[unit_end..];
-    }
+    let total = mesh_config::time::duration(text).ok_or_else(wrong)?;
     match total.is_zero() || total > Duration::from_secs(24 * 3600) {
         true => Err(format!("{text:?} must be above zero and at most 24h")),
         false => Ok(total),

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 use mesh_config::identity::TrustDomain;
 use mesh_runtime::{
-    settings::{Listen, parse_duration},
+    settings::Listen,
     telemetry::log::{Format, filter},
 };
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -141,7 +141,7 @@ pub struct Token {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = parse_duration(text).filter(|d| !d.is_zero());
+    let parsed = mesh_config::time::duration(text).filter(|d| !d.is_zero());
     parsed.ok_or_else(|| format!("{text:?} is not a duration above zero, such as 24h or 90s"))
 }
 

@@ -10,10 +10,12 @@ pub mod metrics;
 pub mod peers;
 pub mod stream;
 
-use crate::exchange::{Exchange, Sink};
+use crate::{
+    exchange::{Exchange, Sink},
+    snapshot::{Snapshot, logs::Logs},
+};
 use access_log::AccessLog;
 use labels::Reporter;
-use mesh_config::model::Settings;
 use metrics::{Outcome, RequestSeries, Standard, StreamSeries};
 use peers::Peers;
 use std::{
@@ -59,9 +61,12 @@ impl Observer {
         }
     }
 
-    /// Takes over new settings of the mesh.
-    pub fn configure(&self, settings: &Settings) {
-        self.log.borrow_mut().configure(&settings.access_log);
+    /// Takes over another configuration. Before the workload is known MeshConfig's log is in force.
+    pub fn configure(&self, snapshot: &Snapshot) {
+        match snapshot.local() {
+            Some(local) => self.log.borrow_mut().configure(&local.logs),
+            None => self.log.borrow_mut().configure(&Logs::of_mesh(&snapshot.settings)),
+        }
         self.logs.set(self.log.borrow().is_on());
     }
 

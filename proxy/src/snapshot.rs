@@ -10,6 +10,7 @@ pub mod fixture;
 pub mod inbound;
 pub mod index;
 pub mod listener;
+pub mod logs;
 pub mod outbound;
 pub mod policy;
 mod substitution;
@@ -61,6 +62,8 @@ pub struct Local {
     pub inbound: Arc<inbound::Inbound>,
     /// Authorisation rules for it.
     pub policies: Arc<policy::Policies>,
+    /// Where its access log goes.
+    pub logs: Arc<logs::Logs>,
     /// The `Sidecar` that holds for it, if any.
     pub sidecar: Option<Arc<Sidecar>>,
 }

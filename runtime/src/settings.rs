@@ -1,6 +1,7 @@
 //! Boot parameters by name. A [`Reader`] takes everything it is asked for, remembers each mistake, and reports them
 //! together, so that an operator mends a start-up once and not once per variable.
 
+use mesh_config::time;
 use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 /// Where values come from.
@@ -114,7 +115,7 @@ impl<'a> Reader<'a> {
 
     /// A duration in Go's form, such as `15s`, `1m30s`, `250ms`.
     pub fn duration(&mut self, name: &str, default: Duration) -> Duration {
-        let read = |text: &str| parse_duration(text).ok_or_else(|| format!("{text:?} is not a duration such as 1m30s"));
+        let read = |text: &str| time::duration(text).ok_or_else(|| format!("{text:?} is not a duration such as 1m30s"));
         self.parsed(name, read).unwrap_or(default)
     }
 
@@ -154,32 +155,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads a duration in Go's form. `0` needs no unit. `None` for anything else, negative ones included.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    let (mut rest, mut total) = (text, 0f64);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(digits);
-        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_end);
-        let seconds = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        total += number.parse::<f64>().ok()? * seconds;
-        rest = tail;
-    }
-    if text.is_empty() { None } else { Duration::try_from_secs_f64(total).ok() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,19 +177,5 @@ mod tests {
         let mut reader = Reader::new(&map);
         assert_eq!((reader.or("PORT", 0u16), reader.flag("ON", false), reader.or("EMPTY", 7u8)), (8080, true, 7));
         assert_eq!(reader.finish(), Ok(()));
-    }
-
-    #[test]
-    fn durations_are_gos() {
-        let check = |text: &str, want: Option<u64>| {
-            assert_eq!(parse_duration(text), want.map(Duration::from_millis), "{text}");
-        };
-        check("1m30s", Some(90_000));
-        check("1.5s", Some(1_500));
-        check("250ms", Some(250));
-        check("0", Some(0));
-        for wrong in ["", "5", "s", "1x", "-1s", "1s2", "1..2s"] {
-            check(wrong, None);
-        }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     networking::{retry, traffic_policy},
     node,
     reader::{Fields, Item, Report},
+    telemetry,
 };
 use crate::{
     diagnostic::{Diagnostic, ObjectRef, Severity},
@@ -103,9 +104,11 @@ fn mesh_config(f: &mut Fields<'_>, mut config: MeshConfig) -> MeshConfig {
         f.not_acted_on("ecdhCurves");
         Some(())
     });
-    if let Some(item) = f.item("extensionProviders") {
-        config.settings.external_authorizers = providers::external_authorizers(&item);
+    let providers = f.item("extensionProviders");
+    if let Some(item) = &providers {
+        config.settings.external_authorizers = providers::external_authorizers(item);
     }
+    config.context.logs = telemetry::read_providers(f, providers.as_ref(), &config.settings.access_log);
     export_defaults(f, &mut config.context);
     config.context.root_namespace = config.settings.root_namespace.clone();
     config.context.trust_domain = config.settings.trust_domain.clone();
@@ -223,7 +226,6 @@ const NOT_ACTED_ON: &[&str] = &[
     "serviceScopeConfigs",
     "enablePrometheusMerge",
     "ca",
-    "defaultProviders",
     "discoverySelectors",
     "defaultInboundHttpRetryPolicy",
     "tlsDefaults",

@@ -5,6 +5,7 @@ use super::reader::{Fields, Item, Report};
 use crate::diagnostic::{Diagnostic, ObjectRef, Origin, Severity};
 use crate::model::{Labels, Precedence};
 use crate::name::NamespacedName;
+use crate::time;
 use std::sync::Arc;
 
 /// `metadata`.
@@ -136,7 +137,8 @@ fn metadata_fields(f: &mut Fields<'_>) -> Option<ObjectMeta> {
     let namespace = f.opt_string("namespace").filter(|ns| !ns.is_empty());
     let created = f.item("creationTimestamp").and_then(|item| {
         let text = item.string()?;
-        epoch_seconds(&text).or_else(|| item.invalid(format!("{text:?} is not a time such as 2024-05-01T12:00:00Z")))
+        time::epoch_seconds(&text)
+            .or_else(|| item.invalid(format!("{text:?} is not a time such as 2024-05-01T12:00:00Z")))
     });
     let meta = ObjectMeta {
         name: name?,
@@ -152,69 +154,9 @@ fn metadata_fields(f: &mut Fields<'_>) -> Option<ObjectMeta> {
     Some(meta)
 }
 
-/// Seconds since the epoch of an RFC 3339 time; fractions are cut off.
-fn epoch_seconds(text: &str) -> Option<i64> {
-    let digits = |range: std::ops::Range<usize>| -> Option<i64> {
-        let part = text.get(range)?;
-        part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten()
-    };
-    let sign = |at: usize, wanted: &[u8]| text.as_bytes().get(at).is_some_and(|b| wanted.contains(b));
-    if !(sign(4, b"-") && sign(7, b"-") && sign(10, b"Tt ") && sign(13, b":") && sign(16, b":")) {
-        return None;
-    }
-    let (year, month, day) = (digits(0..4)?, digits(5..7)?, digits(8..10)?);
-    let (hour, minute, second) = (digits(11..13)?, digits(14..16)?, digits(17..19)?);
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    let rest = text.get(19..)?;
-    let zone = match rest.strip_prefix('.') {
-        Some(fraction) => fraction.trim_start_matches(|c: char| c.is_ascii_digit()),
-        None => rest,
-    };
-    Some(days_since_epoch(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second - offset(zone)?)
-}
-
-/// Seconds that a zone (`Z`, `+02:00`) is ahead of UTC.
-fn offset(zone: &str) -> Option<i64> {
-    let (sign, rest) = match zone.as_bytes() {
-        [b'Z' | b'z'] => return Some(0),
-        [b'+', ..] => (1, &zone[1..]),
-        [b'-', ..] => (-1, &zone[1..]),
-        _ => return None,
-    };
-    let (hours, minutes) = rest.split_once(':')?;
-    let part = |text: &str| (text.len() == 2).then(|| text.parse::<u8>().ok()).flatten().map(i64::from);
-    Some(sign * (part(hours)? * 3_600 + part(minutes)? * 60))
-}
-
-/// Days from 1970-01-01 in the Gregorian calendar; years begin in March so that leap days come last.
-fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year;
-    days - 719_468
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_seconds_since_the_epoch() {
-        for (text, want) in [
-            ("1970-01-01T00:00:00Z", Some(0)),
-            ("2000-02-29T00:00:00Z", Some(951_782_400)),
-            ("2024-05-01T12:00:00+02:00", Some(1_714_557_600)),
-            ("2024-05-01T10:00:00.123Z", Some(1_714_557_600)),
-            ("2024-05-01", None),
-            ("2024-13-01T10:00:00Z", None),
-            ("2024-05-01T10:00:00", None),
-            ("2024-05-01T10:00:0éZ", None),
-        ] {
-            assert_eq!(epoch_seconds(text), want, "{text}");
-        }
-    }
 
     #[test]
     fn objects_are_read_with_their_place() {

@@ -5,7 +5,7 @@
 use super::node::{Node, Value};
 use super::object::Object;
 use super::reader::{Fields, Item, Report};
-use super::{kubernetes, mesh_config, networking, security};
+use super::{kubernetes, mesh_config, networking, security, telemetry};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::identity::TrustDomain;
 use crate::model;
@@ -29,6 +29,8 @@ pub struct ParseContext {
     pub default_virtual_service_export_to: Vec<Arc<str>>,
     /// Of DestinationRules that have none; `["*"]`.
     pub default_destination_rule_export_to: Vec<Arc<str>>,
+    /// Logs that Telemetry objects may name.
+    pub logs: telemetry::LogProviders,
 }
 
 impl Default for ParseContext {
@@ -41,6 +43,7 @@ impl Default for ParseContext {
             default_service_export_to: vec!["*".into()],
             default_virtual_service_export_to: vec!["*".into()],
             default_destination_rule_export_to: vec!["*".into()],
+            logs: telemetry::LogProviders::default(),
         }
     }
 }
@@ -64,6 +67,8 @@ pub enum Parsed {
     Authorization(model::Authorization),
     /// A PeerAuthentication.
     PeerAuthentication(model::PeerAuthentication),
+    /// A Telemetry.
+    Telemetry(model::Telemetry),
     /// The mesh's settings.
     MeshConfig(Box<mesh_config::MeshConfig>),
     /// A Kubernetes Service.
@@ -145,8 +150,8 @@ fn shape(object: &Object) -> Shape {
         }
         ("networking.istio.io", "EnvoyFilter" | "ProxyConfig" | "WorkloadGroup")
         | ("security.istio.io", "RequestAuthentication")
-        | ("telemetry.istio.io", "Telemetry")
         | ("extensions.istio.io", "WasmPlugin" | "TrafficExtension") => Shape::NotActedOn,
+        ("telemetry.istio.io", "Telemetry") => Shape::Spec(|o, f, c| telemetry::parse(o, f, c).map(Parsed::Telemetry)),
         ("", "ConfigMap") => {
             Shape::Root(|o, f, c| mesh_config::parse_config_map(o, f, c).map(|m| Parsed::MeshConfig(Box::new(m))))
         }
@@ -162,6 +167,7 @@ fn shape(object: &Object) -> Shape {
     let served = match group {
         "networking.istio.io" => matches!(version, "v1" | "v1beta1" | "v1alpha3"),
         "security.istio.io" => matches!(version, "v1" | "v1beta1"),
+        "telemetry.istio.io" => matches!(version, "v1" | "v1alpha1"),
         "" | "discovery.k8s.io" => version == "v1",
         _ => true,
     };

@@ -8,7 +8,7 @@
 mod scalar;
 mod similar;
 
-pub use scalar::{IntOrString, parse_duration};
+pub use scalar::IntOrString;
 
 use super::node::{Node, Value};
 use crate::diagnostic::{Diagnostic, ObjectRef, Origin, Severity};

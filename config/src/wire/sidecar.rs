@@ -2,7 +2,7 @@
 
 use super::{
     error::{At, FieldError},
-    field::{Field, choice, message, resource},
+    field::{Field, Level, choice, message, resource},
     v1,
 };
 use crate::model::sidecar::{EgressHost, EgressListener, EgressNamespace, IngressEndpoint, IngressListener, Sidecar};
@@ -17,11 +17,11 @@ message!(EgressHost => EgressHost { namespace, host, exclude });
 
 /// Absent: any; a dot, which no namespace is called: the workload's.
 impl Field<Option<String>> for EgressNamespace {
-    fn put(&self) -> Option<String> {
+    fn put(&self, level: &mut Level) -> Option<String> {
         match self {
             EgressNamespace::Any => None,
             EgressNamespace::OfWorkload => Some(".".to_owned()),
-            EgressNamespace::Named(namespace) => Some(namespace.put()),
+            EgressNamespace::Named(namespace) => Some(namespace.put(level)),
         }
     }
 

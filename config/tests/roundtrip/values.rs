@@ -7,7 +7,7 @@ use mesh_config::{
     matcher::{PathTemplate, Pattern, StringMatch},
     model::{
         authorization::*, destination::*, endpoint::*, gateway::*, index::*, instance::*, peer_authentication::*,
-        route::*, service::*, settings::*, sidecar::*, workload::*, *,
+        route::*, service::*, settings::*, sidecar::*, telemetry::*, workload::*, *,
     },
     name::{Host, Namespace, NamespacedName, Port},
     path::Normalization,
@@ -64,6 +64,7 @@ pub(crate) fn part(kind: Kind, e: &mut Entropy<'_>) -> Part {
         Kind::Sidecar => Part::Sidecar(e.any()),
         Kind::PeerAuthentication => Part::PeerAuthentication(e.any()),
         Kind::Authorization => Part::Authorization(e.any()),
+        Kind::Telemetry => Part::Telemetry(e.any()),
         Kind::Secret => Part::Secret(e.any()),
         Kind::Index => Part::Index(e.any()),
         Kind::Destination => Part::Destination(e.any()),
@@ -207,6 +208,12 @@ one_of! {
     RouteAction { |e| Self::Forward(some(e)), |e| Self::Redirect(e.any()), |e| Self::Respond(e.any()) }
     RedirectPath { |e| Self::Full(e.any()), |e| Self::Prefix(e.any()) }
     RedirectPort { |_| Self::Keep, |e| Self::Number(e.any()), |_| Self::ProtocolDefault, |_| Self::RequestPort }
+    LogSide { |_| Self::Both, |_| Self::Client, |_| Self::Server }
+    LogFormat { |e| Self::Text(e.any()), |e| Self::Json(e.any()) }
+    LogAttribute { |_| Self::ResponseCode, |_| Self::ResponseFlags, |_| Self::GrpcStatus, |_| Self::MutualTls }
+    LogComparison {
+        |_| Self::Equal, |_| Self::NotEqual, |_| Self::Less, |_| Self::AtMost, |_| Self::Greater, |_| Self::AtLeast,
+    }
     MtlsMode { |_| Self::Disable, |_| Self::Permissive, |_| Self::Strict }
     Action { |_| Self::Allow, |_| Self::Deny, |_| Self::Audit, |e| Self::Custom(e.any()) }
     PathRule { |e| Self::Text(e.any()), |e| Self::Template(e.any()) }
@@ -280,6 +287,12 @@ any! {
     RouteRule { name, matches, action, rewrite, timeout, retries, headers }
     Route { name, hosts, parents: some, precedence, visibility, rules }
     PeerAuthentication { name, precedence, selector, mode, ports }
+    LogOutlet { name, file: |_| "/dev/stdout".into(), format }
+    LogCondition { attribute, comparison, number }
+    LogAlternative { all }
+    LogFilter { any }
+    LogRule { side, outlets, disabled, filter }
+    Telemetry { name, precedence, selector, defaults, rules }
     Values<StringMatch> { any_of, none_of }
     Values<NamespacedName> { any_of, none_of }
     Values<IpNet> { any_of, none_of }

@@ -4,7 +4,7 @@ use crate::world::World;
 use mesh_config::{
     crd::{Object, Parsed, kubernetes, networking},
     diagnostic::{Diagnostic, ObjectRef, Origin, Severity},
-    model::{Authorization, Destination, Gateway, PeerAuthentication, Precedence, Route, Sidecar},
+    model::{Authorization, Destination, Gateway, PeerAuthentication, Precedence, Route, Sidecar, Telemetry},
     name::NamespacedName,
 };
 use std::{
@@ -41,6 +41,7 @@ pub(super) struct Inputs<'a> {
     pub(super) sidecars: Vec<Input<'a, Sidecar>>,
     pub(super) authorizations: Vec<Input<'a, Authorization>>,
     pub(super) peer_authentications: Vec<Input<'a, PeerAuthentication>>,
+    pub(super) telemetries: Vec<Input<'a, Telemetry>>,
 }
 
 impl<'a> Inputs<'a> {
@@ -58,6 +59,7 @@ impl<'a> Inputs<'a> {
                 Parsed::WorkloadEntry(value) => inputs.workload_entries.push(Input { object, value }),
                 Parsed::Authorization(value) => inputs.authorizations.push(Input { object, value }),
                 Parsed::PeerAuthentication(value) => inputs.peer_authentications.push(Input { object, value }),
+                Parsed::Telemetry(value) => inputs.telemetries.push(Input { object, value }),
                 Parsed::KubeService(value) => inputs.kube_services.push(Input { object, value }),
                 Parsed::EndpointSlice(value) => inputs.slices.push(Input { object, value }),
                 Parsed::Pod(value) => inputs.pods.push(Input { object, value }),

@@ -73,6 +73,7 @@ impl Lookups {
                 | Part::Instance(_)
                 | Part::PeerAuthentication(_)
                 | Part::Authorization(_)
+                | Part::Telemetry(_)
                 | Part::Secret(_)
                 | Part::Index(_)
                 | Part::Endpoint(_) => {}

@@ -3,14 +3,14 @@
 use super::{ProxyFacts, view::View};
 use crate::mesh::{Mesh, SharedPart};
 use mesh_config::{
-    model::{Kind, Part},
+    model::{Kind, Part, telemetry},
     name::Namespace,
 };
 use std::sync::Arc;
 
-/// PeerAuthentications, then AuthorizationPolicies.
+/// Policies and telemetry, in push order.
 pub(super) fn select(mesh: &Mesh, facts: &ProxyFacts, view: &View<'_>, parts: &mut Vec<Arc<SharedPart>>) {
-    for kind in [Kind::PeerAuthentication, Kind::Authorization] {
+    for kind in [Kind::PeerAuthentication, Kind::Authorization, Kind::Telemetry] {
         let mut namespaces = vec![&facts.namespace, view.root()];
         namespaces.sort();
         namespaces.dedup();
@@ -31,6 +31,7 @@ fn applies(part: &Part, namespace: &Namespace, root: &Namespace, facts: &ProxyFa
             Some(selector) => namespace != root && selector.selects(&facts.labels),
             None => true,
         },
+        Part::Telemetry(object) => telemetry::applies(object, &facts.namespace, &facts.labels, root),
         _ => false,
     }
 }

@@ -199,6 +199,30 @@ fn policies_of_the_namespace_and_the_root_that_select_the_workload() {
 }
 
 #[test]
+fn telemetry_of_the_namespace_and_the_mesh_that_holds_for_the_workload() {
+    let object = |namespace: &str, name: &str, spec: &str| {
+        format!(
+            "---\napiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+             spec: {{{spec}accessLogging: [{{providers: [{{name: envoy}}]}}]}}\n"
+        )
+    };
+    let selecting = "selector: {matchLabels: {app: cart}}, ";
+    let text = [
+        object("istio-system", "mesh", ""),
+        object("istio-system", "selecting", selecting),
+        object("shop", "all", ""),
+        object("shop", "cart", selecting),
+        object("bank", "all", ""),
+    ];
+    let (mesh, _) = crate::offline::compile_text(&text.concat(), None);
+    let cart = proxy(Role::Sidecar, "shop", &[("app", "cart")]);
+    assert_eq!(seen(&mesh, &cart, Kind::Telemetry), ["istio-system/mesh", "shop/all", "shop/cart"]);
+    assert_eq!(seen(&mesh, &sidecar_in("shop"), Kind::Telemetry), ["istio-system/mesh", "shop/all"]);
+    let edge = proxy(Role::Gateway, "istio-system", &[("app", "cart")]);
+    assert_eq!(seen(&mesh, &edge, Kind::Telemetry), ["istio-system/mesh", "istio-system/selecting"]);
+}
+
+#[test]
 fn gateways_have_their_listeners_routes_and_key_pairs_of_their_own_namespace() {
     let mesh = objects();
     let edge = proxy(Role::Gateway, "edge", &[("istio", "edge")]);

@@ -91,6 +91,7 @@ fn part(part: &Part) -> String {
         }
         Part::PeerAuthentication(p) => format!(": {:?} ports {:?}", p.mode, p.ports),
         Part::Authorization(a) => format!(": {:?} rules {}", a.action, debug_list(&a.rules)),
+        Part::Telemetry(t) => format!(": selects {:?} rules {}", t.selector, debug_list(&t.rules)),
         Part::Trust(t) => format!(": {} roots", t.roots.len()),
     }
 }

@@ -66,7 +66,7 @@ pub(super) struct Carrying {
 pub(super) async fn run(carrying: Carrying, number: usize) {
     let Carrying { common, snapshots, server_tls, client_tls, log } = carrying;
     let observer = Rc::new(Observer::new(common.standard.clone(), common.peers.clone(), AccessLog::new(log)));
-    observer.configure(&snapshots.get().settings);
+    observer.configure(&snapshots.get());
     let connector = Connector::new(Dial::Network(source(&common.settings.instance_ips)), Some(client_tls));
     let upstreams = Upstreams::new(common.upstreams.clone(), connector);
     let needs = Needs { commands: common.commands.clone(), snapshots: snapshots.clone(), asked: RefCell::default() };
@@ -182,7 +182,7 @@ async fn keep_house(
             }
             changed = snapshots.changed() => match changed {
                 Ok(()) => {
-                    worker.observer.configure(&snapshots.get().settings);
+                    worker.observer.configure(&snapshots.get());
                     worker.requests.look_again();
                 }
                 Err(_) => return,

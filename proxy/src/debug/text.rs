@@ -26,8 +26,6 @@ fn pattern(matcher: &StringMatch) -> String {
 
 /// `2026-11-21T04:22:14Z`.
 pub(super) fn rfc3339(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let mut text = String::new();
-    crate::observe::access_log::timestamp(&mut text, UNIX_EPOCH + std::time::Duration::from_secs(seconds));
-    text.replace(".000Z", "Z")
+    let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    mesh_config::time::Utc::of_seconds(i64::try_from(seconds).unwrap_or(i64::MAX)).to_string()
 }

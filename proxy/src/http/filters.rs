@@ -301,31 +301,12 @@ impl Piece {
             Piece::RouteName => out.push_str(context.exchange.route.as_ref().map_or("", |route| &route.route)),
             Piece::ServerName => out.push_str(conn.sni().unwrap_or("")),
             Piece::PeerUri => out.push_str(conn.peer_uri().unwrap_or("")),
-            Piece::StartTime => out.push_str(&now_text()),
+            Piece::StartTime => {
+                let _ = write!(out, "{}", mesh_config::time::Utc::of_millis(mesh_runtime::clock::system_now()));
+            }
             Piece::ResponseCode => drop(write!(out, "{}", context.exchange.code())),
         }
     }
-}
-
-/// The time of day as `2026-01-31T12:00:00.000Z`.
-fn now_text() -> String {
-    let since = mesh_runtime::clock::system_now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = ((since.as_secs() / 86_400) as i64, since.as_secs() % 86_400);
-    let (year, month, day) = civil(days);
-    let (h, m, s, ms) = (second / 3600, second / 60 % 60, second % 60, since.subsec_millis());
-    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
-}
-
-/// Days since 1970-01-01 as year, month, day, counted in eras of 400 years that begin on March 1st.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
@@ -348,12 +329,5 @@ mod tests {
             pieces("%REQ(X-A?X-B):3%"),
             [Piece::Request { name: name("x-a"), other: Some(name("x-b")), most: Some(3) }]
         );
-    }
-
-    #[test]
-    fn days_become_dates() {
-        assert_eq!(civil(0), (1970, 1, 1));
-        assert_eq!(civil(19_782), (2024, 2, 29));
-        assert_eq!(civil(20_778), (2026, 11, 21));
     }
 }

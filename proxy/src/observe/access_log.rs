@@ -3,83 +3,53 @@
 //! Lines collect in a buffer of the worker; a writer thread of the process appends whole buffers. When the writer
 //! cannot keep up, buffers are dropped and the loss is logged: traffic never waits for a log.
 
+mod writer;
+
+pub use writer::Writer;
+
 use super::{
-    format::{Format, JSON, Operator, Piece},
+    format::{self, Format, JSON, Operator, Piece},
     stream::Stream,
 };
-use crate::exchange::{Exchange, Flags};
-use http::Version;
-use mesh_config::model::settings::{AccessLog as Settings, AccessLogEncoding};
-use mesh_runtime::clock;
-use std::{
-    collections::HashMap,
-    fmt::Write as _,
-    fs::OpenOptions,
-    io::Write as _,
-    sync::{
-        Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+use crate::{
+    conn::{Connection, Direction},
+    exchange::{Exchange, Flags},
+    snapshot::logs::Logs,
 };
+use http::Version;
+use mesh_config::{
+    model::telemetry::{EffectiveLog, LogAttribute, LogFilter, LogFormat, LogOutlet},
+    time::Utc,
+};
+use mesh_runtime::clock;
+use std::{fmt::Write as _, sync::Arc};
 
 /// A buffer this large is handed over without waiting for the next flush.
 const FULL: usize = 64 * 1024;
-/// Buffers that may wait for the writer.
-const QUEUE: usize = 64;
-
-/// One buffer for one file.
-type Batch = (Arc<str>, Vec<u8>);
-
-/// Appends buffers to files, on a thread of its own.
-#[derive(Debug, Clone)]
-pub struct Writer {
-    queue: SyncSender<Batch>,
-}
-
-impl Writer {
-    /// Starts the thread; it ends when the last clone is dropped and everything is written.
-    ///
-    /// # Errors
-    /// When the operating system gives no thread.
-    pub fn start() -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
-        let (queue, batches) = sync_channel(QUEUE);
-        let thread = std::thread::Builder::new().name("access-log".into()).spawn(move || write_all(&batches))?;
-        Ok((Writer { queue }, thread))
-    }
-}
-
-fn write_all(batches: &Receiver<Batch>) {
-    let mut files: HashMap<Arc<str>, Option<std::fs::File>> = HashMap::new();
-    for (path, bytes) in batches {
-        let written = match &*path {
-            "/dev/stdout" => std::io::stdout().write_all(&bytes),
-            "/dev/stderr" => std::io::stderr().write_all(&bytes),
-            _ => match files.entry(path.clone()).or_insert_with(|| open(&path)) {
-                Some(file) => file.write_all(&bytes),
-                None => Ok(()),
-            },
-        };
-        if let Err(error) = written {
-            tracing::warn!(%path, %error, "access log lines are lost");
-        }
-    }
-}
-
-fn open(path: &str) -> Option<std::fs::File> {
-    let opened = OpenOptions::new().create(true).append(true).open(path);
-    opened.inspect_err(|error| tracing::error!(%path, %error, "cannot open the access log: nothing is written")).ok()
-}
-
-/// A worker's log.
+/// A worker's logs.
 #[derive(Debug)]
 pub struct AccessLog {
     writer: Writer,
-    settings: Settings,
-    format: Format,
-    path: Arc<str>,
-    buffer: Vec<u8>,
+    configured: Logs,
+    outlets: Vec<Outlet>,
+    client: Vec<Way>,
+    server: Vec<Way>,
     lost: u64,
+}
+
+/// Where lines go, and those that wait to be handed over.
+#[derive(Debug)]
+struct Outlet {
+    of: LogOutlet,
+    line: Line,
+    buffer: Vec<u8>,
+}
+
+/// To which of the outlets, and what goes there.
+#[derive(Debug)]
+struct Way {
+    outlet: usize,
+    filter: Option<LogFilter>,
 }
 
 impl AccessLog {
@@ -87,78 +57,139 @@ impl AccessLog {
     pub fn new(writer: Writer) -> Self {
         AccessLog {
             writer,
-            settings: Settings::default(),
-            format: Format::parse(""),
-            path: "".into(),
-            buffer: Vec::new(),
+            configured: Logs::default(),
+            outlets: Vec::new(),
+            client: Vec::new(),
+            server: Vec::new(),
             lost: 0,
         }
     }
 
     /// Whether lines are written.
     pub fn is_on(&self) -> bool {
-        !self.path.is_empty()
+        !self.outlets.is_empty()
     }
 
-    /// Takes over new settings.
-    pub fn configure(&mut self, settings: &Settings) {
-        if self.settings == *settings {
+    /// Takes over where lines go.
+    pub fn configure(&mut self, logs: &Logs) {
+        if self.configured == *logs {
             return;
         }
         self.flush();
-        self.format = Format::parse(&settings.format);
-        if !self.format.unknown.is_empty() {
-            tracing::warn!(operators = ?self.format.unknown, "access log operators that are not supported print a dash");
-        }
-        self.path = settings.file.clone();
-        self.settings = settings.clone();
+        self.outlets.clear();
+        self.client = ways(&logs.client, &mut self.outlets);
+        self.server = ways(&logs.server, &mut self.outlets);
+        self.configured = logs.clone();
     }
 
-    /// Writes a request's line.
+    /// Writes a request's lines.
     pub fn write(&mut self, exchange: &Exchange) {
-        self.line(&RequestLine(exchange));
+        self.record(exchange.conn.direction, &RequestLine(exchange));
     }
 
-    /// Writes a connection's line.
+    /// Writes a connection's lines.
     pub fn write_stream(&mut self, stream: &Stream) {
-        self.line(&StreamLine(stream));
+        self.record(stream.conn.direction, &StreamLine(stream));
     }
 
-    /// Hands the buffer to the writer.
+    /// Hands what has been collected to the writer.
     pub fn flush(&mut self) {
-        if self.buffer.is_empty() {
-            return;
+        for outlet in &mut self.outlets {
+            self.lost += u64::from(!outlet.flush(&self.writer, self.lost));
         }
-        let lines = std::mem::take(&mut self.buffer);
-        if self.writer.queue.try_send((self.path.clone(), lines)).is_err() {
-            self.lost += 1;
-            if self.lost.is_power_of_two() {
-                tracing::warn!(buffers = self.lost, "the access log's writer is behind: lines are lost");
+    }
+
+    fn record(&mut self, direction: Direction, record: &dyn Record) {
+        let ways = match direction {
+            Direction::Inbound => &self.server,
+            Direction::Outbound | Direction::Gateway => &self.client,
+        };
+        for way in ways {
+            if way.filter.as_ref().is_some_and(|filter| !filter.passes(|attribute| record.attribute(attribute))) {
+                continue;
+            }
+            let outlet = &mut self.outlets[way.outlet];
+            let mut line = String::with_capacity(512);
+            match &outlet.line {
+                Line::Text(format) => text(&mut line, &format.pieces, record),
+                Line::Json => json(&mut line, record),
+                Line::Keys(keys) => json_of(&mut line, keys, record),
+            }
+            outlet.buffer.extend_from_slice(line.as_bytes());
+            if outlet.buffer.len() >= FULL {
+                self.lost += u64::from(!outlet.flush(&self.writer, self.lost));
             }
         }
     }
+}
 
-    fn line(&mut self, record: &dyn Record) {
-        let mut line = String::with_capacity(512);
-        match self.settings.encoding {
-            AccessLogEncoding::Text => text(&mut line, &self.format, record),
-            AccessLogEncoding::Json => json(&mut line, record),
+/// What a line of an outlet is made by.
+#[derive(Debug)]
+enum Line {
+    Text(Format),
+    /// Istio's keys.
+    Json,
+    Keys(Vec<(Arc<str>, Vec<Piece>)>),
+}
+
+impl Outlet {
+    fn new(of: &LogOutlet) -> Self {
+        let (line, unknown) = match &of.format {
+            LogFormat::Text(text) => {
+                let format = Format::parse(text);
+                let unknown = format.unknown.clone();
+                (Line::Text(format), unknown)
+            }
+            LogFormat::Json(keys) if keys.is_empty() => (Line::Json, Vec::new()),
+            LogFormat::Json(keys) => {
+                let mut unknown = Vec::new();
+                let keys = keys.iter().map(|(key, text)| (key.clone(), format::pieces(text, &mut unknown)));
+                (Line::Keys(keys.collect()), unknown)
+            }
+        };
+        if !unknown.is_empty() {
+            tracing::warn!(operators = ?unknown, "access log operators that are not served print a dash");
         }
-        self.buffer.extend_from_slice(line.as_bytes());
-        if self.buffer.len() >= FULL {
-            self.flush();
-        }
+        Outlet { of: of.clone(), line, buffer: Vec::new() }
     }
+
+    /// Hands the buffer to the writer; `false`: the writer is behind, and the lines are lost.
+    fn flush(&mut self, writer: &Writer, lost: u64) -> bool {
+        if self.buffer.is_empty() {
+            return true;
+        }
+        let lines = std::mem::take(&mut self.buffer);
+        let handed = writer.append(&self.of.file, lines);
+        if !handed && (lost + 1).is_power_of_two() {
+            tracing::warn!(buffers = lost + 1, "the access log's writer is behind: lines are lost");
+        }
+        handed
+    }
+}
+
+/// The ways of one side, with outlets that both sides write to once.
+fn ways(logs: &[EffectiveLog], outlets: &mut Vec<Outlet>) -> Vec<Way> {
+    let way = |log: &EffectiveLog| {
+        let outlet = outlets.iter().position(|outlet| outlet.of == log.outlet).unwrap_or_else(|| {
+            outlets.push(Outlet::new(&log.outlet));
+            outlets.len() - 1
+        });
+        Way { outlet, filter: log.filter.clone() }
+    };
+    logs.iter().map(way).collect()
 }
 
 /// What a line is made of.
 trait Record {
     /// Appends a value; `false`: there is none.
     fn value(&self, operator: Operator, out: &mut String) -> bool;
+
+    /// What a filter asks about; `None`: it is not there.
+    fn attribute(&self, attribute: LogAttribute) -> Option<i64>;
 }
 
-fn text(line: &mut String, format: &Format, record: &dyn Record) {
-    for piece in &format.pieces {
+fn text(line: &mut String, pieces: &[Piece], record: &dyn Record) {
+    for piece in pieces {
         match piece {
             Piece::Text(text) => line.push_str(text),
             Piece::Value(operator) => {
@@ -195,11 +226,34 @@ fn json(line: &mut String, record: &dyn Record) {
     for (position, (key, operator)) in JSON.iter().enumerate() {
         line.push(if position == 0 { '{' } else { ',' });
         let _ = write!(line, "\"{key}\":");
-        value.clear();
-        match record.value(*operator, &mut value) {
-            false => line.push_str("null"),
-            true if operator.is_number() => line.push_str(&value),
-            true => line.push_str(&serde_json::Value::from(value.as_str()).to_string()),
+        json_value(line, *operator, record, &mut value);
+    }
+    line.push_str("}\n");
+}
+
+/// A number, a text or null.
+fn json_value(line: &mut String, operator: Operator, record: &dyn Record, value: &mut String) {
+    value.clear();
+    match record.value(operator, value) {
+        false => line.push_str("null"),
+        true if operator.is_number() => line.push_str(value),
+        true => line.push_str(&serde_json::Value::from(value.as_str()).to_string()),
+    }
+}
+
+/// A value that is one operator is as under Istio's keys; any other is a text.
+fn json_of(line: &mut String, keys: &[(Arc<str>, Vec<Piece>)], record: &dyn Record) {
+    let mut value = String::new();
+    for (position, (key, pieces)) in keys.iter().enumerate() {
+        line.push(if position == 0 { '{' } else { ',' });
+        let _ = write!(line, "{}:", serde_json::Value::from(&**key));
+        match pieces[..] {
+            [Piece::Value(operator)] => json_value(line, operator, record, &mut value),
+            _ => {
+                value.clear();
+                text(&mut value, pieces, record);
+                line.push_str(&serde_json::Value::from(value.as_str()).to_string());
+            }
         }
     }
     line.push_str("}\n");
@@ -208,11 +262,23 @@ fn json(line: &mut String, record: &dyn Record) {
 struct RequestLine<'a>(&'a Exchange);
 
 impl Record for RequestLine<'_> {
+    fn attribute(&self, attribute: LogAttribute) -> Option<i64> {
+        let e = self.0;
+        match attribute {
+            LogAttribute::ResponseCode => Some(e.code().into()),
+            LogAttribute::ResponseFlags => Some((e.flags != Flags::default()).into()),
+            LogAttribute::GrpcStatus => e.grpc_status.map(Into::into),
+            LogAttribute::MutualTls => Some(is_mutual(&e.conn)),
+        }
+    }
+
     fn value(&self, operator: Operator, out: &mut String) -> bool {
         use Operator as O;
         let (e, log) = (self.0, self.0.text.as_deref());
         match operator {
-            O::StartTime => timestamp(out, log.map_or_else(|| clock::system_now() - e.duration, |l| l.start)),
+            O::StartTime => {
+                show(out, Utc::of_millis(log.map_or_else(|| clock::system_now() - e.duration, |l| l.start)))
+            }
             O::Method => push(out, log.and_then(|l| l.method.as_ref()).map(|m| m.as_str())),
             O::Path => push(out, log.and_then(|l| l.path.as_ref().map(|p| p.as_str()).or(l.unread.as_deref()))),
             O::Protocol => push(out, e.protocol.map(protocol)),
@@ -251,12 +317,27 @@ impl Record for RequestLine<'_> {
 
 struct StreamLine<'a>(&'a Stream);
 
+/// Whether the peer of a connection proved itself by a certificate.
+fn is_mutual(conn: &Connection) -> i64 {
+    i64::from(conn.peer_uri().is_some())
+}
+
 impl Record for StreamLine<'_> {
+    fn attribute(&self, attribute: LogAttribute) -> Option<i64> {
+        let s = self.0;
+        match attribute {
+            LogAttribute::ResponseCode => Some(0),
+            LogAttribute::ResponseFlags => Some((s.flags != Flags::default()).into()),
+            LogAttribute::GrpcStatus => None,
+            LogAttribute::MutualTls => Some(is_mutual(&s.conn)),
+        }
+    }
+
     fn value(&self, operator: Operator, out: &mut String) -> bool {
         use Operator as O;
         let s = self.0;
         match operator {
-            O::StartTime => timestamp(out, s.start),
+            O::StartTime => show(out, Utc::of_millis(s.start)),
             O::ResponseCode => show(out, 0),
             O::ResponseFlags => flags(out, &s.flags),
             O::ConnectionTerminationDetails => text_or_none(out, &s.termination),
@@ -319,31 +400,6 @@ fn protocol(version: Version) -> &'static str {
     }
 }
 
-/// `2026-11-21T04:22:14.458Z`.
-pub(crate) fn timestamp(out: &mut String, time: SystemTime) -> bool {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let (days, seconds) = ((since.as_secs() / 86_400) as i64, since.as_secs() % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let millis = since.subsec_millis();
-    write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z").is_ok()
-}
-
-/// Days since 1970-01-01 as year, month, day: counted in eras of 400 years that begin in March, so that the leap day
-/// is the last of its year.
-fn civil(days: i64) -> (i64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month as u64, day as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -366,6 +422,10 @@ mod tests {
     struct Forged;
 
     impl Record for Forged {
+        fn attribute(&self, _: LogAttribute) -> Option<i64> {
+            None
+        }
+
         fn value(&self, operator: Operator, out: &mut String) -> bool {
             out.push_str(if operator.is_number() { "1" } else { "a\n\"b\"\r" });
             true
@@ -375,23 +435,10 @@ mod tests {
     #[test]
     fn no_operator_and_no_format_lets_a_line_be_forged() {
         let mut line = String::new();
-        text(&mut line, &Format::parse(""), &Forged);
+        text(&mut line, &Format::parse("").pieces, &Forged);
         assert_eq!((line.matches('\n').count(), line.contains('\r'), line.ends_with('\n')), (1, false, true), "{line}");
         let mut line = String::new();
         json(&mut line, &Forged);
         assert_eq!((line.matches('\n').count(), line.contains('\r')), (1, false), "{line}");
-    }
-
-    #[test]
-    fn times_are_utc_with_milliseconds() {
-        for (seconds, millis, want) in [
-            (0, 0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400, 5, "2000-02-29T00:00:00.005Z"),
-            (1_795_235_799, 458, "2026-11-21T04:36:39.458Z"),
-        ] {
-            let mut out = String::new();
-            timestamp(&mut out, UNIX_EPOCH + Duration::new(seconds, millis * 1_000_000));
-            assert_eq!(out, want);
-        }
     }
 }

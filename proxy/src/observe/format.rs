@@ -144,42 +144,53 @@ pub struct Format {
 impl Format {
     /// Reads a format; empty means [`DEFAULT`].
     pub fn parse(text: &str) -> Self {
-        let mut rest = if text.is_empty() { DEFAULT } else { text };
-        let (mut pieces, mut unknown, mut plain) = (Vec::new(), Vec::new(), String::new());
-        while let Some(at) = rest.find('%') {
-            plain.push_str(&rest[..at]);
-            rest = &rest[at + 1..];
-            if let Some(tail) = rest.strip_prefix('%') {
-                plain.push('%');
-                rest = tail;
-                continue;
-            }
-            let Some(end) = rest.find('%') else {
-                plain.push('%');
-                break;
-            };
-            let (name, tail) = (&rest[..end], &rest[end + 1..]);
-            match Operator::parse(name) {
-                Some(operator) => {
-                    if !plain.is_empty() {
-                        pieces.push(Piece::Text(std::mem::take(&mut plain)));
-                    }
-                    pieces.push(Piece::Value(operator));
-                }
-                None => {
-                    unknown.push(name.to_owned());
-                    plain.push('-');
-                }
-            }
-            rest = tail;
+        let mut unknown = Vec::new();
+        let mut pieces = pieces(if text.is_empty() { DEFAULT } else { text }, &mut unknown);
+        match pieces.last_mut() {
+            Some(Piece::Text(text)) if text.ends_with('\n') => {}
+            Some(Piece::Text(text)) => text.push('\n'),
+            _ => pieces.push(Piece::Text("\n".to_owned())),
         }
-        plain.push_str(rest);
-        if !plain.ends_with('\n') {
-            plain.push('\n');
-        }
-        pieces.push(Piece::Text(plain));
         Format { pieces, unknown }
     }
+}
+
+/// The pieces of a template. Operators that are not served are added to `unknown`, and print `-`.
+pub fn pieces(text: &str, unknown: &mut Vec<String>) -> Vec<Piece> {
+    let mut rest = text;
+    let (mut pieces, mut plain) = (Vec::new(), String::new());
+    while let Some(at) = rest.find('%') {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(tail) = rest.strip_prefix('%') {
+            plain.push('%');
+            rest = tail;
+            continue;
+        }
+        let Some(end) = rest.find('%') else {
+            plain.push('%');
+            break;
+        };
+        let (name, tail) = (&rest[..end], &rest[end + 1..]);
+        match Operator::parse(name) {
+            Some(operator) => {
+                if !plain.is_empty() {
+                    pieces.push(Piece::Text(std::mem::take(&mut plain)));
+                }
+                pieces.push(Piece::Value(operator));
+            }
+            None => {
+                unknown.push(name.to_owned());
+                plain.push('-');
+            }
+        }
+        rest = tail;
+    }
+    plain.push_str(rest);
+    if !plain.is_empty() {
+        pieces.push(Piece::Text(plain));
+    }
+    pieces
 }
 
 #[cfg(test)]

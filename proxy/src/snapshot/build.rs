@@ -122,6 +122,7 @@ fn standing(parts: &Parts, derived: &Derived, before: &Standing) -> Standing {
         Arc::ptr_eq(&local.own, own)
             && Arc::ptr_eq(&local.inbound, inbound)
             && Arc::ptr_eq(&local.policies, policies)
+            && Arc::ptr_eq(&local.logs, &derived.logs)
             && local.sidecar == *sidecar
     };
     match before {
@@ -130,6 +131,7 @@ fn standing(parts: &Parts, derived: &Derived, before: &Standing) -> Standing {
             own: own.clone(),
             inbound: inbound.clone(),
             policies: policies.clone(),
+            logs: derived.logs.clone(),
             sidecar: sidecar.clone(),
         })),
     }

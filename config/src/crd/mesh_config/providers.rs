@@ -42,6 +42,8 @@ fn provider(f: &mut Fields<'_>) -> Option<Option<ExternalAuthorizer>> {
         }
     }
     OTHER_KINDS.iter().for_each(|kind| f.not_acted_on(kind));
+    // Those of logs are read beside Telemetry, which names them.
+    f.ignore(&["envoyFileAccessLog"]);
     Some(authorizer)
 }
 
@@ -54,7 +56,6 @@ const OTHER_KINDS: &[&str] = &[
     "skywalking",
     "opentelemetry",
     "prometheus",
-    "envoyFileAccessLog",
     "envoyHttpAls",
     "envoyTcpAls",
     "envoyOtelAls",

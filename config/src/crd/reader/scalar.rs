@@ -3,6 +3,8 @@
 use super::Item;
 use crate::crd::node::Value;
 use crate::name::{Host, Port};
+use crate::time;
+
 use std::{sync::Arc, time::Duration};
 
 /// A number or a text.
@@ -98,7 +100,7 @@ impl<'a> Item<'a> {
             Value::Int(0) => return Some(Duration::ZERO),
             _ => return self.invalid(format!("must be a duration such as \"1.5s\", not {}", self.shown())),
         };
-        parse_duration(&text)
+        time::duration(&text)
             .or_else(|| self.invalid(format!("{text:?} is not a duration such as \"1.5s\", \"100ms\" or \"1h30m\"")))
     }
 
@@ -131,51 +133,4 @@ impl<'a> Item<'a> {
             _ => self.node.describe().to_owned(),
         }
     }
-}
-
-/// A time span as Go's `time.Duration` reads it, without a sign: numbers with units `h`, `m`, `s`, `ms`, `us`
-/// (`µs`), `ns` one after the other, or `0`. `None` when it is not one, or longer than 292 years.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    let mut rest = text.strip_prefix('+').unwrap_or(text);
-    let mut nanos: u64 = 0;
-    while !rest.is_empty() || nanos == 0 && text.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (digits, tail) = rest.split_at(number);
-        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_end);
-        let scale: u64 = match unit {
-            "h" => 3_600_000_000_000,
-            "m" => 60_000_000_000,
-            "s" => 1_000_000_000,
-            "ms" => 1_000_000,
-            "us" | "µs" | "μs" => 1_000,
-            "ns" => 1,
-            _ => return None,
-        };
-        nanos = nanos.checked_add(scaled(digits, scale)?).filter(|n| i64::try_from(*n).is_ok())?;
-        rest = tail;
-        if rest.is_empty() {
-            return Some(Duration::from_nanos(nanos));
-        }
-    }
-    None
-}
-
-/// `digits`, maybe with a fraction, times `scale`.
-fn scaled(digits: &str, scale: u64) -> Option<u64> {
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
-        return None;
-    }
-    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let mut part = 0;
-    let mut unit = scale;
-    for digit in fraction.bytes() {
-        unit /= 10;
-        part += u64::from(digit - b'0') * unit;
-    }
-    whole.checked_mul(scale)?.checked_add(part)
 }

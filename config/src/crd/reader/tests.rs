@@ -108,7 +108,7 @@ fn time_spans_are_read_as_go_does() {
         ("99999999999h", None),
         ("1s2", None),
     ] {
-        assert_eq!(parse_duration(text), want.map(Duration::from_nanos), "{text}");
+        assert_eq!(crate::time::duration(text), want.map(Duration::from_nanos), "{text}");
     }
 }
 

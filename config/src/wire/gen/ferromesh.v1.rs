@@ -3184,6 +3184,289 @@ impl ::prost::Name for EgressHost {
         "type.googleapis.com/ferromesh.v1.EgressHost".into()
     }
 }
+/// What is written to access logs: one Telemetry.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Telemetry {
+    /// The least level that understands it.
+    #[prost(uint32, tag = "1")]
+    pub level: u32,
+    #[prost(message, optional, tag = "2")]
+    pub name: ::core::option::Option<ObjectName>,
+    #[prost(message, optional, tag = "3")]
+    pub precedence: ::core::option::Option<Precedence>,
+    /// Which workloads of its namespace; absent: all (root namespace: all of the mesh).
+    #[prost(message, optional, tag = "4")]
+    pub selector: ::core::option::Option<Labels>,
+    /// Logs of rules that name none where no wider object named any.
+    #[prost(message, repeated, tag = "5")]
+    pub defaults: ::prost::alloc::vec::Vec<LogOutlet>,
+    /// The last that says something about a log counts.
+    #[prost(message, repeated, tag = "6")]
+    pub rules: ::prost::alloc::vec::Vec<LogRule>,
+}
+impl ::prost::Name for Telemetry {
+    const NAME: &'static str = "Telemetry";
+    const PACKAGE: &'static str = "ferromesh.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ferromesh.v1.Telemetry".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/ferromesh.v1.Telemetry".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LogRule {
+    #[prost(enumeration = "LogSide", tag = "1")]
+    pub side: i32,
+    /// None: those in force so far.
+    #[prost(message, repeated, tag = "2")]
+    pub outlets: ::prost::alloc::vec::Vec<LogOutlet>,
+    #[prost(bool, tag = "3")]
+    pub disabled: bool,
+    /// Absent: every request and connection.
+    #[prost(message, optional, tag = "4")]
+    pub filter: ::core::option::Option<LogFilter>,
+}
+impl ::prost::Name for LogRule {
+    const NAME: &'static str = "LogRule";
+    const PACKAGE: &'static str = "ferromesh.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ferromesh.v1.LogRule".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/ferromesh.v1.LogRule".into()
+    }
+}
+/// A log under the name of its provider.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LogOutlet {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// A path, /dev/stdout or /dev/stderr.
+    #[prost(string, tag = "2")]
+    pub file: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub format: ::core::option::Option<LogFormat>,
+}
+impl ::prost::Name for LogOutlet {
+    const NAME: &'static str = "LogOutlet";
+    const PACKAGE: &'static str = "ferromesh.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ferromesh.v1.LogOutlet".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/ferromesh.v1.LogOutlet".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LogFormat {
+    #[prost(oneof = "log_format::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<log_format::Kind>,
+}
+/// Nested message and enum types in `LogFormat`.
+pub mod log_format {
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Json {
+        /// Keys and the command operators of their values; none: Istio's.
+        #[prost(btree_map = "string, string", tag = "1")]
+        pub keys: ::prost::alloc::collections::BTreeMap<
+            ::prost::alloc::string::String,
+            ::prost::alloc::string::String,
+        >,
+    }
+    impl ::prost::Name for Json {
+        const NAME: &'static str = "Json";
+        const PACKAGE: &'static str = "ferromesh.v1";
+        fn full_name() -> ::prost::alloc::string::String {
+            "ferromesh.v1.LogFormat.Json".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/ferromesh.v1.LogFormat.Json".into()
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Kind {
+        /// Text with command operators; empty: Istio's.
+        #[prost(string, tag = "1")]
+        Text(::prost::alloc::string::String),
+        #[prost(message, tag = "2")]
+        Json(Json),
+    }
+}
+impl ::prost::Name for LogFormat {
+    const NAME: &'static str = "LogFormat";
+    const PACKAGE: &'static str = "ferromesh.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ferromesh.v1.LogFormat".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/ferromesh.v1.LogFormat".into()
+    }
+}
+/// Any of the alternatives.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LogFilter {
+    #[prost(message, repeated, tag = "1")]
+    pub any: ::prost::alloc::vec::Vec<LogAlternative>,
+}
+impl ::prost::Name for LogFilter {
+    const NAME: &'static str = "LogFilter";
+    const PACKAGE: &'static str = "ferromesh.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ferromesh.v1.LogFilter".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/ferromesh.v1.LogFilter".into()
+    }
+}
+/// All of the conditions.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LogAlternative {
+    #[prost(message, repeated, tag = "1")]
+    pub all: ::prost::alloc::vec::Vec<LogCondition>,
+}
+impl ::prost::Name for LogAlternative {
+    const NAME: &'static str = "LogAlternative";
+    const PACKAGE: &'static str = "ferromesh.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ferromesh.v1.LogAlternative".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/ferromesh.v1.LogAlternative".into()
+    }
+}
+/// An attribute compared with a number. Of connection.mtls the numbers are 0 and 1.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogCondition {
+    #[prost(enumeration = "LogAttribute", tag = "1")]
+    pub attribute: i32,
+    #[prost(enumeration = "LogComparison", tag = "2")]
+    pub comparison: i32,
+    #[prost(int64, tag = "3")]
+    pub number: i64,
+}
+impl ::prost::Name for LogCondition {
+    const NAME: &'static str = "LogCondition";
+    const PACKAGE: &'static str = "ferromesh.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ferromesh.v1.LogCondition".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/ferromesh.v1.LogCondition".into()
+    }
+}
+/// Whose requests a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LogSide {
+    Unspecified = 0,
+    Both = 1,
+    /// Those that the workload sends, and all of a gateway's.
+    Client = 2,
+    /// Those that it receives.
+    Server = 3,
+}
+impl LogSide {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LOG_SIDE_UNSPECIFIED",
+            Self::Both => "LOG_SIDE_BOTH",
+            Self::Client => "LOG_SIDE_CLIENT",
+            Self::Server => "LOG_SIDE_SERVER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LOG_SIDE_UNSPECIFIED" => Some(Self::Unspecified),
+            "LOG_SIDE_BOTH" => Some(Self::Both),
+            "LOG_SIDE_CLIENT" => Some(Self::Client),
+            "LOG_SIDE_SERVER" => Some(Self::Server),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LogAttribute {
+    Unspecified = 0,
+    ResponseCode = 1,
+    /// 0: none are set; 1: some are.
+    ResponseFlags = 2,
+    GrpcStatus = 3,
+    MutualTls = 4,
+}
+impl LogAttribute {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LOG_ATTRIBUTE_UNSPECIFIED",
+            Self::ResponseCode => "LOG_ATTRIBUTE_RESPONSE_CODE",
+            Self::ResponseFlags => "LOG_ATTRIBUTE_RESPONSE_FLAGS",
+            Self::GrpcStatus => "LOG_ATTRIBUTE_GRPC_STATUS",
+            Self::MutualTls => "LOG_ATTRIBUTE_MUTUAL_TLS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LOG_ATTRIBUTE_UNSPECIFIED" => Some(Self::Unspecified),
+            "LOG_ATTRIBUTE_RESPONSE_CODE" => Some(Self::ResponseCode),
+            "LOG_ATTRIBUTE_RESPONSE_FLAGS" => Some(Self::ResponseFlags),
+            "LOG_ATTRIBUTE_GRPC_STATUS" => Some(Self::GrpcStatus),
+            "LOG_ATTRIBUTE_MUTUAL_TLS" => Some(Self::MutualTls),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LogComparison {
+    Unspecified = 0,
+    Equal = 1,
+    NotEqual = 2,
+    Less = 3,
+    AtMost = 4,
+    Greater = 5,
+    AtLeast = 6,
+}
+impl LogComparison {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LOG_COMPARISON_UNSPECIFIED",
+            Self::Equal => "LOG_COMPARISON_EQUAL",
+            Self::NotEqual => "LOG_COMPARISON_NOT_EQUAL",
+            Self::Less => "LOG_COMPARISON_LESS",
+            Self::AtMost => "LOG_COMPARISON_AT_MOST",
+            Self::Greater => "LOG_COMPARISON_GREATER",
+            Self::AtLeast => "LOG_COMPARISON_AT_LEAST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LOG_COMPARISON_UNSPECIFIED" => Some(Self::Unspecified),
+            "LOG_COMPARISON_EQUAL" => Some(Self::Equal),
+            "LOG_COMPARISON_NOT_EQUAL" => Some(Self::NotEqual),
+            "LOG_COMPARISON_LESS" => Some(Self::Less),
+            "LOG_COMPARISON_AT_MOST" => Some(Self::AtMost),
+            "LOG_COMPARISON_GREATER" => Some(Self::Greater),
+            "LOG_COMPARISON_AT_LEAST" => Some(Self::AtLeast),
+            _ => None,
+        }
+    }
+}
 /// The roots of one trust domain.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TrustBundle {

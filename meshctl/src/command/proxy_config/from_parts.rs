@@ -13,6 +13,7 @@ use mesh_config::{
         route::RouteMatch,
         service::Resolution,
     },
+    time::Utc,
     wire,
 };
 use mesh_proxy::snapshot::{
@@ -250,7 +251,7 @@ fn roots(bundle: &TrustBundle) -> impl Iterator<Item = Secret> {
     bundle.roots.iter().map(|root| {
         let parsed = x509_parser::parse_x509_certificate(root).map(|(_, certificate)| certificate).ok();
         let time = |pick: fn(&x509_parser::certificate::Validity) -> x509_parser::time::ASN1Time| {
-            parsed.as_ref().map(|c| rfc3339(pick(c.validity()).timestamp())).unwrap_or_default()
+            parsed.as_ref().map(|c| Utc::of_seconds(pick(c.validity()).timestamp()).to_string()).unwrap_or_default()
         };
         Secret {
             name: "ROOTCA".to_owned(),
@@ -266,41 +267,4 @@ fn roots(bundle: &TrustBundle) -> impl Iterator<Item = Secret> {
             trust_domain: bundle.trust_domain.to_string(),
         }
     })
-}
-
-/// Seconds since the epoch as `2026-11-21T16:00:00Z`.
-fn rfc3339(seconds: i64) -> String {
-    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
-}
-
-/// Year, month, day of a day counted from 1970-01-01, in eras of 400 years that begin in March.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_written_as_rfc_3339() {
-        for (seconds, want) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_795_276_800, "2026-11-21T16:00:00Z"),
-            (-1, "1969-12-31T23:59:59Z"),
-        ] {
-            assert_eq!(rfc3339(seconds), want);
-        }
-    }
 }

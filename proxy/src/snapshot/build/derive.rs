@@ -7,7 +7,7 @@ use super::{
     parts::{Parts, Touched},
     ports,
 };
-use crate::snapshot::{inbound::Inbound, listener::ListenerSpec, outbound::Outbound, policy::Policies};
+use crate::snapshot::{inbound::Inbound, listener::ListenerSpec, logs::Logs, outbound::Outbound, policy::Policies};
 use mesh_config::{
     kind::Role,
     model::{Authorization, Credential, Kind, Settings, Sidecar, TrustBundle, Workload},
@@ -32,6 +32,7 @@ pub(super) struct Derived {
     pub(super) outbound: Arc<Outbound>,
     pub(super) inbound: Option<Arc<Inbound>>,
     pub(super) policies: Option<Arc<Policies>>,
+    pub(super) logs: Arc<Logs>,
     pub(super) listeners: Arc<Vec<ListenerSpec>>,
     pub(super) trust: Arc<Vec<Arc<TrustBundle>>>,
     pub(super) credentials: Arc<BTreeMap<NamespacedName, Arc<Credential>>>,
@@ -51,6 +52,7 @@ impl Derived {
             outbound: Arc::new(outbound),
             inbound: None,
             policies: None,
+            logs: Arc::default(),
             listeners: Arc::default(),
             trust: Arc::default(),
             credentials: Arc::default(),
@@ -69,6 +71,7 @@ enum Value {
     Outbound,
     Inbound,
     Policies,
+    Logs,
     Listeners,
     Trust,
     Credentials,
@@ -91,7 +94,7 @@ enum Make {
 }
 
 /// In order: a row follows only rows above it.
-const TABLE: [Row; 11] = [
+const TABLE: [Row; 12] = [
     Row { value: Value::Own, reads: &[Kind::Settings, Kind::Instance], follows: &[], make: Make::Always(own) },
     Row {
         value: Value::Sidecar,
@@ -128,6 +131,12 @@ const TABLE: [Row; 11] = [
         reads: &[Kind::Settings, Kind::Authorization],
         follows: &[Value::Own],
         make: Make::Known(policies),
+    },
+    Row {
+        value: Value::Logs,
+        reads: &[Kind::Settings, Kind::Telemetry],
+        follows: &[Value::Own],
+        make: Make::Known(logs),
     },
     Row {
         value: Value::Listeners,
@@ -247,6 +256,11 @@ fn policies(sources: &Sources<'_>, _: &mut Clusters, derived: &mut Derived) -> b
     let applying: Vec<Arc<Authorization>> = parts.authorizations.values().filter(applies).cloned().collect();
     let policies = Policies::build(&applying, settings).refusing(parts.unreadable(Kind::Authorization));
     set(&mut derived.policies, Some(Arc::new(policies)))
+}
+
+fn logs(sources: &Sources<'_>, _: &mut Clusters, derived: &mut Derived) -> bool {
+    let logs = Logs::build(sources.parts.telemetries.values(), sources.settings, sources.own);
+    set(&mut derived.logs, Arc::new(logs))
 }
 
 fn bound(sources: &Sources<'_>, _: &mut Clusters, derived: &mut Derived) -> bool {

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use mesh_config::{
     model::{
         Authorization, Credential, Destination, Endpoint, Gateway, Instance, Kind, Part, PartName, PeerAuthentication,
-        Route, Service, ServiceKey, Settings, Sidecar, TrustBundle, Workload,
+        Route, Service, ServiceKey, Settings, Sidecar, Telemetry, TrustBundle, Workload,
     },
     name::{Namespace, NamespacedName, Port},
 };
@@ -37,6 +37,7 @@ pub(super) struct Parts {
     pub(super) sidecars: ByName<Sidecar>,
     pub(super) peer_authentications: ByName<PeerAuthentication>,
     pub(super) authorizations: ByName<Authorization>,
+    pub(super) telemetries: ByName<Telemetry>,
     pub(super) destinations: ByName<Destination>,
     pub(super) gateways: ByName<Gateway>,
     pub(super) routes: ByName<Route>,
@@ -72,6 +73,7 @@ impl Parts {
             sidecars: BTreeMap::new(),
             peer_authentications: BTreeMap::new(),
             authorizations: BTreeMap::new(),
+            telemetries: BTreeMap::new(),
             destinations: BTreeMap::new(),
             gateways: BTreeMap::new(),
             routes: BTreeMap::new(),
@@ -146,6 +148,7 @@ impl Parts {
             Part::Sidecar(v) => put(&mut self.sidecars, name, v),
             Part::PeerAuthentication(v) => put(&mut self.peer_authentications, name, v),
             Part::Authorization(v) => put(&mut self.authorizations, name, v),
+            Part::Telemetry(v) => put(&mut self.telemetries, name, v),
             Part::Secret(v) => put(&mut self.secrets, name, v),
             Part::Destination(v) => put(&mut self.destinations, name, v),
             Part::Workload(v) => put(&mut self.workloads, name, v),
@@ -179,6 +182,7 @@ impl Parts {
             Kind::Sidecar => self.sidecars.remove(name).is_some(),
             Kind::PeerAuthentication => self.peer_authentications.remove(name).is_some(),
             Kind::Authorization => self.authorizations.remove(name).is_some(),
+            Kind::Telemetry => self.telemetries.remove(name).is_some(),
             Kind::Secret => self.secrets.remove(name).is_some(),
             Kind::Destination => self.destinations.remove(name).is_some(),
             Kind::Gateway => self.gateways.remove(name).is_some(),

@@ -2,10 +2,11 @@
 
 use super::*;
 use mesh_config::model::{
-    Credential, PeerAuthentication, TrustBundle,
+    Credential, PeerAuthentication, Telemetry, TrustBundle,
     authorization::Action,
     gateway::{ServerProtocol, ServerTls},
     peer_authentication::MtlsMode,
+    telemetry::{LogRule, LogSide},
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,13 @@ fn part((kind, which, value): Which) -> Part {
             selector: (which == 0).then(|| app(value).into_iter().collect()),
             mode: Some(if value == 0 { MtlsMode::Strict } else { MtlsMode::Disable }),
             ports: BTreeMap::from([(port(8080), Some(MtlsMode::Permissive))]),
+        })),
+        Kind::Telemetry => Part::Telemetry(Arc::new(Telemetry {
+            name: named(own),
+            precedence: Default::default(),
+            selector: (which == 0).then(|| app(value).into_iter().collect()),
+            defaults: Vec::new(),
+            rules: vec![LogRule { side: LogSide::Both, outlets: Vec::new(), disabled: value == 0, filter: None }],
         })),
         Kind::Authorization => Part::Authorization(Arc::new(Authorization {
             name: named(own),

@@ -1,0 +1,100 @@
+//! Providers of access logs: `envoyFileAccessLog` among MeshConfig's `extensionProviders`, and the built-in `envoy`.
+
+use crate::{
+    crd::reader::{Fields, Item},
+    model::{
+        settings::{AccessLog, AccessLogEncoding},
+        telemetry::{LogFormat, LogOutlet},
+    },
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The provider that there is without anybody defining it.
+const BUILT_IN: &str = "envoy";
+const STDOUT: &str = "/dev/stdout";
+
+/// What Telemetry objects may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogProviders {
+    /// By name, in lower case.
+    by_name: BTreeMap<Arc<str>, LogOutlet>,
+    /// Of rules that name none: `defaultProviders.accessLogging`, else the mesh's `accessLogFile`.
+    pub defaults: Vec<LogOutlet>,
+}
+
+impl Default for LogProviders {
+    fn default() -> Self {
+        LogProviders::new(&AccessLog::default())
+    }
+}
+
+impl LogProviders {
+    fn new(mesh: &AccessLog) -> Self {
+        let outlet = |file: &str| LogOutlet { name: BUILT_IN.into(), file: file.into(), format: format_of(mesh) };
+        let defaults = (!mesh.file.is_empty()).then(|| outlet(&mesh.file)).into_iter().collect();
+        LogProviders { by_name: [(BUILT_IN.into(), outlet(STDOUT))].into(), defaults }
+    }
+
+    /// By name; case does not count.
+    pub fn get(&self, name: &str) -> Option<&LogOutlet> {
+        self.by_name.get(&*name.to_lowercase())
+    }
+}
+
+/// Of MeshConfig: `mesh` is its access log, whose format holds for providers that have none.
+pub(in crate::crd) fn read_providers(f: &mut Fields<'_>, list: Option<&Item<'_>>, mesh: &AccessLog) -> LogProviders {
+    let mut providers = LogProviders::new(mesh);
+    for outlet in list.iter().flat_map(|list| list.list(|item| provider(&item, mesh))) {
+        providers.by_name.insert(outlet.name.clone(), outlet);
+    }
+    let defaults = f.object("defaultProviders", |f| {
+        f.not_acted_on("tracing");
+        f.ignore(&["metrics"]);
+        Some(f.list("accessLogging", |item| {
+            let name = item.non_empty()?;
+            let outlet = providers.get(&name).cloned();
+            if outlet.is_none() {
+                item.warn(
+                    "log-provider-not-found",
+                    format!("{name:?} is no envoyFileAccessLog: nothing is logged to it"),
+                );
+            }
+            outlet
+        }))
+    });
+    if let Some(defaults) = defaults.filter(|defaults| !defaults.is_empty()) {
+        providers.defaults = defaults;
+    }
+    providers
+}
+
+/// `None`: one of another kind, about which others report.
+fn provider(item: &Item<'_>, mesh: &AccessLog) -> Option<LogOutlet> {
+    item.object(|f| {
+        let name = f.opt_string("name")?.to_lowercase();
+        let log = f.item("envoyFileAccessLog");
+        f.ignore_rest();
+        log?.object(|f| {
+            f.not_acted_on("omitEmptyValues");
+            let file = f.opt_string("path").filter(|path| !path.is_empty()).unwrap_or_else(|| STDOUT.into());
+            let format = f.object("logFormat", log_format).unwrap_or_else(|| format_of(mesh));
+            Some(LogOutlet { name: name.as_str().into(), file, format })
+        })
+    })
+}
+
+fn log_format(f: &mut Fields<'_>) -> Option<LogFormat> {
+    if let Some(text) = f.opt_string("text") {
+        f.ignore(&["labels"]);
+        return Some(LogFormat::Text(text));
+    }
+    let keys = f.item("labels")?.map(|key, item| Some((key.into(), item.string()?)));
+    Some(LogFormat::Json(keys.into_iter().collect()))
+}
+
+fn format_of(mesh: &AccessLog) -> LogFormat {
+    match mesh.encoding {
+        AccessLogEncoding::Text => LogFormat::Text(mesh.format.clone()),
+        AccessLogEncoding::Json => LogFormat::Json(BTreeMap::new()),
+    }
+}

@@ -1,0 +1,54 @@
+//! The access logs of a workload: what the Telemetry objects that hold for it come to.
+
+use super::Own;
+use mesh_config::{
+    model::{
+        Settings, Telemetry,
+        settings::{AccessLog, AccessLogEncoding},
+        telemetry::{EffectiveLog, LogFormat, LogOutlet, LogSide, effective},
+    },
+    name::Namespace,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Where lines go, for each side of the proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Logs {
+    /// Requests that the workload sends, and all of a gateway's.
+    pub client: Vec<EffectiveLog>,
+    /// Requests that it receives.
+    pub server: Vec<EffectiveLog>,
+}
+
+impl Logs {
+    /// Of settings alone: MeshConfig's access log.
+    pub fn of_mesh(settings: &Settings) -> Self {
+        let log = mesh_log(&settings.access_log);
+        Logs { client: log.clone(), server: log }
+    }
+
+    /// Of the workload.
+    pub(super) fn build<'a>(
+        objects: impl Iterator<Item = &'a Arc<Telemetry>> + Clone,
+        settings: &Settings,
+        own: &Own,
+    ) -> Self {
+        let root: &Namespace = &settings.root_namespace;
+        let of = |side| {
+            effective(objects.clone(), &own.namespace, &own.labels, root, side)
+                .unwrap_or_else(|| mesh_log(&settings.access_log))
+        };
+        Logs { client: of(LogSide::Client), server: of(LogSide::Server) }
+    }
+}
+
+fn mesh_log(log: &AccessLog) -> Vec<EffectiveLog> {
+    if log.file.is_empty() {
+        return Vec::new();
+    }
+    let format = match log.encoding {
+        AccessLogEncoding::Text => LogFormat::Text(log.format.clone()),
+        AccessLogEncoding::Json => LogFormat::Json(BTreeMap::new()),
+    };
+    vec![EffectiveLog { outlet: LogOutlet { name: "".into(), file: log.file.clone(), format }, filter: None }]
+}
