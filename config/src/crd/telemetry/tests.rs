@@ -18,7 +18,7 @@ extensionProviders:
 
 /// What a spec means, and codes and fields of what is found about it.
 fn read(mesh: &str, spec: &str) -> (Option<Telemetry>, Vec<(&'static str, String)>) {
-    let (config, found) = mesh_config::parse_text(mesh);
+    let (config, found) = mesh_config::parse_text(mesh, &"istio-system".into());
     assert_eq!(found, []);
     let text = format!(
         "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: logs, namespace: shop}}\nspec: {spec}\n"
