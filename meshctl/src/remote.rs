@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
+use mesh_config::name::split_authority;
 use mesh_config::wire::proto::ferromesh::v1::{ClientsRequest, ConfigRequest, debug_client::DebugClient};
 use serde_json::Value;
 use std::{future::Future, time::Duration};
@@ -99,9 +100,8 @@ fn refused(status: tonic::Status) -> anyhow::Error {
 
 /// An address that can be dialled: a name or an IP address, and a port.
 fn host_and_port(address: &str) -> Result<()> {
-    let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse().ok());
-    match port {
-        Some(1..=u16::MAX) => Ok(()),
+    match split_authority(address) {
+        (host, Some(_)) if !host.is_empty() => Ok(()),
         _ => bail!(Usage::new(format!("{address:?} is not HOST:PORT"))),
     }
 }

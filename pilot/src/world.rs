@@ -11,6 +11,7 @@ mod kept;
 mod stand_in;
 mod touched;
 
+#[cfg(feature = "serve")]
 pub(crate) use self::input::STANDS_IN;
 pub use self::{
     change::{Batch, CLUSTER, Change, ObjectId, SourceId},

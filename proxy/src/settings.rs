@@ -3,7 +3,7 @@
 //! Every address is settable, `off` switches a port off, and port 0 takes any free one: one machine can then run many
 //! proxies, each on its own address, and tests need no fixed ports.
 
-use mesh_config::kind::Role;
+use mesh_config::{kind::Role, name::host_of_authority};
 use mesh_runtime::{
     settings::{Listen, Problems, Reader, Source},
     telemetry::log,
@@ -97,7 +97,7 @@ impl Settings {
             read.list::<IpAddr>("INSTANCE_IP").into_iter().filter(|ip| !instance_ips.contains(ip)).collect::<Vec<_>>(),
         );
         let discovery = read.or("DISCOVERY_ADDRESS", "istiod.istio-system.svc:15012".to_owned());
-        let host = discovery.rsplit_once(':').map_or(discovery.as_str(), |(host, _)| host).trim_matches(['[', ']']);
+        let host = host_of_authority(&discovery);
         if !discovery.contains(':') {
             read.problem("DISCOVERY_ADDRESS", "must be HOST:PORT");
         }
@@ -126,7 +126,7 @@ impl Settings {
             },
             control_plane: ControlPlane {
                 ca: read.or("CA_ADDR", discovery.clone()),
-                server_name: read.or("FERROMESH_XDS_SERVER_NAME", host.to_owned()),
+                server_name: read.or("FERROMESH_XDS_SERVER_NAME", host.to_string()),
                 root_cert: read.or("FERROMESH_ROOT_CERT", "/var/run/secrets/istio/root-cert.pem".into()),
                 token: read.or("FERROMESH_TOKEN_FILE", "/var/run/secrets/tokens/istio-token".into()),
                 discovery,

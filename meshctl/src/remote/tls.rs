@@ -3,6 +3,7 @@
 use crate::{cli::XdsArgs, usage::Usage};
 use anyhow::{Context as _, Result, anyhow, bail};
 use hyper_util::rt::TokioIo;
+use mesh_config::name::host_of_authority;
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -72,7 +73,7 @@ impl tower_service::Service<http::Uri> for Connector {
 fn server_name(address: &str, args: &XdsArgs) -> Result<ServerName<'static>> {
     let host = match &args.authority {
         Some(authority) => authority.as_str(),
-        None => address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']),
+        None => &host_of_authority(address),
     };
     ServerName::try_from(host.to_owned())
         .map_err(|_| Usage::new(format!("{host:?} is not a host name; give --authority NAME")).into())
