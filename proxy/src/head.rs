@@ -92,6 +92,7 @@ pub struct Seen {
     bad_length: bool,
     codings: u32,
     chunked: bool,
+    padded: bool,
     /// `Connection` is there.
     pub connection: bool,
     upgrades: u32,
@@ -131,6 +132,7 @@ pub fn scan<'a>(fields: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Seen {
     for (name, value) in fields {
         seen.fields += 1;
         seen.bytes += (name.len() + value.len() + 4) as u64;
+        seen.padded |= [value.first(), value.last()].iter().any(|end| matches!(end, Some(b' ' | b'\t')));
         match name {
             "host" => seen.hosts += 1,
             "cookie" => seen.cookies += 1,
@@ -202,6 +204,11 @@ pub fn check<'a>(
     }
     if seen.bytes > MOST_BYTES as u64 {
         return Err(BadRequest::HeadersTooLarge);
+    }
+    // HTTP/1's codec takes the spaces off. A value that kept them would be one to policies and another to an
+    // application behind HTTP/1 (RFC 9113, 8.2.1).
+    if seen.padded {
+        return Err(BadRequest::InvalidCharacters);
     }
     let authority = authority(target, seen)?;
     let path = match target.method {

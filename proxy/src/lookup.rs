@@ -36,10 +36,11 @@ pub fn find(headers: &dyn HeaderLookup, name: &str, wanted: impl Fn(&[u8]) -> bo
 fn cookie(headers: &dyn HeaderLookup, wanted: impl Fn(&[u8]) -> bool) -> Found {
     let mut joined: Option<Vec<u8>> = None;
     headers.values("cookie", &mut |value| {
-        match &mut joined {
-            Some(joined) => joined.extend_from_slice(&[b"; ", value].concat()),
-            None => joined = Some(value.to_vec()),
+        let all = joined.get_or_insert_default();
+        if !all.is_empty() && !value.is_empty() {
+            all.extend_from_slice(b"; ");
         }
+        all.extend_from_slice(value);
         true
     });
     match joined {
@@ -96,5 +97,8 @@ mod tests {
         assert_eq!(is("x-other", ""), Found::Absent);
         assert_eq!(is("cookie", "a=1; b=2"), Found::Wanted);
         assert_eq!(is("cookie", "b=2"), Found::Other);
+        let empty = [("cookie", ""), ("cookie", "a=1"), ("cookie", "")];
+        assert_eq!(find(&empty[..], "cookie", |v| v == b"a=1"), Found::Wanted, "as it is sent on");
+        assert_eq!(find(&empty[..1], "cookie", <[u8]>::is_empty), Found::Wanted);
     }
 }

@@ -29,7 +29,7 @@ pub enum BadRequest {
     Codec,
     /// The codec could not read the body.
     Body,
-    /// Characters that no path may have.
+    /// Characters that no path may have, or spaces around the value of a field.
     InvalidCharacters,
 }
 

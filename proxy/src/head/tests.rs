@@ -48,6 +48,16 @@ fn a_host_is_checked_as_bytes() {
 }
 
 #[test]
+fn no_value_has_spaces_around_it() {
+    for padded in [" 1", "1 ", "\t1", "1\t", " ", " 1 "] {
+        assert_eq!(host(H2, &[("host", "a"), ("x-block", padded)]), Err(BadRequest::InvalidCharacters), "{padded:?}");
+    }
+    for fine in ["", "1", "a b", "a\tb"] {
+        assert_eq!(host(H2, &[("host", "a"), ("x-block", fine)]), Ok("a"), "{fine:?}");
+    }
+}
+
+#[test]
 fn connect_names_a_host_and_nothing_else() {
     let connect = Target { method: "CONNECT", path: None, ..GET };
     let path = |target: Target<'static>| run(target, &[("host", "a:1")]).map(|head| head.path);

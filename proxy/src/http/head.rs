@@ -177,7 +177,9 @@ fn hop_by_hop(headers: &mut HeaderMap, seen: &Seen, ends_here: Vec<HeaderName>, 
 
 /// One cookie field, as HTTP/1 and all who compare it expect (RFC 9113, 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
-    let all: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    // One without a value would leave a space at the end.
+    let all = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).filter(|one| !one.is_empty());
+    let all: Vec<&[u8]> = all.collect();
     if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
         headers.insert(header::COOKIE, joined);
     }
