@@ -97,8 +97,8 @@ mod tests {
         assert_eq!(is("x-other", ""), Found::Absent);
         assert_eq!(is("cookie", "a=1; b=2"), Found::Wanted);
         assert_eq!(is("cookie", "b=2"), Found::Other);
-        let empty = [("cookie", ""), ("cookie", "a=1"), ("cookie", "")];
-        assert_eq!(find(&empty[..], "cookie", |v| v == b"a=1"), Found::Wanted, "as it is sent on");
-        assert_eq!(find(&empty[..1], "cookie", <[u8]>::is_empty), Found::Wanted);
+        let empty = vec![("cookie", ""), ("cookie", "a=1"), ("cookie", "")];
+        assert_eq!(find(&empty, "cookie", |v| v == b"a=1"), Found::Wanted, "as it is sent on");
+        assert_eq!(find(&vec![("cookie", "")], "cookie", <[u8]>::is_empty), Found::Wanted);
     }
 }
