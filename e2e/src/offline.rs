@@ -11,7 +11,7 @@ use mesh_config::{
 use mesh_pilot::{Mesh, ProxyFacts, scope};
 use mesh_proxy::{
     authz::{Attributes, HttpAttributes, decide},
-    route::{RequestView, Routed, Selection, rewrite, select},
+    route::{Answer, RequestView, Routed, Selection, rewrite, select},
     snapshot::{
         OwnFacts, Snapshot,
         build::{Changes, State},
@@ -167,12 +167,13 @@ fn outcome(selection: Selection, request: &Request, path: &str) -> Outgoing {
     let answer = |status, text: String| Outgoing::Answer { status, text };
     match selection {
         Selection::Forward(routed) => forwarded(&routed, request, path),
-        Selection::Redirect { status, location, .. } => answer(status, location),
-        Selection::Respond { status, body, .. } => answer(status, String::from_utf8_lossy(&body).into_owned()),
-        Selection::HttpsRedirect { location, .. } => answer(301, location),
-        Selection::NotFound { .. } => answer(404, String::new()),
-        Selection::Blocked { .. } => answer(502, String::new()),
-        Selection::ClusterNotFound { .. } => answer(503, String::new()),
+        Selection::Answer(Answer::Redirect { status, location, .. }) => answer(status, location),
+        Selection::Answer(Answer::Respond { status, body, .. }) => {
+            answer(status, String::from_utf8_lossy(&body).into_owned())
+        }
+        Selection::Answer(Answer::NotFound { .. }) => answer(404, String::new()),
+        Selection::Answer(Answer::Blocked { .. }) => answer(502, String::new()),
+        Selection::Answer(Answer::ClusterNotFound { .. }) => answer(503, String::new()),
         Selection::Pending { service } => panic!("{service} is still pending"),
     }
 }

@@ -38,8 +38,8 @@ pub fn serve(worker: Rc<Worker>, stream: TcpStream, source: SocketAddr, bound: &
             Box::pin(outbound::listener(worker, stream, arrival, bound.name.clone(), *protocol, *port))
         }
         Purpose::Configured(ListenerKind::Ingress { port }) => Box::pin(inbound::serve(worker, stream, arrival, *port)),
-        Purpose::Configured(ListenerKind::Gateway { port, tls }) => {
-            Box::pin(gateway::serve(worker, stream, arrival, *port, *tls))
+        Purpose::Configured(ListenerKind::Gateway { port, .. }) => {
+            Box::pin(gateway::serve(worker, stream, arrival, *port))
         }
     })
 }

@@ -6,6 +6,7 @@
 
 mod authorise;
 pub mod caller;
+pub mod gateway;
 pub mod inbound;
 pub mod opaque;
 pub mod outbound;
@@ -15,7 +16,7 @@ mod settle;
 pub use authorise::stands;
 pub use caller::{Caller, Direction};
 pub use opaque::opaque;
-pub use request::{Decision, Local, Plan, Request, Step, request};
+pub use request::{Decision, Plan, Request, Step, request};
 pub use settle::{Fetch, settle, settle_now};
 
 use crate::authz::Denial;
@@ -45,6 +46,10 @@ pub enum Refused<'s> {
     ForeignTls,
     /// The peer's trust domain is not accepted any more.
     TrustDomain,
+    /// Something else where a gateway terminates TLS.
+    NoTls,
+    /// No server of a gateway's port is for the name in the client's hello.
+    NoServer,
     /// An authorisation policy.
     Policy(Denial<'s>),
     /// Outside the registry, which the outbound policy forbids.
@@ -59,6 +64,8 @@ impl fmt::Display for Refused<'_> {
             Refused::PlainText => f.write_str("plain_text_where_mutual_TLS_is_required"),
             Refused::ForeignTls => f.write_str("TLS_of_no_mesh_client_to_an_HTTP_port"),
             Refused::TrustDomain => f.write_str("trust_domain_of_the_peer_is_not_accepted"),
+            Refused::NoTls => f.write_str("no_TLS_on_a_port_that_terminates_TLS"),
+            Refused::NoServer => f.write_str("no_server_for_the_name_in_the_ClientHello"),
             Refused::Policy(denial) => denial.fmt(f),
             Refused::OutsideRegistry => f.write_str("outside_the_registry"),
         }

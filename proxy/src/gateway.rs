@@ -1,7 +1,12 @@
-//! From clients at the edge to the mesh: the outbound half behind public listeners.
+//! From clients at the edge to the mesh, the outbound half behind public listeners: what [`crate::decide::gateway`] says of
+//! a connection is done here.
 
 use crate::{
-    conn::{Arrival, Direction},
+    conn::{Arrival, Connection, Direction, Secured},
+    decide::{
+        Refused,
+        gateway::{Arriving, arriving},
+    },
     detect::{Detected, Look},
     http::server,
     net::{
@@ -9,35 +14,42 @@ use crate::{
         prefix::Prefixed,
     },
     opening::{self, Opening},
-    snapshot::listener::DestinationKey,
+    snapshot::{Snapshot, listener::DestinationKey, outbound::TlsServer},
     tcp,
     worker::Worker,
 };
 use bytes::{Bytes, BytesMut};
 use mesh_config::name::Port;
-use mesh_runtime::tls::server::{ClientAuth, HANDSHAKE_TIMEOUT, ServerProfile};
+use mesh_runtime::tls::server::{ClientAuth, HANDSHAKE_TIMEOUT, ServerProfile, TlsStream};
 use std::rc::Rc;
 use tokio::net::TcpStream;
 
 /// ALPN of servers that terminate TLS.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
+/// A connection that requests can be read from.
+type Ready = (Downstream, Rc<Connection>);
+
 /// Carries one connection to a port of the gateway.
-pub async fn serve(worker: Rc<Worker>, stream: TcpStream, arrival: Arrival, port: Port, tls: bool) {
-    if !tls {
-        let conn = worker.connection(Direction::Gateway, DestinationKey::Gateway(port), port, arrival, None);
-        let io = Prefixed::new(Bytes::new(), Io::Plain(stream));
-        return Box::pin(server::serve(io, conn, server::Protocol::Either, worker.requests.clone())).await;
-    }
-    let Some((io, conn)) = Box::pin(terminate(&worker, stream, arrival, port)).await else { return };
+pub async fn serve(worker: Rc<Worker>, stream: TcpStream, arrival: Arrival, port: Port) {
+    let plain = match arriving(&worker.snapshot(), port, None) {
+        Arriving::Requests(key) => Some(key),
+        _ => None,
+    };
+    let ready = match plain {
+        Some(key) => {
+            let conn = worker.connection(Direction::Gateway, key, port, arrival, None);
+            Some((Prefixed::new(Bytes::new(), Io::Plain(stream)), conn))
+        }
+        None => Box::pin(heard(&worker, stream, arrival, port)).await,
+    };
+    let Some((io, conn)) = ready else { return };
     let protocol = server::Protocol::agreed(&conn);
     Box::pin(server::serve(io, conn, protocol, worker.requests.clone())).await;
 }
 
-type Terminated = (Downstream, Rc<crate::conn::Connection>);
-
-/// Chooses the server by the name in the client's hello and shakes hands with its credential.
-async fn terminate(worker: &Rc<Worker>, mut stream: TcpStream, arrival: Arrival, port: Port) -> Option<Terminated> {
+/// Decides with what the client says first. `None`: it is not accepted, and that is on record.
+async fn heard(worker: &Rc<Worker>, mut stream: TcpStream, arrival: Arrival, port: Port) -> Option<Ready> {
     let refuse = |why: &str| {
         let conn = worker.connection(Direction::Gateway, DestinationKey::Gateway(port), port, arrival, None);
         tcp::not_accepted(worker, conn, why);
@@ -45,26 +57,36 @@ async fn terminate(worker: &Rc<Worker>, mut stream: TcpStream, arrival: Arrival,
     };
     let mut seen = BytesMut::new();
     let limit = Some(HANDSHAKE_TIMEOUT);
-    let Opening::Said(Detected::Tls(hello)) = opening::read(&mut stream, &mut seen, Look::Tls, limit, limit).await
-    else {
-        return refuse("no TLS on a port that terminates TLS");
+    let said = match opening::read(&mut stream, &mut seen, Look::Tls, limit, limit).await {
+        Opening::Said(said) => said,
+        Opening::Silent | Opening::Ended => Detected::NeedMore,
     };
     let snapshot = worker.snapshot();
-    let Some(chosen) = snapshot.outbound.gateway(port).and_then(|g| g.tls_server(hello.sni.as_deref()).cloned()) else {
-        return refuse("no server for the name in the ClientHello");
-    };
-    let tls = match worker.gateway_tls.acceptor(&snapshot, &chosen.tls) {
-        Ok(tls) => tls,
-        Err(why) => return refuse(&why),
-    };
-    let auth = if chosen.tls.require_client_certificate { ClientAuth::Required } else { ClientAuth::None };
-    let profile = ServerProfile::new(ALPN.to_vec(), auth);
-    match tls.accept(Prefixed::new(seen.freeze(), stream), &profile).await {
-        Ok((io, accepted)) => {
-            let key = DestinationKey::GatewayTls { port, server: chosen.route_config.clone() };
-            let conn = worker.connection(Direction::Gateway, key, port, arrival, Some((&accepted).into()));
-            Some((Prefixed::new(Bytes::new(), Io::Tls(Box::new(io))), conn))
-        }
-        Err(error) => refuse(&error.to_string()),
+    let io = Prefixed::new(seen.freeze(), stream);
+    match arriving(&snapshot, port, Some(&said)) {
+        Arriving::Terminate { server, key } => match terminate(worker, io, &snapshot, server).await {
+            Ok((io, secured)) => {
+                let conn = worker.connection(Direction::Gateway, key, port, arrival, Some(secured));
+                Some((Prefixed::new(Bytes::new(), Io::Tls(Box::new(io))), conn))
+            }
+            Err(why) => refuse(&why),
+        },
+        // The port has changed since.
+        Arriving::Requests(_) | Arriving::Hear => refuse(&Refused::NoTls.to_string()),
+        Arriving::Refuse(why) => refuse(&why.to_string()),
     }
+}
+
+/// Shakes hands with the credential of the server that was chosen.
+async fn terminate(
+    worker: &Worker,
+    io: Prefixed<TcpStream>,
+    snapshot: &Snapshot,
+    server: &TlsServer,
+) -> Result<(TlsStream<Prefixed<TcpStream>>, Secured), String> {
+    let tls = worker.gateway_tls.acceptor(snapshot, &server.tls)?;
+    let auth = if server.tls.require_client_certificate { ClientAuth::Required } else { ClientAuth::None };
+    let profile = ServerProfile::new(ALPN.to_vec(), auth);
+    let (io, accepted) = tls.accept(io, &profile).await.map_err(|error| error.to_string())?;
+    Ok((io, (&accepted).into()))
 }

@@ -65,17 +65,30 @@ pub struct Routed {
 pub enum Selection {
     /// Sent on.
     Forward(Routed),
-    /// Told to go elsewhere by a rule.
+    /// The proxy answers by itself.
+    Answer(Answer),
+    /// The destination exists, its details are not here: subscribe, wait (bounded), select again.
+    Pending {
+        /// What to subscribe to.
+        service: ServiceKey,
+    },
+}
+
+/// An answer of the proxy's own, as rules or their absence give it.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// A rule sends the client elsewhere.
     Redirect {
         /// Names of what was selected.
         meta: Arc<RouteMeta>,
-        rule: Arc<RuleEntry>,
+        /// The rule; `None`: a gateway's `httpsRedirect`.
+        rule: Option<Arc<RuleEntry>>,
         /// 301, 302, 303, 307 or 308.
         status: u16,
         /// Absolute.
         location: String,
     },
-    /// Answered by a rule.
+    /// A rule answers.
     Respond {
         /// Names of what was selected.
         meta: Arc<RouteMeta>,
@@ -83,13 +96,6 @@ pub enum Selection {
         status: u16,
         /// May be empty.
         body: Bytes,
-    },
-    /// A gateway's `httpsRedirect`: 301.
-    HttpsRedirect {
-        /// Names of the virtual host.
-        meta: Arc<RouteMeta>,
-        /// Absolute.
-        location: String,
     },
     /// 404, flag NR, `route_not_found`.
     NotFound {
@@ -109,10 +115,5 @@ pub enum Selection {
         rule: Option<Arc<RuleEntry>>,
         /// Name of the cluster that is missing.
         cluster: Arc<str>,
-    },
-    /// The destination exists, its details are not here: subscribe, wait (bounded), select again.
-    Pending {
-        /// What to subscribe to.
-        service: ServiceKey,
     },
 }

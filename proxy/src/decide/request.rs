@@ -4,12 +4,11 @@ use super::{Ask, Caller, Permit, Refused, authorise};
 use crate::{
     authz::{HttpAttributes, Verdict},
     lookup::HeaderLookup,
-    route::{RequestView, RouteMeta, Routed, RuleEntry, Selection, select},
-    snapshot::{Local as Workload, Snapshot},
+    route::{Answer, RequestView, Routed, Selection, select},
+    snapshot::{Local, Snapshot},
 };
-use bytes::Bytes;
 use serde_json::Value;
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 /// What is known about a request, in its canonical form.
 #[derive(Clone, Copy)]
@@ -44,8 +43,10 @@ pub struct Decision<'s> {
 pub enum Step<'s> {
     /// Fetch this, and decide again.
     Ask(Ask),
+    /// 403.
+    Refuse(Refused<'s>),
     /// The proxy answers by itself.
-    Answer(Local<'s>),
+    Answer(Answer),
     /// It is sent on.
     Forward(Plan),
 }
@@ -55,7 +56,7 @@ impl Step<'_> {
     pub fn asks(&self) -> Option<Ask> {
         match self {
             Step::Ask(ask) => Some(ask.clone()),
-            Step::Answer(_) | Step::Forward(_) => None,
+            Step::Refuse(_) | Step::Answer(_) | Step::Forward(_) => None,
         }
     }
 }
@@ -67,52 +68,6 @@ pub struct Plan {
     pub permit: Permit,
     /// Where to, with the rule's limits, header operations and rewrites.
     pub routed: Routed,
-}
-
-/// An answer of the proxy's own.
-#[derive(Debug)]
-pub enum Local<'s> {
-    /// 403.
-    Refused(Refused<'s>),
-    /// A rule sends the client elsewhere.
-    Redirect {
-        /// Names of what was selected.
-        meta: Arc<RouteMeta>,
-        /// The rule; `None`: a gateway's `httpsRedirect`.
-        rule: Option<Arc<RuleEntry>>,
-        /// 301, 302, 303, 307 or 308.
-        status: u16,
-        /// Absolute.
-        location: String,
-    },
-    /// A rule answers.
-    Respond {
-        /// Names of what was selected.
-        meta: Arc<RouteMeta>,
-        rule: Arc<RuleEntry>,
-        status: u16,
-        /// May be empty.
-        body: Bytes,
-    },
-    /// 404, flag NR, `route_not_found`.
-    NotFound {
-        /// Names of the virtual host, if the host was known.
-        meta: Option<Arc<RouteMeta>>,
-    },
-    /// 502: the host is unknown and unknown hosts may not be reached.
-    Blocked {
-        /// Names: `block_all`.
-        meta: Arc<RouteMeta>,
-    },
-    /// 503, flag NC: the rule's destination does not exist.
-    ClusterNotFound {
-        /// Names of what was selected.
-        meta: Arc<RouteMeta>,
-        /// The rule; `None` for a service without rules whose port is gone.
-        rule: Option<Arc<RuleEntry>>,
-        /// Name of the cluster that is missing.
-        cluster: Arc<str>,
-    },
 }
 
 /// Decides on a request.
@@ -132,19 +87,15 @@ fn stages<'s>(
     request: &Request<'_>,
     verdict: &mut Option<Verdict<'s>>,
 ) -> Result<Plan, Step<'s>> {
-    let local = authorise::known(snapshot).map_err(refused)?;
-    authorise::stands(snapshot, caller).map_err(refused)?;
+    let local = authorise::known(snapshot).map_err(Step::Refuse)?;
+    authorise::stands(snapshot, caller).map_err(Step::Refuse)?;
     policies(local, caller, request, verdict)?;
     let routed = route(snapshot, caller, request)?;
     Ok(Plan { permit: Permit(()), routed })
 }
 
-fn refused(why: Refused<'_>) -> Step<'_> {
-    Step::Answer(Local::Refused(why))
-}
-
 fn policies<'s>(
-    local: &'s Workload,
+    local: &'s Local,
     caller: &Caller<'_>,
     request: &Request<'_>,
     verdict: &mut Option<Verdict<'s>>,
@@ -157,14 +108,14 @@ fn policies<'s>(
     };
     *verdict = authorise::authorise(local, caller, Some(http), request.client, request.metadata);
     match verdict {
-        Some(verdict) => verdict.allowed().map_err(|denial| refused(Refused::Policy(denial))),
+        Some(verdict) => verdict.allowed().map_err(|denial| Step::Refuse(Refused::Policy(denial))),
         None => Ok(()),
     }
 }
 
 fn route<'s>(snapshot: &Snapshot, caller: &Caller<'_>, request: &Request<'_>) -> Result<Routed, Step<'s>> {
     if request.path.is_empty() {
-        return Err(Step::Answer(Local::NotFound { meta: None }));
+        return Err(Step::Answer(Answer::NotFound { meta: None }));
     }
     let view = RequestView {
         method: request.method,
@@ -174,17 +125,9 @@ fn route<'s>(snapshot: &Snapshot, caller: &Caller<'_>, request: &Request<'_>) ->
         headers: request.headers,
         listener_port: caller.port,
     };
-    let local = match select(snapshot, caller.key, &view, request.draw) {
-        Selection::Forward(routed) => return Ok(routed),
-        Selection::Pending { service } => return Err(Step::Ask(Ask::Details(service))),
-        Selection::Redirect { meta, rule, status, location } => {
-            Local::Redirect { meta, rule: Some(rule), status, location }
-        }
-        Selection::HttpsRedirect { meta, location } => Local::Redirect { meta, rule: None, status: 301, location },
-        Selection::Respond { meta, rule, status, body } => Local::Respond { meta, rule, status, body },
-        Selection::NotFound { meta } => Local::NotFound { meta },
-        Selection::Blocked { meta } => Local::Blocked { meta },
-        Selection::ClusterNotFound { meta, rule, cluster } => Local::ClusterNotFound { meta, rule, cluster },
-    };
-    Err(Step::Answer(local))
+    match select(snapshot, caller.key, &view, request.draw) {
+        Selection::Forward(routed) => Ok(routed),
+        Selection::Answer(answer) => Err(Step::Answer(answer)),
+        Selection::Pending { service } => Err(Step::Ask(Ask::Details(service))),
+    }
 }

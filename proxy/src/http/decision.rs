@@ -3,9 +3,10 @@
 use super::{Call, body::AnswerBody, head, headers, respond, server::Served};
 use crate::{
     conn::Direction,
-    decide::{self, Ask, Local, Plan, Refused, Step},
+    decide::{self, Ask, Plan, Refused, Step},
     error::Error,
     exchange::Exchange,
+    route::Answer,
     snapshot::Snapshot,
 };
 use http::{Response, request::Parts};
@@ -23,20 +24,20 @@ pub(super) fn look(
     let conn = &served.conn;
     let request = request(served, snapshot, call.facts.client, head, draw);
     let decision = decide::request(snapshot, &conn.caller(), &request);
-    let local = match decision.step {
-        Step::Ask(_) => return Ok(None),
-        Step::Forward(plan) => {
-            call.ops = served.requests.filters.of_routed(&plan.routed);
-            Ok(plan)
-        }
-        Step::Answer(local) => Err(local),
-    };
+    if let Step::Ask(_) = decision.step {
+        return Ok(None);
+    }
     for rule in decision.verdict.iter().flat_map(|verdict| &verdict.audited) {
         tracing::info!(%rule, source = %conn.remote, method = %head.method, path = head.uri.path(), "audited");
     }
-    match local {
-        Ok(plan) => Ok(Some(Ok(plan))),
-        Err(local) => answer(served, exchange, call, local).map(|response| Some(Err(response))),
+    match decision.step {
+        Step::Ask(_) => Ok(None),
+        Step::Forward(plan) => {
+            call.ops = served.requests.filters.of_routed(&plan.routed);
+            Ok(Some(Ok(plan)))
+        }
+        Step::Refuse(why) => Err(refused(served, why)),
+        Step::Answer(local) => answer(served, exchange, call, local).map(|response| Some(Err(response))),
     }
 }
 
@@ -70,7 +71,7 @@ impl Again {
         match decide::request(snapshot, &served.conn.caller(), &request).step {
             // Details that have been given up meanwhile say nothing against it.
             Step::Forward(_) | Step::Ask(_) => Ok(()),
-            Step::Answer(Local::Refused(why)) => Err(why.to_string()),
+            Step::Refuse(why) => Err(why.to_string()),
             Step::Answer(_) => Err("route_not_found".to_owned()),
         }
     }
@@ -109,41 +110,42 @@ fn scheme(served: &Served, snapshot: &Snapshot, head: &Parts) -> &'static str {
     headers::scheme(conn)
 }
 
+fn refused(served: &Served, why: Refused<'_>) -> Error {
+    if let Refused::PlainText | Refused::TrustDomain = why {
+        // No request of this connection can be served: the client had better make another one.
+        served.entry.ends_with_this();
+    }
+    Error::Denied { details: why.to_string().into() }
+}
+
 /// An answer of our own; errors become one where all errors do.
 fn answer(
     served: &Served,
     exchange: &mut Exchange,
     call: &mut Call,
-    local: Local<'_>,
+    local: Answer,
 ) -> Result<Response<AnswerBody>, Error> {
     let filters = &served.requests.filters;
     match local {
-        Local::Refused(why) => {
-            if let Refused::PlainText | Refused::TrustDomain = why {
-                // No request of this connection can be served: the client had better make another one.
-                served.entry.ends_with_this();
-            }
-            Err(Error::Denied { details: why.to_string().into() })
-        }
-        Local::Redirect { meta, rule, status, location } => {
+        Answer::Redirect { meta, rule, status, location } => {
             exchange.route = Some(meta);
             call.ops = filters.of(rule.as_ref(), 0);
             Ok(respond::redirect(status, &location, call.client, exchange))
         }
-        Local::Respond { meta, rule, status, body } => {
+        Answer::Respond { meta, rule, status, body } => {
             exchange.route = Some(meta);
             call.ops = filters.of(Some(&rule), 0);
             Ok(respond::direct(status, body, call.client, exchange))
         }
-        Local::NotFound { meta } => {
+        Answer::NotFound { meta } => {
             exchange.route = meta;
             Err(Error::RouteNotFound)
         }
-        Local::Blocked { meta } => {
+        Answer::Blocked { meta } => {
             exchange.route = Some(meta);
             Err(Error::Blocked)
         }
-        Local::ClusterNotFound { meta, rule, cluster } => {
+        Answer::ClusterNotFound { meta, rule, cluster } => {
             exchange.route = Some(meta);
             call.ops = filters.of(rule.as_ref(), 0);
             Err(Error::ClusterNotFound(cluster))

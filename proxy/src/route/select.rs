@@ -1,6 +1,6 @@
 //! Key and request to a selection: find the virtual host, take its first rule that matches, pick a backend.
 
-use super::{MatchedPath, RequestView, RouteMeta, Routed, Selection, matching, redirect, split};
+use super::{Answer, MatchedPath, RequestView, RouteMeta, Routed, Selection, matching, redirect, split};
 use crate::snapshot::{
     Snapshot,
     cluster::Cluster,
@@ -17,6 +17,9 @@ use mesh_config::{
 };
 use std::sync::Arc;
 
+/// Nothing answers to the host.
+const NOWHERE: Selection = Selection::Answer(Answer::NotFound { meta: None });
+
 /// What `snapshot` says about a request of a connection with this key. `draw` is a random number that decides
 /// between weighted backends; a request that is selected again after [`Selection::Pending`] brings the same one.
 pub fn select(snapshot: &Snapshot, key: &DestinationKey, request: &RequestView<'_>, draw: u64) -> Selection {
@@ -25,16 +28,16 @@ pub fn select(snapshot: &Snapshot, key: &DestinationKey, request: &RequestView<'
         DestinationKey::Service(service, port) => to_service(snapshot, service, *port, request, draw),
         DestinationKey::Egress(name) => match snapshot.outbound.egress(name) {
             Some(egress) => through_listener(snapshot, egress, request, draw),
-            None => Selection::NotFound { meta: None },
+            None => NOWHERE,
         },
         DestinationKey::Gateway(port) => match snapshot.outbound.gateway(*port) {
             Some(gateway) => at_gateway(&gateway.http, request, draw),
-            None => Selection::NotFound { meta: None },
+            None => NOWHERE,
         },
         DestinationKey::GatewayTls { port, server } => {
             match snapshot.outbound.gateway(*port).and_then(|g| g.tls.iter().find(|s| s.route_config == *server)) {
                 Some(server) => at_gateway(&server.table, request, draw),
-                None => Selection::NotFound { meta: None },
+                None => NOWHERE,
             }
         }
         DestinationKey::Inbound(port) => inbound(snapshot, *port),
@@ -64,7 +67,7 @@ fn to_service(snapshot: &Snapshot, key: &ServiceKey, port: Port, request: &Reque
         None if outbound.service(key).is_none() && snapshot.index.get(key).is_some() => {
             Selection::Pending { service: key.clone() }
         }
-        None => Selection::NotFound { meta: None },
+        None => NOWHERE,
     }
 }
 
@@ -110,12 +113,12 @@ fn known<'a>(
 fn at_gateway(table: &HostTable, request: &RequestView<'_>, draw: u64) -> Selection {
     match table.find(&host_of_authority(request.authority)) {
         Some(found) => within(found, request, draw),
-        None => Selection::NotFound { meta: None },
+        None => NOWHERE,
     }
 }
 
 fn inbound(snapshot: &Snapshot, port: Port) -> Selection {
-    let Some(local) = snapshot.local() else { return Selection::NotFound { meta: None } };
+    let Some(local) = snapshot.local() else { return NOWHERE };
     let policy = local.inbound.policy(port);
     let cluster = policy.cluster.clone();
     forward(policy.meta.clone(), None, 0, cluster, policy.retries.clone(), None)
@@ -124,7 +127,8 @@ fn inbound(snapshot: &Snapshot, port: Port) -> Selection {
 /// The first entry that matches; a miss is final, no other virtual host is asked.
 fn within(host: &VirtualHost, request: &RequestView<'_>, draw: u64) -> Selection {
     if host.https_redirect && request.scheme != "https" {
-        return Selection::HttpsRedirect { meta: host.meta.clone(), location: redirect::to_https(request) };
+        let location = redirect::to_https(request);
+        return Selection::Answer(Answer::Redirect { meta: host.meta.clone(), rule: None, status: 301, location });
     }
     for entry in &host.entries {
         let matched = match entry.conditions() {
@@ -135,7 +139,7 @@ fn within(host: &VirtualHost, request: &RequestView<'_>, draw: u64) -> Selection
             return act(entry, matched, request, draw);
         }
     }
-    Selection::NotFound { meta: Some(host.meta.clone()) }
+    Selection::Answer(Answer::NotFound { meta: Some(host.meta.clone()) })
 }
 
 fn act(entry: &RouteEntry, matched: MatchedPath, request: &RequestView<'_>, draw: u64) -> Selection {
@@ -145,14 +149,15 @@ fn act(entry: &RouteEntry, matched: MatchedPath, request: &RequestView<'_>, draw
         Action::Rule(rule) => rule,
     };
     match &rule.rule().action {
-        RouteAction::Redirect(to) => Selection::Redirect {
+        RouteAction::Redirect(to) => Selection::Answer(Answer::Redirect {
             meta,
-            rule: rule.clone(),
+            rule: Some(rule.clone()),
             status: to.code,
             location: redirect::location(to, matched, request),
-        },
+        }),
         RouteAction::Respond(answer) => {
-            Selection::Respond { meta, rule: rule.clone(), status: answer.status, body: answer.body.clone() }
+            let (status, body) = (answer.status, answer.body.clone());
+            Selection::Answer(Answer::Respond { meta, rule: rule.clone(), status, body })
         }
         RouteAction::Forward(backends) => {
             let backend = split::pick(backends, rule.total_weight, draw);
@@ -173,7 +178,7 @@ fn to_resolved(
         Resolved::Ready(cluster) => forward(meta, rule.cloned(), backend, cluster.clone(), retries, Some(matched)),
         Resolved::Pending(service) => Selection::Pending { service: service.clone() },
         Resolved::Missing(cluster) => {
-            Selection::ClusterNotFound { meta, rule: rule.cloned(), cluster: cluster.clone() }
+            Selection::Answer(Answer::ClusterNotFound { meta, rule: rule.cloned(), cluster: cluster.clone() })
         }
     }
 }
@@ -193,7 +198,7 @@ fn forward(
 /// A host that nothing in the index answers to.
 fn beyond(way: &Beyond) -> Selection {
     match way {
-        Beyond::Blocked { meta } => Selection::Blocked { meta: meta.clone() },
+        Beyond::Blocked { meta } => Selection::Answer(Answer::Blocked { meta: meta.clone() }),
         Beyond::To { meta, to } => to_resolved(meta.clone(), None, 0, to, None, MatchedPath::Prefix(0)),
     }
 }

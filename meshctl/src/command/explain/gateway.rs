@@ -7,14 +7,19 @@ use super::{
     outbound::{port_of, unnormal},
     request::{self, caller},
 };
-use mesh_config::path;
+use mesh_config::{name::host_of_authority, path};
 use mesh_proxy::{
-    decide::{Caller, Direction},
+    decide::{
+        Caller, Direction, Refused,
+        gateway::{Arriving, arriving},
+    },
+    detect::{ClientHello, Detected},
     snapshot::{
         Snapshot,
         listener::{DestinationKey, ListenerKind},
     },
 };
+use std::net::IpAddr;
 
 /// Decides on a call that comes in from outside.
 pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
@@ -22,27 +27,22 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
         return Answer::refuse("no listener", "the call names no port between 1 and 65535");
     };
     let snapshot = desk.snapshot();
-    let Some(gateway) = snapshot.outbound.gateway(port).cloned() else {
+    let Some(gateway) = snapshot.outbound.gateway(port) else {
         return Answer::refuse("no listener", format!("no Gateway that selects this workload has port {port}"));
     };
     let listener = listener_name(&snapshot, port.get());
-    let sni = call.sni.clone().or_else(|| call.host.clone().filter(|_| call.tls() != CallTls::Plaintext));
-    let (key, scheme) = match (gateway.tls.is_empty(), call.tls()) {
-        (true, CallTls::Plaintext) => (DestinationKey::Gateway(port), "http"),
-        (true, _) => return at(listener, Answer::refuse("tls error", format!("port {port} speaks plain text"))),
-        (false, CallTls::Plaintext) => {
-            return at(
-                listener,
-                Answer::refuse("tls error", format!("port {port} expects TLS, but plain text arrived")),
-            );
+    let refused = |reason, detail: String| at(listener.clone(), Answer::refuse(reason, detail));
+    let (key, scheme) = match arriving(&snapshot, port, Some(&said(call))) {
+        Arriving::Requests(key) if call.tls() == CallTls::Plaintext => (key, "http"),
+        Arriving::Requests(_) => return refused("tls error", format!("port {port} speaks plain text")),
+        Arriving::Terminate { key, .. } => (key, "https"),
+        Arriving::Refuse(Refused::NoTls) | Arriving::Hear => {
+            return refused("tls error", format!("port {port} expects TLS, but plain text arrived"));
         }
-        (false, _) => match gateway.tls_server(sni.as_deref()) {
-            Some(server) => (DestinationKey::GatewayTls { port, server: server.route_config.clone() }, "https"),
-            None => {
-                let detail = format!("no server of the port is for the name {:?}", sni.unwrap_or_default());
-                return at(listener, Answer::refuse("no filter chain", detail));
-            }
-        },
+        Arriving::Refuse(why) => {
+            let sni = server_name(call).unwrap_or_default();
+            return refused("no filter chain", format!("no server of the port is for the name {sni:?} ({why})"));
+        }
     };
     if !call.is_http() {
         return at(
@@ -71,6 +71,22 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
         answer.virtual_host = Some(format!("blackhole:{port}"));
     }
     at(listener, answer)
+}
+
+/// The name in the hello of a call, which is its host when the call does not say; addresses are no names.
+fn server_name(call: &Call) -> Option<String> {
+    let of_host = || Some(host_of_authority(call.host.as_deref()?).into_owned());
+    let name = call.sni.as_ref().map(|sni| sni.to_ascii_lowercase()).or_else(of_host)?;
+    name.parse::<IpAddr>().is_err().then_some(name)
+}
+
+/// What the first bytes of a call say.
+fn said(call: &Call) -> Detected {
+    match call.tls() {
+        CallTls::Plaintext if call.is_http() => Detected::Http1,
+        CallTls::Plaintext => Detected::Opaque,
+        CallTls::Tls | CallTls::Mtls => Detected::Tls(ClientHello { sni: server_name(call), alpn: Vec::new() }),
+    }
 }
 
 fn at(listener: Option<String>, answer: Answer) -> Answer {

@@ -9,7 +9,8 @@ use super::{
 };
 use mesh_config::{identity::PeerIdentity, name::Port};
 use mesh_proxy::{
-    decide::{self, Ask, Caller, Direction, Local, Request, Step},
+    decide::{self, Ask, Caller, Direction, Request, Step},
+    route,
     snapshot::{Snapshot, listener::DestinationKey},
 };
 use std::borrow::Cow;
@@ -56,7 +57,7 @@ pub(super) fn decide(
     let decision = decide::request(&snapshot, caller, &request);
     let policies = decision.verdict.as_ref().map(verdict_answer);
     let mut answer = match decision.step {
-        Step::Answer(Local::Refused(why)) => match policies.clone() {
+        Step::Refuse(why) => match policies.clone() {
             Some(said) => said,
             None => Answer::refuse("denied", why.to_string()),
         },
@@ -95,36 +96,35 @@ fn name_inbound(snapshot: &Snapshot, caller: &Caller<'_>, answer: Answer) -> Ans
 }
 
 /// An answer of the proxy's own.
-fn own(local: &Local<'_>) -> Answer {
+fn own(local: &route::Answer) -> Answer {
     match local {
-        Local::Refused(why) => Answer::refuse("denied", why.to_string()),
-        Local::Redirect { meta, rule, status, location } => Answer {
+        route::Answer::Redirect { meta, rule, status, location } => Answer {
             outcome: Outcome::Redirect,
             reason: rule.is_none().then_some("redirect to https"),
             status: Some(*status),
             location: Some(location.clone()),
             ..of_meta(meta)
         },
-        Local::Respond { meta, status, body, .. } => Answer {
+        route::Answer::Respond { meta, status, body, .. } => Answer {
             outcome: Outcome::Answer,
             status: Some(*status),
             detail: Some(format!("the rule answers by itself, with {} bytes", body.len())),
             ..of_meta(meta)
         },
-        Local::NotFound { meta: Some(meta) } => refused(
+        route::Answer::NotFound { meta: Some(meta) } => refused(
             "no route",
             meta,
             "no rule of the virtual host matches this request (404, route_not_found)".to_owned(),
         ),
-        Local::NotFound { meta: None } => {
+        route::Answer::NotFound { meta: None } => {
             Answer::refuse("no virtual host", "nothing here answers to this host (404, route_not_found)")
         }
-        Local::Blocked { meta } => refused(
+        route::Answer::Blocked { meta } => refused(
             "no virtual host",
             meta,
             "the mesh knows no such host, and unknown ones may not be reached from here (502)".to_owned(),
         ),
-        Local::ClusterNotFound { meta, cluster, .. } => Answer {
+        route::Answer::ClusterNotFound { meta, cluster, .. } => Answer {
             cluster: Some(cluster.to_string()),
             ..refused("no route", meta, format!("the rule leads to {cluster}, which does not exist (503, NC)"))
         },

@@ -41,18 +41,27 @@ fn draw(state: &State, key: &DestinationKey, authority: &str, path: &str, draw: 
     select(state.snapshot(), key, &request, draw)
 }
 
+fn names(meta: &RouteMeta) -> String {
+    format!("{} {}", meta.virtual_host, meta.route)
+}
+
 /// In one line: what, virtual host, route name, cluster.
 fn said(selection: &Selection) -> String {
-    let names = |meta: &RouteMeta| format!("{} {}", meta.virtual_host, meta.route);
     match selection {
         Selection::Forward(routed) => format!("{} {}", names(&routed.meta), routed.cluster.name),
-        Selection::Redirect { meta, status, location, .. } => format!("{} {status} {location}", names(meta)),
-        Selection::Respond { meta, status, .. } => format!("{} {status}", names(meta)),
-        Selection::HttpsRedirect { meta, location } => format!("{} https {location}", meta.virtual_host),
-        Selection::NotFound { meta } => format!("404 {}", meta.as_ref().map_or("", |m| &m.virtual_host)),
-        Selection::Blocked { meta } => format!("502 {}", meta.virtual_host),
-        Selection::ClusterNotFound { cluster, .. } => format!("503 {cluster}"),
+        Selection::Answer(answer) => answered(answer),
         Selection::Pending { service } => format!("pending {service}"),
+    }
+}
+
+fn answered(answer: &Answer) -> String {
+    match answer {
+        Answer::Redirect { meta, rule: Some(_), status, location } => format!("{} {status} {location}", names(meta)),
+        Answer::Redirect { meta, location, .. } => format!("{} https {location}", meta.virtual_host),
+        Answer::Respond { meta, status, .. } => format!("{} {status}", names(meta)),
+        Answer::NotFound { meta } => format!("404 {}", meta.as_ref().map_or("", |m| &m.virtual_host)),
+        Answer::Blocked { meta } => format!("502 {}", meta.virtual_host),
+        Answer::ClusterNotFound { cluster, .. } => format!("503 {cluster}"),
     }
 }
 
@@ -382,7 +391,7 @@ fn redirects_and_direct_responses_are_answered() {
         ],
     )]);
     assert!(said(&ask(&state, &on(80), "cart:80", "/old/x?q")).ends_with("308 https://cart/new/x?q"));
-    let Selection::Respond { status, body, .. } = ask(&state, &on(80), "cart", "/") else { panic!() };
+    let Selection::Answer(Answer::Respond { status, body, .. }) = ask(&state, &on(80), "cart", "/") else { panic!() };
     assert_eq!((status, &body[..]), (418, &b"no"[..]));
 }
 

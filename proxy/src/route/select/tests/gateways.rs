@@ -35,7 +35,9 @@ fn a_gateway_serves_where_its_hosts_and_a_routes_meet() {
     ] {
         assert_eq!(said(&ask(&state, &gateway_key, authority, "/")), want, "{authority}");
     }
-    let Selection::Respond { meta, .. } = ask(&state, &gateway_key, "a.example.com", "/") else { panic!() };
+    let Selection::Answer(Answer::Respond { meta, .. }) = ask(&state, &gateway_key, "a.example.com", "/") else {
+        panic!()
+    };
     assert_eq!(&*meta.route_config, "http.8080");
 }
 
