@@ -1,12 +1,15 @@
-//! Each kind once: the parts that discovery carries, the objects that users write, the roles that proxies have.
+//! Each kind once: the parts that discovery carries, the objects that users write ([`objects!`](crate::objects)), the
+//! roles that proxies have.
 //!
 //! [`parts`] is a table with one row for each kind of part. What depends on the kind alone (its name on the wire and in
 //! reports, how it is asked for, when it is sent, which channel may carry it) is a column, so that stores, sessions and
 //! pages iterate over [`Kind::ALL`] and a new kind is one row here. `docs/adding-a-kind.md` goes through an example.
 
+mod object;
 mod part;
 mod role;
 
+pub use object::{GroupKind, Lane, ObjectKind, Scope};
 pub use part::{Part, PartName};
 pub use role::{NotServed, Role};
 

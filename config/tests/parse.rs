@@ -218,7 +218,7 @@ fn a_virtual_service_is_read_whole() {
             last,
         ],
     };
-    assert_eq!(good("virtual-service.yaml"), [Parsed::Route(want)]);
+    assert_eq!(good("virtual-service.yaml"), [Parsed::VirtualService(want)]);
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn a_destination_rule_is_read_whole() {
             subset("v2", TrafficPolicy { tls: Some(UpstreamTls::Simple(simple)), ..TrafficPolicy::default() }),
         ],
     };
-    assert_eq!(good("destination-rule.yaml"), [Parsed::Destination(want)]);
+    assert_eq!(good("destination-rule.yaml"), [Parsed::DestinationRule(want)]);
 }
 
 #[test]
@@ -444,7 +444,7 @@ fn the_meshs_defaults_stand_in_for_a_missing_export_to() {
         default_destination_rule_export_to: texts(&["."]),
         ..ParseContext::default()
     };
-    let (Some(Parsed::Destination(rule)), _) = parse(&objects[0], &context) else { panic!() };
+    let (Some(Parsed::DestinationRule(rule)), _) = parse(&objects[0], &context) else { panic!() };
     assert_eq!(rule.visibility, Visibility::Namespaces(["x".into()].into()));
     assert_eq!(rule.host.as_str(), "a.x.svc.mesh.test");
 }
@@ -484,8 +484,8 @@ fn wrong_objects_are_refused_with_the_line_that_is_wrong() {
 fn fields_without_effect_are_named_and_the_rest_is_served() {
     let parsed = check_marks("warned.yaml");
     let [
-        Some(Parsed::Route(route)),
-        Some(Parsed::Destination(_)),
+        Some(Parsed::VirtualService(route)),
+        Some(Parsed::DestinationRule(_)),
         Some(Parsed::Gateway(gateway)),
         Some(Parsed::Sidecar(_)),
     ] = &parsed[..]

@@ -91,11 +91,11 @@ mod tests {
     }
 
     fn route() -> Touched {
-        Touched::of_kind("VirtualService")
+        Touched::REST
     }
 
     fn slice() -> Touched {
-        Touched::of_kind("EndpointSlice")
+        Touched::ENDPOINTS
     }
 
     #[test]

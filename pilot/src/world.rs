@@ -24,6 +24,7 @@ use mesh_config::{
     crd::{Object, ParseContext, Parsed, mesh_config::MeshConfig},
     diagnostic::{Diagnostic, Severity},
     identity::TrustDomain,
+    kind::ObjectKind,
     model::{Part, Settings},
 };
 use std::{
@@ -74,8 +75,7 @@ impl World {
     pub fn with_mesh_config(base: MeshConfig) -> Self {
         let mesh_config = ObjectId {
             cluster: CLUSTER.into(),
-            group: "".into(),
-            kind: "ConfigMap".into(),
+            kind: ObjectKind::ConfigMap.into(),
             name: base.context.mesh_config.clone(),
         };
         World {
@@ -126,7 +126,7 @@ impl World {
     fn apply_one(&mut self, source: SourceId, change: Change) -> Touched {
         match change {
             Change::Upsert(id, object) => {
-                let touched = Touched::of_kind(&id.kind);
+                let touched = Touched::of(&id.kind);
                 let versions = self.inputs.entry(id).or_default();
                 let before = versions.remove(&source);
                 versions.insert(source, Input::read(object, before, &self.config.context));
@@ -138,7 +138,7 @@ impl World {
                 if versions.is_empty() {
                     self.inputs.remove(&id);
                 }
-                if gone { Touched::of_kind(&id.kind) } else { Touched::default() }
+                if gone { Touched::of(&id.kind) } else { Touched::default() }
             }
             Change::Notes(notes) => {
                 self.sources.entry(source).or_default().notes = notes;
@@ -223,7 +223,7 @@ impl World {
     fn choose_config(&mut self) {
         let object = self.inputs.get(&self.mesh_config).and_then(|versions| versions.values().next());
         let mut config = match object.map(|input| input.good.as_ref().map(|good| &good.parsed)) {
-            Some(Some(Parsed::MeshConfig(config))) => (**config).clone(),
+            Some(Some(Parsed::ConfigMap(config))) => (**config).clone(),
             _ => self.base.clone(),
         };
         // MeshConfig has no field for these: the process says them.

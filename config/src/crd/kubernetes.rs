@@ -25,13 +25,13 @@ pub struct Namespace {
 }
 
 /// Reads a Service (all its fields, `apiVersion`, `kind`, `metadata` are marked as read).
-pub(super) fn parse_service(object: &Object, fields: &mut Fields<'_>, context: &ParseContext) -> Option<Service> {
+pub(super) fn service(object: &Object, fields: &mut Fields<'_>, context: &ParseContext) -> Option<Service> {
     fields.ignore_rest();
     service::parse(object, fields, context)
 }
 
 /// Reads an EndpointSlice (all its fields, `apiVersion`, `kind`, `metadata` are marked as read).
-pub(super) fn parse_endpoint_slice(
+pub(super) fn endpoint_slice(
     object: &Object,
     fields: &mut Fields<'_>,
     _context: &ParseContext,
@@ -41,20 +41,20 @@ pub(super) fn parse_endpoint_slice(
 }
 
 /// Reads a Pod (all its fields, `apiVersion`, `kind`, `metadata` are marked as read).
-pub(super) fn parse_pod(object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<Pod> {
+pub(super) fn pod(object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<Pod> {
     fields.ignore_rest();
     pod::parse(object, fields)
 }
 
 /// Reads a Namespace (all its fields, `apiVersion`, `kind`, `metadata` are marked as read).
-pub(super) fn parse_namespace(object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<Namespace> {
+pub(super) fn namespace(object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<Namespace> {
     fields.ignore_rest();
     Some(Namespace { name: object.meta.name.clone(), labels: object.meta.labels.clone() })
 }
 
 /// Reads a Secret (all its fields, `apiVersion`, `kind`, `metadata` are marked as read). `None` without an error: it
 /// holds nothing for TLS.
-pub(super) fn parse_secret(object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<Secret> {
+pub(super) fn secret(object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<Secret> {
     fields.ignore_rest();
     secret::parse(object, fields)
 }

@@ -64,7 +64,7 @@ pub fn parse_text(text: &str, own: &Namespace) -> (MeshConfig, Vec<Diagnostic>) 
 /// Reads a ConfigMap (all its fields: `data` holds the text). `None` without an error: it is not the one that the
 /// control plane goes by ([`ParseContext::mesh_config`]), which whoever may write to another namespace must not be able
 /// to choose. Lines in findings are counted within the text.
-pub(super) fn parse_config_map(object: &Object, fields: &mut Fields<'_>, context: &ParseContext) -> Option<MeshConfig> {
+pub(super) fn config_map(object: &Object, fields: &mut Fields<'_>, context: &ParseContext) -> Option<Box<MeshConfig>> {
     fields.ignore(&["binaryData", "immutable"]);
     let data = fields.item("data")?;
     if object.name() != context.mesh_config {
@@ -75,7 +75,8 @@ pub(super) fn parse_config_map(object: &Object, fields: &mut Fields<'_>, context
         }
         return None;
     }
-    data.map(|key, item| (key == "mesh").then(|| from_text_of(&item, &context.mesh_config.namespace)).flatten()).pop()
+    let own = &context.mesh_config.namespace;
+    data.map(|key, item| (key == "mesh").then(|| from_text_of(&item, own)).flatten()).pop().map(Box::new)
 }
 
 fn from_text_of(item: &Item<'_>, own: &Namespace) -> Option<MeshConfig> {

@@ -3,6 +3,7 @@
 use super::node::{self, Node, Value};
 use super::reader::{Fields, Item, Report};
 use crate::diagnostic::{Diagnostic, ObjectRef, Origin, Severity};
+use crate::kind::{GroupKind, Scope};
 use crate::model::{Labels, Precedence};
 use crate::name::NamespacedName;
 use crate::time;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 pub struct ObjectMeta {
     /// `name`.
     pub name: Arc<str>,
-    /// `namespace`; `default` when it is not given.
+    /// `namespace`; `default` when it is not given, empty for kinds that stand in none.
     pub namespace: Arc<str>,
     /// `labels`.
     pub labels: Labels,
@@ -53,6 +54,11 @@ impl Object {
     /// API version without the group.
     pub fn version(&self) -> &str {
         self.api_version.split_once('/').map_or(&self.api_version, |(_, version)| version)
+    }
+
+    /// What it says that it is.
+    pub fn group_kind(&self) -> GroupKind {
+        GroupKind::new(self.group(), &self.kind)
     }
 
     /// `namespace/name`.
@@ -126,7 +132,13 @@ fn object(root: Node, file: &Arc<str>, position: String) -> Result<Object, Vec<D
     match head {
         Some((api_version, kind, meta)) if report.errors() == 0 => {
             let origin = Origin { file: file.clone(), line: root.line };
-            Ok(Object { api_version, kind, meta, origin, position: position.into(), root })
+            let mut object = Object { api_version, kind, meta, origin, position: position.into(), root };
+            if let GroupKind::Of(kind) = object.group_kind()
+                && kind.scope() == Scope::Cluster
+            {
+                object.meta.namespace = "".into();
+            }
+            Ok(object)
         }
         _ => Err(report.into_diagnostics()),
     }

@@ -8,7 +8,7 @@ use super::reader::{Fields, Item, Report};
 use super::{kubernetes, mesh_config, networking, security, telemetry};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::identity::TrustDomain;
-use crate::model;
+use crate::kind::{GroupKind, ObjectKind};
 use crate::name::{Namespace, NamespacedName};
 use std::sync::Arc;
 
@@ -48,57 +48,48 @@ impl Default for ParseContext {
     }
 }
 
-/// What an object means.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Parsed {
-    /// A VirtualService's HTTP rules.
-    Route(model::Route),
-    /// A DestinationRule, not yet merged with others.
-    Destination(model::Destination),
-    /// A Gateway.
-    Gateway(model::Gateway),
-    /// A Sidecar.
-    Sidecar(model::Sidecar),
-    /// A ServiceEntry, not yet split by host or linked to workloads.
-    ServiceEntry(networking::ServiceEntry),
-    /// A WorkloadEntry.
-    WorkloadEntry(networking::WorkloadEntry),
-    /// An AuthorizationPolicy.
-    Authorization(model::Authorization),
-    /// A PeerAuthentication.
-    PeerAuthentication(model::PeerAuthentication),
-    /// A Telemetry.
-    Telemetry(model::Telemetry),
-    /// The mesh's settings.
-    MeshConfig(Box<mesh_config::MeshConfig>),
-    /// A Kubernetes Service.
-    KubeService(kubernetes::Service),
-    /// A Kubernetes EndpointSlice.
-    EndpointSlice(kubernetes::EndpointSlice),
-    /// A Kubernetes Pod.
-    Pod(kubernetes::Pod),
-    /// A Kubernetes Namespace.
-    Namespace(kubernetes::Namespace),
-    /// A Kubernetes Secret.
-    Secret(kubernetes::Secret),
-}
-
-/// Reads the fields of one kind. `None`: an error has been reported, or the object says nothing to the mesh.
+/// What reads the fields of a kind. `None`: an error has been reported, or the object says nothing to the mesh.
 type Read = fn(&Object, &mut Fields<'_>, &ParseContext) -> Option<Parsed>;
 
-/// Where a kind keeps its fields.
+/// Where a kind keeps its fields, and what reads them; `None`: the kind has no effect yet.
 enum Shape {
     /// Under `spec`; an absent one is empty. `status` is the control plane's own.
-    Spec(Read),
+    Spec(Option<Read>),
     /// At the top, beside `metadata`.
-    Root(Read),
-    /// A kind that is known and has no effect yet.
-    NotActedOn,
-    /// A known kind in a version that is not served.
-    Version,
-    /// Not ours.
-    Unknown,
+    Root(Option<Read>),
 }
+
+/// [`Parsed`], and what makes one.
+macro_rules! parsed {
+    ($(
+        $(#[$doc:meta])*
+        $kind:ident: $group:literal $word:literal [$($version:literal)*] $plural:literal [$($short:literal)*]
+        $scope:ident $lane:ident $shape:ident $($reader:path => $model:ty $(as $list:ident)?)?;
+    )*) => {
+        /// What an object means, not yet linked to others.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Parsed {
+            $($(#[doc = concat!("A ", $word, ".")] $kind($model),)?)*
+        }
+
+        fn shape(kind: ObjectKind) -> Shape {
+            match kind {
+                $(ObjectKind::$kind => Shape::$shape(reads!($kind $($reader)?)),)*
+            }
+        }
+    };
+}
+
+macro_rules! reads {
+    ($kind:ident) => {
+        None
+    };
+    ($kind:ident $reader:path) => {
+        Some(|object, fields, context| $reader(object, fields, context).map(Parsed::$kind))
+    };
+}
+
+crate::objects!(parsed);
 
 /// The object's meaning (`None`: dropped for its errors, or nothing to this mesh), and all findings about it.
 pub fn parse(object: &Object, context: &ParseContext) -> (Option<Parsed>, Vec<Diagnostic>) {
@@ -106,8 +97,22 @@ pub fn parse(object: &Object, context: &ParseContext) -> (Option<Parsed>, Vec<Di
     let root = Item::new(&object.root, "", &report);
     let empty = Node { line: object.root.line, value: Value::Map(Vec::new()) };
     let note = |severity, code, message: String| report.add(severity, code, ("", object.origin.line), message);
-    let parsed = match shape(object) {
-        Shape::Spec(read) => {
+    let kind = match object.group_kind() {
+        GroupKind::Of(kind) if kind.versions().contains(&object.version()) => kind,
+        GroupKind::Of(kind) => {
+            let message =
+                format!("{} is not a served version of {kind}; use {}", object.api_version, kind.api_version());
+            note(Severity::Error, "unknown-version", message);
+            return (None, report.into_diagnostics());
+        }
+        GroupKind::Foreign { .. } => {
+            let message = format!("{} {} means nothing to the mesh", object.api_version, object.kind);
+            note(Severity::Info, "unknown-kind", message);
+            return (None, report.into_diagnostics());
+        }
+    };
+    let parsed = match shape(kind) {
+        Shape::Spec(Some(read)) => {
             root.object(|f| {
                 f.ignore(&["apiVersion", "kind", "metadata", "spec", "status"]);
                 Some(())
@@ -115,65 +120,15 @@ pub fn parse(object: &Object, context: &ParseContext) -> (Option<Parsed>, Vec<Di
             let spec = object.root.get("spec").filter(|n| n.value != Value::Null).unwrap_or(&empty);
             Item::new(spec, "spec", &report).object(|f| read(object, f, context))
         }
-        Shape::Root(read) => root.object(|f| {
+        Shape::Root(Some(read)) => root.object(|f| {
             f.ignore(&["apiVersion", "kind", "metadata"]);
             read(object, f, context)
         }),
-        Shape::NotActedOn => {
-            note(Severity::Warning, "kind-not-acted-on", format!("{} is not acted on yet", object.kind));
-            None
-        }
-        Shape::Version => {
-            let message =
-                format!("{} is not a served version of {}; use {}/v1", object.api_version, object.kind, object.group());
-            note(Severity::Error, "unknown-version", message);
-            None
-        }
-        Shape::Unknown => {
-            let message = format!("{} {} means nothing to the mesh", object.api_version, object.kind);
-            note(Severity::Info, "unknown-kind", message);
+        Shape::Spec(None) | Shape::Root(None) => {
+            note(Severity::Warning, "kind-not-acted-on", format!("{kind} is not acted on yet"));
             None
         }
     };
     let parsed = parsed.filter(|_| report.errors() == 0);
     (parsed, report.into_diagnostics())
-}
-
-fn shape(object: &Object) -> Shape {
-    let (group, version, kind) = (object.group(), object.version(), &*object.kind);
-    let known = match (group, kind) {
-        ("security.istio.io", "AuthorizationPolicy") => {
-            Shape::Spec(|o, f, c| security::parse_authorization_policy(o, f, c).map(Parsed::Authorization))
-        }
-        ("security.istio.io", "PeerAuthentication") => {
-            Shape::Spec(|o, f, c| security::parse_peer_authentication(o, f, c).map(Parsed::PeerAuthentication))
-        }
-        ("networking.istio.io", "EnvoyFilter" | "ProxyConfig" | "WorkloadGroup")
-        | ("security.istio.io", "RequestAuthentication")
-        | ("extensions.istio.io", "WasmPlugin" | "TrafficExtension") => Shape::NotActedOn,
-        ("telemetry.istio.io", "Telemetry") => Shape::Spec(|o, f, c| telemetry::parse(o, f, c).map(Parsed::Telemetry)),
-        ("", "ConfigMap") => {
-            Shape::Root(|o, f, c| mesh_config::parse_config_map(o, f, c).map(|m| Parsed::MeshConfig(Box::new(m))))
-        }
-        ("", "Service") => Shape::Root(|o, f, c| kubernetes::parse_service(o, f, c).map(Parsed::KubeService)),
-        ("", "Pod") => Shape::Root(|o, f, c| kubernetes::parse_pod(o, f, c).map(Parsed::Pod)),
-        ("", "Namespace") => Shape::Root(|o, f, c| kubernetes::parse_namespace(o, f, c).map(Parsed::Namespace)),
-        ("", "Secret") => Shape::Root(|o, f, c| kubernetes::parse_secret(o, f, c).map(Parsed::Secret)),
-        ("discovery.k8s.io", "EndpointSlice") => {
-            Shape::Root(|o, f, c| kubernetes::parse_endpoint_slice(o, f, c).map(Parsed::EndpointSlice))
-        }
-        _ => networking::reader(group, kind).map_or(Shape::Unknown, Shape::Spec),
-    };
-    let served = match group {
-        "networking.istio.io" => matches!(version, "v1" | "v1beta1" | "v1alpha3"),
-        "security.istio.io" => matches!(version, "v1" | "v1beta1"),
-        "telemetry.istio.io" => matches!(version, "v1" | "v1alpha1"),
-        "" | "discovery.k8s.io" => version == "v1",
-        _ => true,
-    };
-    match known {
-        Shape::Unknown => Shape::Unknown,
-        _ if !served => Shape::Version,
-        known => known,
-    }
 }

@@ -9,7 +9,7 @@ use super::{Object, ParseContext, reader::Fields};
 use crate::model::{self, Labels};
 
 /// Reads an AuthorizationPolicy's `spec`. `None` without an error: it is for other targets than workloads.
-pub(super) fn parse_authorization_policy(
+pub(super) fn authorization_policy(
     object: &Object,
     fields: &mut Fields<'_>,
     _context: &ParseContext,
@@ -18,7 +18,7 @@ pub(super) fn parse_authorization_policy(
 }
 
 /// Reads a PeerAuthentication's `spec`.
-pub(super) fn parse_peer_authentication(
+pub(super) fn peer_authentication(
     object: &Object,
     fields: &mut Fields<'_>,
     _context: &ParseContext,

@@ -38,3 +38,30 @@ fn roles_that_nothing_serves_are_known_by_name_and_refused() {
     assert_eq!(error.to_string(), "the role waypoint is not served yet: only sidecar and router are");
     assert_eq!(Role::from_word("gateway"), None);
 }
+
+#[test]
+fn an_object_kind_is_found_by_its_group_and_word_and_has_one_label() {
+    for kind in ObjectKind::ALL {
+        assert_eq!(ObjectKind::of(kind.group(), kind.word()), Some(kind));
+        assert_eq!(ObjectKind::from_label(kind.label()), Some(kind));
+        assert!(!kind.versions().is_empty() && !kind.plural().is_empty(), "{kind}");
+    }
+    assert_eq!(ObjectKind::of("apps", "Service"), None);
+    assert_eq!(ObjectKind::AuthorizationPolicy.api_version(), "security.istio.io/v1");
+    assert_eq!(ObjectKind::EnvoyFilter.api_version(), "networking.istio.io/v1alpha3");
+    assert_eq!(ObjectKind::Pod.api_version(), "v1");
+}
+
+#[test]
+fn only_what_moves_endpoints_and_nothing_else_is_compiled_at_once() {
+    let at_once = ObjectKind::ALL.into_iter().filter(|kind| kind.lane() == Lane::Endpoints);
+    let want = [ObjectKind::WorkloadEntry, ObjectKind::EndpointSlice, ObjectKind::Pod];
+    assert_eq!(at_once.collect::<Vec<_>>(), want);
+}
+
+#[test]
+fn an_object_of_another_program_keeps_its_two_words() {
+    let foreign = GroupKind::new("apps", "Deployment");
+    assert_eq!(foreign, GroupKind::Foreign { group: "apps".into(), kind: "Deployment".into() });
+    assert_eq!(GroupKind::new("", "Pod"), GroupKind::Of(ObjectKind::Pod));
+}

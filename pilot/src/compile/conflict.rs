@@ -4,6 +4,7 @@
 use super::context::{Input, Inputs, Notes};
 use mesh_config::{
     crd::Object,
+    kind::ObjectKind,
     model::{Labels, Route, Visibility, route::Parent},
     name::{Host, Namespace},
 };
@@ -13,9 +14,9 @@ use std::collections::{BTreeMap, HashMap};
 pub(super) fn report(inputs: &Inputs<'_>, notes: &mut Notes) {
     hosts_of_the_mesh(inputs, notes);
     let sidecars = inputs.sidecars.iter().map(|s| (s.object, s.value.workload_selector.as_ref()));
-    one_of_each("Sidecar", sidecars, notes);
+    one_of_each(ObjectKind::Sidecar, sidecars, notes);
     let policies = inputs.peer_authentications.iter().map(|p| (p.object, p.value.selector.as_ref()));
-    one_of_each("PeerAuthentication", policies, notes);
+    one_of_each(ObjectKind::PeerAuthentication, policies, notes);
 }
 
 /// On the mesh (unlike on gateways) VirtualServices with one host are not merged.
@@ -51,7 +52,7 @@ fn stands_before(older: &Route, younger: &Route) -> bool {
 
 /// At most one object of a kind per namespace and selector.
 fn one_of_each<'a>(
-    kind: &str,
+    kind: ObjectKind,
     objects: impl Iterator<Item = (&'a std::sync::Arc<Object>, Option<&'a Labels>)>,
     notes: &mut Notes,
 ) {

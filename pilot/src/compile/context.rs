@@ -2,9 +2,10 @@
 
 use crate::world::World;
 use mesh_config::{
-    crd::{Object, Parsed, kubernetes, networking},
+    crd::{Object, Parsed},
     diagnostic::{Diagnostic, ObjectRef, Origin, Severity},
-    model::{Authorization, Destination, Gateway, PeerAuthentication, Precedence, Route, Sidecar, Telemetry},
+    kind::ObjectKind,
+    model::{Precedence, Route},
     name::NamespacedName,
 };
 use std::{
@@ -26,48 +27,39 @@ impl<T> Clone for Input<'_, T> {
 
 impl<T> Copy for Input<'_, T> {}
 
-/// Every input by kind; each list the oldest first.
-#[derive(Default)]
-pub(super) struct Inputs<'a> {
-    pub(super) kube_services: Vec<Input<'a, kubernetes::Service>>,
-    pub(super) slices: Vec<Input<'a, kubernetes::EndpointSlice>>,
-    pub(super) pods: Vec<Input<'a, kubernetes::Pod>>,
-    pub(super) secrets: Vec<Input<'a, kubernetes::Secret>>,
-    pub(super) service_entries: Vec<Input<'a, networking::ServiceEntry>>,
-    pub(super) workload_entries: Vec<Input<'a, networking::WorkloadEntry>>,
-    pub(super) virtual_services: Vec<Input<'a, Route>>,
-    pub(super) destination_rules: Vec<Input<'a, Destination>>,
-    pub(super) gateways: Vec<Input<'a, Gateway>>,
-    pub(super) sidecars: Vec<Input<'a, Sidecar>>,
-    pub(super) authorizations: Vec<Input<'a, Authorization>>,
-    pub(super) peer_authentications: Vec<Input<'a, PeerAuthentication>>,
-    pub(super) telemetries: Vec<Input<'a, Telemetry>>,
+/// [`Inputs`]: a list for each kind that has one in the table of objects.
+macro_rules! inputs {
+    ($(
+        $(#[$doc:meta])*
+        $kind:ident: $group:literal $word:literal [$($version:literal)*] $plural:literal [$($short:literal)*]
+        $scope:ident $lane:ident $shape:ident $($reader:path => $model:ty $(as $list:ident)?)?;
+    )*) => {
+        /// Every input by kind; each list the oldest first.
+        #[derive(Default)]
+        pub(super) struct Inputs<'a> {
+            $($($(pub(super) $list: Vec<Input<'a, $model>>,)?)?)*
+        }
+
+        impl<'a> Inputs<'a> {
+            fn add(&mut self, object: &'a Arc<Object>, parsed: &'a Parsed) {
+                match parsed {
+                    $($($(Parsed::$kind(value) => self.$list.push(Input { object, value }),)?)?)*
+                    // The world reads settings itself; nothing is compiled from the others.
+                    _ => {}
+                }
+            }
+        }
+    };
 }
+
+mesh_config::objects!(inputs);
 
 impl<'a> Inputs<'a> {
     pub(super) fn of(world: &'a World) -> Self {
         let mut inputs = Inputs::default();
         let mut all: Vec<(&Arc<Object>, &Parsed)> = world.parsed().collect();
         all.sort_by_cached_key(|(object, _)| (object.precedence(), object.name()));
-        for (object, parsed) in all {
-            match parsed {
-                Parsed::Route(value) => inputs.virtual_services.push(Input { object, value }),
-                Parsed::Destination(value) => inputs.destination_rules.push(Input { object, value }),
-                Parsed::Gateway(value) => inputs.gateways.push(Input { object, value }),
-                Parsed::Sidecar(value) => inputs.sidecars.push(Input { object, value }),
-                Parsed::ServiceEntry(value) => inputs.service_entries.push(Input { object, value }),
-                Parsed::WorkloadEntry(value) => inputs.workload_entries.push(Input { object, value }),
-                Parsed::Authorization(value) => inputs.authorizations.push(Input { object, value }),
-                Parsed::PeerAuthentication(value) => inputs.peer_authentications.push(Input { object, value }),
-                Parsed::Telemetry(value) => inputs.telemetries.push(Input { object, value }),
-                Parsed::KubeService(value) => inputs.kube_services.push(Input { object, value }),
-                Parsed::EndpointSlice(value) => inputs.slices.push(Input { object, value }),
-                Parsed::Pod(value) => inputs.pods.push(Input { object, value }),
-                Parsed::Secret(value) => inputs.secrets.push(Input { object, value }),
-                // The world reads settings itself; nothing depends on a Namespace object yet.
-                Parsed::MeshConfig(_) | Parsed::Namespace(_) => {}
-            }
-        }
+        all.into_iter().for_each(|(object, parsed)| inputs.add(object, parsed));
         inputs
     }
 
@@ -84,14 +76,15 @@ impl<'a> Inputs<'a> {
 pub(super) struct Notes {
     found: Vec<Diagnostic>,
     /// Where the objects stand that findings are about by their name alone.
-    origins: HashMap<(Arc<str>, NamespacedName), Origin>,
+    origins: HashMap<(ObjectKind, NamespacedName), Origin>,
 }
 
 impl Notes {
     pub(super) fn new(first: impl Iterator<Item = Diagnostic>, inputs: &Inputs<'_>) -> Self {
-        let routes = inputs.virtual_services.iter().map(|input| input.object);
-        let objects = routes.chain(inputs.destination_rules.iter().map(|input| input.object));
-        let origins = objects.map(|object| ((object.kind.clone(), object.name()), object.origin.clone())).collect();
+        let routes = inputs.virtual_services.iter().map(|input| (ObjectKind::VirtualService, input.object));
+        let rules = inputs.destination_rules.iter().map(|input| (ObjectKind::DestinationRule, input.object));
+        let objects = routes.chain(rules);
+        let origins = objects.map(|(kind, object)| ((kind, object.name()), object.origin.clone())).collect();
         Notes { found: first.collect(), origins }
     }
 
@@ -101,10 +94,10 @@ impl Notes {
     }
 
     /// About an object that may be gone.
-    pub(super) fn warn_of(&mut self, kind: &str, name: &NamespacedName, code: &'static str, message: String) {
+    pub(super) fn warn_of(&mut self, kind: ObjectKind, name: &NamespacedName, code: &'static str, message: String) {
         let namespace = name.namespace.as_str().into();
-        let object = ObjectRef { kind: kind.into(), namespace, name: name.name.clone() };
-        let origin = self.origins.get(&(kind.into(), name.clone())).cloned().unwrap_or_default();
+        let object = ObjectRef { kind: kind.word().into(), namespace, name: name.name.clone() };
+        let origin = self.origins.get(&(kind, name.clone())).cloned().unwrap_or_default();
         self.add(Severity::Warning, code, object, origin, "", message);
     }
 

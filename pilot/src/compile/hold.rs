@@ -19,6 +19,7 @@ mod present;
 use super::{context::Notes, services::Registry};
 use crate::mesh::Mesh;
 use mesh_config::{
+    kind::ObjectKind,
     model::{
         Destination, Kind, Part, Route,
         route::{RouteAction, Target},
@@ -62,12 +63,12 @@ fn in_force(route: Route, present: &Present<'_>, previous: Option<&Mesh>, notes:
     match before {
         Some(before) if targets(before).into_iter().all(|t| present.missing(t).is_none()) => {
             let message = format!("{first}; the previous version stays in force until it exists");
-            notes.warn_of("VirtualService", &route.name, "route-held", message);
+            notes.warn_of(ObjectKind::VirtualService, &route.name, "route-held", message);
             Route::clone(before)
         }
         _ => {
             let message = format!("{first}; requests routed there get 503");
-            notes.warn_of("VirtualService", &route.name, "missing-destination", message);
+            notes.warn_of(ObjectKind::VirtualService, &route.name, "missing-destination", message);
             route
         }
     }
@@ -110,7 +111,7 @@ fn with_held(mut rules: Vec<Destination>, held: HeldSubsets, notes: &mut Notes) 
         subsets.retain(|subset| names.contains(&subset.name));
         let listed = names.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
         let message = format!("routes still use subset {listed} of {}; it is kept until none does", old.host);
-        notes.warn_of("DestinationRule", &named_as_written(&old.name), "subset-held", message);
+        notes.warn_of(ObjectKind::DestinationRule, &named_as_written(&old.name), "subset-held", message);
         let same_subject = |rule: &&mut Destination| {
             rule.name.namespace == old.name.namespace
                 && rule.host == old.host

@@ -102,12 +102,12 @@ fn locality(labels: &mesh_config::model::Labels) -> Locality {
 /// (as in a directory of hand-written objects).
 pub(super) fn endpoints(inputs: &Inputs<'_>, registry: &Registry, workloads: &Workloads, adder: &mut Adder<'_>) {
     let mut slices: HashMap<&NamespacedName, Vec<&EndpointSlice>> = HashMap::new();
-    for input in &inputs.slices {
+    for input in &inputs.endpoint_slices {
         slices.entry(&input.value.service).or_default().push(input.value);
     }
     let pods: HashMap<(&str, &str), &Pod> =
         inputs.pods.iter().map(|p| ((&*p.value.meta.namespace, &*p.value.meta.name), p.value)).collect();
-    for input in &inputs.kube_services {
+    for input in &inputs.services {
         let Some(service) = registry.get(&key(input.value)) else { continue };
         let own = slices.get(&input.object.name());
         for slice in own.into_iter().flatten() {
@@ -184,7 +184,7 @@ fn of_selector(
 
 /// An ExternalName has its target's endpoints where the mesh knows the target, else it is the target's name.
 pub(super) fn external_names(inputs: &Inputs<'_>, registry: &Registry, adder: &mut Adder<'_>) {
-    for input in &inputs.kube_services {
+    for input in &inputs.services {
         let ServiceKind::ExternalName(host) = &input.value.kind else { continue };
         let Some(service) = registry.get(&key(input.value)) else { continue };
         match alias(input.value, registry) {

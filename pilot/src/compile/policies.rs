@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// AuthorizationPolicies (trust domain aliases expanded), PeerAuthentications, Sidecars, Telemetries.
 pub(super) fn compile<'a>(inputs: &'a Inputs<'_>, settings: &'a Settings) -> impl Iterator<Item = Part> {
-    let authorizations = inputs.authorizations.iter().map(|input| {
+    let authorizations = inputs.authorization_policies.iter().map(|input| {
         let mut policy = Authorization::clone(input.value);
         trust_domain::expand(&mut policy, settings);
         Part::Authorization(Arc::new(policy))

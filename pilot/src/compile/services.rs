@@ -67,7 +67,7 @@ impl Registry {
 /// All services.
 pub(super) fn compile(inputs: &Inputs<'_>, notes: &mut Notes) -> Registry {
     let mut registry = Registry::default();
-    for input in &inputs.kube_services {
+    for input in &inputs.services {
         let (service, facts) = kubernetes::service(input);
         registry.add(service, facts, input.object, notes);
     }
@@ -77,7 +77,7 @@ pub(super) fn compile(inputs: &Inputs<'_>, notes: &mut Notes) -> Registry {
             registry.add(service, facts, input.object, notes);
         }
     }
-    for input in &inputs.kube_services {
+    for input in &inputs.services {
         let Some(target) = kubernetes::alias(input.value, &registry).cloned() else { continue };
         let (service, _) = kubernetes::service(input);
         // Another name of a service of the mesh is as much inside it.

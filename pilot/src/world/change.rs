@@ -1,6 +1,6 @@
 //! What sources emit, and which source counts where two have the same object.
 
-use mesh_config::{crd::Object, diagnostic::Diagnostic, name::NamespacedName};
+use mesh_config::{crd::Object, diagnostic::Diagnostic, kind::GroupKind, name::NamespacedName};
 use std::{fmt, sync::Arc};
 
 /// The cluster that this control plane runs in, and that objects without another are of.
@@ -24,15 +24,13 @@ impl fmt::Display for SourceId {
     }
 }
 
-/// Which object: cluster, API group, kind, namespace and name. The API version does not count.
+/// Which object: cluster, kind with its API group, namespace and name. The API version does not count.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectId {
     /// The cluster that it is of; see [`CLUSTER`].
     pub cluster: Arc<str>,
-    /// Empty for Kubernetes' core.
-    pub group: Arc<str>,
-    /// E.g. `VirtualService`.
-    pub kind: Arc<str>,
+    /// What it is.
+    pub kind: GroupKind,
     /// Namespace and name.
     pub name: NamespacedName,
 }
@@ -40,12 +38,7 @@ pub struct ObjectId {
 impl ObjectId {
     /// Of an object of this control plane's own cluster.
     pub fn local(object: &Object) -> Self {
-        ObjectId {
-            cluster: CLUSTER.into(),
-            group: object.group().into(),
-            kind: object.kind.clone(),
-            name: object.name(),
-        }
+        ObjectId { cluster: CLUSTER.into(), kind: object.group_kind(), name: object.name() }
     }
 }
 

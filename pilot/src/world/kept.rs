@@ -8,6 +8,7 @@ use mesh_config::{
         node::{Node, Value},
     },
     diagnostic::Origin,
+    kind::ObjectKind,
     model::Part,
     name::NamespacedName,
 };
@@ -16,7 +17,7 @@ use std::sync::Arc;
 /// As it is kept; `None`: of another kind.
 pub(super) fn part_of(parsed: &Parsed) -> Option<Part> {
     match parsed {
-        Parsed::Authorization(policy) => Some(Part::Authorization(Arc::new(policy.clone()))),
+        Parsed::AuthorizationPolicy(policy) => Some(Part::Authorization(Arc::new(policy.clone()))),
         Parsed::PeerAuthentication(policy) => Some(Part::PeerAuthentication(Arc::new(policy.clone()))),
         Parsed::Sidecar(sidecar) => Some(Part::Sidecar(Arc::new(sidecar.clone()))),
         _ => None,
@@ -25,29 +26,29 @@ pub(super) fn part_of(parsed: &Parsed) -> Option<Part> {
 
 /// The object that a part was kept of, and its meaning. `None`: parts of this kind are not kept.
 pub(super) fn object_of(part: Part) -> Option<(ObjectId, Object, Parsed)> {
-    let (api_version, kind, name, parsed) = match part {
+    let (kind, name, parsed) = match part {
         Part::Authorization(policy) => {
             let policy = Arc::unwrap_or_clone(policy);
-            ("security.istio.io/v1", "AuthorizationPolicy", policy.name.clone(), Parsed::Authorization(policy))
+            (ObjectKind::AuthorizationPolicy, policy.name.clone(), Parsed::AuthorizationPolicy(policy))
         }
         Part::PeerAuthentication(policy) => {
             let policy = Arc::unwrap_or_clone(policy);
-            ("security.istio.io/v1", "PeerAuthentication", policy.name.clone(), Parsed::PeerAuthentication(policy))
+            (ObjectKind::PeerAuthentication, policy.name.clone(), Parsed::PeerAuthentication(policy))
         }
         Part::Sidecar(sidecar) => {
             let sidecar = Arc::unwrap_or_clone(sidecar);
-            ("networking.istio.io/v1", "Sidecar", sidecar.name.clone(), Parsed::Sidecar(sidecar))
+            (ObjectKind::Sidecar, sidecar.name.clone(), Parsed::Sidecar(sidecar))
         }
         _ => return None,
     };
-    let object = placeholder(api_version, kind, &name);
+    let object = placeholder(kind, &name);
     Some((ObjectId::local(&object), object, parsed))
 }
 
-fn placeholder(api_version: &str, kind: &str, name: &NamespacedName) -> Object {
+fn placeholder(kind: ObjectKind, name: &NamespacedName) -> Object {
     Object {
-        api_version: api_version.into(),
-        kind: kind.into(),
+        api_version: kind.api_version().into(),
+        kind: kind.word().into(),
         meta: ObjectMeta {
             name: name.name.clone(),
             namespace: name.namespace.as_str().into(),

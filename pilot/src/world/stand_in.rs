@@ -17,6 +17,7 @@ use mesh_config::{
         node::{Node, Value},
     },
     diagnostic::Severity,
+    kind::{GroupKind, ObjectKind},
     model::{
         Authorization, Labels, PeerAuthentication, Sidecar,
         authorization::{Action, Rule},
@@ -30,12 +31,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// What stands in for `object`, which has errors; `None` for one that narrows nothing.
 pub(super) fn of(object: &Object, context: &ParseContext) -> Option<Parsed> {
-    match (object.group(), &*object.kind) {
-        ("security.istio.io", "AuthorizationPolicy") => authorization(object).map(Parsed::Authorization),
-        ("security.istio.io", "PeerAuthentication") => Some(Parsed::PeerAuthentication(peer_authentication(object))),
-        ("networking.istio.io", "Sidecar") => Some(Parsed::Sidecar(sidecar(object, context))),
-        ("", "ConfigMap") if object.name() == context.mesh_config => {
-            Some(Parsed::MeshConfig(Box::new(config(object, context))))
+    let GroupKind::Of(kind) = object.group_kind() else { return None };
+    match kind {
+        ObjectKind::AuthorizationPolicy => authorization(object).map(Parsed::AuthorizationPolicy),
+        ObjectKind::PeerAuthentication => Some(Parsed::PeerAuthentication(peer_authentication(object))),
+        ObjectKind::Sidecar => Some(Parsed::Sidecar(sidecar(object, context))),
+        ObjectKind::ConfigMap if object.name() == context.mesh_config => {
+            Some(Parsed::ConfigMap(Box::new(config(object, context))))
         }
         _ => None,
     }
@@ -43,10 +45,10 @@ pub(super) fn of(object: &Object, context: &ParseContext) -> Option<Parsed> {
 
 /// For the finding about it.
 pub(super) fn describe(object: &Object) -> String {
-    let what = match &*object.kind {
-        "AuthorizationPolicy" => "all calls to the workloads that it selects are denied",
-        "PeerAuthentication" => "the workloads that it selects accept mutual TLS only",
-        "Sidecar" => "the workloads that it selects reach only what can be read of its egress",
+    let what = match object.group_kind() {
+        GroupKind::Of(ObjectKind::AuthorizationPolicy) => "all calls to the workloads that it selects are denied",
+        GroupKind::Of(ObjectKind::PeerAuthentication) => "the workloads that it selects accept mutual TLS only",
+        GroupKind::Of(ObjectKind::Sidecar) => "the workloads that it selects reach only what can be read of its egress",
         _ => "what can be read of it is in force, and unknown hosts are refused unless it plainly says otherwise",
     };
     format!("has errors and was never good: until it is fixed or deleted, {what}")

@@ -21,13 +21,13 @@ fn upsert(world: &mut World, text: &str) {
     world.apply(memory::batch("f", text));
 }
 
-fn remove(world: &mut World, group: &str, kind: &str, name: NamespacedName) -> Touched {
-    let id = ObjectId { cluster: CLUSTER.into(), group: group.into(), kind: kind.into(), name };
+fn remove(world: &mut World, kind: ObjectKind, name: NamespacedName) -> Touched {
+    let id = ObjectId { cluster: CLUSTER.into(), kind: kind.into(), name };
     world.apply(Batch { source: SourceId::Memory, changes: vec![Change::Delete(id)] })
 }
 
 fn delete(world: &mut World, name: &str) {
-    remove(world, "", "ConfigMap", NamespacedName::new("istio-system", name));
+    remove(world, ObjectKind::ConfigMap, NamespacedName::new("istio-system", name));
 }
 
 const SERVICE: &str =
@@ -35,7 +35,7 @@ const SERVICE: &str =
 
 fn visibility(world: &World) -> mesh_config::model::Visibility {
     let service = world.parsed().find_map(|(_, parsed)| match parsed {
-        Parsed::KubeService(service) => Some(service.visibility.clone()),
+        Parsed::Service(service) => Some(service.visibility.clone()),
         _ => None,
     });
     service.unwrap()
@@ -95,7 +95,7 @@ fn what_was_touched_says_how_soon_to_compile() {
     };
     assert!(touched(memory::batch("f", entry), &mut world));
     assert!(!touched(memory::batch("f", SERVICE), &mut world));
-    assert!(remove(&mut world, "", "Pod", NamespacedName::new("a", "b")).is_empty());
+    assert!(remove(&mut world, ObjectKind::Pod, NamespacedName::new("a", "b")).is_empty());
 }
 
 #[test]
@@ -138,8 +138,7 @@ fn of_an_object_that_two_sources_have_the_first_sources_counts() {
     assert!(is_noted(&world, "duplicate-object"));
     batch.changes = vec![Change::Delete(ObjectId {
         cluster: CLUSTER.into(),
-        group: "security.istio.io".into(),
-        kind: "AuthorizationPolicy".into(),
+        kind: ObjectKind::AuthorizationPolicy.into(),
         name: NamespacedName::new("shop", "cart"),
     })];
     world.apply(batch);
@@ -175,7 +174,7 @@ fn policy(rules: &str) -> String {
 
 fn parsed_policy(world: &World) -> Option<Authorization> {
     world.parsed().find_map(|(_, parsed)| match parsed {
-        Parsed::Authorization(policy) => Some(policy.clone()),
+        Parsed::AuthorizationPolicy(policy) => Some(policy.clone()),
         _ => None,
     })
 }
@@ -215,7 +214,7 @@ fn an_object_that_breaks_keeps_its_last_good_version_until_it_is_mended_or_delet
 }
 
 fn delete_policy(world: &mut World) {
-    remove(world, "security.istio.io", "AuthorizationPolicy", NamespacedName::new("shop", "cart"));
+    remove(world, ObjectKind::AuthorizationPolicy, NamespacedName::new("shop", "cart"));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! What a set of changes touched: enough to know how soon to compile, and how much.
 
-/// Kinds whose changes add and remove endpoints and nothing else.
-const ENDPOINT_KINDS: [&str; 3] = ["EndpointSlice", "Pod", "WorkloadEntry"];
+use mesh_config::kind::{GroupKind, Lane};
 
 /// Which lanes were touched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,10 +13,19 @@ impl Touched {
     /// Something else than where endpoints are: settings, routes, policies, trust, findings.
     pub const REST: Touched = Touched { endpoints: false, rest: true };
 
+    /// Where endpoints are.
+    pub const ENDPOINTS: Touched = Touched { endpoints: true, rest: false };
+
     /// One object of a kind.
-    pub fn of_kind(kind: &str) -> Self {
-        let endpoints = ENDPOINT_KINDS.contains(&kind);
-        Touched { endpoints, rest: !endpoints }
+    pub fn of(kind: &GroupKind) -> Self {
+        match kind {
+            GroupKind::Of(kind) => match kind.lane() {
+                Lane::Endpoints => Touched::ENDPOINTS,
+                Lane::Rest => Touched::REST,
+            },
+            // It means nothing to the mesh, and there is a finding that says so.
+            GroupKind::Foreign { .. } => Touched::REST,
+        }
     }
 
     /// Nothing was touched.

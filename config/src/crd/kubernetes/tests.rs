@@ -16,7 +16,7 @@ fn service(metadata: &str, spec: &str) -> Service {
     let text =
         format!("apiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: shop, {metadata}}}\nspec: {spec}");
     match parse(&text) {
-        (Some(Parsed::KubeService(service)), found) if found.is_empty() => service,
+        (Some(Parsed::Service(service)), found) if found.is_empty() => service,
         other => panic!("{other:?}"),
     }
 }

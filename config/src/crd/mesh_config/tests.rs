@@ -167,7 +167,7 @@ fn only_the_config_map_of_the_own_namespace_and_revision_counts() {
         crd::parse(&objects[0], &context)
     };
     for name in ["istio", "istio-canary"] {
-        let (Some(crd::Parsed::MeshConfig(config)), found) = parse("istio-system", name, "mesh", name) else {
+        let (Some(crd::Parsed::ConfigMap(config)), found) = parse("istio-system", name, "mesh", name) else {
             panic!("{name}")
         };
         assert_eq!(config.settings.trust_domain.as_str(), "td1");

@@ -11,7 +11,11 @@ use crate::{
 use std::{collections::BTreeSet, sync::Arc};
 
 /// The whole rule.
-pub(super) fn destination_rule(object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<Destination> {
+pub(in crate::crd) fn destination_rule(
+    object: &Object,
+    f: &mut Fields<'_>,
+    context: &ParseContext,
+) -> Option<Destination> {
     let host = f.required("host").and_then(|item| names::service_host(&item, object, context));
     let workload_selector = f.object("workloadSelector", |f| Some(f.selector("matchLabels")));
     let visibility = visibility(f, object, context, workload_selector.as_ref());

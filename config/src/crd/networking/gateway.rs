@@ -15,7 +15,7 @@ use crate::{
 use std::{collections::BTreeSet, sync::Arc};
 
 /// The whole Gateway.
-pub(super) fn gateway(object: &Object, f: &mut Fields<'_>, _context: &ParseContext) -> Option<Gateway> {
+pub(in crate::crd) fn gateway(object: &Object, f: &mut Fields<'_>, _context: &ParseContext) -> Option<Gateway> {
     let selector = f.selector("selector");
     let item = f.required("servers")?;
     let (mut names, before) = (BTreeSet::new(), f.errors());

@@ -55,7 +55,11 @@ pub struct EntryPort {
 }
 
 /// The whole ServiceEntry.
-pub(super) fn service_entry(object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<ServiceEntry> {
+pub(in crate::crd) fn service_entry(
+    object: &Object,
+    f: &mut Fields<'_>,
+    context: &ParseContext,
+) -> Option<ServiceEntry> {
     let hosts = f.required("hosts").and_then(|item| hosts(&item));
     let resolution = resolution(f);
     let addresses = f.item("addresses").map(|item| bounded(&item, item.list(|a| address(&a, resolution)), 256));

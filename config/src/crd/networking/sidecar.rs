@@ -20,7 +20,7 @@ use std::{
 };
 
 /// The whole Sidecar.
-pub(super) fn sidecar(object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<Sidecar> {
+pub(in crate::crd) fn sidecar(object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<Sidecar> {
     let workload_selector = f.object("workloadSelector", |f| Some(f.selector("labels")));
     let mut taken = BTreeSet::new();
     let ingress = f.list("ingress", |item| unique(&item, item.object(ingress)?, |l| taken.insert(l.port)));

@@ -12,7 +12,7 @@ use crate::{
 
 /// The rules of `http`; `None` without an error where there are only rules that are not served yet: without a
 /// route, requests go where they would without the object.
-pub(super) fn virtual_service(object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<Route> {
+pub(in crate::crd) fn virtual_service(object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<Route> {
     let parents = parents(f, object);
     let hosts = hosts(f, object, context, &parents);
     let visibility = names::visibility(f, object, &context.default_virtual_service_export_to);

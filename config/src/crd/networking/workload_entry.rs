@@ -42,7 +42,11 @@ pub struct EntryEndpoint {
 }
 
 /// The whole WorkloadEntry.
-pub(super) fn workload_entry(object: &Object, f: &mut Fields<'_>, _context: &ParseContext) -> Option<WorkloadEntry> {
+pub(in crate::crd) fn workload_entry(
+    object: &Object,
+    f: &mut Fields<'_>,
+    _context: &ParseContext,
+) -> Option<WorkloadEntry> {
     let mut endpoint = endpoint(f)?;
     endpoint.labels.0.extend(object.meta.labels.0.iter().map(|(k, v)| (k.clone(), v.clone())));
     Some(WorkloadEntry { name: object.name(), meta: object.meta.clone(), endpoint })

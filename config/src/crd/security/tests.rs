@@ -27,7 +27,7 @@ fn parse(kind: &str, annotations: &str, spec: &str) -> (Option<Parsed>, Vec<Stri
 
 fn policy(spec: &str) -> Authorization {
     match parse("AuthorizationPolicy", "", spec) {
-        (Some(Parsed::Authorization(policy)), found) if found.is_empty() => policy,
+        (Some(Parsed::AuthorizationPolicy(policy)), found) if found.is_empty() => policy,
         other => panic!("{other:?}"),
     }
 }
@@ -153,7 +153,8 @@ fn dry_run_is_an_annotation() {
         ("istio.io/dry-run: 'false'", false, 0),
         ("istio.io/dry-run: 'yes'", false, 1),
     ] {
-        let (Some(Parsed::Authorization(policy)), found) = parse("AuthorizationPolicy", annotation, "  rules: [{}]")
+        let (Some(Parsed::AuthorizationPolicy(policy)), found) =
+            parse("AuthorizationPolicy", annotation, "  rules: [{}]")
         else {
             panic!("{annotation}")
         };
