@@ -31,7 +31,9 @@ pub fn peer(number: u8) -> Ipv4Addr {
 }
 
 /// Connections from the network go to 15006, those of the application to 15001; what belongs to the sidecar itself
-/// and its pages passes.
+/// and its pages passes. Translation alone is not enough: the kernel remembers a connection of the sidecar's that was
+/// reset for ten seconds more, untranslated, and a new one of the application's with the same ports would be taken for
+/// it. So what would leave without having been captured is reset.
 const RULES: &str = "
 table ip ferromesh {
   chain inbound {
@@ -45,6 +47,13 @@ table ip ferromesh {
     oifname \"lo\" return
     meta skgid 1337 return
     meta l4proto tcp redirect to :15001
+  }
+  chain leaving {
+    type filter hook output priority filter; policy accept;
+    oifname \"lo\" accept
+    ip daddr 127.0.0.0/8 accept
+    meta skgid 1337 accept
+    tcp flags & (syn | ack) == syn reject with tcp reset
   }
 }
 ";

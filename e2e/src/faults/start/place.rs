@@ -192,18 +192,19 @@ async fn ask(from: &Inside, to: SocketAddr, path: &'static str) -> Option<(u16, 
     Some((reply.status, reply.body))
 }
 
-/// Listens, and remembers first bytes that are not as they should be.
+/// Listens, and remembers first bytes that are not as they should be, whole and with whence they came: what the
+/// application said itself shows who sent it by what the sidecar adds.
 async fn watch(at: SocketAddr, leaks: Arc<Mutex<Vec<String>>>, expected: fn(&[u8]) -> bool) -> anyhow::Result<()> {
     let listener = TcpListener::bind(at).await.with_context(|| format!("cannot listen on {at}"))?;
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
+        while let Ok((mut stream, from)) = listener.accept().await {
             let leaks = leaks.clone();
             tokio::spawn(async move {
-                let mut first = [0; 64];
+                let mut first = [0; 1024];
                 let read = stream.read(&mut first).await.unwrap_or(0);
                 if !expected(&first[..read]) {
                     let said = String::from_utf8_lossy(&first[..read]).into_owned();
-                    leaks.lock().expect("no holder panics").push(format!("left for {at}: {said:?}"));
+                    leaks.lock().expect("no holder panics").push(format!("left for {at} from {from}: {said:?}"));
                 }
             });
         }
