@@ -14,3 +14,4 @@ pub mod encode;
 pub mod node;
 pub mod server;
 pub mod session;
+mod standing;

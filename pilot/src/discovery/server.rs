@@ -10,8 +10,9 @@ use super::{
     encode,
     node::{Claim, NodeError},
     session::{self, Event, Response, State, View},
+    standing::Standing,
 };
-use crate::{mesh::Mesh, metrics::Metrics, scope::ProxyFacts};
+use crate::{mesh::Mesh, metrics::Metrics};
 use mesh_config::wire::proto::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse,
     aggregated_discovery_service_server::{AggregatedDiscoveryService, AggregatedDiscoveryServiceServer},
@@ -115,8 +116,7 @@ async fn serve(
     let client = Client {
         seen: discovery.mesh.get(),
         mesh: discovery.mesh,
-        facts: None,
-        known: None,
+        standing: Standing::default(),
         claim,
         proved,
         secrets,
@@ -148,10 +148,7 @@ fn refuse(discovery: &Discovery, proved: &Proved, error: &NodeError) -> Status {
 struct Client {
     mesh: snapshot::Reader<Mesh>,
     seen: Arc<Mesh>,
-    /// As of the mesh seen.
-    facts: Option<ProxyFacts>,
-    /// The last facts with a workload.
-    known: Option<ProxyFacts>,
+    standing: Standing,
     claim: Arc<Claim>,
     proved: Arc<Proved>,
     secrets: bool,
@@ -212,22 +209,13 @@ impl Client {
         let mesh = self.mesh.get();
         let is_same = mesh.version() == self.seen.version();
         self.seen = mesh;
-        self.known = self.facts.take().filter(|facts| facts.workload.is_some()).or(self.known.take());
+        self.standing.look_again();
         if is_same { Ok(()) } else { self.step(Event::MeshChanged) }
     }
 
     fn step(&mut self, event: Event) -> Result<(), Status> {
-        let (claim, proved) = (&self.claim, &self.proved);
-        let facts = self.facts.get_or_insert_with(|| {
-            let proof = (&proved.namespace, &*proved.service_account);
-            let found = ProxyFacts::resolve(&self.seen, claim.role, proof, Some(&claim.name), &claim.addresses);
-            match &self.known {
-                // Taken out of the registry while it lives, as a workload that drains: it stays who it was.
-                Some(known) if found.workload.is_none() => known.clone(),
-                _ => found,
-            }
-        });
-        let view = View { mesh: &self.seen, facts, secrets: self.secrets };
+        let (facts, may_have_keys) = self.standing.facts(&self.seen, &self.claim, &self.proved);
+        let view = View { mesh: &self.seen, facts, secrets: self.secrets && may_have_keys };
         let (state, actions) = session::step(std::mem::take(&mut self.state), event, &view);
         self.state = state;
         if let Some(answered) = actions.answered {

@@ -32,7 +32,7 @@ pub struct View<'a> {
     pub mesh: &'a Mesh,
     /// Who the client is, as of that mesh.
     pub facts: &'a ProxyFacts,
-    /// Whether the stream may carry private keys.
+    /// Whether the client may have private keys: over an encrypted stream, while the registry knows its workload.
     pub secrets: bool,
 }
 
