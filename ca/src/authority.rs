@@ -6,6 +6,7 @@ use crate::{
     error::Failure,
     issue::{self, Leaf, Serial, SubjectKey, Validity},
     root::Root,
+    succession::Succession,
 };
 use mesh_config::{
     identity::{SpiffeId, TrustDomain},
@@ -16,6 +17,7 @@ use mesh_runtime::{
     identity::{csr::Request, rotate::Fetch},
     tls::material::{self, CaBundle, Identity},
 };
+use parking_lot::Mutex;
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -50,14 +52,14 @@ pub struct Issued {
 /// Signs certificates of one trust domain.
 pub struct Authority {
     trust_domain: TrustDomain,
-    root: Root,
+    roots: Mutex<Succession>,
     lifetimes: Lifetimes,
 }
 
 impl Authority {
     /// An authority for a trust domain.
     pub fn new(trust_domain: TrustDomain, root: Root, lifetimes: Lifetimes) -> Self {
-        Authority { trust_domain, root, lifetimes }
+        Authority { trust_domain, roots: Mutex::new(Succession::new(root)), lifetimes }
     }
 
     /// Whose identities it gives.
@@ -65,19 +67,33 @@ impl Authority {
         &self.trust_domain
     }
 
-    /// The roots that vouch for its certificates.
-    pub fn roots(&self) -> &Arc<CaBundle> {
-        self.root.bundle()
+    /// The roots that vouch for its certificates, and for those that are still alive of a root before.
+    pub fn roots(&self) -> Arc<CaBundle> {
+        self.roots.lock().bundle().clone()
+    }
+
+    /// Takes another root, checked as a whole: it is trusted from now on, and signs when proxies know it. Whether
+    /// other roots are trusted now.
+    pub fn offer(&self, root: Root, now: SystemTime) -> bool {
+        let mut roots = self.roots.lock();
+        let before = roots.bundle().clone();
+        roots.offer(root, now);
+        *roots.bundle() != before
+    }
+
+    /// Lets an offered root sign, and one before go, when it is time. Whether either was done.
+    pub fn turn(&self, now: SystemTime) -> bool {
+        self.roots.lock().turn(now)
     }
 
     /// The roots as the part that proxies are told.
     pub fn bundle(&self) -> TrustBundle {
-        bundle::part(self.trust_domain.clone(), self.roots())
+        bundle::part(self.trust_domain.clone(), &self.roots())
     }
 
     /// When its own certificate ends.
     pub fn expires(&self) -> SystemTime {
-        self.root.not_after()
+        self.roots.lock().signing().not_after()
     }
 
     /// A certificate for an identity that the caller has proved.
@@ -135,13 +151,23 @@ impl Authority {
         now: SystemTime,
     ) -> Result<Issued, Failure> {
         let lifetime = wish.unwrap_or(self.lifetimes.default).min(self.lifetimes.max);
-        let validity = Validity::new(now, lifetime, self.root.not_after())?;
+        let (root, roots, validity) = self.begin(now, lifetime)?;
         let serial = random_serial()?;
-        let leaf = issue::sign(self.root.issuer(), key, &Leaf { identity, dns_names, validity, serial })?;
-        let intermediates = self.root.intermediates().iter().map(|der| material::pem("CERTIFICATE", der));
-        let chain = [material::pem("CERTIFICATE", &leaf)].into_iter().chain(intermediates).chain([self.roots().pem()]);
+        let leaf = issue::sign(root.issuer(), key, &Leaf { identity, dns_names, validity, serial })?;
+        let intermediates = root.intermediates().iter().map(|der| material::pem("CERTIFICATE", der));
+        let chain = [material::pem("CERTIFICATE", &leaf)].into_iter().chain(intermediates).chain([roots.pem()]);
         let digits = serial.0.iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Issued { chain: chain.collect(), serial: digits, not_after: validity.not_after })
+    }
+}
+
+impl Authority {
+    /// What signs, what is trusted, and how long the certificate lives: of one moment, and noted before it is given.
+    fn begin(&self, now: SystemTime, lifetime: Duration) -> Result<(Arc<Root>, Arc<CaBundle>, Validity), Failure> {
+        let mut roots = self.roots.lock();
+        let validity = Validity::new(now, lifetime, roots.signing().not_after())?;
+        roots.issued(validity.not_after);
+        Ok((roots.signing().clone(), roots.bundle().clone(), validity))
     }
 }
 

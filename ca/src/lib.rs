@@ -14,6 +14,7 @@ pub mod authority;
 pub mod authz;
 pub mod bundle;
 pub mod error;
+pub mod follow;
 pub mod issue;
 pub mod metrics;
 pub mod root;
@@ -21,6 +22,7 @@ pub mod run;
 pub mod server;
 pub mod settings;
 pub mod store;
+mod succession;
 pub mod token;
 
 pub use authority::{Authority, Issued, Lifetimes};

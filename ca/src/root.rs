@@ -34,6 +34,9 @@ pub struct Root {
     /// From the signing certificate up to below the root; empty when the root itself signs.
     intermediates: Vec<CertificateDer<'static>>,
     bundle: Arc<CaBundle>,
+    signer: CertificateDer<'static>,
+    /// Those of the roots that vouch for what it signs.
+    vouching: Arc<CaBundle>,
 }
 
 impl Root {
@@ -90,9 +93,19 @@ impl Root {
         }
         owns(&key, &signer)?;
         let issuer = Issuer::from_ca_cert_der(&signer, key).map_err(|e| wrong(e.to_string()))?;
-        let root = Root { issuer, not_after, intermediates, bundle: Arc::new(bundle) };
-        root.prove(now)?;
-        Ok(root)
+        let vouching = prove(&issuer, &intermediates, &bundle, not_after, now)?;
+        let (bundle, vouching) = (Arc::new(bundle), Arc::new(vouching));
+        Ok(Root { issuer, not_after, intermediates, bundle, signer, vouching })
+    }
+
+    /// Whether both sign with the same certificate.
+    pub(crate) fn signs_as(&self, other: &Root) -> bool {
+        self.signer == other.signer
+    }
+
+    /// Those of the roots that vouch for what it signs.
+    pub(crate) fn vouching(&self) -> &Arc<CaBundle> {
+        &self.vouching
     }
 
     /// What signs.
@@ -114,20 +127,38 @@ impl Root {
     pub fn not_after(&self) -> SystemTime {
         self.not_after
     }
+}
 
-    /// Signs a leaf for nobody and verifies it as a peer would: this sees wrong keys, missing links, expired
-    /// certificates and constraints that forbid us to sign.
-    fn prove(&self, now: SystemTime) -> Result<(), Failure> {
-        let request = Request::new()?;
-        let key = SubjectKey::from_request(request.pem()).map_err(|e| Failure::Root(e.to_string()))?;
-        let identity = SpiffeId::new(TrustDomain::default(), "none", "none");
-        let validity = Validity::new(now, Duration::from_secs(60), self.not_after)?;
-        let leaf = Leaf { identity: &identity, dns_names: &[], validity, serial: random_serial()? };
-        let leaf = sign(&self.issuer, &key, &leaf)?;
-        let anchors = self.bundle.certificates().iter().map(webpki::anchor_from_trusted_cert);
-        let anchors: Vec<_> = anchors.collect::<Result<_, _>>().map_err(|e| Failure::Root(e.to_string()))?;
-        verify_chain(&leaf, &self.intermediates, &anchors, now, Role::Client)
-            .map_err(|e| Failure::Root(format!("what it signs would not be trusted: {e}")))
+/// How long the leaf lives that proves a root.
+const PROOF: Duration = Duration::from_secs(60);
+
+/// Signs a leaf for nobody and verifies it as a peer would: this sees wrong keys, missing links, expired certificates
+/// and constraints that forbid us to sign. The roots that vouch for the leaf, which are some.
+fn prove(
+    issuer: &Issuer<'_, KeyPair>,
+    intermediates: &[CertificateDer<'_>],
+    roots: &CaBundle,
+    until: SystemTime,
+    now: SystemTime,
+) -> Result<CaBundle, Failure> {
+    let wrong = |what: String| Failure::Root(what);
+    let request = Request::new()?;
+    let key = SubjectKey::from_request(request.pem()).map_err(|e| wrong(e.to_string()))?;
+    let identity = SpiffeId::new(TrustDomain::default(), "none", "none");
+    let validity = Validity::new(now, PROOF, until)?;
+    let leaf = Leaf { identity: &identity, dns_names: &[], validity, serial: random_serial()? };
+    let leaf = sign(issuer, &key, &leaf)?;
+    let (mut vouching, mut failed) = (Vec::new(), None);
+    for root in roots.certificates() {
+        let anchor = webpki::anchor_from_trusted_cert(root).map_err(|e| wrong(e.to_string()))?;
+        match verify_chain(&leaf, intermediates, &[anchor], now, Role::Client) {
+            Ok(()) => vouching.push(root.clone()),
+            Err(error) => failed = Some(error),
+        }
+    }
+    match failed.filter(|_| vouching.is_empty()) {
+        Some(error) => Err(wrong(format!("what it signs would not be trusted: {error}"))),
+        None => Ok(CaBundle::new(vouching)?),
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::{
     Authority, Failure, Settings,
     authn::{Authenticator, token::KeyVerifier},
+    follow::Follow,
     metrics::Metrics,
     root::Root,
     server::CertificateService,
@@ -24,11 +25,13 @@ use mesh_runtime::{
     },
 };
 use std::{sync::Arc, time::Duration};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 
 /// Everything that is needed, before any of it serves.
 pub struct Ca {
     authority: Arc<Authority>,
+    store: FileStore,
+    metrics: Metrics,
     service: CertificateService,
     registry: Registry,
     clock: WallClock,
@@ -47,23 +50,26 @@ impl Ca {
         let clock = WallClock::system();
         // First, so that a start that fails leaves no root behind.
         let keys = KeyVerifier::from_pem(&file::read(&settings.token_keys)?, &settings.audience)?;
+        let (RootSource::SelfSigned(dir) | RootSource::Given(dir)) = &settings.root;
+        let store = FileStore::new(dir);
         let root = match &settings.root {
-            RootSource::SelfSigned(dir) => {
-                Root::open_or_create(&FileStore::new(dir), &settings.trust_domain, clock.now())?
-            }
-            RootSource::Given(dir) => Root::open(&FileStore::new(dir), clock.now())?,
+            RootSource::SelfSigned(_) => Root::open_or_create(&store, &settings.trust_domain, clock.now())?,
+            RootSource::Given(_) => Root::open(&store, clock.now())?,
         };
         let authority = Arc::new(Authority::new(settings.trust_domain.clone(), root, settings.lifetimes));
         let registry = Registry::new();
         registry.build_info("ca", env!("CARGO_PKG_VERSION"))?;
+        let metrics = Metrics::new(&registry)?;
         let service = CertificateService::new(
             authority.clone(),
             Arc::new(Authenticator::new(settings.trust_domain, Arc::new(keys))),
-            Metrics::new(&registry)?,
+            metrics.clone(),
             clock.clone(),
         );
         Ok(Ca {
             authority,
+            store,
+            metrics,
             service,
             registry,
             clock,
@@ -83,11 +89,19 @@ impl Ca {
         let id = SpiffeId::new(self.authority.trust_domain().clone(), "istio-system", "istiod");
         let first = self.authority.issue_local(&id, &self.dns_names, self.ttl, self.clock.now())?;
         let (publisher, identity) = snapshot::publisher(Arc::new(first));
+        let early = Arc::new(Notify::new());
+        let (follow, renew) = (self.follow(), early.clone());
+        let (authority, metrics) = (self.authority.clone(), self.metrics);
+        let follow = follow.run(drain.clone(), move || {
+            metrics.in_force(&authority);
+            renew.notify_one();
+        });
         let rotation = Rotation {
             fetch: self.authority.fetch_local(id, self.dns_names, self.ttl, self.clock.clone()),
             metrics: rotate::Metrics::new(&self.registry)?,
             wall: self.clock,
             state_dir: None,
+            early,
         };
         let roots = self.authority.roots().fingerprint();
         tracing::info!(address = ?self.listener.local_addr().ok(), %roots, "issuing certificates");
@@ -100,13 +114,19 @@ impl Ca {
             .add_service(self.service.into_server())
             .serve_with_incoming_shutdown(incoming, drain.signaled());
         let all = async {
-            tokio::join!(serve, rotation.run(publisher, drain.clone()), admin.serve(self.admin, drain.clone())).0
+            tokio::join!(serve, rotation.run(publisher, drain.clone()), follow, admin.serve(self.admin, drain.clone()))
+                .0
         };
         tokio::select! {
             served = all => Ok(served?),
             // Clients that do not hang up are cut off when the drain's time is over.
             () = drain.forced() => Ok(()),
         }
+    }
+
+    fn follow(&self) -> Follow {
+        let store = Arc::new(self.store.clone());
+        Follow { authority: self.authority.clone(), store, clock: self.clock.clone() }
     }
 }
 

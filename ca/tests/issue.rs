@@ -68,8 +68,8 @@ async fn a_chain_ends_in_the_root_and_is_believed_in_both_roles() {
     let chain = world.issued(call(&plain_csr())).await;
     assert_eq!(chain.len(), 2);
     assert_eq!(chain[1], world.authority.roots().pem());
-    believed(&chain, world.authority.roots(), Role::Client);
-    believed(&chain, world.authority.roots(), Role::Server);
+    believed(&chain, &world.authority.roots(), Role::Client);
+    believed(&chain, &world.authority.roots(), Role::Server);
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn keys_of_the_usual_kinds_are_certified() {
         let key = KeyPair::generate_for(kind).unwrap();
         let csr = CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
         let chain = world.issued(call(&csr)).await;
-        believed(&chain, world.authority.roots(), Role::Client);
+        believed(&chain, &world.authority.roots(), Role::Client);
         let der = leaf(&chain);
         let (_, certificate) = x509_parser::parse_x509_certificate(&der).unwrap();
         assert_eq!(&*certificate.public_key().subject_public_key.data, key.public_key_raw());
@@ -152,7 +152,7 @@ async fn an_rsa_root_of_somebody_else_in_pkcs1_form_signs() {
     let world = World::with_root(Root::open(&store, midday()).unwrap());
     let chain = world.issued(call(&plain_csr())).await;
     assert_eq!(chain.len(), 2);
-    believed(&chain, world.authority.roots(), Role::Server);
+    believed(&chain, &world.authority.roots(), Role::Server);
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn an_intermediate_with_a_sec1_key_stands_between_leaf_and_a_set_of_roots(
     assert_eq!(chain.len(), 3, "leaf, intermediate, roots");
     assert_eq!(certificates(chain[2].as_bytes(), "roots").unwrap().len(), 2);
     assert_eq!(world.authority.bundle().roots.len(), 2);
-    believed(&chain, world.authority.roots(), Role::Client);
+    believed(&chain, &world.authority.roots(), Role::Client);
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_local_certificate_has_the_names_given() {
     let identity = world.authority.issue_local(&id, &names, HOUR, midday()).unwrap();
     assert_eq!(identity.material.identity, id);
     assert_eq!(identity.material.certificate().leaf().dns, names);
-    assert_eq!(identity.roots.get(&id.trust_domain), Some(world.authority.roots()));
+    assert_eq!(identity.roots.get(&id.trust_domain), Some(&world.authority.roots()));
 }
 
 #[tokio::test]
@@ -219,7 +219,7 @@ async fn a_workload_gets_and_renews_its_certificate_over_tls() {
     let mut client = CaClient {
         address: address.to_string().into(),
         authority: Peer::Host("localhost".into()),
-        roots: world.authority.roots().clone(),
+        roots: snapshot::Reader::fixed(world.authority.roots()),
         token: Some(token),
         lifetime: HOUR,
         timeout: Duration::from_secs(20),

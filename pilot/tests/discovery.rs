@@ -4,8 +4,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![cfg(feature = "serve")]
 
+use bytes::Bytes;
+use mesh_ca::root::self_signed;
 use mesh_config::{
-    model::Kind,
+    identity::TrustDomain,
+    model::{Kind, Part},
     wire::{
         Nonce, decode,
         proto::{
@@ -35,7 +38,9 @@ use mesh_runtime::{
     },
 };
 use std::{
+    collections::BTreeSet,
     path::Path,
+    slice,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -161,6 +166,8 @@ fn token(key: &Path, namespace: &str, account: &str, audience: &str) -> String {
 struct Client {
     requests: mpsc::Sender<DeltaDiscoveryRequest>,
     responses: Streaming<DeltaDiscoveryResponse>,
+    /// As it was last told.
+    roots: BTreeSet<Bytes>,
 }
 
 impl Client {
@@ -182,7 +189,7 @@ impl Client {
         call.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         let mut client = AggregatedDiscoveryServiceClient::new(channel);
         let responses = client.delta_aggregated_resources(call).await?.into_inner();
-        Ok(Client { requests, responses })
+        Ok(Client { requests, responses, roots: BTreeSet::new() })
     }
 
     /// One push, acknowledged: names that came and names that went.
@@ -196,6 +203,9 @@ impl Client {
                 let part = decode(&packed.type_url, packed.value).unwrap();
                 assert_eq!(part.name().as_str(), resource.name);
                 came.push((part.kind(), resource.name));
+                if let Part::Trust(trust) = part {
+                    self.roots.clone_from(&trust.roots);
+                }
             }
             went.extend(response.removed_resources);
             let nonce: Nonce = response.nonce.parse().unwrap();
@@ -236,6 +246,29 @@ spec: {hosts: [other.shop], resolution: STATIC, ports: [{number: 80, name: http,
     // A pilot that goes ends its streams politely.
     let (ended, ()) = tokio::join!(client.push(), pilot.stop());
     assert_eq!(ended.unwrap_err().code(), Code::Ok);
+}
+
+#[tokio::test]
+async fn a_root_that_is_replaced_reaches_proxies_beside_the_one_before() {
+    let pilot = Pilot::start().await;
+    let token = pilot.token("web", "front", "istio-ca");
+    let mut client = Client::open(pilot.secure(), &token, &[Kind::Trust], &[]).await.unwrap();
+    let trust = (Kind::Trust, "cluster.local".to_owned());
+    assert_eq!(client.push().await.unwrap().0, slice::from_ref(&trust));
+    let old = client.roots.first().unwrap().clone();
+    assert_eq!(client.roots.len(), 1);
+
+    // Written over file by file: what does not fit together meanwhile is not used.
+    let other = self_signed(&TrustDomain::default(), clock::system_now()).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(pilot.dir.path().join("ca").join(name), text).unwrap();
+    write("ca-key.pem", other.key.text());
+    write("ca-cert.pem", &other.certificate);
+    write("root-cert.pem", &other.roots);
+    assert_eq!(client.push().await.unwrap().0, slice::from_ref(&trust));
+    assert_eq!(client.roots.len(), 2);
+    assert!(client.roots.contains(&old));
+    drop(client);
+    pilot.stop().await;
 }
 
 #[tokio::test]

@@ -7,17 +7,18 @@ use crate::{
     metrics::Metrics,
     settle::{Decision, Pace, Settle},
     source::Batch,
-    world::{STANDS_IN, World},
+    world::{STANDS_IN, TrustRoots, World},
 };
 use mesh_config::diagnostic::Severity;
 use mesh_runtime::{clock, drain, snapshot::Publisher};
 use std::{sync::Arc, time::Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// What the loop owns.
 pub(super) struct Loop {
     pub(super) world: World,
     pub(super) batches: mpsc::Receiver<Batch>,
+    pub(super) roots: watch::Receiver<TrustRoots>,
     pub(super) publisher: Publisher<Mesh>,
     pub(super) metrics: Metrics,
     pub(super) keep: Option<Keep>,
@@ -25,7 +26,7 @@ pub(super) struct Loop {
 
 impl Loop {
     /// Takes changes in and publishes meshes until drained.
-    pub(super) async fn run(mut self, drain: drain::Watch) {
+    pub(super) async fn run(mut self, drain: drain::Watch) -> anyhow::Result<()> {
         let mut settle = Settle::new(Pace::FILES);
         let mut decision = Decision::Idle;
         loop {
@@ -41,15 +42,20 @@ impl Loop {
                 Decision::Idle => None,
             };
             decision = tokio::select! {
-                () = drain.signaled() => return,
+                () = drain.signaled() => return Ok(()),
                 () = until(due) => settle.poll(clock::now().into_std()),
                 batch = self.batches.recv() => match batch {
                     Some(batch) => settle.offer(self.world.apply(batch), clock::now().into_std()),
                     None => {
                         tracing::error!("the objects are no longer watched; the last mesh stays in force");
-                        return drain.signaled().await;
+                        drain.signaled().await;
+                        return Ok(());
                     }
                 },
+                Ok(()) = self.roots.changed() => {
+                    let roots = self.roots.borrow_and_update().clone();
+                    settle.offer(self.world.set_roots(roots), clock::now().into_std())
+                }
             };
         }
     }

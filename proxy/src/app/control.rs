@@ -61,6 +61,7 @@ pub(super) struct Control {
     common: Arc<Common>,
     inputs: Inputs,
     rotation: Rotation<mesh_runtime::identity::client::CaError>,
+    authority: snapshot::Publisher<CaBundle>,
     certificate: ready::Guard,
     configuration: ready::Guard,
     listeners: ready::Guard,
@@ -73,10 +74,11 @@ impl Control {
         let file = &plane.root_cert;
         let anchor = std::fs::read(file).with_context(|| format!("cannot read the trust anchor {}", file.display()))?;
         let roots = CaBundle::from_pem(&anchor).with_context(|| format!("trust anchor {}", file.display()))?;
+        let (authority, roots) = snapshot::publisher(Arc::new(roots));
         let client = CaClient {
             address: plane.ca.as_str().into(),
             authority: Authority::Host(plane.server_name.as_str().into()),
-            roots: Arc::new(roots),
+            roots,
             token: Some(plane.token.clone()),
             lifetime: common.settings.certificate_ttl,
             timeout: CALL_TIMEOUT,
@@ -87,16 +89,17 @@ impl Control {
             metrics: Metrics::new(&common.registry)?,
             wall: WallClock::system(),
             state_dir: common.settings.state_dir.clone(),
+            early: Arc::default(),
         };
         let certificate = common.ready.register("certificate");
         let configuration = common.ready.register("configuration");
         let listeners = common.ready.register("listeners");
-        Ok(Control { common, inputs, rotation, certificate, configuration, listeners })
+        Ok(Control { common, inputs, rotation, authority, certificate, configuration, listeners })
     }
 
     /// Runs until nothing is accepted any more and the workers have ended.
     pub(super) async fn run(self) {
-        let Control { common, inputs, rotation, certificate, configuration, listeners } = self;
+        let Control { common, inputs, rotation, authority, certificate, configuration, listeners } = self;
         let ending = common.ending.clone();
         let settings = &common.settings;
 
@@ -125,7 +128,8 @@ impl Control {
         let (identity, identity_reader) = snapshot::publisher(first);
         let (policy, policy_reader) = snapshot::publisher(Arc::new(TrustPolicy::default()));
         tokio::spawn(rotation.run(own, ending.clone()));
-        tokio::spawn(trust::follow(own_reader, snapshot_reader.clone(), identity, policy, ending.clone()));
+        let kept = trust::Kept { identity, policy, authority };
+        tokio::spawn(trust::follow(own_reader, snapshot_reader.clone(), kept, ending.clone()));
         tokio::spawn(show(identity_reader.clone(), shown));
 
         // 3. names, sockets, peers

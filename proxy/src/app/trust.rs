@@ -11,19 +11,34 @@ use mesh_runtime::{
 };
 use std::sync::Arc;
 
-/// Keeps `identity` and `policy` current until drained.
+/// What is kept current.
+pub(super) struct Kept {
+    /// Who we are and whom we believe.
+    pub(super) identity: snapshot::Publisher<Identity>,
+    /// Whom we take for one of us.
+    pub(super) policy: snapshot::Publisher<TrustPolicy>,
+    /// Who vouches for the authority: the trust anchor, and beside it the roots of our trust domain, since the
+    /// authority may get another root while we run.
+    pub(super) authority: snapshot::Publisher<CaBundle>,
+}
+
+/// Keeps all of it current until drained.
 pub(super) async fn follow(
     mut own: snapshot::Reader<Identity>,
     mut snapshots: snapshot::Reader<Snapshot>,
-    identity: snapshot::Publisher<Identity>,
-    policy: snapshot::Publisher<TrustPolicy>,
+    kept: Kept,
     ending: drain::Watch,
 ) {
+    let Kept { identity, policy, authority } = kept;
+    let anchor = authority.current();
     let end = ending.signaled();
     tokio::pin!(end);
     loop {
         let snapshot = snapshots.get();
         let merged = merge(&own.get(), &snapshot);
+        if let Some(roots) = merged.roots.get(&merged.material.identity.trust_domain) {
+            authority.publish_if_changed(Arc::new(anchor.and(roots)));
+        }
         if identity.publish_if_changed(Arc::new(merged)) {
             tracing::info!(serial = %identity.current().material.serial, "certificate or roots changed");
         }

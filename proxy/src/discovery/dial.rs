@@ -39,6 +39,8 @@ pub(super) struct Target {
     pub(super) token: PathBuf,
     pub(super) sources: Arc<[IpAddr]>,
     pub(super) certificate: Option<Arc<Certificate>>,
+    /// Roots of our trust domain as pilot has said, which may be newer than the file.
+    pub(super) known: Option<Arc<CaBundle>>,
     pub(super) tls: Arc<ClientTls>,
 }
 
@@ -46,7 +48,11 @@ pub(super) async fn connect(target: &Target) -> Result<(Channel, Option<Metadata
     let file = |error| StreamError::File { path: target.root_cert.clone(), error };
     let roots = CaBundle::from_pem(&tokio::fs::read(&target.root_cert).await.map_err(file)?);
     let content = |reason: String| StreamError::Content { path: target.root_cert.clone(), reason };
-    let roots = Arc::new(roots.map_err(|error| content(error.to_string()))?);
+    let roots = roots.map_err(|error| content(error.to_string()))?;
+    let roots = Arc::new(match &target.known {
+        Some(known) => roots.and(known),
+        None => roots,
+    });
     let token = read_token(&target.token).await?;
     if token.is_none() && target.certificate.is_none() {
         return Err(StreamError::NoProof(target.token.clone()));

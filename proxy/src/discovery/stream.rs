@@ -241,13 +241,15 @@ where
 
     fn target(&self) -> Target {
         let settings = &self.settings;
+        let identity = self.ends.identity.as_ref().map(|reader| reader.get());
         Target {
             address: settings.address.as_str().into(),
             server_name: settings.server_name.as_str().into(),
             root_cert: settings.root_cert.clone(),
             token: settings.token.clone(),
             sources: settings.node.addresses.as_slice().into(),
-            certificate: self.ends.identity.as_ref().map(|reader| reader.get().material.certificate().clone()),
+            certificate: identity.as_ref().map(|identity| identity.material.certificate().clone()),
+            known: identity.and_then(|i| i.roots.get(&i.material.identity.trust_domain).cloned()),
             tls: self.tls.clone(),
         }
     }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     clock::WallClock,
+    snapshot,
     tls::{
         client::{ClientProfile, ClientTls, Mode, Simple},
         grpc::Connector,
@@ -53,8 +54,8 @@ pub struct CaClient {
     pub address: Arc<str>,
     /// Who it must be.
     pub authority: Authority,
-    /// Who vouches for it.
-    pub roots: Arc<CaBundle>,
+    /// Who vouches for it, at each call.
+    pub roots: snapshot::Reader<CaBundle>,
     /// The file of the bearer token; without it only a valid certificate proves who we are.
     pub token: Option<PathBuf>,
     /// The lifetime that is asked for; the authority may give less.
@@ -166,7 +167,7 @@ impl CaClient {
             Authority::Spiffe { sni, uris } => (sni, uris.clone()),
         };
         let simple = Simple {
-            roots: Some(self.roots.clone()),
+            roots: Some(self.roots.get()),
             names,
             insecure_skip_verify: false,
             certificate: shown.map(|identity| identity.material.certificate().clone()),

@@ -17,6 +17,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
+use tokio::sync::Notify;
 
 /// Asks for a new identity; gets the present one, which may serve as the proof.
 pub type Fetch<E> = Arc<dyn Fn(Option<Arc<Identity>>) -> BoxFuture<'static, Result<Identity, E>> + Send + Sync>;
@@ -81,6 +82,8 @@ pub struct Rotation<E> {
     pub wall: WallClock,
     /// Where each new one is saved, to survive a restart.
     pub state_dir: Option<PathBuf>,
+    /// Asks for a renewal before it is due, as when the authority has another root.
+    pub early: Arc<Notify>,
 }
 
 impl<E: fmt::Display + Send + 'static> Rotation<E> {
@@ -101,6 +104,7 @@ impl<E: fmt::Display + Send + 'static> Rotation<E> {
             tokio::select! {
                 () = drain.signaled() => return,
                 () = self.until(due) => {}
+                () = self.early.notified() => {}
             }
             let Some(renewed) = self.fetched(Some(current), &drain).await else { return };
             obtained = self.wall.now();

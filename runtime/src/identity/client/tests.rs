@@ -69,7 +69,7 @@ fn client(address: SocketAddr, roots: Arc<CaBundle>, token: Option<PathBuf>) -> 
     CaClient {
         address: address.to_string().into(),
         authority: Authority::Host("ca.mesh.svc".into()),
-        roots,
+        roots: snapshot::Reader::fixed(roots),
         token,
         lifetime: Duration::from_secs(3600),
         timeout: Duration::from_secs(30),

@@ -37,7 +37,7 @@ fn rotation(ca: Arc<TestCa>, wall: &WallClock) -> (Rotation<String>, Registry) {
         Box::pin(async move { if failed { Err("not now".to_owned()) } else { Ok(identity) } })
     });
     let metrics = Metrics::new(&registry).unwrap();
-    (Rotation { fetch, metrics, wall: wall.clone(), state_dir: None }, registry)
+    (Rotation { fetch, metrics, wall: wall.clone(), state_dir: None, early: Arc::default() }, registry)
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,7 +69,7 @@ async fn a_new_certificate_is_published_when_due_although_an_attempt_fails() {
 async fn a_drain_ends_the_wait_for_an_authority_that_never_answers() {
     let metrics = Metrics::new(&Registry::new()).unwrap();
     let fetch: Fetch<String> = Arc::new(|_| Box::pin(std::future::pending()));
-    let rotation = Rotation { fetch, metrics, wall: WallClock::system(), state_dir: None };
+    let rotation = Rotation { fetch, metrics, wall: WallClock::system(), state_dir: None, early: Arc::default() };
     let (signal, watch) = drain::channel();
     let waiting = tokio::spawn(async move { rotation.obtain(&watch).await.is_none() });
     signal.drain(HOUR).await;

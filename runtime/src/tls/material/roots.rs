@@ -79,6 +79,16 @@ impl CaBundle {
         Ok(CaBundle { certificates, anchors, fingerprint })
     }
 
+    /// Those of both.
+    #[must_use]
+    pub fn and(&self, other: &CaBundle) -> Self {
+        let all = self.certificates.iter().zip(&self.anchors).chain(other.certificates.iter().zip(&other.anchors));
+        let all: BTreeMap<&[u8], _> = all.map(|pair| (pair.0.as_ref(), pair)).collect();
+        let fingerprint = Fingerprint::of(all.keys().copied());
+        let (certificates, anchors) = all.into_values().map(|(der, anchor)| (der.clone(), anchor.clone())).unzip();
+        CaBundle { certificates, anchors, fingerprint }
+    }
+
     /// The authorities that this machine's administrator believes: `SSL_CERT_FILE`, or where distributions keep
     /// them. Read once a process; certificates that cannot be used are skipped.
     ///

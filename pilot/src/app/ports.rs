@@ -1,0 +1,147 @@
+//! The ports, and what is served on each.
+
+use crate::{debug::Reports, discovery::server::Discovery, settings::Settings};
+use anyhow::Context;
+use mesh_ca::server::CertificateService;
+use mesh_runtime::{
+    admin::Admin,
+    drain,
+    ready::Ready,
+    snapshot::Reader,
+    telemetry::{log::LogHandle, metrics::Registry},
+    tls::{
+        grpc::incoming,
+        material::Identity,
+        server::{ClientAuth, ServerProfile, ServerTls, TrustPolicy},
+    },
+};
+use serde::Serialize;
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use tokio::net::TcpListener;
+use tonic::transport::{Server, server::TcpIncoming};
+
+/// The addresses really bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Addresses {
+    /// Discovery and certificates, with TLS.
+    pub xds: SocketAddr,
+    /// Discovery without encryption; `None`: off.
+    pub plaintext: Option<SocketAddr>,
+    /// Metrics, readiness, debug pages.
+    pub monitoring: SocketAddr,
+}
+
+impl Addresses {
+    pub(super) fn log(&self) {
+        tracing::info!(address = %self.xds, "discovery and certificates");
+        if let Some(address) = self.plaintext {
+            tracing::info!(%address, "discovery without encryption");
+        }
+        tracing::info!(address = %self.monitoring, "monitoring");
+    }
+}
+
+/// Bound, and not yet served.
+pub(super) struct Ports {
+    pub(super) addresses: Addresses,
+    pub(super) xds: TcpListener,
+    pub(super) plaintext: Option<TcpListener>,
+    pub(super) monitoring: TcpListener,
+}
+
+impl Ports {
+    /// Binds, and writes the address file.
+    pub(super) async fn bind(settings: &Settings) -> anyhow::Result<Self> {
+        let xds = bind(settings.xds_address).await?;
+        let plaintext = match settings.plaintext_xds_address.0 {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let monitoring = bind(settings.monitoring_address).await?;
+        let addresses = Addresses {
+            xds: xds.local_addr()?,
+            plaintext: plaintext.as_ref().map(TcpListener::local_addr).transpose()?,
+            monitoring: monitoring.local_addr()?,
+        };
+        if let Some(path) = &settings.address_file {
+            write_addresses(path, &addresses)?;
+        }
+        Ok(Ports { addresses, xds, plaintext, monitoring })
+    }
+}
+
+/// What is served.
+#[derive(Clone)]
+pub(super) struct Services {
+    pub(super) discovery: Discovery,
+    pub(super) reports: Reports,
+    pub(super) certificates: CertificateService,
+}
+
+impl Services {
+    /// Everything that proxies and `meshctl` ask for.
+    pub(super) async fn encrypted(
+        self,
+        listener: TcpListener,
+        own: Reader<Identity>,
+        drain: drain::Watch,
+    ) -> anyhow::Result<()> {
+        let profile = ServerProfile::new([b"h2".as_slice()], ClientAuth::Optional);
+        let tls = Arc::new(ServerTls::new(own, TrustPolicy::default()));
+        let authenticate = self.discovery.authenticate.clone();
+        let router = builder()
+            .add_service(self.discovery.into_server(true))
+            .add_service(self.certificates.into_server())
+            .add_service(self.reports.into_server(authenticate, false));
+        let connections = incoming(listener, tls, profile, drain.clone());
+        Ok(router.serve_with_incoming_shutdown(connections, drain.signaled()).await?)
+    }
+
+    /// Without private keys and certificates.
+    pub(super) async fn plain(self, listener: TcpListener, drain: drain::Watch) -> anyhow::Result<()> {
+        let authenticate = self.discovery.authenticate.clone();
+        let router = builder()
+            .add_service(self.discovery.into_server(false))
+            .add_service(self.reports.into_server(authenticate, true));
+        let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
+        Ok(router.serve_with_incoming_shutdown(connections, drain.signaled()).await?)
+    }
+
+    /// For operators.
+    pub(super) async fn monitoring(
+        self,
+        listener: TcpListener,
+        registry: Registry,
+        log: LogHandle,
+        drain: drain::Watch,
+    ) -> anyhow::Result<()> {
+        let ready = Ready::new();
+        let admin = Admin::new()
+            .with_liveness()
+            .with_readiness("/ready", ready.clone())
+            .with_readiness("/readyz", ready)
+            .with_metrics("/metrics", registry)
+            .with_log_level(log);
+        self.reports.routes(admin).serve(listener, drain).await;
+        Ok(())
+    }
+}
+
+fn builder() -> Server {
+    Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .max_concurrent_streams(100)
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Whole or not at all: whoever waits for the file reads it as soon as it is there.
+fn write_addresses(path: &Path, addresses: &Addresses) -> anyhow::Result<()> {
+    let draft = path.with_extension("part");
+    let written = serde_json::to_string(addresses).map_err(std::io::Error::other);
+    let written = written.and_then(|text| std::fs::write(&draft, text)).and_then(|()| std::fs::rename(&draft, path));
+    written.with_context(|| format!("cannot write the addresses to {}", path.display()))
+}

@@ -1,0 +1,174 @@
+//! Who vouches for whom: the certificate authority inside pilot, pilot's own certificate, and who callers are. Nothing
+//! else in pilot knows the authority.
+
+use crate::{
+    discovery::authn::{Authenticate, Proved},
+    settings::{Settings, Token},
+    world::{TrustRoots, World},
+};
+use anyhow::Context;
+use mesh_ca::{
+    Authority, Error, Failure, Lifetimes,
+    authn::{Authenticator, Evidence, Proof, token::KeyVerifier},
+    follow::Follow,
+    metrics::Metrics,
+    root::Root,
+    server::CertificateService,
+    store::file::FileStore,
+    token::{SigningKey, mint},
+};
+use mesh_config::identity::{SpiffeId, TrustDomain};
+use mesh_runtime::{
+    clock::{self, WallClock},
+    drain,
+    identity::rotate::{self, Fetch, Rotation},
+    snapshot::{self, Publisher},
+    telemetry::metrics::Registry,
+    tls::{grpc::Caller, material::Identity},
+};
+use std::{path::Path, sync::Arc};
+use tokio::sync::{Notify, watch};
+
+/// The authority and what depends on it.
+pub(super) struct Vouch {
+    authority: Arc<Authority>,
+    authenticator: Arc<Authenticator>,
+    store: FileStore,
+    metrics: Metrics,
+    clock: WallClock,
+    /// Signs for proxies.
+    pub(super) service: CertificateService,
+    /// Pilot's own certificate.
+    pub(super) own: Publisher<Identity>,
+    renew: Fetch<Failure>,
+}
+
+impl Vouch {
+    /// Opens the root, or makes one, and signs pilot's own certificate.
+    pub(super) fn open(
+        settings: &Settings,
+        world: &World,
+        registry: &Registry,
+        clock: WallClock,
+    ) -> anyhow::Result<Self> {
+        let trust_domain = trust_domain(settings, world)?;
+        let store = FileStore::new(settings.cacerts.as_ref().unwrap_or(&settings.ca_dir));
+        let root = match &settings.cacerts {
+            Some(_) => Root::open(&store, clock.now())?,
+            None => Root::open_or_create(&store, &trust_domain, clock.now())?,
+        };
+        let ttl = settings.default_workload_cert_ttl.min(settings.max_workload_cert_ttl);
+        let lifetimes = Lifetimes { default: ttl, max: settings.max_workload_cert_ttl };
+        let authority = Arc::new(Authority::new(trust_domain.clone(), root, lifetimes));
+        let keys = KeyVerifier::from_pem(&read(&settings.token_key)?, &settings.token_audience)?;
+        let authenticator = Arc::new(Authenticator::new(trust_domain.clone(), Arc::new(keys)));
+        let metrics = Metrics::new(registry)?;
+        let service = CertificateService::new(authority.clone(), authenticator.clone(), metrics.clone(), clock.clone());
+        let id = SpiffeId::new(trust_domain, &settings.namespace, "istiod");
+        let names = settings.server_names.clone();
+        let first = authority.issue_local(&id, &names, ttl, clock.now())?;
+        let (own, _) = snapshot::publisher(Arc::new(first));
+        let renew = authority.fetch_local(id, names, ttl, clock.clone());
+        Ok(Vouch { authority, authenticator, store, metrics, clock, service, own, renew })
+    }
+
+    /// The roots that are trusted now.
+    pub(super) fn roots(&self) -> TrustRoots {
+        roots(&self.authority)
+    }
+
+    /// Renews pilot's own certificate, and follows the place where the root is kept: what is trusted goes to `trusted`.
+    pub(super) async fn keep(
+        self,
+        trusted: watch::Sender<TrustRoots>,
+        registry: Registry,
+        drain: drain::Watch,
+    ) -> anyhow::Result<()> {
+        let Vouch { authority, store, metrics, clock, own, renew, .. } = self;
+        let early = Arc::new(Notify::new());
+        let rotation = Rotation {
+            fetch: renew,
+            metrics: rotate::Metrics::new(&registry)?,
+            wall: clock.clone(),
+            state_dir: None,
+            early: early.clone(),
+        };
+        let follow = Follow { authority: authority.clone(), store: Arc::new(store), clock };
+        let changed = move || {
+            metrics.in_force(&authority);
+            trusted.send_replace(roots(&authority));
+            early.notify_one();
+        };
+        tokio::join!(rotation.run(own, drain.clone()), follow.run(drain, changed));
+        Ok(())
+    }
+
+    /// The authority's own authenticator, for discovery.
+    pub(super) fn authenticate(&self) -> Authenticate {
+        let (authenticator, clock) = (self.authenticator.clone(), self.clock.clone());
+        Arc::new(move |metadata, extensions| {
+            let caller: Option<&Caller> = extensions.get();
+            let certificate = caller.and_then(|caller| caller.accepted.peer.clone());
+            let request = tonic::Request::from_parts(metadata.clone(), tonic::Extensions::new(), ());
+            let (authenticator, now) = (authenticator.clone(), clock.now());
+            Box::pin(async move {
+                let evidence = Evidence { certificate: certificate.as_deref(), ..Evidence::of(&request) };
+                let caller = authenticator.authenticate(evidence, now).await.map_err(refused)?;
+                Ok(Proved {
+                    namespace: (&*caller.identity.namespace).into(),
+                    service_account: caller.identity.service_account,
+                    proof: match caller.proof {
+                        Proof::Certificate => "certificate",
+                        Proof::Token => "token",
+                    },
+                })
+            })
+        })
+    }
+}
+
+/// Makes the key that signs tokens, unless the directory has one.
+///
+/// # Errors
+/// When it cannot be made or saved.
+pub fn make_token_key(dir: &Path) -> anyhow::Result<()> {
+    SigningKey::load_or_create(dir)?;
+    Ok(())
+}
+
+/// A token as the arguments say.
+///
+/// # Errors
+/// When the key cannot be read, or the names are no names.
+pub fn make_token(args: &Token) -> anyhow::Result<String> {
+    let key = SigningKey::from_pem(read(&args.key)?)?;
+    let now = clock::system_now();
+    Ok(mint(&key, &args.namespace, &args.service_account, &args.audience, args.ttl, now)?)
+}
+
+/// One trust domain for the authority and the mesh.
+fn trust_domain(settings: &Settings, world: &World) -> anyhow::Result<TrustDomain> {
+    let said = world.settings().trust_domain;
+    match &settings.trust_domain {
+        Some(given) if *given != said => {
+            anyhow::bail!("--trust-domain is {given}, but MeshConfig says {said}: leave one of them out")
+        }
+        _ => Ok(said),
+    }
+}
+
+fn roots(authority: &Authority) -> TrustRoots {
+    let bundle = authority.bundle();
+    [(bundle.trust_domain, bundle.roots)].into()
+}
+
+fn refused(error: Error) -> tonic::Status {
+    if let Error::Failed(failure) = &error {
+        tracing::error!(%failure, "callers cannot be authenticated");
+    }
+    error.into()
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read the key {}", path.display()))
+}
