@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_new_root_is_trusted_then_signs_and_the_old_one_is_trusted_until_its_last_certificate_ends() {
-        let now = SystemTime::now();
+        let now = mesh_runtime::clock::system_now();
         let (old, new) = (made(now), made(now));
         let (old_root, new_root) = (root(&old, now), root(&new, now));
         let mut succession = Succession::new(root(&old, now));
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn roots_beside_the_same_signing_certificate_come_and_go_at_once() {
-        let now = SystemTime::now();
+        let now = mesh_runtime::clock::system_now();
         let (own, other) = (made(now), made(now));
         let both = Stored { roots: [&*own.roots, &*other.roots].concat(), ..made(now) };
         let both = Stored { certificate: own.certificate.clone(), key: own.key.text().to_owned().into(), ..both };
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn of_what_was_trusted_only_the_roots_of_what_signed_outlive_it() {
-        let now = SystemTime::now();
+        let now = mesh_runtime::clock::system_now();
         let (old, other, new) = (made(now), made(now), made(now));
         let before = Stored {
             certificate: old.certificate.clone(),
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_root_that_is_taken_back_before_it_signs_never_does() {
-        let now = SystemTime::now();
+        let now = mesh_runtime::clock::system_now();
         let (old, new) = (made(now), made(now));
         let mut succession = Succession::new(root(&old, now));
         succession.offer(root(&new, now), now);
