@@ -217,8 +217,46 @@ fn a_virtual_service_is_read_whole() {
             rule(on_path(exact("/bytes")), respond(200, "hi")),
             last,
         ],
+        tls: vec![by_server_name()],
+        tcp: vec![
+            StreamRule {
+                matches: vec![
+                    StreamMatch { port: Some(port(3306)), ..StreamMatch::default() },
+                    StreamMatch { subnets: vec!["2001:db8::/32".parse().unwrap()], ..StreamMatch::default() },
+                ],
+                backends: vec![share("reviews.shop.svc.cluster.local", 1)],
+            },
+            StreamRule { matches: vec![], backends: vec![share("other.example.com", 1)] },
+        ],
     };
     assert_eq!(good("virtual-service.yaml"), [Parsed::VirtualService(want)]);
+}
+
+fn share(name: &str, weight: u32) -> Share {
+    Share { target: Target { host: host(name), port: None, subset: None }, weight }
+}
+
+fn by_server_name() -> StreamRule {
+    let target =
+        Target { host: host("reviews.shop.svc.cluster.local"), port: Some(port(443)), subset: Some("v1".into()) };
+    StreamRule {
+        matches: vec![
+            StreamMatch {
+                server_names: vec![host("api.example.com"), host("*.a.example.com")],
+                subnets: vec!["10.0.0.0/8".parse().unwrap(), "192.0.2.1/32".parse().unwrap()],
+                port: Some(port(443)),
+                source_labels: labels(&[("app", "web")]),
+                source_namespace: Some("front".into()),
+                parents: vec![],
+            },
+            StreamMatch {
+                server_names: vec![host("x.example.com")],
+                parents: vec![Parent::Gateway(NamespacedName::new("shop", "edge"))],
+                ..StreamMatch::default()
+            },
+        ],
+        backends: vec![Share { target, weight: 90 }, share("other.example.com", 10)],
+    }
 }
 
 #[test]
@@ -287,9 +325,9 @@ fn a_gateway_is_read_whole() {
         hosts: hosts.iter().map(|(ns, name)| ServerHost { namespace: ns.map(Into::into), host: host(name) }).collect(),
         https_redirect: false,
     };
-    let https = |name: &str, require_client_certificate| {
-        ServerProtocol::Https(ServerTls { credential_name: name.into(), require_client_certificate })
-    };
+    let secret =
+        |name: &str, require_client_certificate| ServerTls::Secret { name: name.into(), require_client_certificate };
+    let https = |name, require_client_certificate| ServerProtocol::Https(secret(name, require_client_certificate));
     let first: &[_] =
         &[(None, "*"), (Some("shop"), "own.example.com"), (Some("other"), "x.example.com"), (None, "y.example.com")];
     let want = Gateway {
@@ -304,6 +342,11 @@ fn a_gateway_is_read_whole() {
             },
             server(443, "https", https("a-cert", false), &[(None, "a.example.com")]),
             server(8443, "mtls", https("b-cert", true), &[(None, "b.example.com")]),
+            server(8444, "mesh", ServerProtocol::Https(ServerTls::Mesh), &[(None, "c.example.com")]),
+            server(9000, "db", ServerProtocol::Tcp, &[(None, "*")]),
+            server(9443, "ends", ServerProtocol::Tls(secret("d-cert", false)), &[(None, "d.example.com")]),
+            server(9444, "on", ServerProtocol::Passthrough, &[(None, "e.example.com")]),
+            server(9444, "on-too", ServerProtocol::Passthrough, &[(None, "f.example.com")]),
         ],
     };
     assert_eq!(good("gateway.yaml"), [Parsed::Gateway(want)]);
@@ -494,7 +537,7 @@ fn fields_without_effect_are_named_and_the_rest_is_served() {
     };
     assert_eq!(route.rules.len(), 1, "the delegating rule is left out");
     let ports: Vec<_> = gateway.servers.iter().map(|s| s.port.get()).collect();
-    assert_eq!(ports, [80, 445], "servers that are not served are left out");
+    assert_eq!(ports, [80, 445, 446], "servers that are not served are left out");
 }
 
 #[test]

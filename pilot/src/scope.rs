@@ -15,7 +15,7 @@ use self::view::View;
 use crate::mesh::{Mesh, SharedPart};
 use mesh_config::{
     kind::Role,
-    model::{Kind, Labels, Part, ServiceKey, destination, index::IndexKind, settings},
+    model::{Kind, Labels, Part, Route, ServiceKey, destination, index::IndexKind, route::Section, settings},
     name::Namespace,
 };
 use std::{net::IpAddr, sync::Arc};
@@ -73,7 +73,8 @@ pub struct Children {
     pub destinations: Vec<Arc<SharedPart>>,
     /// Every membership in the service.
     pub endpoints: Vec<Arc<SharedPart>>,
-    /// The VirtualService that is the host's for this client, if there is one.
+    /// The VirtualServices that count for the host and this client: at most one for requests, one for TLS, one for
+    /// opaque bytes.
     pub routes: Vec<Arc<SharedPart>>,
     /// The service itself; `None` for a name that only VirtualServices know.
     pub service: Option<Arc<SharedPart>>,
@@ -119,15 +120,11 @@ pub fn children(mesh: &Mesh, facts: &ProxyFacts, key: &ServiceKey) -> Option<Chi
     let name = key.to_string();
     let entry = mesh.part(Kind::Index, &name)?;
     let Part::Index(index) = entry.part() else { return None };
-    let routes: Vec<_> = view
-        .route_of(&key.host)
-        .and_then(|route| mesh.part(Kind::Route, &route.name.to_string()))
-        .cloned()
-        .into_iter()
-        .collect();
+    let part = |route: &Arc<Route>| mesh.part(Kind::Route, &route.name.to_string()).cloned();
+    let routes: Vec<_> = view.routes_of(&key.host).into_iter().filter_map(part).collect();
     match index.kind {
         IndexKind::VirtualHost => {
-            let alone = !routes.is_empty() && !view.knows_host(&key.host);
+            let alone = view.route_of(&key.host, Section::Http).is_some() && !view.knows_host(&key.host);
             alone.then(|| Children { routes, ..Children::default() })
         }
         IndexKind::Service => view.sees_service(key).then(|| {

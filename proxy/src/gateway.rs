@@ -19,7 +19,7 @@ use crate::{
     worker::Worker,
 };
 use bytes::{Bytes, BytesMut};
-use mesh_config::name::Port;
+use mesh_config::{model::gateway::ServerTls, name::Port};
 use mesh_runtime::tls::server::{ClientAuth, HANDSHAKE_TIMEOUT, ServerProfile, TlsStream};
 use std::rc::Rc;
 use tokio::net::TcpStream;
@@ -84,8 +84,13 @@ async fn terminate(
     snapshot: &Snapshot,
     server: &TlsServer,
 ) -> Result<(TlsStream<Prefixed<TcpStream>>, Secured), String> {
-    let tls = worker.gateway_tls.acceptor(snapshot, &server.tls)?;
-    let auth = if server.tls.require_client_certificate { ClientAuth::Required } else { ClientAuth::None };
+    let (tls, auth) = match &server.tls {
+        ServerTls::Mesh => (worker.mesh_tls.clone(), ClientAuth::Required),
+        ServerTls::Secret { name, require_client_certificate } => {
+            let auth = if *require_client_certificate { ClientAuth::Required } else { ClientAuth::None };
+            (worker.gateway_tls.acceptor(snapshot, name, *require_client_certificate)?, auth)
+        }
+    };
     let profile = ServerProfile::new(ALPN.to_vec(), auth);
     let (io, accepted) = tls.accept(io, &profile).await.map_err(|error| error.to_string())?;
     Ok((io, (&accepted).into()))

@@ -337,6 +337,8 @@ pub fn route(host: &str, rules: Vec<mesh_config::model::route::RouteRule>) -> Pa
         precedence: Default::default(),
         visibility: mesh_config::model::Visibility::Everywhere,
         rules,
+        tls: Vec::new(),
+        tcp: Vec::new(),
     }))
 }
 

@@ -6,6 +6,7 @@ mod headers;
 mod http_action;
 mod matching;
 mod names;
+mod opaque_rule;
 pub(super) mod retry;
 mod service_entry;
 mod sidecar;

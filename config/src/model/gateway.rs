@@ -41,15 +41,49 @@ pub enum ServerProtocol {
     Http,
     /// HTTPS, terminated here.
     Https(ServerTls),
+    /// Opaque bytes.
+    Tcp,
+    /// Opaque bytes in TLS, which ends here.
+    Tls(ServerTls),
+    /// TLS that is carried on as it is; the name in the client's hello chooses where to.
+    Passthrough,
+}
+
+impl ServerProtocol {
+    /// The first bytes are a client's hello, and the name in it chooses.
+    pub fn speaks_tls(&self) -> bool {
+        matches!(self, ServerProtocol::Https(_) | ServerProtocol::Tls(_) | ServerProtocol::Passthrough)
+    }
+
+    /// How TLS ends here, if it does.
+    pub fn terminates(&self) -> Option<&ServerTls> {
+        match self {
+            ServerProtocol::Https(tls) | ServerProtocol::Tls(tls) => Some(tls),
+            ServerProtocol::Http | ServerProtocol::Tcp | ServerProtocol::Passthrough => None,
+        }
+    }
+
+    /// The Secret that it needs.
+    pub fn secret(&self) -> Option<&Arc<str>> {
+        match self.terminates()? {
+            ServerTls::Secret { name, .. } => Some(name),
+            ServerTls::Mesh => None,
+        }
+    }
 }
 
 /// TLS of a gateway server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerTls {
-    /// Name of the Secret, in the gateway workload's namespace.
-    pub credential_name: Arc<str>,
-    /// A client certificate signed by the credential's CA is required (MUTUAL).
-    pub require_client_certificate: bool,
+pub enum ServerTls {
+    /// With a key pair of the user's.
+    Secret {
+        /// Name of the Secret, in the gateway workload's namespace.
+        name: Arc<str>,
+        /// A client certificate signed by the credential's CA is required (MUTUAL).
+        require_client_certificate: bool,
+    },
+    /// With the mesh's own identity, which clients must have too (ISTIO_MUTUAL).
+    Mesh,
 }
 
 /// An entry of `hosts`.

@@ -1,4 +1,4 @@
-//! HTTP routing rules: one VirtualService, attached to the mesh or to gateways.
+//! Routing rules of requests and of opaque connections: one VirtualService, attached to the mesh or to gateways.
 
 use super::{Labels, Precedence, Visibility};
 use crate::{
@@ -6,6 +6,7 @@ use crate::{
     name::{Host, Namespace, NamespacedName, Port},
 };
 use bytes::Bytes;
+use ipnet::IpNet;
 use std::{sync::Arc, time::Duration};
 
 /// What a route is attached to.
@@ -17,7 +18,24 @@ pub enum Parent {
     Gateway(NamespacedName),
 }
 
-/// One VirtualService's HTTP rules.
+/// What a rule is about. Which of several routes counts for a host is decided for each by itself: one that has rules for
+/// requests alone leaves opaque connections to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Section {
+    /// Requests.
+    Http,
+    /// TLS that is carried on as it is, told apart by the name in the client's hello.
+    Tls,
+    /// Opaque bytes.
+    Tcp,
+}
+
+impl Section {
+    /// All of them.
+    pub const ALL: [Section; 3] = [Section::Http, Section::Tls, Section::Tcp];
+}
+
+/// One VirtualService's rules.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     /// The object's name.
@@ -30,11 +48,43 @@ pub struct Route {
     pub precedence: Precedence,
     /// Which clients see it.
     pub visibility: Visibility,
-    /// The first that matches wins.
+    /// Of requests; the first that matches wins.
     pub rules: Vec<RouteRule>,
+    /// Of TLS that is carried on as it is; the most specific server name wins.
+    pub tls: Vec<StreamRule>,
+    /// Of opaque bytes; the first that matches wins.
+    pub tcp: Vec<StreamRule>,
 }
 
 impl Route {
+    /// Whether it says anything about these.
+    pub fn has(&self, section: Section) -> bool {
+        match section {
+            Section::Http => !self.rules.is_empty(),
+            Section::Tls => !self.tls.is_empty(),
+            Section::Tcp => !self.tcp.is_empty(),
+        }
+    }
+
+    /// The rules of opaque connections in a section; none for requests.
+    pub fn streams(&self, section: Section) -> &[StreamRule] {
+        match section {
+            Section::Http => &[],
+            Section::Tls => &self.tls,
+            Section::Tcp => &self.tcp,
+        }
+    }
+
+    /// Everything that it may forward to, once for each rule that does.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        let of_requests = self.rules.iter().flat_map(|rule| match &rule.action {
+            RouteAction::Forward(backends) => backends.as_slice(),
+            RouteAction::Redirect(_) | RouteAction::Respond(_) => &[],
+        });
+        let of_streams = self.tls.iter().chain(&self.tcp).flat_map(|rule| &rule.backends);
+        of_requests.map(|backend| &backend.target).chain(of_streams.map(|share| &share.target))
+    }
+
     /// Where it stands, for clients in `client`, among those that say something about one host: the least counts, or
     /// is merged first. See docs/reference/choosing.md.
     pub fn rank<'a>(&'a self, client: &Namespace) -> impl Ord + use<'a> {
@@ -60,6 +110,41 @@ pub struct RouteRule {
     pub retries: Option<RetryPolicy>,
     /// Header operations of the rule.
     pub headers: HeaderOps,
+}
+
+/// One entry of `tls` or `tcp`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamRule {
+    /// Any one must match; empty matches all.
+    pub matches: Vec<StreamMatch>,
+    /// A connection goes to one of these, by weight. Never empty; weights are at least 1.
+    pub backends: Vec<Share>,
+}
+
+/// Conditions on an opaque connection that must all hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StreamMatch {
+    /// Names in the client's hello, wildcards among them; empty: any, and none.
+    pub server_names: Vec<Host>,
+    /// Where the client wants to; empty: anywhere. A gateway does not look at it.
+    pub subnets: Vec<IpNet>,
+    /// The listener's port.
+    pub port: Option<Port>,
+    /// Labels of the client's workload; ignored when `parents` is not empty, and by gateways.
+    pub source_labels: Labels,
+    /// Namespace of the client's workload; ignored when `parents` is not empty, and by gateways.
+    pub source_namespace: Option<Namespace>,
+    /// Only for these of the route's parents; empty: all.
+    pub parents: Vec<Parent>,
+}
+
+/// A weighted destination of opaque connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Where to.
+    pub target: Target,
+    /// Share, relative to the sum.
+    pub weight: u32,
 }
 
 /// Conditions that must all hold.

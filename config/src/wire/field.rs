@@ -30,7 +30,6 @@ impl Level {
     pub(super) const FIRST: Level = Level(1);
 
     /// Something was put in that only programs of this level and later ones know.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no field is of a later level than the first yet"))]
     pub(super) fn need(&mut self, level: u32) {
         self.0 = self.0.max(level);
     }
@@ -330,7 +329,6 @@ fn items<T: Field<W>, W>(wire: Vec<W>) -> impl Iterator<Item = Result<T, FieldEr
 }
 
 /// Whether a field of a message has another value than the one it has where it was not sent.
-#[cfg_attr(not(test), expect(dead_code, reason = "as for Level::need"))]
 pub(super) fn is_set<W: Default + PartialEq>(wire: &W) -> bool {
     *wire != W::default()
 }

@@ -9,14 +9,20 @@ use crate::{
     matcher::Pattern,
     model::route::{
         Backend, DirectResponse, HeaderChange, HeaderMatch, HeaderOps, Parent, PathMatch, QueryMatch, Redirect,
-        RedirectPath, RedirectPort, RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteRule, Target,
+        RedirectPath, RedirectPort, RetryOn, RetryPolicy, Rewrite, Route, RouteAction, RouteMatch, RouteRule, Share,
+        StreamMatch, StreamRule, Target,
     },
 };
 use std::sync::Arc;
 
-resource!(Route => Route { name, hosts, parents, precedence, visibility, rules }, is_attached);
+resource!(Route => Route {
+    name, hosts, parents, precedence, visibility, rules, tls @ 2, tcp @ 2,
+}, is_attached);
 choice!(Parent => Parent in parent { Mesh, Gateway(name) });
 message!(RouteRule => RouteRule { name, matches, action, rewrite, timeout, retries, headers });
+message!(StreamRule => StreamRule { matches, backends }, leads_somewhere);
+message!(StreamMatch => StreamMatch { server_names, subnets, port, source_labels, source_namespace, parents });
+message!(Share => Share { target, weight }, is_share);
 message!(RouteMatch => RouteMatch {
     name, path, scheme, method, authority, headers, query, port, source_labels, source_namespace, parents,
 });
@@ -83,8 +89,23 @@ fn is_attached(route: &Route) -> Result<(), FieldError> {
 }
 
 fn has_weight(backend: &Backend) -> Result<(), FieldError> {
-    if backend.weight == 0 {
+    is_weight(backend.weight)
+}
+
+fn is_share(share: &Share) -> Result<(), FieldError> {
+    is_weight(share.weight)
+}
+
+fn is_weight(weight: u32) -> Result<(), FieldError> {
+    if weight == 0 {
         return Err(FieldError::new("must be at least 1")).at("weight");
+    }
+    Ok(())
+}
+
+fn leads_somewhere(rule: &StreamRule) -> Result<(), FieldError> {
+    if rule.backends.is_empty() {
+        return Err(FieldError::new("must have at least one")).at("backends");
     }
     Ok(())
 }

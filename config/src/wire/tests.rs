@@ -31,6 +31,8 @@ fn route() -> Route {
         precedence: Precedence::default(),
         visibility: Visibility::Everywhere,
         rules: vec![rule.clone(), rule],
+        tls: vec![],
+        tcp: vec![],
     }
 }
 

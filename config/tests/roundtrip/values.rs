@@ -228,7 +228,17 @@ one_of! {
         |e| Self::Text(e.any()), |e| Self::ListElement(e.any()), |e| Self::Block(e.any()), |e| Self::Port(e.any()),
         |e| Self::ServiceAccount(e.any()),
     }
-    ServerProtocol { |_| Self::Http, |e| Self::Https(e.any()) }
+    ServerProtocol {
+        |_| Self::Http,
+        |e| Self::Https(e.any()),
+        |_| Self::Tcp,
+        |e| Self::Tls(e.any()),
+        |_| Self::Passthrough,
+    }
+    ServerTls {
+        |e| Self::Secret { name: e.any(), require_client_certificate: e.any() },
+        |_| Self::Mesh,
+    }
     IngressEndpoint {
         |_| Self::Loopback, |e| Self::Address(e.any()), |e| Self::InstancePort(e.any()), |e| Self::Unix(e.any()),
     }
@@ -285,7 +295,10 @@ any! {
         name, path, scheme, method, authority, headers, query, port, source_labels, source_namespace, parents,
     }
     RouteRule { name, matches, action, rewrite, timeout, retries, headers }
-    Route { name, hosts, parents: some, precedence, visibility, rules }
+    StreamMatch { server_names, subnets, port, source_labels, source_namespace, parents }
+    Share { target, weight: |e| e.any::<u32>().max(1) }
+    StreamRule { matches, backends: some }
+    Route { name, hosts, parents: some, precedence, visibility, rules, tls, tcp }
     PeerAuthentication { name, precedence, selector, mode, ports }
     LogOutlet { name, file: |_| "/dev/stdout".into(), format }
     LogCondition { attribute, comparison, number }
@@ -306,7 +319,6 @@ any! {
     Condition { key, values }
     Rule { sources, operations, conditions }
     Authorization { name, selector, action, dry_run, rules }
-    ServerTls { credential_name, require_client_certificate }
     ServerHost { namespace, host }
     Server { port, port_name, protocol, bind, hosts, https_redirect }
     Gateway { name, selector, precedence, servers }

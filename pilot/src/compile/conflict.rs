@@ -5,7 +5,10 @@ use super::context::{Input, Inputs, Notes};
 use mesh_config::{
     crd::Object,
     kind::ObjectKind,
-    model::{Labels, Route, Visibility, route::Parent},
+    model::{
+        Labels, Route, Visibility,
+        route::{Parent, Section},
+    },
     name::{Host, Namespace},
 };
 use std::collections::{BTreeMap, HashMap};
@@ -25,7 +28,8 @@ fn hosts_of_the_mesh(inputs: &Inputs<'_>, notes: &mut Notes) {
     for input in inputs.virtual_services.iter().filter(|i| i.value.parents.contains(&Parent::Mesh)) {
         for host in &input.value.hosts {
             let known = first.entry(host).or_default();
-            match known.iter().find(|older| stands_before(older.value, input.value)) {
+            let hides = |older: &Route| share_a_section(older, input.value) && stands_before(older, input.value);
+            match known.iter().find(|older| hides(older.value)) {
                 Some(older) => {
                     let message = format!(
                         "{} is older, has host {host} on the mesh already, and takes precedence; merge the two, or narrow exportTo",
@@ -37,6 +41,11 @@ fn hosts_of_the_mesh(inputs: &Inputs<'_>, notes: &mut Notes) {
             }
         }
     }
+}
+
+/// Whether both say something about requests, or about the same opaque connections.
+fn share_a_section(a: &Route, b: &Route) -> bool {
+    Section::ALL.into_iter().any(|section| a.has(section) && b.has(section))
 }
 
 /// Whether there is a namespace that sees both and in which the older one counts.

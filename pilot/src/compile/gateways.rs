@@ -3,10 +3,7 @@
 use super::context::{Inputs, Notes};
 use mesh_config::{
     crd::kubernetes::Secret,
-    model::{
-        Credential, Part,
-        gateway::{Server, ServerProtocol},
-    },
+    model::{Credential, Part},
     name::NamespacedName,
 };
 use std::{
@@ -21,9 +18,9 @@ pub(super) fn compile(inputs: &Inputs<'_>, notes: &mut Notes) -> Vec<Part> {
     let known: BTreeSet<&Arc<str>> = inputs.secrets.iter().map(|secret| &secret.object.meta.name).collect();
     for input in &inputs.gateways {
         for (i, server) in input.value.servers.iter().enumerate() {
-            let ServerProtocol::Https(tls) = &server.protocol else { continue };
-            if !known.contains(&tls.credential_name) {
-                let message = format!("there is no Secret {} in any namespace", tls.credential_name);
+            let Some(secret) = server.protocol.secret() else { continue };
+            if !known.contains(secret) {
+                let message = format!("there is no Secret {secret} in any namespace");
                 let field = format!("spec.servers[{i}].tls.credentialName");
                 notes.warn(input.object, "secret-not-found", &field, message);
             }
@@ -70,11 +67,7 @@ const ACCOUNTS: &str = "ferromesh.io/gateway-accounts";
 
 fn credential_names<'a>(inputs: &Inputs<'a>) -> BTreeSet<&'a Arc<str>> {
     let servers = inputs.gateways.iter().flat_map(|input| &input.value.servers);
-    let name = |server: &'a Server| match &server.protocol {
-        ServerProtocol::Https(tls) => Some(&tls.credential_name),
-        ServerProtocol::Http => None,
-    };
-    servers.filter_map(name).collect()
+    servers.filter_map(|server| server.protocol.secret()).collect()
 }
 
 /// The key pair; a CA may be in a Secret of its own, called `NAME-cacert`.

@@ -20,10 +20,7 @@ use super::{context::Notes, services::Registry};
 use crate::mesh::Mesh;
 use mesh_config::{
     kind::ObjectKind,
-    model::{
-        Destination, Kind, Part, Route,
-        route::{RouteAction, Target},
-    },
+    model::{Destination, Kind, Part, Route, route::Target},
     name::NamespacedName,
 };
 use present::{Missing, Present};
@@ -83,11 +80,7 @@ fn previous_route<'a>(mesh: &'a Mesh, name: &NamespacedName) -> Option<&'a Arc<R
 
 /// Everything that a route may forward to.
 fn targets(route: &Route) -> BTreeSet<&Target> {
-    let backends = route.rules.iter().flat_map(|rule| match &rule.action {
-        RouteAction::Forward(backends) => backends.as_slice(),
-        RouteAction::Redirect(_) | RouteAction::Respond(_) => &[],
-    });
-    backends.map(|backend| &backend.target).collect()
+    route.targets().collect()
 }
 
 /// Subsets of rules of the previous mesh that routes in force name and no rule defines any more: rule, subsets.

@@ -2,7 +2,10 @@
 //! proxies that see no service with it.
 
 use super::services::Registry;
-use mesh_config::model::{IndexEntry, Part, Route, ServiceKey, route::Parent};
+use mesh_config::model::{
+    IndexEntry, Part, Route, ServiceKey,
+    route::{Parent, Section},
+};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// All entries, those of services first.
@@ -14,7 +17,8 @@ pub(super) fn compile(registry: &Registry, routes: &[Route]) -> Vec<Part> {
 }
 
 fn names_on_the_mesh(routes: &[Route]) -> BTreeSet<ServiceKey> {
-    let on_mesh = routes.iter().filter(|route| route.parents.contains(&Parent::Mesh));
+    // Opaque connections are told apart on the ports of services alone.
+    let on_mesh = routes.iter().filter(|route| route.parents.contains(&Parent::Mesh) && route.has(Section::Http));
     let key =
         |route: &Route, host: &_| ServiceKey { namespace: route.name.namespace.clone(), host: Clone::clone(host) };
     on_mesh.flat_map(|route| route.hosts.iter().map(move |host| key(route, host))).collect()

@@ -4,7 +4,7 @@ use super::{Parts, hosts::ByHost};
 use mesh_config::{
     model::{
         Destination, Gateway, Kind, Part, PartName, Precedence, Route, ServiceKey, Sidecar, Visibility, Workload,
-        route::{Parent, RouteAction},
+        route::Parent,
     },
     name::{Host, Namespace, NamespacedName},
 };
@@ -141,9 +141,5 @@ impl Lookups {
 
 /// The hosts that a route sends requests to, each once.
 fn destinations(route: &Route) -> BTreeSet<&Host> {
-    let backends = route.rules.iter().flat_map(|rule| match &rule.action {
-        RouteAction::Forward(backends) => &backends[..],
-        RouteAction::Redirect(_) | RouteAction::Respond(_) => &[],
-    });
-    backends.map(|backend| &backend.target.host).collect()
+    route.targets().map(|target| &target.host).collect()
 }

@@ -4,7 +4,7 @@
 use super::ProxyFacts;
 use crate::mesh::{Mesh, SharedPart};
 use mesh_config::{
-    model::{Gateway, Kind, gateway::ServerProtocol},
+    model::{Gateway, Kind},
     name::NamespacedName,
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -23,10 +23,8 @@ pub(super) fn secrets(mesh: &Mesh, facts: &ProxyFacts, parts: &mut Vec<Arc<Share
     let named: BTreeSet<NamespacedName> = gateways(mesh, facts)
         .filter(|gateway| !gateway.selector.is_empty())
         .flat_map(|gateway| &gateway.servers)
-        .filter_map(|server| match &server.protocol {
-            ServerProtocol::Https(tls) => Some(NamespacedName::new(facts.namespace.as_str(), &tls.credential_name)),
-            ServerProtocol::Http => None,
-        })
+        .filter_map(|server| server.protocol.secret())
+        .map(|secret| NamespacedName::new(facts.namespace.as_str(), secret))
         .collect();
     let may_have = named.iter().filter(|secret| mesh.lookups().may_have(&account, secret));
     parts.extend(may_have.filter_map(|name| mesh.part(Kind::Secret, &name.to_string())).cloned());

@@ -4,7 +4,7 @@ use super::ProxyFacts;
 use crate::mesh::{Mesh, SharedPart};
 use mesh_config::{
     kind::Role,
-    model::{Kind, Part, Route, ServiceKey, Sidecar, index::IndexKind, settings},
+    model::{Kind, Part, Route, ServiceKey, Sidecar, index::IndexKind, route::Section, settings},
     name::{Host, Namespace},
 };
 use std::{
@@ -72,20 +72,31 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The VirtualService for a host: under the most specific host that a visible one names, the first by rank.
-    pub(super) fn route_of(&self, host: &Host) -> Option<&'a Arc<Route>> {
+    /// The VirtualServices for a host, each once: of those that say something about requests the one that counts, and
+    /// so of those about opaque connections.
+    pub(super) fn routes_of(&self, host: &Host) -> Vec<&'a Arc<Route>> {
+        let mut routes: Vec<&'a Arc<Route>> =
+            Section::ALL.into_iter().filter_map(|section| self.route_of(host, section)).collect();
+        routes.sort_by(|a, b| a.name.cmp(&b.name));
+        routes.dedup_by(|a, b| a.name == b.name);
+        routes
+    }
+
+    /// The one that counts in a section: under the most specific host that a visible one names, the first by rank.
+    pub(super) fn route_of(&self, host: &Host, section: Section) -> Option<&'a Arc<Route>> {
         if self.facts.role == Role::Gateway {
             return None;
         }
         let routes = &self.mesh.lookups().mesh_routes;
+        let seen = |at: &Host, r: &Route| r.has(section) && self.sees_route(at, r);
         // Only the host's text is looked up, so what is found lives as long as the mesh.
-        let (at, _) = routes.covering(host).find(|(at, found)| found.iter().any(|r| self.sees_route(at, r)))?;
-        self.first_of(at, routes.at(at))
+        let (at, _) = routes.covering(host).find(|(at, found)| found.iter().any(|r| seen(at, r)))?;
+        self.first_of(at, routes.at(at), section)
     }
 
     /// Of those that the client sees under one host.
-    fn first_of(&self, at: &Host, routes: &'a [Arc<Route>]) -> Option<&'a Arc<Route>> {
-        let seen = routes.iter().filter(|route| self.sees_route(at, route));
+    fn first_of(&self, at: &Host, routes: &'a [Arc<Route>], section: Section) -> Option<&'a Arc<Route>> {
+        let seen = routes.iter().filter(|route| route.has(section) && self.sees_route(at, route));
         seen.min_by(|a, b| a.rank(&self.facts.namespace).cmp(&b.rank(&self.facts.namespace)))
     }
 
@@ -153,7 +164,7 @@ impl<'a> View<'a> {
         }
         let mut names = BTreeMap::new();
         for (host, routes) in self.mesh.lookups().mesh_routes.iter() {
-            let seen = self.first_of(host, routes);
+            let seen = self.first_of(host, routes, Section::Http);
             if let Some(route) = seen.filter(|_| !self.knows_host(host)) {
                 let key = ServiceKey { namespace: route.name.namespace.clone(), host: host.clone() };
                 names.insert(host.clone(), key.to_string());

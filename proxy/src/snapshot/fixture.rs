@@ -139,6 +139,8 @@ pub fn route(name: &str, hosts: &[&str], age: i64, rules: Vec<RouteRule>) -> Rou
         precedence: Precedence { created: age, position: "".into() },
         visibility: Visibility::Everywhere,
         rules,
+        tls: Vec::new(),
+        tcp: Vec::new(),
     }
 }
 

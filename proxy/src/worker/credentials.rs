@@ -1,10 +1,7 @@
 //! Acceptors of a gateway's TLS servers, made from credentials.
 
 use crate::snapshot::Snapshot;
-use mesh_config::{
-    model::{Credential, gateway::ServerTls as TlsSettings},
-    name::NamespacedName,
-};
+use mesh_config::{model::Credential, name::NamespacedName};
 use mesh_runtime::{
     snapshot::Reader,
     tls::{
@@ -23,14 +20,19 @@ pub struct Credentials(RefCell<HashMap<Key, (Arc<Credential>, Arc<ServerTls>)>>)
 type Key = (NamespacedName, bool);
 
 impl Credentials {
-    /// The acceptor for a server.
+    /// The acceptor for servers with this Secret.
     ///
     /// # Errors
     /// The credential is not here, or cannot be used; the text says which and why.
-    pub(crate) fn acceptor(&self, snapshot: &Snapshot, server: &TlsSettings) -> Result<Arc<ServerTls>, String> {
-        let name = NamespacedName::new(snapshot.facts.namespace.as_str(), &server.credential_name);
+    pub(crate) fn acceptor(
+        &self,
+        snapshot: &Snapshot,
+        secret: &str,
+        require_client_certificate: bool,
+    ) -> Result<Arc<ServerTls>, String> {
+        let name = NamespacedName::new(snapshot.facts.namespace.as_str(), secret);
         let credential = snapshot.credentials.get(&name).ok_or_else(|| format!("no credential {name}"))?;
-        let key = (name.clone(), server.require_client_certificate);
+        let key = (name.clone(), require_client_certificate);
         if let Some((kept, tls)) = self.0.borrow().get(&key)
             && Arc::ptr_eq(kept, credential)
         {
@@ -39,7 +41,7 @@ impl Credentials {
         let unusable = |e: &dyn std::fmt::Display| format!("credential {name} cannot be used: {e}");
         let certificate =
             Certificate::from_pem(&credential.chain_pem, &credential.key_pem).map_err(|e| unusable(&e))?;
-        let client_ca = match (server.require_client_certificate, credential.ca_pem.is_empty()) {
+        let client_ca = match (require_client_certificate, credential.ca_pem.is_empty()) {
             (false, _) => None,
             (true, true) => return Err(unusable(&"it has no CA for client certificates (ca.crt or cacert)")),
             (true, false) => Some(Arc::new(CaBundle::from_pem(&credential.ca_pem).map_err(|e| unusable(&e))?)),

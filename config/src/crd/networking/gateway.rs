@@ -1,5 +1,7 @@
 //! Gateway: the listeners of gateway proxies. Servers of a kind that is not served yet are left out, and named.
 
+mod tls;
+
 use super::names;
 use crate::{
     crd::{
@@ -8,7 +10,7 @@ use crate::{
     },
     model::{
         Gateway, Protocol,
-        gateway::{Server, ServerHost, ServerProtocol, ServerTls},
+        gateway::{Server, ServerHost, ServerProtocol},
     },
     name::Port,
 };
@@ -57,16 +59,15 @@ fn server(f: &mut Fields<'_>, object: &Object, names: &mut BTreeSet<Arc<str>>) -
             Some(item) => item.object(plain_tls).map(|redirect| Some((ServerProtocol::Http, redirect))),
             None => Some(Some((ServerProtocol::Http, false))),
         },
-        Protocol::Https => match tls_item {
-            Some(item) => https(&item),
-            None => f.one_is_required(&["tls"], "tls is required for protocol HTTPS"),
+        Protocol::Https | Protocol::Tls => match tls_item {
+            Some(item) => tls::settings(&item).map(|settings| settings.map(|s| (protocol(s, port.protocol), false))),
+            None => f.one_is_required(&["tls"], "tls is required for protocols HTTPS and TLS"),
         },
-        Protocol::Tls if tls_item.is_none() => f.one_is_required(&["tls"], "tls is required for protocol TLS"),
+        Protocol::Tcp | Protocol::Auto => match tls_item {
+            Some(item) => item.invalid("opaque bytes in TLS are protocol TLS"),
+            None => Some(Some((ServerProtocol::Tcp, false))),
+        },
         Protocol::Udp => port.protocol_item.invalid("a gateway does not serve UDP"),
-        _ => {
-            port.protocol_item.warn("field-not-acted-on", "this protocol is not served yet: the server is left out");
-            Some(None)
-        }
     }?;
     if bind == Some(None) {
         return Some(None);
@@ -79,6 +80,14 @@ fn server(f: &mut Fields<'_>, object: &Object, names: &mut BTreeSet<Arc<str>>) -
         hosts,
         https_redirect,
     }))
+}
+
+fn protocol(settings: tls::Settings, declared: Protocol) -> ServerProtocol {
+    match settings {
+        tls::Settings::Passthrough => ServerProtocol::Passthrough,
+        tls::Settings::Ends(tls) if declared == Protocol::Https => ServerProtocol::Https(tls),
+        tls::Settings::Ends(tls) => ServerProtocol::Tls(tls),
+    }
 }
 
 fn port<'a>(f: &mut Fields<'a>, names: &mut BTreeSet<Arc<str>>) -> Option<ServerPort<'a>> {
@@ -118,86 +127,10 @@ fn hosts(item: &Item<'_>, object: &Object) -> Option<Vec<ServerHost>> {
 /// `tls` of a plain-text server: it may redirect, and no more. The value says whether it does.
 fn plain_tls(f: &mut Fields<'_>) -> Option<bool> {
     let redirect = f.bool("httpsRedirect").unwrap_or(false);
-    let terminates = CERTIFICATES.iter().chain(&["credentialName"]).any(|name| f.has(name));
+    let terminates = tls::CERTIFICATES.iter().chain(&["credentialName"]).any(|name| f.has(name));
     if terminates || f.has("mode") && !redirect {
         return f.invalid("a plain-text server has no TLS; only httpsRedirect may be given");
     }
     f.ignore(&["mode", "minProtocolVersion", "maxProtocolVersion", "cipherSuites", "ecdhCurves"]);
     Some(redirect)
-}
-
-/// Ways to give certificates besides `credentialName`.
-const CERTIFICATES: [&str; 5] =
-    ["serverCertificate", "privateKey", "caCertificates", "credentialNames", "tlsCertificates"];
-
-/// Fields that narrow who may connect: without them the server would be wider than meant.
-const NARROWING: [&str; 6] = [
-    "caCertCredentialName",
-    "caCrl",
-    "subjectAltNames",
-    "verifyCertificateSpki",
-    "verifyCertificateHash",
-    "insecureSkipVerify",
-];
-
-/// TLS ended here. Inner `None`: left out, which has been reported.
-fn https(item: &Item<'_>) -> Option<Option<(ServerProtocol, bool)>> {
-    item.object(|f| {
-        if f.bool("httpsRedirect") == Some(true) {
-            return f.invalid("httpsRedirect is only allowed on plain-text servers");
-        }
-        let mut left_out = false;
-        for name in CERTIFICATES.iter().chain(&NARROWING) {
-            if let Some(item) = f.item(name) {
-                item.not_acted_on("the server is left out");
-                left_out = true;
-            }
-        }
-        versions(f);
-        f.not_acted_on("cipherSuites");
-        f.not_acted_on("ecdhCurves");
-        let credential = f.item("credentialName").and_then(|item| item.non_empty());
-        let modes = [
-            ("PASSTHROUGH", None),
-            ("SIMPLE", Some(false)),
-            ("MUTUAL", Some(true)),
-            ("AUTO_PASSTHROUGH", None),
-            ("ISTIO_MUTUAL", None),
-            ("OPTIONAL_MUTUAL", None),
-        ];
-        let mode = f.item("mode");
-        // The field's default on the wire is PASSTHROUGH.
-        let Some(require_client_certificate) = mode.as_ref().map_or(Some(None), |item| item.enum_of(&modes))? else {
-            let left_out = "only SIMPLE and MUTUAL are served yet: the server is left out";
-            match &mode {
-                Some(item) => item.warn("field-not-acted-on", left_out),
-                None => f.warn("field-not-acted-on", format!("mode is not given and means PASSTHROUGH; {left_out}")),
-            }
-            return Some(None);
-        };
-        if left_out {
-            return Some(None);
-        }
-        let Some(credential_name) = credential else {
-            return f.one_is_required(&["credentialName"], "credentialName is required");
-        };
-        Some(Some((ServerProtocol::Https(ServerTls { credential_name, require_client_certificate }), false)))
-    })
-}
-
-/// Versions from TLS 1.2 to 1.3 are served, whatever is asked for.
-fn versions(f: &mut Fields<'_>) {
-    let known = [
-        ("TLS_AUTO", None),
-        ("TLSV1_0", Some(10)),
-        ("TLSV1_1", Some(11)),
-        ("TLSV1_2", Some(12)),
-        ("TLSV1_3", Some(13)),
-    ];
-    for (name, served) in [("minProtocolVersion", 12), ("maxProtocolVersion", 13)] {
-        let Some(item) = f.item(name) else { continue };
-        if item.enum_of(&known).flatten().is_some_and(|v| v != served) {
-            item.not_acted_on("TLS 1.2 and 1.3 are served");
-        }
-    }
 }

@@ -89,9 +89,6 @@ fn forward(
     if f.errors() > before {
         return None;
     }
-    if destinations.is_empty() {
-        return item.invalid("at least one destination is required");
-    }
     let single = destinations.len() == 1;
     let mut authority = of_rule.authority;
     let mut backends = Vec::new();
@@ -101,18 +98,31 @@ fn forward(
             Some((_, at)) => at.not_acted_on("a host set by one of several destinations"),
             None => {}
         }
-        let weight = if single { 1 } else { backend.weight };
-        backends.push(Backend { weight, ..backend });
+        backends.push(backend);
     }
-    backends.retain(|b| b.weight > 0);
-    let total: u64 = backends.iter().map(|b| u64::from(b.weight)).sum();
-    if total == 0 || total > u64::from(u32::MAX) {
-        return item.invalid(format!("the weights add up to {total}, which must be within 1 to {}", u32::MAX));
-    }
+    let backends = weighted(&item, backends, |backend| &mut backend.weight)?;
     if let Some(authority) = authority {
         rewrite.get_or_insert_default().authority.get_or_insert(authority);
     }
     Some(Outcome { action: RouteAction::Forward(backends), rewrite, headers: of_rule.ops })
+}
+
+/// Destinations that have a share; one alone needs no weight.
+pub(super) fn weighted<T>(
+    item: &Item<'_>,
+    mut destinations: Vec<T>,
+    weight: impl Fn(&mut T) -> &mut u32,
+) -> Option<Vec<T>> {
+    match &mut destinations[..] {
+        [] => return item.invalid("at least one destination is required"),
+        [only] => *weight(only) = 1,
+        _ => destinations.retain_mut(|destination| *weight(destination) > 0),
+    }
+    let total: u64 = destinations.iter_mut().map(|destination| u64::from(*weight(destination))).sum();
+    if total == 0 || total > u64::from(u32::MAX) {
+        return item.invalid(format!("the weights add up to {total}, which must be within 1 to {}", u32::MAX));
+    }
+    Some(destinations)
 }
 
 /// The destination with its weight as written, and the host that its headers set.

@@ -36,7 +36,7 @@ pub(super) fn route_match(f: &mut Fields<'_>, object: &Object, parents: &[Parent
 }
 
 /// `gateways` of a match: some of the VirtualService's own.
-fn match_parents(f: &mut Fields<'_>, object: &Object, of_route: &[Parent]) -> Vec<Parent> {
+pub(super) fn match_parents(f: &mut Fields<'_>, object: &Object, of_route: &[Parent]) -> Vec<Parent> {
     f.list("gateways", |item| {
         let parent = names::parent(&item, object)?;
         if !of_route.contains(&parent) {

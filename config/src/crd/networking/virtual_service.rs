@@ -1,6 +1,6 @@
-//! VirtualService: HTTP routing rules.
+//! VirtualService: routing rules of requests and of opaque connections.
 
-use super::{http_action, matching, names, retry};
+use super::{http_action, matching, names, opaque_rule, retry};
 use crate::{
     crd::{
         Object, ParseContext,
@@ -10,26 +10,26 @@ use crate::{
     name::Host,
 };
 
-/// The rules of `http`; `None` without an error where there are only rules that are not served yet: without a
-/// route, requests go where they would without the object.
+/// The rules of `http`, `tls` and `tcp`; `None` without an error where there are only rules that are not served yet:
+/// without a route, requests go where they would without the object.
 pub(in crate::crd) fn virtual_service(object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<Route> {
     let parents = parents(f, object);
     let hosts = hosts(f, object, context, &parents);
     let visibility = names::visibility(f, object, &context.default_virtual_service_export_to);
-    let other = f.has("tls") || f.has("tcp");
-    f.not_acted_on("tls");
-    f.not_acted_on("tcp");
     let before = f.errors();
-    let mut http = false;
+    let of = opaque_rule::Of { object, context, parents: &parents, hosts: hosts.as_deref().unwrap_or_default() };
+    let mut given = false;
     let rules = f.objects("http", |f| {
-        http = true;
+        given = true;
         rule(f, object, context, &parents)
     });
-    if !http && !other && f.errors() == before {
+    let tls = f.objects("tls", |f| opaque_rule::tls(f, of));
+    let tcp = f.objects("tcp", |f| opaque_rule::tcp(f, of));
+    if !given && tls.is_empty() && tcp.is_empty() && f.errors() == before {
         return f.one_is_required(&["http", "tls", "tcp"], "one of http, tls and tcp is required");
     }
     let rules: Vec<_> = rules.into_iter().flatten().collect();
-    if rules.is_empty() {
+    if rules.is_empty() && tls.is_empty() && tcp.is_empty() {
         f.finish();
         return None;
     }
@@ -40,6 +40,8 @@ pub(in crate::crd) fn virtual_service(object: &Object, f: &mut Fields<'_>, conte
         precedence: object.precedence(),
         visibility: visibility?,
         rules,
+        tls,
+        tcp,
     })
 }
 

@@ -1325,7 +1325,7 @@ impl ::prost::Name for Server {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServerProtocol {
-    #[prost(oneof = "server_protocol::Kind", tags = "1, 2")]
+    #[prost(oneof = "server_protocol::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: ::core::option::Option<server_protocol::Kind>,
 }
 /// Nested message and enum types in `ServerProtocol`.
@@ -1342,6 +1342,30 @@ pub mod server_protocol {
             "type.googleapis.com/ferromesh.v1.ServerProtocol.Http".into()
         }
     }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Tcp {}
+    impl ::prost::Name for Tcp {
+        const NAME: &'static str = "Tcp";
+        const PACKAGE: &'static str = "ferromesh.v1";
+        fn full_name() -> ::prost::alloc::string::String {
+            "ferromesh.v1.ServerProtocol.Tcp".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/ferromesh.v1.ServerProtocol.Tcp".into()
+        }
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Passthrough {}
+    impl ::prost::Name for Passthrough {
+        const NAME: &'static str = "Passthrough";
+        const PACKAGE: &'static str = "ferromesh.v1";
+        fn full_name() -> ::prost::alloc::string::String {
+            "ferromesh.v1.ServerProtocol.Passthrough".into()
+        }
+        fn type_url() -> ::prost::alloc::string::String {
+            "type.googleapis.com/ferromesh.v1.ServerProtocol.Passthrough".into()
+        }
+    }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Kind {
         #[prost(message, tag = "1")]
@@ -1349,6 +1373,15 @@ pub mod server_protocol {
         /// Terminated here.
         #[prost(message, tag = "2")]
         Https(super::ServerTls),
+        /// Opaque bytes. Level 2.
+        #[prost(message, tag = "3")]
+        Tcp(Tcp),
+        /// Opaque bytes, TLS terminated here. Level 2.
+        #[prost(message, tag = "4")]
+        Tls(super::ServerTls),
+        /// TLS that is carried on as it is. Level 2.
+        #[prost(message, tag = "5")]
+        Passthrough(Passthrough),
     }
 }
 impl ::prost::Name for ServerProtocol {
@@ -1369,6 +1402,9 @@ pub struct ServerTls {
     /// Signed by the credential's CA.
     #[prost(bool, tag = "2")]
     pub require_client_certificate: bool,
+    /// With the mesh's own identity, which clients must have too; the other fields are empty then. Level 2.
+    #[prost(bool, tag = "3")]
+    pub mesh: bool,
 }
 impl ::prost::Name for ServerTls {
     const NAME: &'static str = "ServerTls";
@@ -2206,7 +2242,7 @@ impl MtlsMode {
         }
     }
 }
-/// HTTP routing rules: one VirtualService.
+/// Routing rules: one VirtualService.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Route {
     /// The least level that understands it.
@@ -2224,9 +2260,15 @@ pub struct Route {
     pub precedence: ::core::option::Option<Precedence>,
     #[prost(message, optional, tag = "6")]
     pub visibility: ::core::option::Option<Visibility>,
-    /// The first that matches wins.
+    /// Of requests; the first that matches wins.
     #[prost(message, repeated, tag = "7")]
     pub rules: ::prost::alloc::vec::Vec<RouteRule>,
+    /// Of TLS that is carried on as it is; the most specific server name wins. Level 2.
+    #[prost(message, repeated, tag = "8")]
+    pub tls: ::prost::alloc::vec::Vec<StreamRule>,
+    /// Of opaque bytes; the first that matches wins. Level 2.
+    #[prost(message, repeated, tag = "9")]
+    pub tcp: ::prost::alloc::vec::Vec<StreamRule>,
 }
 impl ::prost::Name for Route {
     const NAME: &'static str = "Route";
@@ -2305,6 +2347,75 @@ impl ::prost::Name for RouteRule {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/ferromesh.v1.RouteRule".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamRule {
+    /// Any one must match; none matches all.
+    #[prost(message, repeated, tag = "1")]
+    pub matches: ::prost::alloc::vec::Vec<StreamMatch>,
+    /// By weight; at least one.
+    #[prost(message, repeated, tag = "2")]
+    pub backends: ::prost::alloc::vec::Vec<Share>,
+}
+impl ::prost::Name for StreamRule {
+    const NAME: &'static str = "StreamRule";
+    const PACKAGE: &'static str = "ferromesh.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ferromesh.v1.StreamRule".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/ferromesh.v1.StreamRule".into()
+    }
+}
+/// Conditions on an opaque connection that must all hold.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamMatch {
+    /// Names in the client's hello; none: any.
+    #[prost(string, repeated, tag = "1")]
+    pub server_names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Where the client wants to; none: anywhere.
+    #[prost(message, repeated, tag = "2")]
+    pub subnets: ::prost::alloc::vec::Vec<Block>,
+    /// The listener's port.
+    #[prost(uint32, optional, tag = "3")]
+    pub port: ::core::option::Option<u32>,
+    /// Labels of the client's workload.
+    #[prost(message, optional, tag = "4")]
+    pub source_labels: ::core::option::Option<Labels>,
+    /// Namespace of the client's workload.
+    #[prost(string, optional, tag = "5")]
+    pub source_namespace: ::core::option::Option<::prost::alloc::string::String>,
+    /// Only for these of the route's parents; none: all.
+    #[prost(message, repeated, tag = "6")]
+    pub parents: ::prost::alloc::vec::Vec<Parent>,
+}
+impl ::prost::Name for StreamMatch {
+    const NAME: &'static str = "StreamMatch";
+    const PACKAGE: &'static str = "ferromesh.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ferromesh.v1.StreamMatch".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/ferromesh.v1.StreamMatch".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Share {
+    #[prost(message, optional, tag = "1")]
+    pub target: ::core::option::Option<Target>,
+    /// Relative to the sum, at least 1.
+    #[prost(uint32, tag = "2")]
+    pub weight: u32,
+}
+impl ::prost::Name for Share {
+    const NAME: &'static str = "Share";
+    const PACKAGE: &'static str = "ferromesh.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ferromesh.v1.Share".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/ferromesh.v1.Share".into()
     }
 }
 /// Conditions that must all hold.

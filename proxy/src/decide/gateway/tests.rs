@@ -10,7 +10,7 @@ use mesh_config::{
 use std::sync::Arc;
 
 fn secure(name: &str, hosts: &[&str]) -> Server {
-    let protocol = ServerProtocol::Https(ServerTls { credential_name: name.into(), require_client_certificate: false });
+    let protocol = ServerProtocol::Https(ServerTls::Secret { name: name.into(), require_client_certificate: false });
     Server { protocol, port_name: name.into(), ..fixture::server(443, hosts) }
 }
 
@@ -24,7 +24,10 @@ fn said(arriving: Arriving<'_>) -> String {
         Arriving::Requests(key) => format!("{key:?}"),
         Arriving::Terminate { server, key } => {
             assert!(matches!(&key, DestinationKey::GatewayTls { server: named, .. } if *named == server.route_config));
-            server.tls.credential_name.to_string()
+            match &server.tls {
+                ServerTls::Secret { name, .. } => name.to_string(),
+                ServerTls::Mesh => "mesh".to_owned(),
+            }
         }
         Arriving::Refuse(why) => why.to_string(),
     }

@@ -42,8 +42,10 @@ pub(super) fn by_port<'a>(sources: &Sources<'a>) -> BTreeMap<Port, Vec<Placed<'a
         parts.gateways.values().map(|g| &**g).filter(|g| g.selector.selects(&sources.own.labels)).collect();
     gateways.sort_by(|a, b| (&a.precedence, &a.name).cmp(&(&b.precedence, &b.name)));
     let tls = |server: &Server| matches!(server.protocol, ServerProtocol::Https(_));
+    // Opaque bytes are not served yet.
+    let served = |server: &&Server| matches!(server.protocol, ServerProtocol::Http | ServerProtocol::Https(_));
     for gateway in gateways {
-        for server in &gateway.servers {
+        for server in gateway.servers.iter().filter(served) {
             let servers = ports.entry(server.port).or_default();
             if servers.first().is_none_or(|first| tls(first.server) == tls(server)) {
                 servers.push(Placed { gateway, server });

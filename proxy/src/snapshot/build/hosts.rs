@@ -19,7 +19,7 @@ use mesh_config::{
     model::{
         Protocol, Route, ServiceKey,
         index::IndexKind,
-        route::{Parent, RetryPolicy, Target},
+        route::{Parent, RetryPolicy, Section, Target},
         settings::OutboundPolicy,
         sidecar::EgressListener,
     },
@@ -55,7 +55,7 @@ pub(super) fn nothing(ids: &mut Clusters) -> Outbound {
 pub(super) fn build(sources: &Sources<'_>, services: &Arc<Services>, named: &Named, before: &Outbound) -> Outbound {
     let retries = sources.settings.default_retries.clone().unwrap_or_else(built_in_retries);
     let retries = (retries.attempts > 0).then(|| Arc::new(retries));
-    let routes = MeshRoutes::new(sources);
+    let routes = MeshRoutes::new(sources, Section::Http);
     let build = Build { sources, services, named, routes: &routes, retries: retries.as_ref() };
     let policy = outbound_policy(sources).clone();
     let egress_proxy = egress_proxy(&policy).map(|target| build.resolve(target, target.port.unwrap_or(http())));
@@ -87,21 +87,18 @@ fn http() -> Port {
     Port::new(80).expect("80 is not 0")
 }
 
-/// The routes that sidecars act on, by host; for each host the oldest.
+/// The routes that sidecars act on in one section, by host; for each host the oldest.
 struct MeshRoutes<'a> {
     exact: HashMap<&'a str, &'a Arc<Route>>,
     wildcards: Vec<(&'a Host, &'a Arc<Route>)>,
 }
 
 impl<'a> MeshRoutes<'a> {
-    fn new(sources: &Sources<'a>) -> Self {
+    fn new(sources: &Sources<'a>, section: Section) -> Self {
         let own = &sources.own.namespace;
-        let mut routes: Vec<&'a Arc<Route>> = sources
-            .parts
-            .routes
-            .values()
-            .filter(|r| r.parents.contains(&Parent::Mesh) && r.visibility.includes(own))
-            .collect();
+        let counts =
+            |r: &&Arc<Route>| r.parents.contains(&Parent::Mesh) && r.visibility.includes(own) && r.has(section);
+        let mut routes: Vec<&'a Arc<Route>> = sources.parts.routes.values().filter(counts).collect();
         routes.sort_by(|a, b| a.rank(own).cmp(&b.rank(own)));
         let mut all = MeshRoutes { exact: HashMap::new(), wildcards: Vec::new() };
         for route in routes {

@@ -4,12 +4,8 @@
 use super::{Sources, listeners};
 use mesh_config::{
     model::{
-        IndexEntry, Protocol, ServiceKey,
-        index::IndexKind,
-        route::{RouteAction, Target},
-        service::ServicePort,
-        settings::OutboundPolicy,
-        sidecar::EgressListener,
+        IndexEntry, Protocol, ServiceKey, index::IndexKind, route::Target, service::ServicePort,
+        settings::OutboundPolicy, sidecar::EgressListener,
     },
     name::{Host, Port},
 };
@@ -31,11 +27,7 @@ impl Named {
         let mut named = Named::default();
         for route in sources.parts.routes.values() {
             route.hosts.iter().for_each(|host| named.add(sources, host));
-            for rule in &route.rules {
-                if let RouteAction::Forward(backends) = &rule.action {
-                    backends.iter().for_each(|backend| named.add(sources, &backend.target.host));
-                }
-            }
+            route.targets().for_each(|target| named.add(sources, &target.host));
         }
         if let Some(target) = egress_proxy(outbound_policy(sources)) {
             named.add(sources, &target.host);

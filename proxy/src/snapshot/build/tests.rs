@@ -410,7 +410,7 @@ fn gateways_bind_all_own_addresses_unless_told_otherwise() {
     let mut bound = server(8081, &["*"]);
     bound.bind = Some("127.0.0.9".parse().unwrap());
     let mut tls = server(8443, &["*"]);
-    tls.protocol = ServerProtocol::Https(ServerTls { credential_name: "c".into(), require_client_certificate: false });
+    tls.protocol = ServerProtocol::Https(ServerTls::Secret { name: "c".into(), require_client_certificate: false });
     let mut clash = tls.clone();
     clash.port = port(8080);
     let old = gateway("shop/a", 1, vec![server(8080, &["*"]), bound, tls]);

@@ -126,7 +126,7 @@ fn plain_text_is_sent_to_https_before_any_rule() {
 fn servers_with_tls_are_told_apart_by_name() {
     let tls = |name: &str, hosts: &[&str]| {
         let protocol =
-            ServerProtocol::Https(ServerTls { credential_name: name.into(), require_client_certificate: false });
+            ServerProtocol::Https(ServerTls::Secret { name: name.into(), require_client_certificate: false });
         mesh_config::model::gateway::Server { protocol, port_name: name.into(), ..server(443, hosts) }
     };
     let own = gateway("shop/g", 1, vec![tls("a", &["a.com", "*.a.com"]), tls("b", &["*.b.a.com", "a.com"])]);

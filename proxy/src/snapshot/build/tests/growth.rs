@@ -102,7 +102,7 @@ fn part((kind, which, value): Which) -> Part {
         }
         Kind::Gateway => {
             let mut secured = server(8443, &["*"]);
-            let tls = ServerTls { credential_name: "o0".into(), require_client_certificate: value == 1 };
+            let tls = ServerTls::Secret { name: "o0".into(), require_client_certificate: value == 1 };
             secured.protocol = ServerProtocol::Https(tls);
             let plain = server(8080, if value == 0 { &["*"] } else { &["b.example"] });
             let mut gateway = gateway(own, i64::from(value), vec![plain, secured]);

@@ -1,0 +1,132 @@
+//! `tls` of a Gateway's server.
+
+use crate::{
+    crd::reader::{Fields, Item},
+    model::gateway::ServerTls,
+};
+
+/// Ways to give certificates besides `credentialName`.
+pub(super) const CERTIFICATES: [&str; 5] =
+    ["serverCertificate", "privateKey", "caCertificates", "credentialNames", "tlsCertificates"];
+
+/// Fields that narrow who may connect: without them the server would be wider than meant.
+const NARROWING: [&str; 6] = [
+    "caCertCredentialName",
+    "caCrl",
+    "subjectAltNames",
+    "verifyCertificateSpki",
+    "verifyCertificateHash",
+    "insecureSkipVerify",
+];
+
+/// What becomes of TLS.
+pub(super) enum Settings {
+    /// It is carried on.
+    Passthrough,
+    /// It ends here.
+    Ends(ServerTls),
+}
+
+/// The modes.
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Passthrough,
+    Simple,
+    Mutual,
+    Mesh,
+    NotServed,
+}
+
+/// Inner `None`: the server is left out, which has been reported.
+pub(super) fn settings(item: &Item<'_>) -> Option<Option<Settings>> {
+    item.object(|f| {
+        if f.bool("httpsRedirect") == Some(true) {
+            return f.invalid("httpsRedirect is only allowed on plain-text servers");
+        }
+        let modes = [
+            ("PASSTHROUGH", Mode::Passthrough),
+            ("SIMPLE", Mode::Simple),
+            ("MUTUAL", Mode::Mutual),
+            ("AUTO_PASSTHROUGH", Mode::NotServed),
+            ("ISTIO_MUTUAL", Mode::Mesh),
+            ("OPTIONAL_MUTUAL", Mode::NotServed),
+        ];
+        let item = f.item("mode");
+        // The field's default on the wire is PASSTHROUGH.
+        let mode = item.as_ref().map_or(Some(Mode::Passthrough), |item| item.enum_of(&modes))?;
+        match mode {
+            Mode::NotServed => {
+                if let Some(item) = item {
+                    item.not_acted_on("the server is left out");
+                }
+                f.ignore_rest();
+                Some(None)
+            }
+            Mode::Passthrough => {
+                passthrough(f);
+                Some(Some(Settings::Passthrough))
+            }
+            Mode::Simple | Mode::Mutual | Mode::Mesh => {
+                let left_out = narrowed(f);
+                versions(f);
+                f.not_acted_on("cipherSuites");
+                f.not_acted_on("ecdhCurves");
+                let credential = f.item("credentialName");
+                if left_out {
+                    return Some(None);
+                }
+                ends(f, mode, credential).map(|tls| Some(Settings::Ends(tls)))
+            }
+        }
+    })
+}
+
+fn ends(f: &mut Fields<'_>, mode: Mode, credential: Option<Item<'_>>) -> Option<ServerTls> {
+    match (mode, credential) {
+        (Mode::Mesh, Some(item)) => item.invalid("ISTIO_MUTUAL shows the mesh's own certificate, and no other"),
+        (Mode::Mesh, None) => Some(ServerTls::Mesh),
+        (_, Some(item)) => {
+            Some(ServerTls::Secret { name: item.non_empty()?, require_client_certificate: mode == Mode::Mutual })
+        }
+        (_, None) => f.one_is_required(&["credentialName"], "credentialName is required"),
+    }
+}
+
+/// Bytes that are carried on as they are need no certificate, and nobody is looked at.
+fn passthrough(f: &mut Fields<'_>) {
+    let others = ["credentialName", "minProtocolVersion", "maxProtocolVersion", "cipherSuites", "ecdhCurves"];
+    for name in CERTIFICATES.iter().chain(&NARROWING).chain(&others) {
+        if let Some(item) = f.item(name) {
+            item.warn("no-effect", "has no effect with PASSTHROUGH: what the client sends is carried on as it is");
+        }
+    }
+}
+
+/// Whether something narrows the server that is not served.
+fn narrowed(f: &mut Fields<'_>) -> bool {
+    let mut found = false;
+    for name in CERTIFICATES.iter().chain(&NARROWING) {
+        if let Some(item) = f.item(name) {
+            item.not_acted_on("the server is left out");
+            found = true;
+        }
+    }
+    found
+}
+
+/// Versions from TLS 1.2 to 1.3 are served, whatever is asked for.
+fn versions(f: &mut Fields<'_>) {
+    let known = [
+        ("TLS_AUTO", None),
+        ("TLSV1_0", Some(10)),
+        ("TLSV1_1", Some(11)),
+        ("TLSV1_2", Some(12)),
+        ("TLSV1_3", Some(13)),
+    ];
+    for (name, served) in [("minProtocolVersion", 12), ("maxProtocolVersion", 13)] {
+        let Some(item) = f.item(name) else { continue };
+        if item.enum_of(&known).flatten().is_some_and(|v| v != served) {
+            item.not_acted_on("TLS 1.2 and 1.3 are served");
+        }
+    }
+}
