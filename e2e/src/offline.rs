@@ -1,24 +1,26 @@
-//! Decisions without sockets: objects → compile → wire and back → snapshot → select and authorise; the same functions
-//! that `explain` asks and that proxies execute.
+//! Decisions without sockets: objects → compile → wire and back → a proxy that decides and carries nothing. The functions
+//! are those that `explain` asks and that proxies execute; only what a client would see of them is put in words here.
 
 use mesh_config::{
     identity::PeerIdentity,
     kind::Role,
-    model::{Kind, Part, PartName, ServiceKey},
+    model::{Part, ServiceKey, Workload},
     name::{Namespace, Port},
     path, wire,
 };
-use mesh_pilot::{Mesh, ProxyFacts, scope};
+use mesh_pilot::{Mesh, ProxyFacts, offline, scope};
 use mesh_proxy::{
-    authz::{Attributes, HttpAttributes, decide},
-    route::{Answer, RequestView, Routed, Selection, rewrite, select},
-    snapshot::{
-        OwnFacts, Snapshot,
-        build::{Changes, State},
-        listener::DestinationKey,
+    decide::{
+        self, Caller, Decision, Direction, Refused, Step, gateway,
+        inbound::{Admission, admit},
+        outbound::{Entrance, Outgoing},
     },
+    detect::Detected,
+    offline::{Desk, Teller},
+    route::{Answer, Routed, rewrite},
+    snapshot::{OwnFacts, Snapshot, build::Changes, listener::DestinationKey, outbound::Said},
 };
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 /// A request, as far as decisions look at it.
 #[derive(Debug, Clone)]
@@ -32,10 +34,23 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
 }
 
-/// What the caller's proxy does with a request.
+/// A connection of a peer or of a client at the edge.
+#[derive(Debug, Clone)]
+pub struct Arriving {
+    /// The port that rules know.
+    pub port: Port,
+    /// What its first bytes say.
+    pub said: Detected,
+    /// The identity that it proves, where TLS is terminated.
+    pub peer: Option<String>,
+    /// Where it comes from.
+    pub source: IpAddr,
+}
+
+/// What a proxy does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outgoing {
-    /// Sends it on.
+pub enum Verdict {
+    /// Sends a request on.
     Forward {
         /// Name of the cluster.
         cluster: String,
@@ -46,143 +61,239 @@ pub enum Outgoing {
         /// Host as sent on.
         host: String,
     },
+    /// Carries bytes that it does not look at.
+    Carry {
+        /// Name of the cluster.
+        cluster: String,
+    },
     /// Answers by itself.
     Answer {
         status: u16,
-        /// Where to, for redirects; body, for answers.
+        /// Where to, for redirects; body, for answers; as in the access log, for refusals.
         text: String,
     },
-}
-
-/// What the called workload's proxy does with a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Incoming {
-    /// It may pass.
-    pub allowed: bool,
-    /// As in the access log: which rule refused it; empty when it may pass.
-    pub details: String,
+    /// Ends the connection.
+    Close {
+        /// As in the access log.
+        why: String,
+    },
 }
 
 /// One proxy without its sockets.
 pub struct Decider<'m> {
-    mesh: &'m Mesh,
-    facts: ProxyFacts,
-    state: State,
+    desk: Desk<Pilot<'m>>,
+    /// The URI that it shows to peers.
+    own: Option<String>,
+    address: IpAddr,
 }
 
-/// Most details that one request may need.
-const MOST_FETCHES: usize = 64;
+/// Pilot, as far as one proxy is told something.
+struct Pilot<'m> {
+    mesh: &'m Mesh,
+    facts: ProxyFacts,
+}
+
+impl Teller for Pilot<'_> {
+    fn details(&self, service: &ServiceKey) -> Option<Changes> {
+        let details = offline::details(self.mesh, &self.facts, service)?;
+        let upserts = details.parts.iter().map(carried).collect();
+        Some(Changes { upserts, removed: details.removed, ..Changes::default() })
+    }
+}
+
+/// Over the wire and back.
+fn carried(part: &Part) -> Part {
+    let encoded = wire::encode(part);
+    let decoded = wire::decode(encoded.type_url, encoded.bytes).expect("what we encode can be read");
+    assert!(decoded == *part, "{} {} changed on the wire", encoded.type_url, encoded.name);
+    decoded
+}
+
+/// The workload at an address.
+fn workload(mesh: &Mesh, address: IpAddr) -> Arc<Workload> {
+    match scope::workload_at(mesh, address).map(|shared| shared.part()) {
+        Some(Part::Workload(workload)) => workload.clone(),
+        _ => panic!("no workload is at {address}"),
+    }
+}
 
 impl<'m> Decider<'m> {
-    /// The proxy of the workload at `address`, with this proven account.
-    pub fn new(mesh: &'m Mesh, role: Role, namespace: &str, account: &str, address: IpAddr) -> Self {
-        let namespace = Namespace::from(namespace);
-        let facts = ProxyFacts::resolve(mesh, role, (&namespace, account), None, &[address]);
-        let state = State::new(OwnFacts { role, namespace, ips: vec![address] });
-        let mut decider = Decider { mesh, facts, state };
-        let seen = scope::visible(mesh, &decider.facts).parts;
-        decider.take(seen.iter().map(|shared| shared.part()), Vec::new());
-        decider
+    /// The proxy of the workload at `address`, which has proven its account.
+    pub fn new(mesh: &'m Mesh, role: Role, address: IpAddr) -> Self {
+        let workload = workload(mesh, address);
+        let namespace = Namespace::from(&*workload.info.namespace);
+        let facts = ProxyFacts::resolve(mesh, role, (&namespace, &workload.service_account), None, &[address]);
+        let told: Vec<Part> = offline::start(mesh, &facts).iter().map(carried).collect();
+        let desk = Desk::new(OwnFacts { role, namespace, ips: vec![address] }, told, Pilot { mesh, facts });
+        Decider { desk, own: workload.identity.as_ref().map(|identity| identity.uri()), address }
     }
 
     /// The configuration now.
-    pub fn snapshot(&self) -> &Snapshot {
-        self.state.snapshot()
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.desk.snapshot()
     }
 
-    /// A request of the application. `draw` decides between weighted destinations.
-    pub fn outgoing(&mut self, key: &DestinationKey, listener_port: Port, request: &Request, draw: u64) -> Outgoing {
-        let path = match path::normalize(&request.path, self.snapshot().settings.path_normalization) {
-            Ok(path) => path.into_owned(),
-            Err(_) => return Outgoing::Answer { status: 400, text: String::new() },
-        };
-        let view = RequestView {
-            method: &request.method,
-            scheme: "http",
-            authority: &request.host,
-            path: &path,
-            headers: &request.headers,
-            listener_port,
-        };
-        for _ in 0..MOST_FETCHES {
-            match select(self.state.snapshot(), key, &view, draw) {
-                Selection::Pending { service } => self.fetch(&service),
-                selection => return outcome(selection, request, &path),
+    /// A connection of the application that comes in at `entrance`, and the request on it; without one, bytes that are
+    /// none. `draw` decides between weighted destinations.
+    pub fn from_application(
+        &mut self,
+        entrance: &Entrance,
+        port: Port,
+        said: Said<'_>,
+        request: Option<&Request>,
+        draw: u64,
+    ) -> Verdict {
+        let own = Arriving { port, said: Detected::NeedMore, peer: None, source: self.address };
+        let caller = |key| arrived(Direction::Outbound, key, &own, self.address);
+        match (self.desk.outgoing(entrance, said), request) {
+            (Outgoing::Requests(key) | Outgoing::Detect { key, .. }, Some(request)) => {
+                let caller = arrived(Direction::Outbound, &key, &own, self.address);
+                decided(&mut self.desk, &caller, request, "http", draw)
             }
+            (Outgoing::Requests(_), None) => no_request(),
+            (Outgoing::Detect { key, cluster, .. } | Outgoing::Opaque { key, cluster }, _) => {
+                carry(&self.desk.snapshot(), &caller(&key), &cluster.name)
+            }
+            (Outgoing::Refuse { cluster, .. }, _) => close(&cluster.name),
+            (other @ (Outgoing::Ask(_) | Outgoing::Hear), _) => panic!("still undecided: {other:?}"),
         }
-        panic!("the details of {} cannot be had", request.host)
     }
 
-    /// A request of a peer to a port of the workload.
-    pub fn incoming(&self, port: Port, peer: Option<&str>, source: IpAddr, request: &Request) -> Incoming {
-        let snapshot = self.snapshot();
-        let path = path::normalize(&request.path, snapshot.settings.path_normalization).unwrap_or_default();
-        let peer = peer.map(PeerIdentity::new);
-        let Some(local) = snapshot.local() else {
-            return Incoming { allowed: false, details: "no_configuration".to_owned() };
+    /// A connection of a peer, and the request on it; without one, bytes that are none.
+    pub fn from_peer(&mut self, arriving: &Arriving, request: Option<&Request>) -> Verdict {
+        let snapshot = self.desk.snapshot();
+        let Some(local) = snapshot.local() else { return close(&Refused::NotKnown) };
+        let policy = local.inbound.port(arriving.port);
+        let admission = admit(&policy, &arriving.said);
+        let secured = matches!(admission, Admission::Terminate { .. });
+        if secured && arriving.peer.is_none() {
+            return close(&"mutual TLS failed");
+        }
+        let peer = arriving.peer.as_deref().filter(|_| secured).map(PeerIdentity::new);
+        let key = DestinationKey::Inbound(arriving.port);
+        let caller = Caller {
+            secured,
+            peer: peer.as_ref(),
+            own: self.own.as_deref(),
+            ..arrived(Direction::Inbound, &key, arriving, self.address)
         };
-        let verdict = decide(
-            &local.policies,
-            &Attributes {
-                http: Some(HttpAttributes {
-                    method: request.method.as_bytes(),
-                    path: path.as_bytes(),
-                    authority: Some(request.host.as_bytes()),
-                    headers: &request.headers,
-                }),
-                peer: peer.as_ref(),
-                source_ip: Some(source),
-                remote_ip: Some(source),
-                destination_ip: self.facts.addresses.first().copied(),
-                destination_port: port.get(),
-                sni: None,
-                metadata: None,
-            },
-        );
-        let denial = verdict.allowed().err();
-        Incoming { allowed: denial.is_none(), details: denial.map(|d| d.to_string()).unwrap_or_default() }
+        // A handshake fails where a connection that it had made could not stand.
+        if secured && let Err(why) = decide::stands(&snapshot, &caller) {
+            return close(&why);
+        }
+        match (admission, request) {
+            (Admission::Requests | Admission::Terminate { requests: true }, Some(request)) => {
+                decided(&mut self.desk, &caller, request, if secured { "https" } else { "http" }, 0)
+            }
+            (Admission::Requests | Admission::Terminate { requests: true }, None) => no_request(),
+            (Admission::Terminate { requests: false } | Admission::Opaque { .. }, _) => {
+                carry(&snapshot, &caller, &policy.cluster.name)
+            }
+            (Admission::Refuse(why), _) => close(&why),
+        }
     }
 
-    fn fetch(&mut self, key: &ServiceKey) {
-        let children = scope::children(self.mesh, &self.facts, key).unwrap_or_else(|| panic!("pilot knows no {key}"));
-        let alone = children.service.is_none();
-        let removed = alone.then(|| (Kind::Service, PartName(key.to_string().into()))).into_iter().collect();
-        let parts: Vec<_> = children.in_order().cloned().collect();
-        self.take(parts.iter().map(|shared| shared.part()), removed);
-    }
-
-    /// Over the wire and into the snapshot.
-    fn take<'p>(&mut self, parts: impl Iterator<Item = &'p Part>, removed: Vec<(Kind, PartName)>) {
-        let carried = |part: &Part| {
-            let encoded = wire::encode(part);
-            let decoded = wire::decode(encoded.type_url, encoded.bytes).expect("what we encode can be read");
-            assert!(decoded == *part, "{} {} changed on the wire", encoded.type_url, encoded.name);
-            decoded
+    /// A connection to a port of a gateway, and the request on it; without one, bytes that are none.
+    pub fn from_outside(&mut self, arriving: &Arriving, request: Option<&Request>) -> Verdict {
+        let snapshot = self.desk.snapshot();
+        let (key, secured) = match gateway::arriving(&snapshot, arriving.port, Some(&arriving.said)) {
+            gateway::Arriving::Requests(key) => (key, false),
+            gateway::Arriving::Terminate { server, .. }
+                if server.tls.require_client_certificate && arriving.peer.is_none() =>
+            {
+                return close(&"no client certificate");
+            }
+            gateway::Arriving::Terminate { key, .. } => (key, true),
+            gateway::Arriving::Refuse(why) => return close(&why),
+            gateway::Arriving::Hear => panic!("still undecided: {arriving:?}"),
         };
-        self.state.apply(Changes { upserts: parts.map(carried).collect(), removed, ..Changes::default() });
+        let Some(request) = request.filter(|_| secured || !matches!(arriving.said, Detected::Tls(_))) else {
+            return no_request();
+        };
+        let peer = arriving.peer.as_deref().filter(|_| secured).map(PeerIdentity::new);
+        let caller = arrived(Direction::Gateway, &key, arriving, self.address);
+        let caller = Caller { secured, peer: peer.as_ref(), ..caller };
+        decided(&mut self.desk, &caller, request, if secured { "https" } else { "http" }, 0)
     }
 }
 
-fn outcome(selection: Selection, request: &Request, path: &str) -> Outgoing {
-    let answer = |status, text: String| Outgoing::Answer { status, text };
-    match selection {
-        Selection::Forward(routed) => forwarded(&routed, request, path),
-        Selection::Answer(Answer::Redirect { status, location, .. }) => answer(status, location),
-        Selection::Answer(Answer::Respond { status, body, .. }) => {
+/// The caller on a connection that is not decrypted.
+fn arrived<'a>(
+    direction: Direction,
+    key: &'a DestinationKey,
+    arriving: &'a Arriving,
+    destination: IpAddr,
+) -> Caller<'a> {
+    let sni = match &arriving.said {
+        Detected::Tls(hello) => hello.sni.as_deref(),
+        _ => None,
+    };
+    Caller {
+        direction,
+        key,
+        port: arriving.port,
+        secured: false,
+        peer: None,
+        own: None,
+        source: Some(arriving.source),
+        destination: Some(destination),
+        sni,
+    }
+}
+
+fn close(why: &dyn std::fmt::Display) -> Verdict {
+    Verdict::Close { why: why.to_string() }
+}
+
+/// Requests are expected, and something else comes.
+fn no_request() -> Verdict {
+    Verdict::Answer { status: 400, text: String::new() }
+}
+
+fn carry(snapshot: &Snapshot, caller: &Caller<'_>, cluster: &str) -> Verdict {
+    match decide::opaque(snapshot, caller, None).0 {
+        Ok(_) => Verdict::Carry { cluster: cluster.to_owned() },
+        Err(why) => close(&why),
+    }
+}
+
+fn decided(desk: &mut Desk<Pilot<'_>>, caller: &Caller<'_>, request: &Request, scheme: &str, draw: u64) -> Verdict {
+    let mode = desk.snapshot().settings.path_normalization;
+    let Ok(path) = path::normalize(&request.path, mode) else { return no_request() };
+    let known = decide::Request {
+        method: &request.method,
+        scheme,
+        authority: Some(&request.host),
+        path: &path,
+        headers: &request.headers,
+        client: None,
+        metadata: None,
+        draw,
+    };
+    desk.request(caller, &known, |_, decision| outcome(decision, request, &path))
+}
+
+fn outcome(decision: Decision<'_>, request: &Request, path: &str) -> Verdict {
+    let answer = |status, text: String| Verdict::Answer { status, text };
+    match decision.step {
+        Step::Forward(plan) => forwarded(&plan.routed, request, path),
+        Step::Refuse(why) => answer(403, why.to_string()),
+        Step::Answer(Answer::Redirect { status, location, .. }) => answer(status, location),
+        Step::Answer(Answer::Respond { status, body, .. }) => {
             answer(status, String::from_utf8_lossy(&body).into_owned())
         }
-        Selection::Answer(Answer::NotFound { .. }) => answer(404, String::new()),
-        Selection::Answer(Answer::Blocked { .. }) => answer(502, String::new()),
-        Selection::Answer(Answer::ClusterNotFound { .. }) => answer(503, String::new()),
-        Selection::Pending { service } => panic!("{service} is still pending"),
+        Step::Answer(Answer::NotFound { .. }) => answer(404, String::new()),
+        Step::Answer(Answer::Blocked { .. }) => answer(502, String::new()),
+        Step::Answer(Answer::ClusterNotFound { .. }) => answer(503, String::new()),
+        Step::Ask(ask) => panic!("{ask:?} cannot be had"),
     }
 }
 
-fn forwarded(routed: &Routed, request: &Request, path: &str) -> Outgoing {
+fn forwarded(routed: &Routed, request: &Request, path: &str) -> Verdict {
     let rule = routed.rule.as_ref();
     let rewritten = rule.zip(routed.matched.as_ref()).and_then(|(rule, matched)| rewrite::path(rule, matched, path));
     let host = rule.and_then(|rule| rewrite::authority(rule, routed.backend).map(|host| host.to_string()));
-    Outgoing::Forward {
+    Verdict::Forward {
         cluster: routed.cluster.name.to_string(),
         route: routed.meta.route.to_string(),
         path: rewritten.unwrap_or_else(|| path.to_owned()),

@@ -9,16 +9,15 @@
 use mesh_config::{kind::Role, name::Port};
 use mesh_e2e::{
     golden,
-    offline::{Decider, Outgoing, Request},
+    offline::{Arriving, Decider, Request, Verdict},
 };
 use mesh_pilot::{Mesh, offline::compile_text};
-use mesh_proxy::snapshot::{listener::DestinationKey, outbound::lookup};
-use std::{
-    fmt::Write as _,
-    fs,
-    net::{IpAddr, SocketAddr},
-    path::Path,
+use mesh_proxy::{
+    decide::outbound::Entrance,
+    detect::{ClientHello, Detected},
+    snapshot::outbound::Said,
 };
+use std::{fmt::Write as _, fs, net::SocketAddr, path::Path};
 
 fn case(name: &str) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
@@ -40,34 +39,34 @@ fn decided(mesh: &Mesh, line: &str) -> String {
     match words[..] {
         ["out", workload, method, url, ref headers @ ..] => {
             let (request, port) = request(method, url, headers);
-            let mut decider = decider(mesh, workload);
-            let nowhere = SocketAddr::new([192, 0, 2, 1].into(), port.get());
-            let key: DestinationKey = lookup(decider.snapshot(), nowhere).key(nowhere);
-            match decider.outgoing(&key, port, &request, 0) {
-                Outgoing::Forward { cluster, route, path, host } => {
-                    format!("→ {cluster} by {route:?}: {path} at {host}")
-                }
-                Outgoing::Answer { status, text } => format!("{status} {text}").trim().to_owned(),
-            }
+            let nowhere = Entrance::Captured(SocketAddr::new([192, 0, 2, 1].into(), port.get()));
+            let mut decider = decider(mesh, Role::Sidecar, workload);
+            told(decider.from_application(&nowhere, port, Said::Other, Some(&request), 0))
         }
         ["in", workload, port, principal, method, url, ref headers @ ..] => {
             let (request, _) = request(method, url, headers);
             let port = Port::new(port.parse().unwrap()).unwrap();
-            let peer = (principal != "-").then_some(principal);
-            let source = IpAddr::from([10, 9, 9, 9]);
-            let incoming = decider(mesh, workload).incoming(port, peer, source, &request);
-            if incoming.allowed { "allowed".into() } else { format!("refused {}", incoming.details) }
+            let peer = (principal != "-").then(|| principal.to_owned());
+            let hello = ClientHello { sni: None, alpn: vec![b"istio-http/1.1".to_vec(), b"istio".to_vec()] };
+            let said = if peer.is_some() { Detected::Tls(hello) } else { Detected::Http1 };
+            let arriving = Arriving { port, said, peer, source: [10, 9, 9, 9].into() };
+            told(decider(mesh, Role::Sidecar, workload).from_peer(&arriving, Some(&request)))
         }
         _ => panic!("not a call: {line}"),
     }
 }
 
-fn decider<'m>(mesh: &'m Mesh, address: &str) -> Decider<'m> {
-    let address: IpAddr = address.parse().unwrap();
-    let workload = mesh_pilot::scope::workload_at(mesh, address).unwrap_or_else(|| panic!("nobody at {address}"));
-    let mesh_config::model::Part::Workload(workload) = workload.part() else { panic!("not a workload") };
-    let account = &workload.service_account;
-    Decider::new(mesh, Role::Sidecar, &workload.info.namespace, account, address)
+fn decider<'m>(mesh: &'m Mesh, role: Role, address: &str) -> Decider<'m> {
+    Decider::new(mesh, role, address.parse().unwrap())
+}
+
+fn told(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Forward { cluster, route, path, host } => format!("→ {cluster} by {route:?}: {path} at {host}"),
+        Verdict::Carry { cluster } => format!("bytes → {cluster}"),
+        Verdict::Answer { status, text } => format!("{status} {text}").trim().to_owned(),
+        Verdict::Close { why } => format!("closed {why}"),
+    }
 }
 
 fn request(method: &str, url: &str, headers: &[&str]) -> (Request, Port) {

@@ -3,11 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use mesh_config::{kind::Role, name::Port};
+use mesh_config::{kind::Role, model::Protocol, name::Port};
 use mesh_e2e::{
     client::{Call, Connection},
     mesh::{HTTP, Mesh, Plan, Workload, fqdn, identity},
-    offline::{Decider, Outgoing, Request},
+    offline::{Arriving, Decider, Request, Verdict},
     until,
     workload::Kind,
 };
@@ -15,7 +15,11 @@ use mesh_pilot::{
     source::{Batch, SourceId, file},
     world::World,
 };
-use mesh_proxy::snapshot::listener::DestinationKey;
+use mesh_proxy::{
+    decide::outbound::Entrance,
+    detect::{ClientHello, Detected},
+    snapshot::outbound::Said,
+};
 use std::{collections::BTreeMap, fmt::Write as _, fs, net::IpAddr};
 
 /// So many calls besides those of the table.
@@ -169,32 +173,38 @@ fn random(seed: u64) -> Vec<Case> {
 
 /// What the pure functions say: one line for each proxy on the way.
 fn decided(mesh: &Mesh, compiled: &mesh_pilot::Mesh, case: &Case) -> Vec<String> {
-    let decider = |name: &str, account: &str| Decider::new(compiled, Role::Sidecar, "test", account, mesh.ip(name));
-    let incoming = |to: &str, account: &str, peer: Option<&str>, source: IpAddr, request: &Request| {
-        let verdict = decider(to, account).incoming(Port::new(HTTP.target()).unwrap(), peer, source, request);
-        match verdict.allowed {
-            true => (200, format!("200 via_upstream inbound|{}|| default", HTTP.target())),
-            false => (403, format!("403 {} inbound|{}|| default", verdict.details, HTTP.target())),
-        }
-    };
+    let port = Port::new(HTTP.target()).unwrap();
+    let incoming =
+        |to: &str, arriving: &Arriving, request: &Request| match Decider::new(compiled, Role::Sidecar, mesh.ip(to))
+            .from_peer(arriving, Some(request))
+        {
+            Verdict::Forward { cluster, route, .. } => (200, format!("200 via_upstream {cluster} {route}")),
+            Verdict::Answer { status, text } => (status, format!("{status} {text} inbound|{port}|| default")),
+            other => panic!("{other:?}"),
+        };
     if case.from == STRANGER {
-        return vec![incoming("server-v1", "server", None, [127, 0, 0, 1].into(), &case.request).1];
+        let arriving = Arriving { port, said: Detected::Http1, peer: None, source: [127, 0, 0, 1].into() };
+        return vec![incoming("server-v1", &arriving, &case.request).1];
     }
-    let listener: IpAddr = mesh.ip(case.from);
-    let key = DestinationKey::Egress(format!("{listener}_{}", HTTP.number).into());
-    let port = Port::new(HTTP.number).unwrap();
-    let out = decider(case.from, case.from).outgoing(&key, port, &case.request, 0);
-    let Outgoing::Forward { cluster, route, path, host } = out else {
-        let Outgoing::Answer { status, .. } = out else { unreachable!() };
-        return vec![format!("{status}")];
+    let source: IpAddr = mesh.ip(case.from);
+    let name = format!("{source}_{}", HTTP.number).into();
+    let entrance = Entrance::Listener { name, protocol: Protocol::Http };
+    let listener = Port::new(HTTP.number).unwrap();
+    let mut caller = Decider::new(compiled, Role::Sidecar, source);
+    let (cluster, route, path, host) =
+        match caller.from_application(&entrance, listener, Said::Other, Some(&case.request), 0) {
+            Verdict::Forward { cluster, route, path, host } => (cluster, route, path, host),
+            Verdict::Answer { status, .. } => return vec![format!("{status}")],
+            other => panic!("{other:?}"),
+        };
+    let to = match cluster.split('|').collect::<Vec<_>>()[..] {
+        ["outbound", _, "v1", _] => "server-v1",
+        ["outbound", _, "v2", _] => "server-v2",
+        _ => "other",
     };
-    let (to, account) = match cluster.split('|').collect::<Vec<_>>()[..] {
-        ["outbound", _, "v1", _] => ("server-v1", "server"),
-        ["outbound", _, "v2", _] => ("server-v2", "server"),
-        _ => ("other", "other"),
-    };
-    let forwarded = Request { path, host, ..case.request.clone() };
-    let (status, line) = incoming(to, account, Some(&identity(case.from)), listener, &forwarded);
+    let hello = ClientHello { sni: None, alpn: vec![b"istio-http/1.1".to_vec(), b"istio".to_vec()] };
+    let arriving = Arriving { port, said: Detected::Tls(hello), peer: Some(identity(case.from)), source };
+    let (status, line) = incoming(to, &arriving, &Request { path, host, ..case.request.clone() });
     vec![format!("{status} via_upstream {cluster} {route}"), line]
 }
 

@@ -139,7 +139,7 @@ fn held() -> Value {
     let (mesh, _) = offline::compile_text(include_str!("data/objects/shop.yaml"), None);
     let proved = ("shop".into(), "web");
     let facts = ProxyFacts::resolve(&mesh, Role::Sidecar, (&proved.0, proved.1), Some("web-1"), &[]);
-    let parts = offline::parts_for(&mesh, &facts, true);
+    let parts = offline::everything(&mesh, &facts);
     let part = |part: &Part| {
         let encoded = wire::encode(part);
         let wire = (part.kind() != Kind::Secret).then(|| STANDARD.encode(&encoded.bytes));

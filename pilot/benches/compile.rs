@@ -37,7 +37,7 @@ fn main() {
         addresses: Vec::new(),
     };
     let (_, visible) = timed(|| scope::visible(&third, &facts));
-    let (_, all) = timed(|| offline::parts_for(&third, &facts, true));
+    let (_, all) = timed(|| offline::everything(&third, &facts));
 
     println!(
         "{services} services x {ENDPOINTS} endpoints, {} parts, {} bytes of YAML",

@@ -9,7 +9,7 @@ use crate::{
 };
 use mesh_config::{
     diagnostic::Diagnostic,
-    model::{Kind, Part, Settings, index::IndexKind},
+    model::{Kind, Part, PartName, ServiceKey, Settings, index::IndexKind},
 };
 
 /// The mesh that `objects` (any number of YAML documents) describe. `mesh_config` is MeshConfig as YAML; it counts
@@ -25,14 +25,35 @@ pub fn compile_text(objects: &str, mesh_config: Option<&str>) -> (Mesh, Vec<Diag
     (mesh, diagnostics)
 }
 
-/// Everything that the proxy sees at its start; with `all`, also what it could ask for: each service with its
-/// children, each route, and workloads by address.
-pub fn parts_for(mesh: &Mesh, facts: &ProxyFacts, all: bool) -> Vec<Part> {
+/// Everything that the proxy is told at its start.
+pub fn start(mesh: &Mesh, facts: &ProxyFacts) -> Vec<Part> {
+    scope::visible(mesh, facts).parts.iter().map(|shared| shared.part().clone()).collect()
+}
+
+/// What belongs to one name of the index.
+#[derive(Debug, Default)]
+pub struct Details {
+    /// What there is.
+    pub parts: Vec<Part>,
+    /// What there is not: a name without service is complete when its service is said to be gone.
+    pub removed: Vec<(Kind, PartName)>,
+}
+
+/// What the proxy is told when it asks for a name of the index; `None`: it sees no such name.
+pub fn details(mesh: &Mesh, facts: &ProxyFacts, key: &ServiceKey) -> Option<Details> {
+    let children = scope::children(mesh, facts, key)?;
+    let alone = children.service.is_none();
+    Some(Details {
+        parts: children.in_order().map(|shared| shared.part().clone()).collect(),
+        removed: alone.then(|| (Kind::Service, PartName(key.to_string().into()))).into_iter().collect(),
+    })
+}
+
+/// Everything that the proxy is told at its start and could ask for: each service with its children, each route, and
+/// workloads by address.
+pub fn everything(mesh: &Mesh, facts: &ProxyFacts) -> Vec<Part> {
     let visible = scope::visible(mesh, facts).parts;
-    let mut parts: Vec<Part> = visible.iter().map(|shared| shared.part().clone()).collect();
-    if !all {
-        return parts;
-    }
+    let mut parts = start(mesh, facts);
     let mut routes = std::collections::BTreeSet::new();
     for shared in &visible {
         let Part::Index(entry) = shared.part() else { continue };

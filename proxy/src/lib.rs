@@ -12,6 +12,7 @@ pub mod decide;
 pub mod detect;
 pub mod head;
 pub mod lookup;
+pub mod offline;
 pub mod route;
 pub mod snapshot;
 

@@ -324,7 +324,7 @@ fn a_workload_is_found_by_its_address() {
 #[test]
 fn offline_everything_visible_is_there_once() {
     let mesh = objects();
-    let parts = offline::parts_for(&mesh, &sidecar_in("shop"), true);
+    let parts = offline::everything(&mesh, &sidecar_in("shop"));
     let mut keys: Vec<_> = parts.iter().map(|p| (p.kind(), p.name())).collect();
     let all = keys.len();
     keys.sort();

@@ -1,4 +1,4 @@
-//! One proxy without its sockets: pilot's scope in front, the proxy's snapshot behind, details fetched when asked.
+//! One proxy without its sockets: pilot's scope in front, the proxy's own decisions behind.
 
 use super::{
     answer::Answer,
@@ -9,45 +9,55 @@ use super::{
 };
 use mesh_config::{
     kind::Role,
-    model::{Kind, Part, PartName, ServiceKey},
+    model::{Kind, Part, ServiceKey},
 };
-use mesh_pilot::{Mesh, scope};
+use mesh_pilot::{Mesh, ProxyFacts, offline};
 use mesh_proxy::{
-    decide::{self, Ask, Fetch},
-    snapshot::{
-        OwnFacts, Snapshot,
-        build::{Changes, State},
-    },
+    offline::{Desk as Proxy, Teller},
+    snapshot::{OwnFacts, Snapshot, build::Changes},
 };
-use std::{rc::Rc, sync::Arc};
+use std::sync::Arc;
 
-/// Most services that one call may need the details of.
-const MAX_FETCHES: usize = 64;
+/// Pilot, as far as this proxy is told something.
+pub(super) struct Pilot<'m> {
+    mesh: &'m Mesh,
+    facts: ProxyFacts,
+}
+
+impl Teller for Pilot<'_> {
+    fn details(&self, service: &ServiceKey) -> Option<Changes> {
+        let details = offline::details(self.mesh, &self.facts, service)?;
+        Some(Changes { upserts: details.parts, removed: details.removed, ..Changes::default() })
+    }
+}
 
 /// A proxy that decides.
 pub(super) struct Desk<'m> {
-    mesh: &'m Mesh,
+    /// The proxy.
+    pub(super) proxy: Proxy<Pilot<'m>>,
     who: Who,
-    state: State,
     draw: u64,
 }
 
 impl<'m> Desk<'m> {
     /// The proxy of `who`, with what pilot tells it at its start.
     pub(super) fn new(mesh: &'m Mesh, who: Who) -> Self {
-        let (namespace, ips) = (who.facts.namespace.clone(), who.facts.addresses.clone());
-        let mut state = State::new(OwnFacts { role: who.facts.role, namespace, ips });
-        let seen = scope::visible(mesh, &who.facts).parts;
-        let mut upserts: Vec<Part> =
-            seen.iter().filter(|s| s.kind() != Kind::Instance).map(|s| s.part().clone()).collect();
-        upserts.push(Part::Instance(who.instance.clone()));
-        state.apply(Changes::upserts(upserts));
-        Desk { mesh, who, state, draw: 0 }
+        let facts = who.facts.clone();
+        let own = OwnFacts { role: facts.role, namespace: facts.namespace.clone(), ips: facts.addresses.clone() };
+        let mut told = offline::start(mesh, &facts);
+        told.retain(|part| part.kind() != Kind::Instance);
+        told.push(Part::Instance(who.instance.clone()));
+        Desk { proxy: Proxy::new(own, told, Pilot { mesh, facts }), who, draw: 0 }
     }
 
     /// Between weighted backends, this number decides from now on; 0 is the first's.
     pub(super) fn set_draw(&mut self, draw: u64) {
         self.draw = draw;
+    }
+
+    /// Between weighted backends, this number decides.
+    pub(super) fn draw(&self) -> u64 {
+        self.draw
     }
 
     /// Whose proxy this is.
@@ -57,7 +67,7 @@ impl<'m> Desk<'m> {
 
     /// The configuration now.
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
-        self.state.snapshot().clone()
+        self.proxy.snapshot()
     }
 
     /// What the proxy decides about a call.
@@ -75,47 +85,5 @@ impl<'m> Desk<'m> {
             Direction::Inbound => inbound::decide(self, call),
             Direction::Gateway => gateway::decide(self, call),
         }
-    }
-
-    /// The configuration with which a decision has nothing more to ask, or all that can be had.
-    pub(super) fn settled(&mut self, asks: impl Fn(&Snapshot) -> Option<Ask>) -> Arc<Snapshot> {
-        let mut fetching = Fetching { desk: self, left: MAX_FETCHES };
-        let held = decide::settle_now(&mut fetching, asks).expect("nothing is waited for here");
-        Arc::clone(&held)
-    }
-
-    /// Between weighted backends, this number decides.
-    pub(super) fn draw(&self) -> u64 {
-        self.draw
-    }
-
-    /// Takes in what belongs to a name of the index. `None`: pilot knows no such name.
-    pub(super) fn fetch(&mut self, key: &ServiceKey) -> Option<()> {
-        let children = scope::children(self.mesh, &self.who.facts, key)?;
-        let upserts = children.in_order().map(|shared| shared.part().clone()).collect();
-        // A name without service is complete when its service is said to be gone.
-        let alone = children.service.is_none();
-        let removed = alone.then(|| (Kind::Service, PartName(key.to_string().into()))).into_iter().collect();
-        self.state.apply(Changes { upserts, removed, ..Changes::default() });
-        Some(())
-    }
-}
-
-/// Fetches from pilot's compiled mesh, at once.
-struct Fetching<'d, 'm> {
-    desk: &'d mut Desk<'m>,
-    left: usize,
-}
-
-impl Fetch for Fetching<'_, '_> {
-    type Held = Rc<Arc<Snapshot>>;
-
-    fn newest(&self) -> Self::Held {
-        Rc::new(self.desk.snapshot())
-    }
-
-    async fn fetch(&mut self, Ask::Details(service): Ask) -> bool {
-        self.left = self.left.saturating_sub(1);
-        self.left > 0 && self.desk.fetch(&service).is_some()
     }
 }

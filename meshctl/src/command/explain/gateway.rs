@@ -4,13 +4,13 @@ use super::{
     answer::Answer,
     case::{Call, CallTls},
     desk::Desk,
-    outbound::{port_of, unnormal},
-    request::{self, caller},
+    outbound::port_of,
+    request::{self, Proof, caller},
 };
-use mesh_config::{name::host_of_authority, path};
+use mesh_config::name::host_of_authority;
 use mesh_proxy::{
     decide::{
-        Caller, Direction, Refused,
+        Direction, Refused,
         gateway::{Arriving, arriving},
     },
     detect::{ClientHello, Detected},
@@ -50,14 +50,8 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
             Answer::refuse("protocol error", format!("port {port} carries HTTP, but something else arrived")),
         );
     }
-    let mut answer = match path::normalize(call.path.as_deref().unwrap_or("/"), snapshot.settings.path_normalization) {
-        Ok(path) => {
-            let peer = request::peer(call);
-            let caller = Caller { peer: peer.as_ref(), ..caller(call, Direction::Gateway, &key, port) };
-            request::decide(desk, call, &caller, path, scheme)
-        }
-        Err(rejected) => unnormal(&rejected),
-    };
+    let proof = Proof::of(call, desk.who());
+    let mut answer = request::decide(desk, call, &caller(call, &proof, Direction::Gateway, &key, port), scheme);
     if answer.route_config.is_none() {
         answer.route_config = Some(match &key {
             DestinationKey::GatewayTls { server, .. } => server.to_string(),

@@ -4,20 +4,18 @@ use super::{
     answer::{Answer, Outcome, PolicyName, Security, ShadowAnswer},
     case::{Call, CallTls},
     desk::Desk,
-    outbound::{port_of, unnormal},
-    request::{self, caller},
+    outbound::port_of,
+    request::{self, Proof, caller, refused_by},
 };
 use mesh_config::{
     model::{authorization::Action, peer_authentication::MtlsMode},
     name::Port,
-    path,
 };
 use mesh_proxy::{
     authz::{Decision, Denial, Verdict},
     decide::{
-        Caller, Direction, Refused,
+        self, Caller, Direction, Refused,
         inbound::{Admission, admit},
-        opaque as opaque_call,
     },
     detect::{ClientHello, Detected},
     snapshot::{
@@ -101,18 +99,16 @@ fn admitted(desk: &mut Desk<'_>, call: &Call, port: Port, policy: &PortPolicy) -
 /// A stream of bytes.
 fn opaque(desk: &Desk<'_>, call: &Call, port: Port, policy: &PortPolicy, sealed: bool) -> Answer {
     let (snapshot, key) = (desk.snapshot(), DestinationKey::Inbound(port));
-    let peer = request::peer(call).filter(|_| !sealed);
-    let caller = Caller {
-        secured: call.tls() != CallTls::Plaintext && !sealed,
-        peer: peer.as_ref(),
-        ..caller(call, Direction::Inbound, &key, port)
-    };
+    let proof = if sealed { Proof::none() } else { Proof::of(call, desk.who()) };
+    let secured = call.tls() != CallTls::Plaintext && !sealed;
+    let caller = Caller { secured, ..caller(call, &proof, Direction::Inbound, &key, port) };
     let metadata = call.metadata.as_ref().filter(|m| !m.is_null());
-    let (permit, verdict) = opaque_call(&snapshot, &caller, metadata);
-    let mut answer = match (verdict, permit) {
-        (Some(verdict), _) => verdict_answer(&verdict),
-        (None, Err(why)) => return Answer::refuse("denied", why.to_string()),
-        (None, Ok(_)) => Answer { outcome: Outcome::Forward, ..Answer::default() },
+    let (permit, verdict) = decide::opaque(&snapshot, &caller, metadata);
+    let said = verdict.as_ref().map(verdict_answer);
+    let mut answer = match permit {
+        Err(Refused::Policy(_)) => said.unwrap_or_default(),
+        Err(why) => return refused_by(&why),
+        Ok(_) => said.unwrap_or_else(|| Answer { outcome: Outcome::Forward, ..Answer::default() }),
     };
     answer.cluster = (answer.outcome == Outcome::Forward).then(|| policy.cluster.name.to_string());
     if sealed && answer.detail.is_none() {
@@ -123,15 +119,9 @@ fn opaque(desk: &Desk<'_>, call: &Call, port: Port, policy: &PortPolicy, sealed:
 
 /// A request.
 fn http(desk: &mut Desk<'_>, call: &Call, port: Port) -> Answer {
-    let target = call.path.as_deref().unwrap_or("/");
-    let mode = desk.snapshot().settings.path_normalization;
-    let path = match path::normalize(target, mode) {
-        Ok(path) => path,
-        Err(rejected) => return unnormal(&rejected),
-    };
-    let (peer, key) = (request::peer(call), DestinationKey::Inbound(port));
-    let caller = Caller { peer: peer.as_ref(), ..caller(call, Direction::Inbound, &key, port) };
-    request::decide(desk, call, &caller, path, if caller.secured { "https" } else { "http" })
+    let (proof, key) = (Proof::of(call, desk.who()), DestinationKey::Inbound(port));
+    let caller = caller(call, &proof, Direction::Inbound, &key, port);
+    request::decide(desk, call, &caller, if caller.secured { "https" } else { "http" })
 }
 
 fn security(policy: &PortPolicy, call: &Call) -> Security {

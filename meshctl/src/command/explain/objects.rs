@@ -85,9 +85,12 @@ impl Objects {
 }
 
 /// A proxy and what pilot would tell it about its workload.
+#[derive(Clone)]
 pub(super) struct Who {
     pub(super) facts: ProxyFacts,
     pub(super) instance: Arc<Instance>,
+    /// The identity that its proxy shows to peers; `None`: it has none, or it is not known which.
+    pub(super) shows: Option<SpiffeId>,
 }
 
 impl Who {
@@ -119,7 +122,7 @@ impl Who {
             labels: workload.labels.clone(),
             addresses: workload.addresses.clone(),
         };
-        Who { facts, instance: Arc::new(instance) }
+        Who { facts, shows: instance.workload.identity.clone(), instance: Arc::new(instance) }
     }
 }
 
@@ -211,6 +214,10 @@ pub(super) fn with_workload(mut objects: Objects, case: &CaseWorkload, role: Rol
     let mut who = Who::of(&mesh, &workload, role);
     if case.ips.len() > 1 {
         who.facts.addresses.clone_from(&case.ips);
+    }
+    if case.service_account.is_none() {
+        // An account that nobody named shows nothing: the principals of calls are taken as they are.
+        who.shows = None;
     }
     (mesh, diagnostics, who)
 }

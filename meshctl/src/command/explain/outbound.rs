@@ -5,27 +5,29 @@ use super::{
     case::{Call, CallTls},
     desk::Desk,
     objects::Who,
-    request::{self, caller},
+    request::{self, Proof, caller},
 };
 use mesh_config::{
     model::{
-        Endpoint, IndexEntry, Protocol,
+        Endpoint, IndexEntry, ServiceKey,
         destination::UpstreamTls,
         endpoint::{EndpointAddress, Health},
         index::IndexKind,
         route::RouteAction,
     },
     name::{Port, host_of_authority},
-    path,
 };
 use mesh_proxy::{
-    decide,
+    decide::{
+        Ask, Direction,
+        outbound::{Entrance, Outgoing},
+    },
     route::{RouteMeta, Routed, RuleEntry, rewrite},
     snapshot::{
         Snapshot,
         cluster::{Cluster, ClusterKey},
         listener::{DestinationKey, ListenerKind},
-        outbound::{Destination, Said, Way, by_opening, lookup, through},
+        outbound::Said,
         virtual_host::Resolved,
     },
 };
@@ -42,22 +44,11 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
     let Some(port) = port_of(call) else {
         return Answer::refuse("no listener", "the call names no port between 1 and 65535");
     };
-    let entrance = Entrance::find(&desk.snapshot(), call, port);
-    let listener = entrance.listener();
-    let mut answer = match &entrance {
-        Entrance::Captured(to) => captured(desk, call, *to, port),
-        Entrance::Egress { name, .. } if call.is_http() => {
-            http(desk, call, &DestinationKey::Egress(name.clone()), port)
-        }
-        Entrance::Egress { name, .. } => match desk.snapshot().outbound.egress(name) {
-            Some(egress) => {
-                let look = |s: &Snapshot| opened(s, Way::Listener(egress), through(s, egress), call);
-                opaque(desk, look(&desk.snapshot()), &look)
-            }
-            None => Answer::refuse("no listener", format!("the Sidecar has no listener {name}")),
-        },
-    };
-    answer.listener = answer.listener.or(listener);
+    let entrance = entrance(&desk.snapshot(), call, port);
+    let name = server_name(call);
+    let outgoing = desk.proxy.outgoing(&entrance, said(call, name.as_deref()));
+    let listener = listener(&desk.snapshot(), &entrance, &outgoing);
+    let mut answer = Answer { listener: Some(listener), ..carried(desk, call, port, outgoing) };
     if matches!(entrance, Entrance::Captured(_)) && binds_everything(&desk.snapshot()) {
         let caution = "the Sidecar binds all its listeners itself and none of them is for this call: \
                        the proxy sees it only where connections are captured";
@@ -67,6 +58,39 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
         });
     }
     answer
+}
+
+/// What becomes of a connection and of the request on it.
+fn carried(desk: &mut Desk<'_>, call: &Call, port: Port, outgoing: Outgoing) -> Answer {
+    match outgoing {
+        Outgoing::Requests(key) | Outgoing::Detect { key, .. } if call.is_http() => http(desk, call, &key, port),
+        Outgoing::Requests(_) => Answer::refuse(
+            "protocol error",
+            format!(
+                "port {port} carries HTTP, but something else arrived; name the port tcp-… where it carries something else"
+            ),
+        ),
+        Outgoing::Detect { key, cluster, .. } | Outgoing::Opaque { key, cluster } => {
+            let mut answer = forwarded(&desk.snapshot(), &cluster);
+            let unknown = matches!(key, DestinationKey::Unknown(_)) && cluster.key == ClusterKey::Passthrough;
+            if unknown {
+                answer.detail =
+                    Some("no service has this address; outboundTrafficPolicy ALLOW_ANY passes it through".to_owned());
+            }
+            answer
+        }
+        Outgoing::Refuse { cluster, .. } => Answer {
+            cluster: Some(cluster.name.to_string()),
+            ..Answer::refuse(
+                "no route",
+                "no service has this address, and unknown ones may not be reached (REGISTRY_ONLY)",
+            )
+        },
+        Outgoing::Ask(Ask::Details(service)) => {
+            Answer::refuse("no route", format!("pilot gives no details of {service}"))
+        }
+        Outgoing::Hear => Answer::refuse("no route", format!("port {port} asks for a server name")),
+    }
 }
 
 /// Whether a `Sidecar` leaves no egress listener to capture.
@@ -82,48 +106,29 @@ pub(super) fn port_of(call: &Call) -> Option<Port> {
     call.port.and_then(|p| u16::try_from(p).ok()).and_then(Port::new)
 }
 
-/// Where a connection comes in.
-enum Entrance {
-    /// Taken from its way to this address.
-    Captured(SocketAddr),
-    /// At a listener that the `Sidecar` binds.
-    Egress { name: Arc<str> },
-}
-
-impl Entrance {
-    /// A listener at the call's very address; without an address, the `Sidecar`'s listener for the port that serves
-    /// the host; else the connection is captured on its way to the host.
-    fn find(snapshot: &Snapshot, call: &Call, port: Port) -> Entrance {
-        let entry = host_entry(snapshot, call);
-        let address = call.address.or(call.destination_ip);
-        for spec in snapshot.listeners.iter() {
-            let ListenerKind::Egress { port: own, .. } = &spec.kind else { continue };
-            let here = match address {
-                Some(address) => spec.address == SocketAddr::new(address, port.get()),
-                None => {
-                    *own == port
-                        && snapshot
-                            .outbound
-                            .egress(&spec.name)
-                            .is_some_and(|egress| entry.as_ref().is_none_or(|e| egress.listener.selects(&e.key)))
-                }
-            };
-            if here {
-                return Entrance::Egress { name: spec.name.clone() };
-            }
-        }
-        let of_host = || call.host.as_deref().and_then(|h| host_of_authority(h).parse().ok());
-        let of_entry = || entry.and_then(|e| e.addresses.first().map(|net| net.addr()));
-        let address = address.or_else(of_host).or_else(of_entry).unwrap_or(NOWHERE);
-        Entrance::Captured(SocketAddr::new(address, port.get()))
-    }
-
-    fn listener(&self) -> Option<String> {
-        match self {
-            Entrance::Captured(_) => None,
-            Entrance::Egress { name } => Some(name.to_string()),
+/// Where a connection comes in: at a listener of the `Sidecar` at the call's very address; without an address, at the one
+/// for the port that serves the host; else it is captured on its way to the host.
+fn entrance(snapshot: &Snapshot, call: &Call, port: Port) -> Entrance {
+    let entry = host_entry(snapshot, call);
+    let address = call.address.or(call.destination_ip);
+    for spec in snapshot.listeners.iter() {
+        let ListenerKind::Egress { port: own, protocol, .. } = &spec.kind else { continue };
+        let serves = || {
+            let egress = snapshot.outbound.egress(&spec.name)?;
+            Some(entry.as_ref().is_none_or(|e| egress.listener.selects(&e.key)))
+        };
+        let here = match address {
+            Some(address) => spec.address == SocketAddr::new(address, port.get()),
+            None => *own == port && serves() == Some(true),
+        };
+        if here {
+            return Entrance::Listener { name: spec.name.clone(), protocol: *protocol };
         }
     }
+    let of_host = || call.host.as_deref().and_then(|h| host_of_authority(h).parse().ok());
+    let of_entry = || entry.and_then(|e| e.addresses.first().map(|net| net.addr()));
+    let address = address.or_else(of_host).or_else(of_entry).unwrap_or(NOWHERE);
+    Entrance::Captured(SocketAddr::new(address, port.get()))
 }
 
 fn host_entry(snapshot: &Snapshot, call: &Call) -> Option<Arc<IndexEntry>> {
@@ -132,117 +137,52 @@ fn host_entry(snapshot: &Snapshot, call: &Call) -> Option<Arc<IndexEntry>> {
     snapshot.index.find_exact(&host, service).or_else(|| snapshot.index.find_wildcard(&host, service)).cloned()
 }
 
-fn captured(desk: &mut Desk<'_>, call: &Call, to: SocketAddr, port: Port) -> Answer {
-    let look = |s: &Snapshot| opened(s, Way::Captured(to), lookup(s, to), call);
-    let mut found = look(&desk.snapshot());
-    if let Destination::Pending { service, .. } = &found {
-        if desk.fetch(service).is_none() {
-            return Answer::refuse("no route", format!("pilot gives no details of {service}"));
-        }
-        found = look(&desk.snapshot());
-    }
-    let listener = captured_listener(&desk.snapshot(), &found, to);
-    let declared = match &found {
-        Destination::HttpPort(_) => Protocol::Http,
-        Destination::Service { protocol, .. } | Destination::Pending { protocol, .. } => *protocol,
-        Destination::Opening(_) | Destination::Passthrough(_) | Destination::Refused(_) => Protocol::Auto,
-    };
-    let mut answer = match (call.is_http(), declared) {
-        (true, Protocol::Auto) => http(desk, call, &found.key(to), port),
-        (true, declared) if declared.is_http() => http(desk, call, &found.key(to), port),
-        (false, declared) if declared.is_http() => Answer::refuse(
-            "protocol error",
-            format!(
-                "port {port} carries HTTP, but something else arrived; name the port tcp-… where it carries something else"
-            ),
-        ),
-        _ => opaque(desk, found, &look),
-    };
-    answer.listener = Some(listener);
-    answer
-}
-
-/// Where the client's hello leads, on a port where server names choose.
-fn opened(snapshot: &Snapshot, way: Way<'_>, found: Destination, call: &Call) -> Destination {
-    if !matches!(found, Destination::Opening(_)) {
-        return found;
-    }
+/// The name in the hello of a call: the host, where the application encrypts by itself and the call does not say.
+fn server_name(call: &Call) -> Option<String> {
     let https = call.protocol.as_deref().is_some_and(|p| p.eq_ignore_ascii_case("https"));
     let in_tls = https || !call.is_http() || call.tls() != CallTls::Plaintext;
-    let of_host = || call.host.as_deref().filter(|_| in_tls).map(host_of_authority);
-    let name = call.sni.as_deref().map(|sni| sni.to_ascii_lowercase().into()).or_else(of_host);
-    let said = match (&name, call.tls()) {
-        (Some(name), _) => Said::Tls(Some(name)),
-        (None, CallTls::Plaintext) => Said::Other,
-        (None, _) => Said::Tls(None),
-    };
-    by_opening(snapshot, way, said)
+    let of_host = || call.host.as_deref().filter(|_| in_tls).map(|host| host_of_authority(host).into_owned());
+    call.sni.as_deref().map(str::to_ascii_lowercase).or_else(of_host)
 }
 
-fn captured_listener(snapshot: &Snapshot, found: &Destination, to: SocketAddr) -> String {
-    match found {
-        Destination::HttpPort(port) => format!("0.0.0.0_{port}"),
-        Destination::Service { service, port, .. } | Destination::Pending { service, port, .. } => {
-            let owns = snapshot.index.at(to.ip()).any(|e| e.key == *service);
-            if owns { format!("{}_{port}", to.ip()) } else { format!("0.0.0.0_{port}") }
-        }
-        Destination::Opening(_) | Destination::Passthrough(_) | Destination::Refused(_) => "virtualOutbound".to_owned(),
+/// What the client of a call says first.
+fn said<'a>(call: &Call, name: Option<&'a str>) -> Said<'a> {
+    match (name, call.tls()) {
+        (None, CallTls::Plaintext) => Said::Other,
+        (name, _) => Said::Tls(name),
     }
 }
 
-/// A stream of bytes.
-fn opaque(desk: &mut Desk<'_>, found: Destination, again: &dyn Fn(&Snapshot) -> Destination) -> Answer {
-    let found = match &found {
-        Destination::Pending { service, .. } => match desk.fetch(service) {
-            Some(()) => again(&desk.snapshot()),
-            None => return Answer::refuse("no route", format!("pilot gives no details of {service}")),
-        },
-        _ => found,
+/// The listener that has the connection, as Istio names it.
+fn listener(snapshot: &Snapshot, entrance: &Entrance, outgoing: &Outgoing) -> String {
+    let to = match entrance {
+        Entrance::Listener { name, .. } => return name.to_string(),
+        Entrance::Captured(to) => to,
     };
-    match &found {
-        Destination::Service { cluster, .. } | Destination::Passthrough(cluster) => {
-            let mut answer = forwarded(&desk.snapshot(), cluster);
-            answer.detail = matches!(found, Destination::Passthrough(_))
-                .then(|| "no service has this address; outboundTrafficPolicy ALLOW_ANY passes it through".to_owned());
-            answer
-        }
-        Destination::Opening(port) => Answer::refuse("no route", format!("port {port} asks for a server name")),
-        Destination::Refused(cluster) => Answer {
-            cluster: Some(cluster.name.to_string()),
-            ..Answer::refuse(
-                "no route",
-                "no service has this address, and unknown ones may not be reached (REGISTRY_ONLY)",
-            )
-        },
-        Destination::HttpPort(port) => {
-            Answer::refuse("protocol error", format!("port {port} carries HTTP, but something else arrived"))
-        }
-        Destination::Pending { service, .. } => {
-            Answer::refuse("no route", format!("pilot gives no details of {service}"))
-        }
+    let of_service = |service: &ServiceKey, port: u16| match snapshot.index.at(to.ip()).any(|e| e.key == *service) {
+        true => format!("{}_{port}", to.ip()),
+        false => format!("0.0.0.0_{port}"),
+    };
+    let key = match outgoing {
+        Outgoing::Requests(key)
+        | Outgoing::Detect { key, .. }
+        | Outgoing::Opaque { key, .. }
+        | Outgoing::Refuse { key, .. } => key,
+        Outgoing::Ask(Ask::Details(service)) => return of_service(service, to.port()),
+        Outgoing::Hear => return "virtualOutbound".to_owned(),
+    };
+    match key {
+        DestinationKey::HttpPort(port) => format!("0.0.0.0_{port}"),
+        DestinationKey::Service(service, port) => of_service(service, port.get()),
+        _ => "virtualOutbound".to_owned(),
     }
 }
 
 /// A request.
 fn http(desk: &mut Desk<'_>, call: &Call, key: &DestinationKey, port: Port) -> Answer {
-    let mode = desk.snapshot().settings.path_normalization;
-    let target = call.path.as_deref().unwrap_or("/");
-    let path = match path::normalize(target, mode) {
-        Ok(path) => path,
-        Err(rejected) => return unnormal(&rejected),
-    };
-    request::decide(desk, call, &caller(call, decide::Direction::Outbound, key, port), path, "http")
-}
-
-/// A path without canonical form.
-pub(super) fn unnormal(rejected: &path::Rejected) -> Answer {
-    Answer {
-        outcome: Outcome::Answer,
-        status: Some(400),
-        reason: Some("protocol error"),
-        detail: Some(format!("path_normalization_failed: {rejected}")),
-        ..Answer::default()
-    }
+    // The application is this workload: it proves nothing.
+    let proof = Proof::none();
+    request::decide(desk, call, &caller(call, &proof, Direction::Outbound, key, port), "http")
 }
 
 pub(super) fn of_meta(meta: &RouteMeta) -> Answer {

@@ -5,44 +5,62 @@ use super::{
     case::{Call, CallTls},
     desk::Desk,
     inbound::verdict_answer,
+    objects::Who,
     outbound::{forward, of_meta, refused},
 };
-use mesh_config::{identity::PeerIdentity, name::Port};
+use mesh_config::{identity::PeerIdentity, name::Port, path};
 use mesh_proxy::{
-    decide::{self, Ask, Caller, Direction, Request, Step},
+    decide::{Ask, Caller, Decision, Direction, Refused, Request, Step},
     route,
     snapshot::{Snapshot, listener::DestinationKey},
 };
-use std::borrow::Cow;
 
-/// The caller of a call, without what it proved.
-pub(super) fn caller<'a>(call: &'a Call, direction: Direction, key: &'a DestinationKey, port: Port) -> Caller<'a> {
+/// What both sides of a connection prove where it ends here.
+pub(super) struct Proof {
+    peer: Option<PeerIdentity>,
+    own: Option<String>,
+}
+
+impl Proof {
+    /// The identity that the caller of `call` proves to the workload of `who`, and that one's own.
+    pub(super) fn of(call: &Call, who: &Who) -> Self {
+        Proof { peer: call.principal().map(PeerIdentity::new), own: who.shows.as_ref().map(|identity| identity.uri()) }
+    }
+
+    /// Of bytes that this proxy does not decrypt.
+    pub(super) fn none() -> Self {
+        Proof { peer: None, own: None }
+    }
+}
+
+/// The caller of a call.
+pub(super) fn caller<'a>(
+    call: &'a Call,
+    proof: &'a Proof,
+    direction: Direction,
+    key: &'a DestinationKey,
+    port: Port,
+) -> Caller<'a> {
     Caller {
         direction,
         key,
         port,
         secured: call.tls() != CallTls::Plaintext,
-        peer: None,
-        own: None,
+        peer: proof.peer.as_ref(),
+        own: proof.own.as_deref(),
         source: call.source.as_ref().and_then(|source| source.ip),
         destination: call.destination_ip.or(call.address),
         sni: call.sni.as_deref(),
     }
 }
 
-/// The identity that a caller proves.
-pub(super) fn peer(call: &Call) -> Option<PeerIdentity> {
-    call.principal().map(PeerIdentity::new)
-}
-
-/// Decides on a request with its normalised path.
-pub(super) fn decide(
-    desk: &mut Desk<'_>,
-    call: &Call,
-    caller: &Caller<'_>,
-    path: Cow<'_, str>,
-    scheme: &str,
-) -> Answer {
+/// Decides on a request.
+pub(super) fn decide(desk: &mut Desk<'_>, call: &Call, caller: &Caller<'_>, scheme: &str) -> Answer {
+    let mode = desk.snapshot().settings.path_normalization;
+    let path = match path::normalize(call.path.as_deref().unwrap_or("/"), mode) {
+        Ok(path) => path,
+        Err(rejected) => return unnormal(&rejected),
+    };
     let request = Request {
         method: call.method.as_deref().unwrap_or("GET"),
         scheme,
@@ -53,26 +71,49 @@ pub(super) fn decide(
         metadata: call.metadata.as_ref().filter(|m| !m.is_null()),
         draw: desk.draw(),
     };
-    let snapshot = desk.settled(|snapshot| decide::request(snapshot, caller, &request).step.asks());
-    let decision = decide::request(&snapshot, caller, &request);
+    let mut answer = desk.proxy.request(caller, &request, |snapshot, decision| {
+        name_inbound(snapshot, caller, answer(snapshot, decision, &path))
+    });
+    answer.path = Some(path.into_owned());
+    answer
+}
+
+fn answer(snapshot: &Snapshot, decision: Decision<'_>, path: &str) -> Answer {
     let policies = decision.verdict.as_ref().map(verdict_answer);
-    let mut answer = match decision.step {
-        Step::Refuse(why) => match policies.clone() {
-            Some(said) => said,
-            None => Answer::refuse("denied", why.to_string()),
-        },
+    let answer = match decision.step {
+        Step::Refuse(Refused::Policy(_)) => policies.clone().unwrap_or_default(),
+        Step::Refuse(why) => refused_by(&why),
         Step::Answer(local) => own(&local),
         Step::Ask(Ask::Details(service)) => {
             Answer::refuse("no route", format!("pilot gives no details of {service}, which the rules name"))
         }
-        Step::Forward(plan) => forward(&snapshot, &plan.routed, &path),
+        Step::Forward(plan) => forward(snapshot, &plan.routed, path),
     };
-    if let Some(said) = policies {
-        let Answer { policy, asks_external, audited, shadow, detail, .. } = said;
-        answer = Answer { policy, asks_external, audited, shadow, detail: answer.detail.or(detail), ..answer };
+    let Some(said) = policies else { return answer };
+    let Answer { policy, asks_external, audited, shadow, detail, .. } = said;
+    Answer { policy, asks_external, audited, shadow, detail: answer.detail.or(detail), ..answer }
+}
+
+/// A path without canonical form.
+fn unnormal(rejected: &path::Rejected) -> Answer {
+    Answer {
+        outcome: Outcome::Answer,
+        status: Some(400),
+        reason: Some("protocol error"),
+        detail: Some(format!("path_normalization_failed: {rejected}")),
+        ..Answer::default()
     }
-    answer.path = Some(path.into_owned());
-    name_inbound(&snapshot, caller, answer)
+}
+
+/// Refused before any policy was asked.
+pub(super) fn refused_by(why: &Refused<'_>) -> Answer {
+    match why {
+        Refused::TrustDomain => Answer::refuse(
+            "mtls error",
+            "the caller's trust domain is neither this workload's nor one of trustDomainAliases",
+        ),
+        why => Answer::refuse("denied", why.to_string()),
+    }
 }
 
 /// An application has one route, which names itself whatever policies say; what would be asked an external authoriser

@@ -101,7 +101,7 @@ impl Story {
         }
         // What the host means is what it means to a client beside it.
         let client = match from {
-            Some(who) => Who { facts: who.facts.clone(), instance: who.instance.clone() },
+            Some(who) => who.clone(),
             None => match objects::workloads(mesh).find(|w| *w.info.namespace == *namespace) {
                 Some(any) => Who::of(mesh, any, Role::Sidecar),
                 None => {

@@ -248,3 +248,25 @@ spec:
     assert_eq!(outcomes(objects), [json!(["answer", 200]), json!(["redirect", 301]), json!(["refuse", null])]);
     assert_eq!(outcomes(&[objects, nobody].concat()), vec![json!(["refuse", 403]); 3]);
 }
+
+#[test]
+fn a_caller_of_a_trust_domain_that_is_not_accepted_is_refused_where_it_is_known_who_is_called() {
+    let outcome = |account: Value, config: &str, tcp: bool| {
+        let case = json!({
+            "id": 1, "mesh_config": config,
+            "workload": {"namespace": "shop", "service_account": account},
+            "calls": [{
+                "direction": "inbound", "port": 8080, "protocol": if tcp { "tcp" } else { "http" },
+                "source": {"principal": "spiffe://partner.example/ns/shop/sa/web"},
+            }],
+        });
+        let result = cases::answer(&case)["results"][0].clone();
+        (result["outcome"].clone(), result["reason"].clone())
+    };
+    let aliases = "trustDomainAliases: [partner.example]";
+    for tcp in [false, true] {
+        assert_eq!(outcome(json!("cart"), "{}", tcp), (json!("refuse"), json!("mtls error")));
+        assert_eq!(outcome(json!("cart"), aliases, tcp), (json!("forward"), Value::Null));
+        assert_eq!(outcome(Value::Null, "{}", tcp), (json!("forward"), Value::Null), "principals as they are");
+    }
+}

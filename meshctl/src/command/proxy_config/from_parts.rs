@@ -16,13 +16,15 @@ use mesh_config::{
     time::Utc,
     wire,
 };
-use mesh_proxy::snapshot::{
-    OwnFacts, Snapshot,
-    build::{Changes, State},
-    cluster::{self, ClusterKey},
-    inbound::PortPolicy,
-    listener::ListenerKind,
-    virtual_host::{Action, Resolved, VirtualHost, table::HostTable},
+use mesh_proxy::{
+    offline::Desk,
+    snapshot::{
+        OwnFacts, Snapshot,
+        cluster::{self, ClusterKey},
+        inbound::PortPolicy,
+        listener::ListenerKind,
+        virtual_host::{Action, Resolved, VirtualHost, table::HostTable},
+    },
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -38,9 +40,7 @@ pub(super) fn dump(answer: &Value) -> Result<Dump> {
         _ => None,
     });
     let facts = OwnFacts { role, namespace: text("namespace").into(), ips: ips.unwrap_or_default() };
-    let mut state = State::new(facts);
-    let applied = state.apply(Changes::upserts(parts));
-    Ok(of(&applied.snapshot))
+    Ok(of(&Desk::new(facts, parts, ()).snapshot()))
 }
 
 fn decode(entry: &Value) -> Option<Part> {

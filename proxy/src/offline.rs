@@ -1,0 +1,103 @@
+//! One proxy without its sockets: the configuration that it was told, details of services fetched at once, and the
+//! decisions of [`crate::decide`]. For `meshctl explain` and for tests of decisions; what differs from a proxy that runs
+//! is who tells it, and that nothing is carried.
+
+use crate::{
+    decide::{
+        self, Ask, Caller, Decision, Fetch, Request,
+        outbound::{Entrance, Outgoing, outgoing},
+    },
+    snapshot::{
+        OwnFacts, Snapshot,
+        build::{Changes, State},
+        outbound::Said,
+    },
+};
+use mesh_config::model::{Part, ServiceKey};
+use std::{rc::Rc, sync::Arc};
+
+/// Most details that one decision may need.
+const MOST: usize = 64;
+
+/// Who tells the proxy.
+pub trait Teller {
+    /// What belongs to a name of the index; `None`: nothing is known of it.
+    fn details(&self, service: &ServiceKey) -> Option<Changes>;
+}
+
+/// A proxy that is told nothing more than it is at its start.
+impl Teller for () {
+    fn details(&self, _: &ServiceKey) -> Option<Changes> {
+        None
+    }
+}
+
+/// A proxy that decides.
+#[derive(Debug)]
+pub struct Desk<T> {
+    state: State,
+    teller: T,
+}
+
+impl<T: Teller> Desk<T> {
+    /// The proxy with these facts, which is told these parts at its start.
+    pub fn new(facts: OwnFacts, told: impl IntoIterator<Item = Part>, teller: T) -> Self {
+        let mut state = State::new(facts);
+        state.apply(Changes::upserts(told));
+        Desk { state, teller }
+    }
+
+    /// The configuration now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.state.snapshot().clone()
+    }
+
+    /// What a connection of the application is for. `said`: what the client says, should that be asked.
+    pub fn outgoing(&mut self, entrance: &Entrance, said: Said<'_>) -> Outgoing {
+        let look = |snapshot: &Snapshot| match outgoing(snapshot, entrance, None) {
+            Outgoing::Hear => outgoing(snapshot, entrance, Some(said)),
+            heard => heard,
+        };
+        look(&self.settled(|snapshot| look(snapshot).asks()))
+    }
+
+    /// Decides on a request, and hands on what was decided with the configuration that it was decided with.
+    pub fn request<R>(
+        &mut self,
+        caller: &Caller<'_>,
+        request: &Request<'_>,
+        then: impl FnOnce(&Snapshot, Decision<'_>) -> R,
+    ) -> R {
+        let snapshot = self.settled(|snapshot| decide::request(snapshot, caller, request).step.asks());
+        then(&snapshot, decide::request(&snapshot, caller, request))
+    }
+
+    /// The configuration with which a decision has nothing more to ask, or all that can be had.
+    fn settled(&mut self, asks: impl Fn(&Snapshot) -> Option<Ask>) -> Arc<Snapshot> {
+        let mut fetching = Fetching { desk: self, left: MOST };
+        let held = decide::settle_now(&mut fetching, asks).expect("nothing is waited for here");
+        Arc::clone(&held)
+    }
+}
+
+/// Fetches at once.
+struct Fetching<'d, T> {
+    desk: &'d mut Desk<T>,
+    left: usize,
+}
+
+impl<T: Teller> Fetch for Fetching<'_, T> {
+    type Held = Rc<Arc<Snapshot>>;
+
+    fn newest(&self) -> Self::Held {
+        Rc::new(self.desk.snapshot())
+    }
+
+    async fn fetch(&mut self, Ask::Details(service): Ask) -> bool {
+        let Some(left) = self.left.checked_sub(1) else { return false };
+        self.left = left;
+        let Some(changes) = self.desk.teller.details(&service) else { return false };
+        self.desk.state.apply(changes);
+        true
+    }
+}
