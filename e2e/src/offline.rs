@@ -4,7 +4,7 @@
 use mesh_config::{
     identity::PeerIdentity,
     kind::Role,
-    model::{Part, ServiceKey, Workload},
+    model::{Part, ServiceKey, Workload, gateway::ServerTls},
     name::{Namespace, Port},
     path, wire,
 };
@@ -199,7 +199,7 @@ impl<'m> Decider<'m> {
         let (key, secured) = match gateway::arriving(&snapshot, arriving.port, Some(&arriving.said)) {
             gateway::Arriving::Requests(key) => (key, false),
             gateway::Arriving::Terminate { server, .. }
-                if server.tls.require_client_certificate && arriving.peer.is_none() =>
+                if asks_for_certificate(&server.tls) && arriving.peer.is_none() =>
             {
                 return close(&"no client certificate");
             }
@@ -238,6 +238,13 @@ fn arrived<'a>(
         source: Some(arriving.source),
         destination: Some(destination),
         sni,
+    }
+}
+
+fn asks_for_certificate(tls: &ServerTls) -> bool {
+    match tls {
+        ServerTls::Mesh => true,
+        ServerTls::Secret { require_client_certificate, .. } => *require_client_certificate,
     }
 }
 
