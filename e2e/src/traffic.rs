@@ -9,7 +9,7 @@ use mesh_runtime::clock;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -52,22 +52,25 @@ impl Outcome {
     pub fn failures(&self) -> u64 {
         self.failed.values().sum()
     }
+
+    /// Counts one that failed.
+    pub fn fail(&mut self, reason: String, id: String) {
+        *self.failed.entry(reason).or_default() += 1;
+        if self.failed_ids.len() < 1000 {
+            self.failed_ids.push(id);
+        }
+    }
 }
 
 #[derive(Default)]
 struct Counts {
-    ok: AtomicU64,
     running: AtomicU64,
-    failed: Mutex<(BTreeMap<String, u64>, Vec<String>)>,
+    outcome: Mutex<Outcome>,
 }
 
 impl Counts {
-    fn fail(&self, reason: String, id: String) {
-        let mut failed = self.failed.lock().expect("no holder panics");
-        *failed.0.entry(reason).or_default() += 1;
-        if failed.1.len() < 1000 {
-            failed.1.push(id);
-        }
+    fn outcome(&self) -> MutexGuard<'_, Outcome> {
+        self.outcome.lock().expect("no holder panics")
     }
 }
 
@@ -81,6 +84,7 @@ pub struct Load {
 
 /// More requests than this at once are the harness's failure, and counted as such.
 const MOST_AT_ONCE: u64 = 1000;
+const OVERLOADED: &str = "the harness is overloaded";
 
 impl Load {
     pub fn start(name: &'static str, pace: Pace, shot: impl Shot) -> Load {
@@ -91,8 +95,7 @@ impl Load {
 
     /// What became of the requests so far.
     pub fn so_far(&self) -> Outcome {
-        let (failed, failed_ids) = self.counts.failed.lock().expect("no holder panics").clone();
-        Outcome { ok: self.counts.ok.load(Ordering::Relaxed), failed, failed_ids }
+        self.counts.outcome().clone()
     }
 
     /// Requests that have begun and not ended.
@@ -102,8 +105,8 @@ impl Load {
 
     /// Requests that have been answered or have failed.
     pub fn done(&self) -> u64 {
-        let failed = self.counts.failed.lock().expect("no holder panics").0.values().sum::<u64>();
-        self.counts.ok.load(Ordering::Relaxed) + failed
+        let outcome = self.counts.outcome();
+        outcome.ok + outcome.failures()
     }
 
     /// Waits until so many are [`Load::done`].
@@ -124,8 +127,7 @@ impl Load {
         self.stop.store(true, Ordering::Relaxed);
         let counts = self.counts.clone();
         self.task.await.expect("the load does not panic");
-        let (failed, failed_ids) = counts.failed.lock().expect("no holder panics").clone();
-        Outcome { ok: counts.ok.load(Ordering::Relaxed), failed, failed_ids }
+        counts.outcome().clone()
     }
 }
 
@@ -139,15 +141,15 @@ async fn run(name: &'static str, pace: Pace, shot: impl Shot, counts: Arc<Counts
             number += 1;
             let id = format!("{name}-{run:08x}-{number}");
             if counts.running.load(Ordering::Relaxed) >= MOST_AT_ONCE {
-                counts.fail("the harness is overloaded".into(), id);
+                counts.outcome().fail(OVERLOADED.into(), id);
                 continue;
             }
             counts.running.fetch_add(1, Ordering::Relaxed);
             let (shot, counts) = (shot.clone(), counts.clone());
             shots.spawn(async move {
                 match shot.fire(&id).await {
-                    Ok(()) => drop(counts.ok.fetch_add(1, Ordering::Relaxed)),
-                    Err(reason) => counts.fail(reason, id),
+                    Ok(()) => counts.outcome().ok += 1,
+                    Err(reason) => counts.outcome().fail(reason, id),
                 }
                 counts.running.fetch_sub(1, Ordering::Relaxed);
             });

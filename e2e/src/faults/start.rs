@@ -2,10 +2,14 @@
 //! pilot, while calls come that its policy admits, that it refuses, and in plain text where mutual TLS is required.
 //!
 //! What may not happen: a refused call reaches the application, an outbound call leaves in plain text or towards
-//! what the mesh does not know, anything is answered before a configuration has been received.
+//! what the mesh does not know, anything is answered before a configuration has been received. And what has answered once
+//! answers every admitted call until it is stopped.
 
 mod callers;
+mod course;
 mod place;
+
+pub use course::Stage;
 
 use crate::traffic::Outcome;
 use callers::Callers;
@@ -50,8 +54,12 @@ pub struct Drill {
 pub struct Found {
     /// Starts made, by their way.
     pub made: BTreeMap<Start, u32>,
-    /// What callers saw; for all but `admitted`, a failure is a call that should have been refused and was not.
-    pub outcomes: Vec<(&'static str, Outcome)>,
+    /// What became of calls that are to be admitted, by when they began; one that began while the sidecar served may not
+    /// fail.
+    pub admitted: BTreeMap<Stage, Outcome>,
+    /// What became of the others; a failure is a call that should have been refused and was not, or one to which the
+    /// harness did not come.
+    pub others: Vec<(&'static str, Outcome)>,
     /// Calls that were served, or went out, and should not have been.
     pub open: Vec<String>,
     /// From the first push to the first answer to an admitted call.
@@ -68,9 +76,13 @@ impl Found {
 
     /// What was served, or went out, and should not have been, each kind in a line; empty: nothing.
     pub fn problems(&self) -> Vec<String> {
-        let refused = self.outcomes.iter().filter(|(name, _)| *name != callers::ADMITTED);
-        let served = refused.flat_map(|(name, o)| o.failed.iter().map(move |(why, n)| format!("{name}: {n} × {why}")));
-        served.chain(self.open.iter().take(10).cloned()).collect()
+        let failures = |name, outcome: &Outcome| -> Vec<String> {
+            outcome.failed.iter().map(|(why, n)| format!("{name}: {n} × {why}")).collect()
+        };
+        let lost = self.admitted.get(&Stage::Serving).map(|outcome| failures("admitted while it served", outcome));
+        let others = self.others.iter().flat_map(|(name, outcome)| failures(name, outcome));
+        let more = self.open.len().checked_sub(10).filter(|n| *n > 0).map(|n| format!("{n} more like these"));
+        lost.into_iter().flatten().chain(others).chain(self.open.iter().take(10).cloned()).chain(more).collect()
     }
 }
 
@@ -94,9 +106,12 @@ pub async fn starts(drill: Drill) -> anyhow::Result<Found> {
         tracing::info!(number, ?way, "start");
         one(&mut place, &callers, way, some, &mut found).await?;
         *found.made.entry(way).or_default() += 1;
+        callers.served(some).await;
         callers.more(some).await;
     }
-    found.outcomes = callers.stop().await;
+    let course = callers.course.clone();
+    found.others = callers.stop().await;
+    found.admitted = course.outcomes();
     found.open.extend(place.served().into_iter().filter(|id| !id.starts_with(callers::ADMITTED)));
     found.open.extend(place.leaks());
     Ok(found)
@@ -111,6 +126,7 @@ async fn one(place: &mut Place, callers: &Callers, way: Start, some: u64, found:
     if alone || way == Start::Unknown {
         place.stop_pilot().await;
     }
+    callers.course.stops();
     place.stop_proxy().await;
     match way {
         Start::Kept | Start::KeptAlone => {}
@@ -121,7 +137,7 @@ async fn one(place: &mut Place, callers: &Callers, way: Start, some: u64, found:
         place.write_objects(false);
         place.start_pilot().await?;
     }
-    callers.forget_answers();
+    callers.course.starts();
     let begun = clock::now();
     place.start_proxy()?;
     match way {
@@ -151,7 +167,7 @@ async fn one(place: &mut Place, callers: &Callers, way: Start, some: u64, found:
 async fn refuses_all(place: &Place, callers: &Callers, way: Start, some: u64, found: &mut Found) {
     place.pages_served().await;
     callers.more(some).await;
-    if callers.has_answer() {
+    if callers.course.answered().is_some() {
         found.open.push(format!("{way:?}: answered before anything was received"));
     }
     if place.is_ready().await {

@@ -14,25 +14,33 @@ use report::Report;
 use std::{process::ExitCode, time::Duration};
 
 const USAGE: &str = "\
-storm [--rate N] [--seconds N] [--changes N] [--starts N] [--only DRILL]
-  --rate N       requests a second of each kind: HTTP/1.1, HTTP/2, unary gRPC, new TCP connections (500)
-  --seconds N    at least so long for each of `pilot`, `rotation` and `stale` (45)
-  --changes N    random changes (100)
-  --starts N     starts of a sidecar behind captured connections (200); needs root, ip and nft
-  --only DRILL   changes, pilot, rotation, stale, policy or starts; may be given several times";
+storm [--rate N] [--seconds N] [--changes N] [--starts N] [--starts-rate N] [--only DRILL]
+  --rate N         requests a second of each kind: HTTP/1.1, HTTP/2, unary gRPC, new TCP connections (500)
+  --seconds N      at least so long for each of `pilot`, `rotation` and `stale` (45)
+  --changes N      random changes (100)
+  --starts N       starts of a sidecar behind captured connections (200); needs root, ip and nft
+  --starts-rate N  connections a second of each caller of it (200)
+  --only DRILL     changes, pilot, rotation, stale, policy or starts; may be given several times";
 
 struct Settings {
     rate: u64,
     time: Duration,
     changes: u32,
     starts: u32,
+    starts_rate: u64,
     only: Vec<String>,
 }
 
 impl Settings {
     fn read() -> Result<Self, String> {
-        let mut settings =
-            Settings { rate: 500, time: Duration::from_secs(45), changes: 100, starts: 200, only: Vec::new() };
+        let mut settings = Settings {
+            rate: 500,
+            time: Duration::from_secs(45),
+            changes: 100,
+            starts: 200,
+            starts_rate: 200,
+            only: Vec::new(),
+        };
         let mut args = std::env::args().skip(1);
         while let Some(name) = args.next() {
             let mut value = || args.next().ok_or(format!("{name} needs a value"));
@@ -42,6 +50,7 @@ impl Settings {
                 "--seconds" => settings.time = Duration::from_secs(number(value()?)?),
                 "--changes" => settings.changes = u32::try_from(number(value()?)?).map_err(|e| e.to_string())?,
                 "--starts" => settings.starts = u32::try_from(number(value()?)?).map_err(|e| e.to_string())?,
+                "--starts-rate" => settings.starts_rate = number(value()?)?.max(1),
                 "--only" => settings.only.push(value()?),
                 _ => return Err(format!("{name:?} is not known")),
             }
@@ -59,8 +68,6 @@ impl Settings {
 
 const DRILLS: [&str; 6] = ["changes", "pilot", "rotation", "stale", "policy", "starts"];
 
-/// Connections a second of each caller of a starting sidecar.
-const STARTS_RATE: u64 = 200;
 /// No start of a sidecar begins later than this.
 const STARTS_TIME: Duration = Duration::from_secs(1200);
 
@@ -168,7 +175,7 @@ async fn policy(report: &mut Report) {
 
 async fn starts(settings: &Settings, report: &mut Report) {
     let begun = clock::now();
-    let drill = faults::start::Drill { starts: settings.starts, rate: STARTS_RATE, time: STARTS_TIME };
+    let drill = faults::start::Drill { starts: settings.starts, rate: settings.starts_rate, time: STARTS_TIME };
     match faults::start::starts(drill).await {
         Ok(found) => report.starts(begun.elapsed(), settings.starts, found),
         Err(error) => report.not_run("starts", &format!("{error:#}")),

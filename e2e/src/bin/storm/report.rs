@@ -79,7 +79,10 @@ impl Report {
         let ways: Vec<String> = found.made.iter().map(|(way, count)| format!("{way:?} {count}")).collect();
         let what = format!("a sidecar started {} times under captured calls ({})", found.starts(), ways.join(", "));
         self.begin("starts", &what, time);
-        for (kind, outcome) in &found.outcomes {
+        for (stage, outcome) in &found.admitted {
+            self.row(&format!("admitted, {stage:?}").to_lowercase(), outcome);
+        }
+        for (kind, outcome) in &found.others {
             self.row(kind, outcome);
         }
         self.problems.extend(found.problems().into_iter().map(|problem| format!("starts: {problem}")));
@@ -110,13 +113,13 @@ impl Report {
     fn begin(&mut self, name: &str, what: &str, time: Duration) {
         self.drills += 1;
         println!("{name}: {what}; {:.1} s", time.as_secs_f64());
-        println!("  {:<14} {:>10} {:>8}  reasons", "kind", "ok", "failed");
+        println!("  {:<18} {:>10} {:>8}  reasons", "kind", "ok", "failed");
     }
 
     fn row(&mut self, kind: &str, outcome: &Outcome) {
         self.requests += outcome.ok + outcome.failures();
         let reasons: Vec<String> = outcome.failed.iter().map(|(why, count)| format!("{count} × {why}")).collect();
-        println!("  {kind:<14} {:>10} {:>8}  {}", outcome.ok, outcome.failures(), reasons.join("; "));
+        println!("  {kind:<18} {:>10} {:>8}  {}", outcome.ok, outcome.failures(), reasons.join("; "));
     }
 
     /// Whether all is as it should be.

@@ -1,7 +1,10 @@
 //! Who calls: one whom the policy admits, another workload of the mesh, somebody in plain text, and the application
 //! itself. Each call has a connection of its own.
 
-use super::place::{ECHO, HTTP, Place, UNDECLARED, nobody, partner};
+use super::{
+    course::{Course, Stage},
+    place::{ECHO, HTTP, Place, UNDECLARED, nobody, partner},
+};
 use crate::{
     client::{Call, connect},
     mesh::fqdn,
@@ -11,48 +14,44 @@ use crate::{
 };
 use anyhow::bail;
 use mesh_runtime::{
-    clock,
     snapshot::Reader,
     testing::mesh_profile,
     tls::{client::ClientTls, verify::ExpectedPeer},
 };
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::Instant,
 };
 
-/// The load whose calls are to be answered.
+/// The load whose calls are to be answered while the sidecar serves.
 pub(super) const ADMITTED: &str = "admitted";
-/// No refusal is waited for any longer.
+/// No refusal is waited for any longer, nor an answer of a sidecar that has not begun to answer.
 const REFUSAL: Duration = Duration::from_secs(3);
-/// No answer is, on a machine that has much else to do.
+/// An answer that must come, on a machine that has much else to do.
 const ANSWER: Duration = Duration::from_secs(15);
 
 /// All of them, at work.
 pub(super) struct Callers {
     outside: Arc<Inside>,
     loads: Vec<Load>,
-    answered: Arc<Mutex<Option<Instant>>>,
+    /// How the admitted ones fare.
+    pub(super) course: Course,
 }
 
 impl Callers {
     /// So many connections a second of each.
     pub(super) async fn start(place: &Place, rate: u64) -> Callers {
-        let answered = Arc::<Mutex<Option<Instant>>>::default();
         let client = |account| Some(Arc::new(ClientTls::new(Reader::fixed(place.issue(account)))));
         let (admitted, stranger) = (client("admitted"), client("stranger"));
-        let marks = answered.clone();
+        let course = Course::default();
+        let told = course.clone();
         let mut loads = place
             .outside
             .run(async move {
                 let pace = Pace::rate(rate);
                 vec![
-                    Load::start(ADMITTED, pace, Admitted { tls: admitted, answered: marks }),
+                    Load::start(ADMITTED, pace, Admitted { tls: admitted, course: told }),
                     Load::start("stranger", pace, Refused { tls: stranger }),
                     Load::start("plain text", pace, Refused { tls: None }),
                 ]
@@ -60,23 +59,21 @@ impl Callers {
             .await;
         let pace = Pace::rate((rate / 4).max(1));
         loads.push(place.inside.run(async move { Load::start("outbound", pace, Outbound) }).await);
-        Callers { outside: place.outside.clone(), loads, answered }
+        Callers { outside: place.outside.clone(), loads, course }
     }
 
-    /// No answer has been seen from here on.
-    pub(super) fn forget_answers(&self) {
-        *self.answered.lock().expect("no holder panics") = None;
-    }
-
-    /// Whether an admitted call has been answered since.
-    pub(super) fn has_answer(&self) -> bool {
-        self.answered.lock().expect("no holder panics").is_some()
-    }
-
-    /// Waits for the first answer since; when it came.
+    /// Waits for the first answer of this start; when it came.
     pub(super) async fn answered(&self) -> Instant {
-        let first = || *self.answered.lock().expect("no holder panics");
-        until("an admitted call is answered", || async { first().ok_or_else(|| self.loads[0].so_far().failed) }).await
+        let first = || async { self.course.answered().ok_or_else(|| self.course.outcomes().remove(&Stage::Starting)) };
+        until("an admitted call is answered", first).await
+    }
+
+    /// Waits until so many more calls that must be answered have ended, one way or the other.
+    pub(super) async fn served(&self, calls: u64) {
+        let ended = || self.course.outcomes().get(&Stage::Serving).map_or(0, |outcome| outcome.ok + outcome.failures());
+        let target = ended() + calls;
+        let reached = || async { if ended() >= target { Ok(()) } else { Err(ended()) } };
+        until(&format!("{target} calls in service"), reached).await;
     }
 
     /// Waits until so many more calls of each have ended.
@@ -87,12 +84,17 @@ impl Callers {
         }
     }
 
-    /// Ends them; each with its outcome.
+    /// Ends them; each with its outcome. Of the admitted ones, which [`Course`] judges, those that the harness did not
+    /// come to are left.
     pub(super) async fn stop(self) -> Vec<(&'static str, Outcome)> {
         let mut outcomes = Vec::new();
         for load in self.loads {
             let name = load.name;
-            outcomes.push((name, self.outside.run(load.stop()).await));
+            let mut outcome = self.outside.run(load.stop()).await;
+            if name == ADMITTED {
+                outcome.ok = 0;
+            }
+            outcomes.push((name, outcome));
         }
         outcomes
     }
@@ -102,19 +104,20 @@ impl Callers {
 #[derive(Clone)]
 struct Admitted {
     tls: Option<Arc<ClientTls>>,
-    answered: Arc<Mutex<Option<Instant>>>,
+    course: Course,
 }
 
 impl Shot for Admitted {
     async fn fire(&self, id: &str) -> Result<(), String> {
-        match talk(self.tls.as_deref(), HTTP, id, ANSWER).await {
-            Ok(true) => {
-                self.answered.lock().expect("no holder panics").get_or_insert_with(clock::now);
-                Ok(())
-            }
+        let begun = self.course.begin();
+        let patience = if begun.stage == Stage::Serving { ANSWER } else { REFUSAL };
+        let result = match talk(self.tls.as_deref(), HTTP, id, patience).await {
+            Ok(true) => Ok(()),
             Ok(false) => Err("refused".into()),
             Err(error) => Err(format!("{error:#}")),
-        }
+        };
+        self.course.end(begun, id, result);
+        Ok(())
     }
 }
 
