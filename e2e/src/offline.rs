@@ -145,15 +145,16 @@ impl<'m> Decider<'m> {
     ) -> Verdict {
         let own = Arriving { port, said: Detected::NeedMore, peer: None, source: self.address };
         let caller = |key| arrived(Direction::Outbound, key, &own, self.address);
-        match (self.desk.outgoing(entrance, said), request) {
+        match (self.desk.outgoing(entrance, said, draw), request) {
             (Outgoing::Requests(key) | Outgoing::Detect { key, .. }, Some(request)) => {
                 let caller = arrived(Direction::Outbound, &key, &own, self.address);
                 decided(&mut self.desk, &caller, request, "http", draw)
             }
             (Outgoing::Requests(_), None) => no_request(),
-            (Outgoing::Detect { key, cluster, .. } | Outgoing::Opaque { key, cluster }, _) => {
+            (Outgoing::Detect { key, cluster, .. } | Outgoing::Opaque { key, cluster, .. }, _) => {
                 carry(&self.desk.snapshot(), &caller(&key), &cluster.name)
             }
+            (Outgoing::Missing { cluster, .. }, _) => close(&cluster),
             (Outgoing::Refuse { cluster, .. }, _) => close(&cluster.name),
             (other @ (Outgoing::Ask(_) | Outgoing::Hear), _) => panic!("still undecided: {other:?}"),
         }
@@ -195,18 +196,29 @@ impl<'m> Decider<'m> {
 
     /// A connection to a port of a gateway, and the request on it; without one, bytes that are none.
     pub fn from_outside(&mut self, arriving: &Arriving, request: Option<&Request>) -> Verdict {
-        let snapshot = self.desk.snapshot();
-        let (key, secured) = match gateway::arriving(&snapshot, arriving.port, Some(&arriving.said)) {
-            gateway::Arriving::Requests(key) => (key, false),
-            gateway::Arriving::Terminate { server, .. }
-                if asks_for_certificate(&server.tls) && arriving.peer.is_none() =>
-            {
-                return close(&"no client certificate");
+        let found = self.desk.arriving(arriving.port, &arriving.said, 0, |_, found| match found {
+            gateway::Arriving::Requests(key) => Ok((key, false, None)),
+            gateway::Arriving::Terminate { tls, .. } if asks_for_certificate(tls) && arriving.peer.is_none() => {
+                Err(close(&"no client certificate"))
             }
-            gateway::Arriving::Terminate { key, .. } => (key, true),
-            gateway::Arriving::Refuse(why) => return close(&why),
-            gateway::Arriving::Hear => panic!("still undecided: {arriving:?}"),
+            gateway::Arriving::Terminate { key, bytes, .. } => Ok((key, true, bytes)),
+            gateway::Arriving::Opaque { key, bytes } => Ok((key, false, Some(bytes))),
+            gateway::Arriving::Refuse(why) => Err(close(&why)),
+            gateway::Arriving::Hear | gateway::Arriving::Ask(_) => panic!("still undecided: {arriving:?}"),
+        });
+        let (key, secured, bytes) = match found {
+            Ok(found) => found,
+            Err(verdict) => return verdict,
         };
+        if let Some(bytes) = bytes {
+            let peer = arriving.peer.as_deref().filter(|_| secured).map(PeerIdentity::new);
+            let caller = arrived(Direction::Gateway, &key, arriving, self.address);
+            let caller = Caller { secured, peer: peer.as_ref(), ..caller };
+            return match bytes.to {
+                Ok(cluster) => carry(&self.desk.snapshot(), &caller, &cluster.name),
+                Err(missing) => close(&missing),
+            };
+        }
         let Some(request) = request.filter(|_| secured || !matches!(arriving.said, Detected::Tls(_))) else {
             return no_request();
         };

@@ -58,8 +58,10 @@ pub struct Connection {
     pub local: SocketAddr,
     /// The direct peer.
     pub remote: SocketAddr,
-    /// What TLS proved; `None`: plain text.
+    /// What TLS proved; `None`: plain text, or TLS that does not end here.
     pub secured: Option<Secured>,
+    /// The name in the client's hello, where TLS does not end here.
+    pub asked_for: Option<Arc<str>>,
     /// What observers keep with it.
     pub memo: Memo,
 }
@@ -92,7 +94,10 @@ impl Connection {
 
     /// The name that the client asked for in its ClientHello.
     pub fn sni(&self) -> Option<&str> {
-        self.secured.as_ref().and_then(|secured| secured.sni.as_deref())
+        match &self.secured {
+            Some(secured) => secured.sni.as_deref(),
+            None => self.asked_for.as_deref(),
+        }
     }
 }
 

@@ -332,6 +332,7 @@ mod tests {
             local: "10.0.0.1:80".parse().unwrap(),
             remote: "10.0.0.2:4000".parse().unwrap(),
             secured: None,
+            asked_for: None,
             memo: Memo::default(),
         })
     }

@@ -136,7 +136,7 @@ fn routes(snapshot: &Snapshot) -> Vec<Value> {
     }
     for (_, gateway) in outbound.gateways() {
         table(&mut rows, &gateway.http);
-        gateway.tls.iter().for_each(|server| table(&mut rows, &server.table));
+        gateway.tls.iter().filter_map(|server| server.then.table()).for_each(|hosts| table(&mut rows, hosts));
     }
     for port in snapshot.local().into_iter().flat_map(|local| local.inbound.declared()) {
         rows.push(json!({

@@ -15,7 +15,7 @@ mod settle;
 
 pub use authorise::stands;
 pub use caller::{Caller, Direction};
-pub use opaque::opaque;
+pub use opaque::{Onward, onward, opaque};
 pub use request::{Decision, Plan, Request, Step, request};
 pub use settle::{Fetch, settle, settle_now};
 
@@ -50,6 +50,8 @@ pub enum Refused<'s> {
     NoTls,
     /// No server of a gateway's port is for the name in the client's hello.
     NoServer,
+    /// No rule says where a gateway's opaque bytes go.
+    NoRule,
     /// An authorisation policy.
     Policy(Denial<'s>),
     /// Outside the registry, which the outbound policy forbids.
@@ -66,6 +68,7 @@ impl fmt::Display for Refused<'_> {
             Refused::TrustDomain => f.write_str("trust_domain_of_the_peer_is_not_accepted"),
             Refused::NoTls => f.write_str("no_TLS_on_a_port_that_terminates_TLS"),
             Refused::NoServer => f.write_str("no_server_for_the_name_in_the_ClientHello"),
+            Refused::NoRule => f.write_str("no_rule_for_opaque_bytes_on_this_port"),
             Refused::Policy(denial) => denial.fmt(f),
             Refused::OutsideRegistry => f.write_str("outside_the_registry"),
         }

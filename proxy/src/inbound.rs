@@ -24,7 +24,7 @@ use mesh_runtime::{
     clock,
     tls::server::{ClientAuth, HANDSHAKE_TIMEOUT, ServerProfile},
 };
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 use tokio::net::TcpStream;
 
 /// ALPN of chains that carry HTTP, in order of preference.
@@ -129,6 +129,14 @@ async fn admitted(
         Admission::Opaque { sealed } => {
             // What was dialled for a silent client is of use for its bytes, but not for TLS that it began late.
             let dialled = dialled.filter(|_| !sealed);
+            let conn = match said {
+                Detected::Tls(hello) => {
+                    let arrival = Arrival { source: conn.remote, original: conn.local };
+                    let name = hello.sni.as_deref().map(Arc::from);
+                    worker.sealed(conn.direction, conn.key.clone(), conn.listener_port, arrival, name)
+                }
+                _ => conn,
+            };
             Ready::Opaque(Prefixed::new(seen, Io::Plain(stream)), conn, dialled)
         }
         Admission::Terminate { requests } => terminate(worker, stream, seen, requests, &conn).await,

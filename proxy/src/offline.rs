@@ -5,15 +5,20 @@
 use crate::{
     decide::{
         self, Ask, Caller, Decision, Fetch, Request,
+        gateway::{Arriving, arriving},
         outbound::{Entrance, Outgoing, outgoing},
     },
+    detect::Detected,
     snapshot::{
         OwnFacts, Snapshot,
         build::{Changes, State},
         outbound::Said,
     },
 };
-use mesh_config::model::{Part, ServiceKey};
+use mesh_config::{
+    model::{Part, ServiceKey},
+    name::Port,
+};
 use std::{rc::Rc, sync::Arc};
 
 /// Most details that one decision may need.
@@ -52,13 +57,26 @@ impl<T: Teller> Desk<T> {
         self.state.snapshot().clone()
     }
 
-    /// What a connection of the application is for. `said`: what the client says, should that be asked.
-    pub fn outgoing(&mut self, entrance: &Entrance, said: Said<'_>) -> Outgoing {
-        let look = |snapshot: &Snapshot| match outgoing(snapshot, entrance, None) {
-            Outgoing::Hear => outgoing(snapshot, entrance, Some(said)),
+    /// What a connection of the application is for. `said`: what the client says, should that be asked; `draw` decides
+    /// between weighted destinations.
+    pub fn outgoing(&mut self, entrance: &Entrance, said: Said<'_>, draw: u64) -> Outgoing {
+        let look = |snapshot: &Snapshot| match outgoing(snapshot, entrance, None, draw) {
+            Outgoing::Hear => outgoing(snapshot, entrance, Some(said), draw),
             heard => heard,
         };
         look(&self.settled(|snapshot| look(snapshot).asks()))
+    }
+
+    /// What a connection to a port of a gateway is for, handed on with the configuration that it was decided with.
+    pub fn arriving<R>(
+        &mut self,
+        port: Port,
+        said: &Detected,
+        draw: u64,
+        then: impl FnOnce(&Snapshot, Arriving<'_>) -> R,
+    ) -> R {
+        let snapshot = self.settled(|snapshot| arriving(snapshot, port, Some(said), draw).asks());
+        then(&snapshot, arriving(&snapshot, port, Some(said), draw))
     }
 
     /// Decides on a request, and hands on what was decided with the configuration that it was decided with.

@@ -12,7 +12,7 @@ use crate::{
     opening::{self, Opening},
     snapshot::{cluster::Cluster, listener::DestinationKey, outbound::Said},
     tcp,
-    worker::Worker,
+    worker::{PENDING, Worker},
 };
 use bytes::{Bytes, BytesMut};
 use mesh_config::{
@@ -20,11 +20,8 @@ use mesh_config::{
     name::Port,
 };
 use mesh_runtime::clock;
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc};
 use tokio::net::TcpStream;
-
-/// How long a connection waits for details that pilot has not sent yet.
-const PENDING: Duration = Duration::from_secs(1);
 
 /// A captured connection: the address that it wanted says what it is for.
 pub async fn captured(worker: Rc<Worker>, stream: TcpStream, arrival: Arrival) {
@@ -48,25 +45,30 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, arrival: Arrival, entr
     if !worker.configured().await {
         return;
     }
-    let conn = |key: DestinationKey| worker.connection(Direction::Outbound, key, port, arrival, None);
-    let mut seen = BytesMut::new();
-    let outgoing = match decided(&worker, &entrance, None).await {
-        Outgoing::Hear => match Box::pin(heard(&worker, &mut stream, &mut seen, &entrance)).await {
-            Some(outgoing) => outgoing,
+    let draw = worker.requests.upstreams.draw();
+    let (mut seen, mut name) = (BytesMut::new(), None);
+    let outgoing = match decided(&worker, &entrance, None, draw).await {
+        Outgoing::Hear => match Box::pin(heard(&worker, &mut stream, &mut seen, &entrance, draw)).await {
+            Some((outgoing, asked_for)) => {
+                name = asked_for;
+                outgoing
+            }
             None => return,
         },
         outgoing => outgoing,
     };
+    let conn = |key: DestinationKey| worker.sealed(Direction::Outbound, key, port, arrival, name.clone());
     match outgoing {
         Outgoing::Hear => {}
         Outgoing::Requests(key) => serve_http(&worker, seen.freeze(), stream, conn(key)).await,
-        Outgoing::Detect { key, port, cluster } => {
+        Outgoing::Detect { key, port, cluster, .. } => {
             Box::pin(detected(&worker, stream, seen, conn(key), port, cluster)).await;
         }
-        Outgoing::Opaque { key, cluster } => {
+        Outgoing::Opaque { key, cluster, .. } => {
             let io = Prefixed::new(seen.freeze(), Io::Plain(stream));
             Box::pin(tcp::outbound(&worker, io, conn(key), cluster, None)).await;
         }
+        Outgoing::Missing { key, cluster, .. } => tcp::missing(&worker, conn(key), &cluster),
         Outgoing::Refuse { key, cluster } => {
             tcp::refused(&worker, conn(key), cluster, "nothing that may be reached is at this address");
         }
@@ -80,27 +82,28 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, arrival: Arrival, entr
 
 /// What the newest configuration says; where details are missing, once they are here, or the wait is over. What is in
 /// the index is never passed through meanwhile.
-async fn decided(worker: &Rc<Worker>, entrance: &Entrance, said: Option<Said<'_>>) -> Outgoing {
-    let first = outgoing(&worker.snapshot(), entrance, said);
+async fn decided(worker: &Rc<Worker>, entrance: &Entrance, said: Option<Said<'_>>, draw: u64) -> Outgoing {
+    let first = outgoing(&worker.snapshot(), entrance, said, draw);
     if first.asks().is_none() {
         return first;
     }
     let settled = async {
         let mut fetching = worker.requests.fetching(PENDING);
-        decide::settle(&mut fetching, |snapshot| outgoing(snapshot, entrance, said).asks()).await
+        decide::settle(&mut fetching, |snapshot| outgoing(snapshot, entrance, said, draw).asks()).await
     };
     let snapshot = Box::pin(settled).await;
-    outgoing(&snapshot, entrance, said)
+    outgoing(&snapshot, entrance, said, draw)
 }
 
-/// Decides with the name in the client's hello. `None`: the client ended before it had said anything. One that is silent,
+/// Decides with the name in the client's hello, and tells it. `None`: the client ended before it had said anything. One that is silent,
 /// or says half a hello, for as long as the mesh's detection allows has named nobody.
 async fn heard(
     worker: &Rc<Worker>,
     stream: &mut TcpStream,
     seen: &mut BytesMut,
     entrance: &Entrance,
-) -> Option<Outgoing> {
+    draw: u64,
+) -> Option<(Outgoing, Option<Arc<str>>)> {
     let patience = opening::patience(worker.snapshot().settings.protocol_detection_timeout);
     let hello = match opening::read(stream, seen, Look::Tls, Some(patience), Some(patience)).await {
         Opening::Ended => return None,
@@ -108,7 +111,8 @@ async fn heard(
         Opening::Said(_) | Opening::Silent => None,
     };
     let said = hello.as_ref().map_or(Said::Other, |hello| Said::Tls(hello.sni.as_deref()));
-    Some(decided(worker, entrance, Some(said)).await)
+    let outgoing = decided(worker, entrance, Some(said), draw).await;
+    Some((outgoing, hello.as_ref().and_then(|hello| hello.sni.as_deref()).map(Arc::from)))
 }
 
 /// The client, or the server if it speaks first, says what an undeclared port carries.

@@ -13,6 +13,7 @@ pub mod listener;
 pub mod logs;
 pub mod outbound;
 pub mod policy;
+pub mod stream;
 mod substitution;
 pub mod virtual_host;
 

@@ -96,6 +96,18 @@ pub fn refused(worker: &Rc<Worker>, conn: Rc<Connection>, cluster: Arc<Cluster>,
     record.stream.flags.set(Flag::NoHealthyUpstream);
 }
 
+/// Records a connection whose rule leads to what does not exist.
+pub fn missing(worker: &Rc<Worker>, conn: Rc<Connection>, cluster: &str) {
+    tracing::debug!(source = %conn.remote, destination = %conn.local, cluster, "the rule's destination does not exist");
+    let snapshot = worker.snapshot();
+    let mut record = Record::new(worker, conn, &snapshot, snapshot.outbound.black_hole().clone());
+    record.stream.cluster = None;
+    // Whether it may go on is asked before where to.
+    if record.permit(&snapshot).is_some() {
+        record.stream.flags.set(Flag::NoCluster);
+    }
+}
+
 /// Records a connection that nothing here accepts: no mutual TLS where it is required, TLS of a stranger, a handshake
 /// that failed.
 pub fn not_accepted(worker: &Rc<Worker>, conn: Rc<Connection>, why: &str) {
@@ -203,7 +215,7 @@ async fn carry(
 
 /// Whether the peer's proxy agreed to introduce itself.
 fn introduces(conn: &Connection) -> bool {
-    conn.direction == Direction::Inbound && conn.secured.as_ref().is_some_and(|s| &*s.alpn == INTRODUCES)
+    conn.direction != Direction::Outbound && conn.secured.as_ref().is_some_and(|s| &*s.alpn == INTRODUCES)
 }
 
 /// A connection's record while it is carried; written when it is dropped.

@@ -172,6 +172,7 @@ impl Proxy {
             local: SocketAddr::from(([10, 0, 0, 1], number)),
             remote: "10.0.0.9:40000".parse().expect("an address"),
             secured,
+            asked_for: None,
             memo: Memo::default(),
         })
     }

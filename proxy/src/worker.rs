@@ -27,6 +27,9 @@ use std::{
 /// A connection that comes before the first configuration waits for it so long; then it is closed.
 const FIRST_CONFIGURATION: Duration = Duration::from_secs(5);
 
+/// How long a connection waits for details that pilot has not sent yet.
+pub(crate) const PENDING: Duration = Duration::from_secs(1);
+
 /// See the module.
 pub struct Worker {
     /// What its requests share.
@@ -76,6 +79,29 @@ impl Worker {
         arrival: Arrival,
         secured: Option<Secured>,
     ) -> Rc<Connection> {
+        self.made(direction, key, listener_port, arrival, (secured, None))
+    }
+
+    /// The facts of a connection whose TLS does not end here, with the name in its hello.
+    pub fn sealed(
+        &self,
+        direction: Direction,
+        key: DestinationKey,
+        listener_port: Port,
+        arrival: Arrival,
+        asked_for: Option<Arc<str>>,
+    ) -> Rc<Connection> {
+        self.made(direction, key, listener_port, arrival, (None, asked_for))
+    }
+
+    fn made(
+        &self,
+        direction: Direction,
+        key: DestinationKey,
+        listener_port: Port,
+        arrival: Arrival,
+        (secured, asked_for): (Option<Secured>, Option<Arc<str>>),
+    ) -> Rc<Connection> {
         let id = self.next_id.get();
         self.next_id.set(id.wrapping_add(1));
         Rc::new(Connection {
@@ -86,6 +112,7 @@ impl Worker {
             local: arrival.original,
             remote: arrival.source,
             secured,
+            asked_for,
             memo: Memo::default(),
         })
     }

@@ -130,9 +130,9 @@ pub struct StreamMatch {
     pub subnets: Vec<IpNet>,
     /// The listener's port.
     pub port: Option<Port>,
-    /// Labels of the client's workload; ignored when `parents` is not empty, and by gateways.
+    /// Labels of the client's workload; a gateway does not look at them.
     pub source_labels: Labels,
-    /// Namespace of the client's workload; ignored when `parents` is not empty, and by gateways.
+    /// Namespace of the client's workload; a gateway does not look at it.
     pub source_namespace: Option<Namespace>,
     /// Only for these of the route's parents; empty: all.
     pub parents: Vec<Parent>,

@@ -1,49 +1,115 @@
 //! What a connection to a port of a gateway is for: the servers of the port × its first bytes.
 
-use super::Refused;
+use super::{Ask, Onward, Refused, onward};
 use crate::{
     detect::Detected,
-    snapshot::{Snapshot, listener::DestinationKey, outbound::TlsServer},
+    snapshot::{
+        Snapshot,
+        cluster::Cluster,
+        listener::DestinationKey,
+        outbound::{ThenTls, TlsServer},
+        stream::StreamRoute,
+    },
 };
-use mesh_config::name::Port;
+use mesh_config::{model::gateway::ServerTls, name::Port};
+use std::sync::Arc;
 
 /// What becomes of a connection.
 #[derive(Debug)]
 pub enum Arriving<'s> {
+    /// Fetch this, and decide again.
+    Ask(Ask),
     /// What the client says first decides: read that, and decide again.
     Hear,
     /// Requests in plain text, held against the rules of this key.
     Requests(DestinationKey),
-    /// TLS, to be terminated with this server's credential; requests follow.
+    /// TLS, to be terminated with these credentials.
     Terminate {
         /// The server that answers to the name in the hello.
         server: &'s TlsServer,
-        /// Which rules hold for the requests.
+        /// Its credentials.
+        tls: &'s ServerTls,
+        /// Which rules hold for what is in it.
         key: DestinationKey,
+        /// Where opaque bytes in it go; `None`: requests are in it.
+        bytes: Option<Bytes>,
+    },
+    /// Bytes that are carried on as they are, TLS among them.
+    Opaque {
+        /// Which rules the connection is held against.
+        key: DestinationKey,
+        /// Where to.
+        bytes: Bytes,
     },
     /// Nothing that is accepted here.
     Refuse(Refused<'static>),
 }
 
+/// Where opaque bytes go.
+#[derive(Debug, Clone)]
+pub struct Bytes {
+    /// The VirtualService's rule that says so.
+    pub rule: Arc<StreamRoute>,
+    /// There; else the name of a cluster that does not exist.
+    pub to: Result<Arc<Cluster>, Arc<str>>,
+}
+
+impl Arriving<'_> {
+    /// What has to be fetched first.
+    pub fn asks(&self) -> Option<Ask> {
+        match self {
+            Arriving::Ask(ask) => Some(ask.clone()),
+            _ => None,
+        }
+    }
+}
+
 /// Decides on a connection to `port`, of which nothing need have been heard yet: without `said`, [`Arriving::Hear`] may
-/// ask for it.
-pub fn arriving<'s>(snapshot: &'s Snapshot, port: Port, said: Option<&Detected>) -> Arriving<'s> {
-    let Some(gateway) = snapshot.outbound.gateway(port) else { return Arriving::Refuse(Refused::NoServer) };
+/// ask for it. `draw` is a random number that decides between weighted destinations; the same when it is decided again.
+pub fn arriving<'s>(snapshot: &'s Snapshot, port: Port, said: Option<&Detected>, draw: u64) -> Arriving<'s> {
+    match servers(snapshot, port, said, draw) {
+        Ok(arriving) | Err(arriving) => arriving,
+    }
+}
+
+fn servers<'s>(
+    snapshot: &'s Snapshot,
+    port: Port,
+    said: Option<&Detected>,
+    draw: u64,
+) -> Result<Arriving<'s>, Arriving<'s>> {
+    let refuse = |why| Err(Arriving::Refuse(why));
+    let Some(gateway) = snapshot.outbound.gateway(port) else { return refuse(Refused::NoServer) };
+    if let Some(server) = &gateway.tcp {
+        let bytes = bytes(server.to.as_ref(), draw)?;
+        return Ok(Arriving::Opaque { key: DestinationKey::Gateway(port), bytes });
+    }
     if gateway.tls.is_empty() {
-        return Arriving::Requests(DestinationKey::Gateway(port));
+        return Ok(Arriving::Requests(DestinationKey::Gateway(port)));
     }
     let hello = match said {
-        None => return Arriving::Hear,
+        None => return Ok(Arriving::Hear),
         Some(Detected::Tls(hello)) => hello,
-        Some(_) => return Arriving::Refuse(Refused::NoTls),
+        Some(_) => return refuse(Refused::NoTls),
     };
-    match gateway.tls_server(hello.sni.as_deref()) {
-        Some(server) => {
-            let key = DestinationKey::GatewayTls { port, server: server.route_config.clone() };
-            Arriving::Terminate { server, key }
-        }
-        None => Arriving::Refuse(Refused::NoServer),
-    }
+    let Some(server) = gateway.tls_server(hello.sni.as_deref()) else { return refuse(Refused::NoServer) };
+    let key = DestinationKey::GatewayTls { port, server: server.route_config.clone() };
+    Ok(match &server.then {
+        ThenTls::Requests { tls, .. } => Arriving::Terminate { server, tls, key, bytes: None },
+        ThenTls::Bytes { tls, to } => Arriving::Terminate { server, tls, key, bytes: Some(bytes(to.as_ref(), draw)?) },
+        ThenTls::Sealed { to } => Arriving::Opaque { key, bytes: bytes(Some(to), draw)? },
+    })
+}
+
+/// Where a rule sends opaque bytes. A server for which no VirtualService has one accepts nothing.
+fn bytes<'s>(rule: Option<&Arc<StreamRoute>>, draw: u64) -> Result<Bytes, Arriving<'s>> {
+    let Some(rule) = rule else { return Err(Arriving::Refuse(Refused::NoRule)) };
+    let to = match onward(rule, draw) {
+        Onward::To(cluster) => Ok(cluster),
+        Onward::Missing(cluster) => Err(cluster),
+        Onward::Ask(ask) => return Err(Arriving::Ask(ask)),
+    };
+    Ok(Bytes { rule: rule.clone(), to })
 }
 
 #[cfg(test)]

@@ -1,15 +1,41 @@
-//! What a connection may do whose bytes are not looked at.
+//! What a connection may do whose bytes are not looked at, and where a rule sends it.
 
-use super::{Caller, Permit, Refused, authorise};
+use super::{Ask, Caller, Permit, Refused, authorise};
 use crate::{
     authz::Verdict,
+    route::split,
     snapshot::{
         Snapshot,
+        cluster::Cluster,
         listener::DestinationKey,
         outbound::{Destination, lookup},
+        stream::StreamRoute,
+        virtual_host::Resolved,
     },
 };
 use serde_json::Value;
+use std::sync::Arc;
+
+/// Where a rule sends a connection.
+#[derive(Debug, Clone)]
+pub enum Onward {
+    /// Fetch this, and decide again.
+    Ask(Ask),
+    /// There.
+    To(Arc<Cluster>),
+    /// Nowhere: its destination, by name, does not exist.
+    Missing(Arc<str>),
+}
+
+/// Chooses one of a rule's destinations. `draw` is a random number; a connection that is decided on again brings the same.
+pub fn onward(rule: &StreamRoute, draw: u64) -> Onward {
+    let weights = rule.backends.iter().map(|(_, weight)| *weight);
+    match &rule.backends[split::pick(weights, rule.total_weight, draw)].0 {
+        Resolved::Ready(cluster) => Onward::To(cluster.clone()),
+        Resolved::Pending(service) => Onward::Ask(Ask::Details(service.clone())),
+        Resolved::Missing(name) => Onward::Missing(name.clone()),
+    }
+}
 
 /// Whether the connection may be carried, and what policies said. Asked when it begins, and again when they change.
 pub fn opaque<'s>(

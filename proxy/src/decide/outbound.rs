@@ -1,6 +1,6 @@
 //! What a connection of the application is for: where it was going × what is declared × its first bytes.
 
-use super::Ask;
+use super::{Ask, Onward, onward};
 use crate::{
     detect::Detected,
     snapshot::{
@@ -8,6 +8,7 @@ use crate::{
         cluster::Cluster,
         listener::DestinationKey,
         outbound::{Destination, Said, Way, by_opening, lookup, through},
+        stream::StreamRoute,
     },
 };
 use mesh_config::{
@@ -46,6 +47,8 @@ pub enum Outgoing {
         port: (ServiceKey, Port),
         /// Where to, should they not.
         cluster: Arc<Cluster>,
+        /// The VirtualService's rule that says so.
+        rule: Option<Arc<StreamRoute>>,
     },
     /// Bytes that are not looked at.
     Opaque {
@@ -53,6 +56,17 @@ pub enum Outgoing {
         key: DestinationKey,
         /// Where to.
         cluster: Arc<Cluster>,
+        /// The VirtualService's rule that says so.
+        rule: Option<Arc<StreamRoute>>,
+    },
+    /// Nowhere: the rule's destination does not exist.
+    Missing {
+        /// Which rules the connection was held against.
+        key: DestinationKey,
+        /// The rule.
+        rule: Arc<StreamRoute>,
+        /// Name of the cluster that is missing.
+        cluster: Arc<str>,
     },
     /// Nowhere.
     Refuse {
@@ -74,7 +88,8 @@ impl Outgoing {
 }
 
 /// Decides on a connection, of which nothing need have been heard yet: without `said`, [`Outgoing::Hear`] may ask for it.
-pub fn outgoing(snapshot: &Snapshot, entrance: &Entrance, said: Option<Said<'_>>) -> Outgoing {
+/// `draw` is a random number that decides between weighted destinations; the same when it is decided again.
+pub fn outgoing(snapshot: &Snapshot, entrance: &Entrance, said: Option<Said<'_>>, draw: u64) -> Outgoing {
     let heard = |found: Destination, way: Way<'_>| match (found, said) {
         (Destination::Opening(_), Some(said)) => by_opening(snapshot, way, said),
         (found, _) => found,
@@ -83,7 +98,7 @@ pub fn outgoing(snapshot: &Snapshot, entrance: &Entrance, said: Option<Said<'_>>
         Entrance::Captured(address) => {
             let found = heard(lookup(snapshot, *address), Way::Captured(*address));
             let key = found.key(*address);
-            of_destination(found, key)
+            of_destination(snapshot, found, key, draw)
         }
         Entrance::Listener { name, protocol } => {
             let key = DestinationKey::Egress(name.clone());
@@ -94,10 +109,10 @@ pub fn outgoing(snapshot: &Snapshot, entrance: &Entrance, said: Option<Said<'_>>
                 Some(egress) => heard(through(snapshot, egress), Way::Listener(egress)),
                 None => Destination::Refused(snapshot.outbound.black_hole().clone()),
             };
-            match of_destination(found, key) {
+            match of_destination(snapshot, found, key, draw) {
                 // What the listener declares stands above what the service does.
-                Outgoing::Detect { key, cluster, .. } if *protocol != Protocol::Auto => {
-                    Outgoing::Opaque { key, cluster }
+                Outgoing::Detect { key, cluster, rule, .. } if *protocol != Protocol::Auto => {
+                    Outgoing::Opaque { key, cluster, rule }
                 }
                 other => other,
             }
@@ -105,14 +120,27 @@ pub fn outgoing(snapshot: &Snapshot, entrance: &Entrance, said: Option<Said<'_>>
     }
 }
 
-fn of_destination(found: Destination, key: DestinationKey) -> Outgoing {
+fn of_destination(snapshot: &Snapshot, found: Destination, key: DestinationKey, draw: u64) -> Outgoing {
     match found {
         Destination::HttpPort(_) => Outgoing::Requests(key),
         Destination::Opening(_) => Outgoing::Hear,
-        Destination::Service { service, port, protocol: Protocol::Auto, cluster } => {
-            Outgoing::Detect { key, port: (service, port), cluster }
+        Destination::Service { service, port, protocol, cluster, rule } => {
+            let cluster = match rule.as_ref().map(|rule| (rule, onward(rule, draw))) {
+                None => cluster,
+                Some((_, Onward::To(cluster))) => cluster,
+                Some((_, Onward::Ask(ask))) => return Outgoing::Ask(ask),
+                // Requests may have a rule of their own.
+                Some((_, Onward::Missing(_))) if protocol == Protocol::Auto => snapshot.outbound.black_hole().clone(),
+                Some((rule, Onward::Missing(cluster))) => {
+                    return Outgoing::Missing { key, rule: rule.clone(), cluster };
+                }
+            };
+            match protocol {
+                Protocol::Auto => Outgoing::Detect { key, port: (service, port), cluster, rule },
+                _ => Outgoing::Opaque { key, cluster, rule },
+            }
         }
-        Destination::Service { cluster, .. } | Destination::Passthrough(cluster) => Outgoing::Opaque { key, cluster },
+        Destination::Passthrough(cluster) => Outgoing::Opaque { key, cluster, rule: None },
         Destination::Refused(cluster) => Outgoing::Refuse { key, cluster },
         Destination::Pending { service, .. } => Outgoing::Ask(Ask::Details(service)),
     }
@@ -122,3 +150,6 @@ fn of_destination(found: Destination, key: DestinationKey) -> Outgoing {
 pub fn are_requests(said: &Detected) -> bool {
     said.is_http()
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,10 @@ pub fn select(snapshot: &Snapshot, key: &DestinationKey, request: &RequestView<'
         },
         DestinationKey::GatewayTls { port, server } => {
             match snapshot.outbound.gateway(*port).and_then(|g| g.tls.iter().find(|s| s.route_config == *server)) {
-                Some(server) => at_gateway(&server.table, request, draw),
+                Some(server) => match server.then.table() {
+                    Some(table) => at_gateway(table, request, draw),
+                    None => NOWHERE,
+                },
                 None => NOWHERE,
             }
         }
@@ -160,7 +163,7 @@ fn act(entry: &RouteEntry, matched: MatchedPath, request: &RequestView<'_>, draw
             Selection::Answer(Answer::Respond { meta, rule: rule.clone(), status, body })
         }
         RouteAction::Forward(backends) => {
-            let backend = split::pick(backends, rule.total_weight, draw);
+            let backend = split::pick(backends.iter().map(|b| b.weight), rule.total_weight, draw);
             to_resolved(meta, Some(rule), backend, &rule.backends[backend], rule.retries.clone(), matched)
         }
     }

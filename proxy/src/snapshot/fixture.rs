@@ -17,7 +17,10 @@ use mesh_config::{
         gateway::{Server, ServerHost, ServerProtocol},
         instance::InboundPort,
         peer_authentication::MtlsMode,
-        route::{Backend, HeaderOps, Parent, PathMatch, RouteAction, RouteMatch, RouteRule, Target},
+        route::{
+            Backend, HeaderOps, Parent, PathMatch, RouteAction, RouteMatch, RouteRule, Share, StreamMatch, StreamRule,
+            Target,
+        },
         service::{Resolution, ServicePort},
         sidecar::{EgressHost, EgressListener, EgressNamespace},
         workload::WorkloadInfo,
@@ -142,6 +145,18 @@ pub fn route(name: &str, hosts: &[&str], age: i64, rules: Vec<RouteRule>) -> Rou
         tls: Vec::new(),
         tcp: Vec::new(),
     }
+}
+
+/// A rule for opaque connections; without matches it takes all.
+pub fn stream(matches: Vec<StreamMatch>, targets: &[(&str, u32)]) -> StreamRule {
+    let share = |(to, weight): &(&str, u32)| Share { target: target(to), weight: *weight };
+    StreamRule { matches, backends: targets.iter().map(share).collect() }
+}
+
+/// Connections with these names in their hellos.
+pub fn server_names(names: &[&str]) -> StreamMatch {
+    let names = names.iter().map(|name| name.parse().expect("tests use good names"));
+    StreamMatch { server_names: names.collect(), ..StreamMatch::default() }
 }
 
 /// The same for a gateway.

@@ -9,6 +9,7 @@ pub(super) use resolve::{cluster_name, resolve};
 
 use super::{
     cluster::{Cluster, ClusterKey, EndpointCell},
+    stream::{StreamRoute, StreamTable},
     virtual_host::{Resolved, RouteMeta, VirtualHost, table::HostTable},
 };
 use mesh_config::{
@@ -135,31 +136,91 @@ impl Egress {
 /// One port of a gateway.
 #[derive(Debug, Clone, Default)]
 pub struct GatewayPort {
-    /// Plain text: hosts of all servers on the port. Empty for a port with TLS.
+    /// Plain text: hosts of all servers on the port. Empty for a port with TLS or opaque bytes.
     pub http: HostTable,
-    /// Servers that terminate TLS, in the order in which they may claim a name.
+    /// What becomes of opaque bytes in plain text, if the port is for such.
+    pub tcp: Option<TcpServer>,
+    /// Servers for TLS, in the order in which they may claim a name.
     pub tls: Vec<TlsServer>,
 }
 
-/// One server that terminates TLS.
+/// A server for opaque bytes.
+#[derive(Debug, Clone)]
+pub struct TcpServer {
+    /// Where to; `None`: no VirtualService says.
+    pub to: Option<Arc<StreamRoute>>,
+}
+
+/// One server for TLS, or one rule of a server that carries TLS on.
 #[derive(Debug, Clone)]
 pub struct TlsServer {
-    /// `https.<port>.<port name>.<gateway>.<namespace>`.
+    /// `https.<port>.<port name>.<gateway>.<namespace>`; for opaque bytes `tls.…`, and where TLS is carried on the number of
+    /// the rule behind it.
     pub route_config: Arc<str>,
     /// Names in a client's hello that are for this server.
     pub hosts: Vec<Host>,
-    /// Credentials.
-    pub tls: ServerTls,
-    /// Its virtual hosts.
-    pub table: HostTable,
+    /// What becomes of the connection.
+    pub then: ThenTls,
+}
+
+/// What becomes of TLS at a gateway.
+#[derive(Debug, Clone)]
+pub enum ThenTls {
+    /// It ends here, and requests are in it.
+    Requests {
+        /// Credentials.
+        tls: ServerTls,
+        /// Virtual hosts.
+        table: HostTable,
+    },
+    /// It ends here, and opaque bytes are in it.
+    Bytes {
+        /// Credentials.
+        tls: ServerTls,
+        /// Where to; `None`: no VirtualService says.
+        to: Option<Arc<StreamRoute>>,
+    },
+    /// It is carried on as it is.
+    Sealed {
+        /// Where to.
+        to: Arc<StreamRoute>,
+    },
+}
+
+impl ThenTls {
+    /// The virtual hosts, if there are requests.
+    pub fn table(&self) -> Option<&HostTable> {
+        match self {
+            ThenTls::Requests { table, .. } => Some(table),
+            ThenTls::Bytes { .. } | ThenTls::Sealed { .. } => None,
+        }
+    }
+
+    fn same(&self, other: &ThenTls) -> bool {
+        match (self, other) {
+            (ThenTls::Requests { tls: a, table: x }, ThenTls::Requests { tls: b, table: y }) => a == b && x.same(y),
+            (ThenTls::Bytes { tls: a, to: x }, ThenTls::Bytes { tls: b, to: y }) => {
+                a == b && StreamRoute::both_same(x.as_ref(), y.as_ref())
+            }
+            (ThenTls::Sealed { to: x }, ThenTls::Sealed { to: y }) => StreamRoute::both_same(Some(x), Some(y)),
+            _ => false,
+        }
+    }
 }
 
 impl GatewayPort {
     fn same(&self, other: &GatewayPort) -> bool {
         let server = |(a, b): (&TlsServer, &TlsServer)| {
-            a.route_config == b.route_config && a.hosts == b.hosts && a.tls == b.tls && a.table.same(&b.table)
+            a.route_config == b.route_config && a.hosts == b.hosts && a.then.same(&b.then)
         };
-        self.http.same(&other.http) && self.tls.len() == other.tls.len() && self.tls.iter().zip(&other.tls).all(server)
+        let tcp = match (&self.tcp, &other.tcp) {
+            (Some(a), Some(b)) => StreamRoute::both_same(a.to.as_ref(), b.to.as_ref()),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        self.http.same(&other.http)
+            && tcp
+            && self.tls.len() == other.tls.len()
+            && self.tls.iter().zip(&other.tls).all(server)
     }
 
     /// The server for the name in a client's hello: the most specific host wins. Without a name only a server for
@@ -223,6 +284,8 @@ pub struct Outbound {
     pub(super) routed_hosts: HashSet<Host>,
     pub(super) ports: BTreeMap<Port, Arc<HttpPort>>,
     pub(super) sniffed: HashMap<ServiceKey, Vec<(Port, Arc<VirtualHost>)>>,
+    /// Rules for opaque connections to services, by port; only where there are some.
+    pub(super) streams: HashMap<ServiceKey, Vec<(Port, Arc<StreamTable>)>>,
     pub(super) egress: HashMap<Arc<str>, Arc<Egress>>,
     pub(super) gateways: BTreeMap<Port, Arc<GatewayPort>>,
     pub(super) sidecar: Option<Arc<Sidecar>>,
@@ -239,6 +302,9 @@ impl Outbound {
         let sniffed = |a: &Vec<(Port, Arc<VirtualHost>)>, b: &Vec<(Port, Arc<VirtualHost>)>| {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(&a.1, &b.1))
         };
+        let streams = |a: &Vec<(Port, Arc<StreamTable>)>, b: &Vec<(Port, Arc<StreamTable>)>| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && a.1.same(&b.1))
+        };
         let proxy = match (&self.egress_proxy, &other.egress_proxy) {
             (Some(a), Some(b)) => a.same(b),
             (a, b) => a.is_none() && b.is_none(),
@@ -251,6 +317,7 @@ impl Outbound {
             && self.unknown_address.same(&other.unknown_address)
             && all_same(self.ports.iter(), other.ports.len(), |k| other.ports.get(k), |a, b| a.same(b))
             && all_same(self.sniffed.iter(), other.sniffed.len(), |k| other.sniffed.get(k), sniffed)
+            && all_same(self.streams.iter(), other.streams.len(), |k| other.streams.get(k), streams)
             && all_same(self.egress.iter(), other.egress.len(), |k| other.egress.get(k), |a, b| a.same(b))
             && all_same(self.gateways.iter(), other.gateways.len(), |k| other.gateways.get(k), |a, b| a.same(b))
     }
@@ -300,6 +367,11 @@ impl Outbound {
     /// The virtual hosts of all ports whose protocol is detected, in no order.
     pub fn all_sniffed(&self) -> impl Iterator<Item = &Arc<VirtualHost>> {
         self.sniffed.values().flatten().map(|(_, host)| host)
+    }
+
+    /// The rules for opaque connections to a service's port, if there are some.
+    pub fn streams(&self, service: &ServiceKey, port: Port) -> Option<&Arc<StreamTable>> {
+        self.streams.get(service)?.iter().find(|(number, _)| *number == port).map(|(_, table)| table)
     }
 
     /// A listener of the `Sidecar`.

@@ -4,14 +4,18 @@ use super::{
     answer::Answer,
     case::{Call, CallTls},
     desk::Desk,
-    outbound::port_of,
-    request::{self, Proof, caller},
+    inbound::verdict_answer,
+    outbound::{forwarded, missing, port_of, ruled},
+    request::{self, Proof, caller, refused_by},
 };
-use mesh_config::name::host_of_authority;
+use mesh_config::{
+    model::gateway::ServerTls,
+    name::{Port, host_of_authority},
+};
 use mesh_proxy::{
     decide::{
-        Direction, Refused,
-        gateway::{Arriving, arriving},
+        self, Ask, Caller, Direction, Refused,
+        gateway::{Arriving, Bytes},
     },
     detect::{ClientHello, Detected},
     snapshot::{
@@ -31,17 +35,37 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
         return Answer::refuse("no listener", format!("no Gateway that selects this workload has port {port}"));
     };
     let listener = listener_name(&snapshot, port.get());
-    let refused = |reason, detail: String| at(listener.clone(), Answer::refuse(reason, detail));
-    let (key, scheme) = match arriving(&snapshot, port, Some(&said(call))) {
-        Arriving::Requests(key) if call.tls() == CallTls::Plaintext => (key, "http"),
-        Arriving::Requests(_) => return refused("tls error", format!("port {port} speaks plain text")),
-        Arriving::Terminate { key, .. } => (key, "https"),
+    let refused =
+        |reason, detail: String| Found::Answer(Box::new(at(listener.clone(), Answer::refuse(reason, detail))));
+    let draw = desk.draw();
+    let found = desk.proxy.arriving(port, &said(call), draw, |_, arriving| match arriving {
+        Arriving::Requests(key) if call.tls() == CallTls::Plaintext => Ok((key, "http")),
+        Arriving::Requests(_) => Err(refused("tls error", format!("port {port} speaks plain text"))),
+        Arriving::Terminate { tls: ServerTls::Mesh, .. } if call.tls() != CallTls::Mtls => {
+            Err(refused("mtls error", format!("port {port} asks for a certificate of the mesh")))
+        }
+        Arriving::Terminate { key, bytes: None, .. } => Ok((key, "https")),
+        Arriving::Terminate { key, bytes: Some(bytes), .. } => Err(Found::Bytes { key, bytes, sealed: false }),
+        Arriving::Opaque { key, bytes } => Err(Found::Bytes { key, bytes, sealed: true }),
         Arriving::Refuse(Refused::NoTls) | Arriving::Hear => {
-            return refused("tls error", format!("port {port} expects TLS, but plain text arrived"));
+            Err(refused("tls error", format!("port {port} expects TLS, but plain text arrived")))
+        }
+        Arriving::Refuse(Refused::NoRule) => {
+            Err(refused("no filter chain", format!("no VirtualService says where bytes on port {port} go")))
         }
         Arriving::Refuse(why) => {
             let sni = server_name(call).unwrap_or_default();
-            return refused("no filter chain", format!("no server of the port is for the name {sni:?} ({why})"));
+            Err(refused("no filter chain", format!("no server of the port is for the name {sni:?} ({why})")))
+        }
+        Arriving::Ask(Ask::Details(service)) => {
+            Err(refused("no route", format!("pilot gives no details of {service}, which the rules name")))
+        }
+    });
+    let (key, scheme) = match found {
+        Ok(found) => found,
+        Err(Found::Answer(answer)) => return *answer,
+        Err(Found::Bytes { key, bytes, sealed }) => {
+            return at(listener, opaque(desk, call, port, &key, &bytes, sealed));
         }
     };
     if !call.is_http() {
@@ -65,6 +89,39 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
         answer.virtual_host = Some(format!("blackhole:{port}"));
     }
     at(listener, answer)
+}
+
+/// A connection on which no request is looked for.
+enum Found {
+    /// It is refused.
+    Answer(Box<Answer>),
+    /// Its bytes are carried; `sealed`: whatever they are.
+    Bytes { key: DestinationKey, bytes: Bytes, sealed: bool },
+}
+
+/// A stream of bytes.
+fn opaque(desk: &Desk<'_>, call: &Call, port: Port, key: &DestinationKey, bytes: &Bytes, sealed: bool) -> Answer {
+    let snapshot = desk.snapshot();
+    let proof = if sealed { Proof::none() } else { Proof::of(call, desk.who()) };
+    let called = caller(call, &proof, Direction::Gateway, key, port);
+    let name = server_name(call);
+    let sni = if call.tls() == CallTls::Plaintext { None } else { name.as_deref() };
+    let called = Caller { secured: !sealed, sni, ..called };
+    let metadata = call.metadata.as_ref().filter(|m| !m.is_null());
+    let (permit, verdict) = decide::opaque(&snapshot, &called, metadata);
+    let said = verdict.as_ref().map(verdict_answer).unwrap_or_default();
+    match permit {
+        Err(Refused::Policy(_)) => return said,
+        Err(why) => return refused_by(&why),
+        Ok(_) => {}
+    }
+    let answer = match &bytes.to {
+        Ok(cluster) => forwarded(&snapshot, cluster),
+        Err(cluster) => missing(cluster),
+    };
+    let Answer { policy, asks_external, audited, shadow, detail, .. } = said;
+    let answer = Answer { policy, asks_external, audited, shadow, detail: answer.detail.or(detail), ..answer };
+    ruled(answer, Some(&bytes.rule))
 }
 
 /// The name in the hello of a call, which is its host when the call does not say; addresses are no names.

@@ -28,6 +28,7 @@ use mesh_proxy::{
         cluster::{Cluster, ClusterKey},
         listener::{DestinationKey, ListenerKind},
         outbound::Said,
+        stream::StreamRoute,
         virtual_host::Resolved,
     },
 };
@@ -46,7 +47,8 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
     };
     let entrance = entrance(&desk.snapshot(), call, port);
     let name = server_name(call);
-    let outgoing = desk.proxy.outgoing(&entrance, said(call, name.as_deref()));
+    let draw = desk.draw();
+    let outgoing = desk.proxy.outgoing(&entrance, said(call, name.as_deref()), draw);
     let listener = listener(&desk.snapshot(), &entrance, &outgoing);
     let mut answer = Answer { listener: Some(listener), ..carried(desk, call, port, outgoing) };
     if matches!(entrance, Entrance::Captured(_)) && binds_everything(&desk.snapshot()) {
@@ -70,8 +72,8 @@ fn carried(desk: &mut Desk<'_>, call: &Call, port: Port, outgoing: Outgoing) -> 
                 "port {port} carries HTTP, but something else arrived; name the port tcp-… where it carries something else"
             ),
         ),
-        Outgoing::Detect { key, cluster, .. } | Outgoing::Opaque { key, cluster } => {
-            let mut answer = forwarded(&desk.snapshot(), &cluster);
+        Outgoing::Detect { key, cluster, rule, .. } | Outgoing::Opaque { key, cluster, rule } => {
+            let mut answer = ruled(forwarded(&desk.snapshot(), &cluster), rule.as_deref());
             let unknown = matches!(key, DestinationKey::Unknown(_)) && cluster.key == ClusterKey::Passthrough;
             if unknown {
                 answer.detail =
@@ -79,6 +81,7 @@ fn carried(desk: &mut Desk<'_>, call: &Call, port: Port, outgoing: Outgoing) -> 
             }
             answer
         }
+        Outgoing::Missing { cluster, rule, .. } => ruled(missing(&cluster), Some(&rule)),
         Outgoing::Refuse { cluster, .. } => Answer {
             cluster: Some(cluster.name.to_string()),
             ..Answer::refuse(
@@ -167,6 +170,7 @@ fn listener(snapshot: &Snapshot, entrance: &Entrance, outgoing: &Outgoing) -> St
         Outgoing::Requests(key)
         | Outgoing::Detect { key, .. }
         | Outgoing::Opaque { key, .. }
+        | Outgoing::Missing { key, .. }
         | Outgoing::Refuse { key, .. } => key,
         Outgoing::Ask(Ask::Details(service)) => return of_service(service, to.port()),
         Outgoing::Hear => return "virtualOutbound".to_owned(),
@@ -215,17 +219,34 @@ pub(super) fn forward(snapshot: &Snapshot, routed: &Routed, path: &str) -> Answe
     }
 }
 
+/// What a rule for opaque bytes adds: whose it is, and its other destinations.
+pub(super) fn ruled(answer: Answer, rule: Option<&StreamRoute>) -> Answer {
+    let Some(rule) = rule else { return answer };
+    let share = |(to, weight): &(Resolved, u32)| Share { cluster: resolved(to), weight: *weight };
+    let backends = if rule.backends.len() < 2 { Vec::new() } else { rule.backends.iter().map(share).collect() };
+    Answer { object: Some(format!("VirtualService {}", rule.object)), backends, ..answer }
+}
+
+/// A rule for opaque bytes leads to what does not exist.
+pub(super) fn missing(cluster: &str) -> Answer {
+    let why = format!("the rule leads to {cluster}, which does not exist (closed, NC)");
+    Answer { cluster: Some(cluster.to_owned()), ..Answer::refuse("no route", why) }
+}
+
+fn resolved(to: &Resolved) -> String {
+    match to {
+        Resolved::Ready(cluster) => cluster.name.to_string(),
+        Resolved::Pending(service) => service.to_string(),
+        Resolved::Missing(name) => format!("{name} (does not exist)"),
+    }
+}
+
 fn shares(rule: &RuleEntry) -> Vec<Share> {
     let RouteAction::Forward(backends) = &rule.rule().action else { return Vec::new() };
     if backends.len() < 2 {
         return Vec::new();
     }
-    let name = |resolved: &Resolved| match resolved {
-        Resolved::Ready(cluster) => cluster.name.to_string(),
-        Resolved::Pending(service) => service.to_string(),
-        Resolved::Missing(name) => format!("{name} (does not exist)"),
-    };
-    backends.iter().zip(&rule.backends).map(|(b, to)| Share { cluster: name(to), weight: b.weight }).collect()
+    backends.iter().zip(&rule.backends).map(|(b, to)| Share { cluster: resolved(to), weight: b.weight }).collect()
 }
 
 /// Sent to a cluster: its endpoints and how connections to them are secured.

@@ -111,7 +111,7 @@ fn routes(snapshot: &Snapshot) -> Vec<Route> {
     outbound.all_egress().for_each(|egress| table(&egress.table));
     for (_, gateway) in outbound.gateways() {
         table(&gateway.http);
-        gateway.tls.iter().for_each(|server| table(&server.table));
+        gateway.tls.iter().filter_map(|server| server.then.table()).for_each(&mut table);
     }
     outbound.all_sniffed().for_each(|host| host_routes(host, &mut routes));
     routes.extend(declared(snapshot).map(|policy| Route {

@@ -12,6 +12,7 @@ fn conn(direction: Direction) -> Connection {
         local: "10.0.0.1:80".parse().unwrap(),
         remote: "10.0.0.9:4000".parse().unwrap(),
         secured: None,
+        asked_for: None,
         memo: Memo::default(),
     }
 }

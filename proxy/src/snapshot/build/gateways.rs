@@ -1,9 +1,10 @@
 //! Servers of all Gateways that select this proxy, merged by port; virtual hosts where a server's and a
-//! VirtualService's hosts meet.
+//! VirtualService's hosts meet, and rules for opaque connections where they do.
 
 use super::{Services, Sources, named::Named};
 use crate::snapshot::{
-    outbound::{GatewayPort, Outbound, TlsServer, resolve},
+    outbound::{GatewayPort, Outbound, TcpServer, ThenTls, TlsServer, resolve},
+    stream::{self, StreamRoute},
     virtual_host::{
         RouteEntry, VirtualHost,
         compile::{Place, is_catch_all},
@@ -30,8 +31,8 @@ pub(super) struct Placed<'a> {
     pub(super) server: &'a Server,
 }
 
-/// The servers of each port, oldest Gateway first. The first says whether the port speaks TLS; servers that
-/// disagree are left out.
+/// The servers of each port, oldest Gateway first. The first says what the port speaks; servers that disagree are left
+/// out, and all but the first where nothing tells connections apart.
 pub(super) fn by_port<'a>(sources: &Sources<'a>) -> BTreeMap<Port, Vec<Placed<'a>>> {
     let mut ports: BTreeMap<Port, Vec<Placed<'a>>> = BTreeMap::new();
     if sources.own.role != Role::Gateway {
@@ -41,13 +42,15 @@ pub(super) fn by_port<'a>(sources: &Sources<'a>) -> BTreeMap<Port, Vec<Placed<'a
     let mut gateways: Vec<&'a Gateway> =
         parts.gateways.values().map(|g| &**g).filter(|g| g.selector.selects(&sources.own.labels)).collect();
     gateways.sort_by(|a, b| (&a.precedence, &a.name).cmp(&(&b.precedence, &b.name)));
-    let tls = |server: &Server| matches!(server.protocol, ServerProtocol::Https(_));
-    // Opaque bytes are not served yet.
-    let served = |server: &&Server| matches!(server.protocol, ServerProtocol::Http | ServerProtocol::Https(_));
+    let joins = |first: &Server, server: &Server| match first.protocol {
+        ServerProtocol::Http => server.protocol == ServerProtocol::Http,
+        ServerProtocol::Https(_) | ServerProtocol::Tls(_) | ServerProtocol::Passthrough => server.protocol.speaks_tls(),
+        ServerProtocol::Tcp => false,
+    };
     for gateway in gateways {
-        for server in gateway.servers.iter().filter(served) {
+        for server in &gateway.servers {
             let servers = ports.entry(server.port).or_default();
-            if servers.first().is_none_or(|first| tls(first.server) == tls(server)) {
+            if servers.first().is_none_or(|first| joins(first.server, server)) {
                 servers.push(Placed { gateway, server });
             }
         }
@@ -85,27 +88,87 @@ struct Build<'a> {
 
 impl Build<'_> {
     fn port(&self, port: Port, servers: &[Placed<'_>], before: Option<&GatewayPort>) -> GatewayPort {
-        if !matches!(servers[0].server.protocol, ServerProtocol::Https(_)) {
-            let table = self.table(port, servers, format!("http.{port}").into(), before.map(|b| &b.http));
-            return GatewayPort { http: table, tls: Vec::new() };
+        match &servers[0].server.protocol {
+            ServerProtocol::Http => {
+                let table = self.table(port, servers, format!("http.{port}").into(), before.map(|b| &b.http));
+                GatewayPort { http: table, ..GatewayPort::default() }
+            }
+            ServerProtocol::Tcp => {
+                let tcp = Some(TcpServer { to: self.bytes(port, &servers[0]) });
+                GatewayPort { tcp, ..GatewayPort::default() }
+            }
+            ServerProtocol::Https(_) | ServerProtocol::Tls(_) | ServerProtocol::Passthrough => {
+                GatewayPort { tls: self.secured(port, servers, before), ..GatewayPort::default() }
+            }
         }
+    }
+
+    /// What speaks TLS. A name that an older server has is not served twice.
+    fn secured(&self, port: Port, servers: &[Placed<'_>], before: Option<&GatewayPort>) -> Vec<TlsServer> {
         let mut tls: Vec<TlsServer> = Vec::new();
+        let free = |tls: &[TlsServer], host: &Host| !tls.iter().any(|server| server.hosts.contains(host));
         for placed in servers {
-            let ServerProtocol::Https(settings) = &placed.server.protocol else { continue };
-            let name = &placed.gateway.name;
-            let route_config: Arc<str> =
-                format!("https.{port}.{}.{}.{}", placed.server.port_name, name.name, name.namespace).into();
-            // A name that an older server has is not served twice.
-            let taken = |h: &Host| tls.iter().any(|s| s.hosts.contains(h));
-            let hosts: Vec<Host> = placed.server.hosts.iter().map(|h| h.host.clone()).filter(|h| !taken(h)).collect();
+            let name = |scheme: &str| {
+                let Gateway { name, .. } = placed.gateway;
+                format!("{scheme}.{port}.{}.{}.{}", placed.server.port_name, name.name, name.namespace)
+            };
+            if placed.server.protocol == ServerProtocol::Passthrough {
+                for (position, (hosts, to)) in self.sealed(port, placed).into_iter().enumerate() {
+                    // The whole match is passed over, as part of it would be another than was asked for.
+                    if hosts.iter().all(|host| free(&tls, host)) {
+                        let route_config = format!("{}.{position}", name("tls")).into();
+                        tls.push(TlsServer { route_config, hosts, then: ThenTls::Sealed { to } });
+                    }
+                }
+                continue;
+            }
+            let hosts: Vec<Host> =
+                placed.server.hosts.iter().map(|h| h.host.clone()).filter(|host| free(&tls, host)).collect();
             if hosts.is_empty() {
                 continue;
             }
-            let was = before.and_then(|b| b.tls.iter().find(|s| s.route_config == route_config)).map(|s| &s.table);
-            let table = self.table(port, std::slice::from_ref(placed), route_config.clone(), was);
-            tls.push(TlsServer { route_config, hosts, tls: settings.clone(), table });
+            let (route_config, then): (Arc<str>, ThenTls) = match &placed.server.protocol {
+                ServerProtocol::Https(settings) => {
+                    let route_config: Arc<str> = name("https").into();
+                    let was = before.and_then(|b| b.tls.iter().find(|s| s.route_config == route_config));
+                    let was = was.and_then(|server| server.then.table());
+                    let table = self.table(port, std::slice::from_ref(placed), route_config.clone(), was);
+                    (route_config, ThenTls::Requests { tls: settings.clone(), table })
+                }
+                ServerProtocol::Tls(settings) => {
+                    let to = self.bytes(port, placed);
+                    (name("tls").into(), ThenTls::Bytes { tls: settings.clone(), to })
+                }
+                ServerProtocol::Http | ServerProtocol::Tcp | ServerProtocol::Passthrough => continue,
+            };
+            tls.push(TlsServer { route_config, hosts, then });
         }
-        GatewayPort { http: HostTable::default(), tls }
+        tls
+    }
+
+    /// The rule for opaque bytes at a server: the first that is attached to it.
+    fn bytes(&self, port: Port, placed: &Placed<'_>) -> Option<Arc<StreamRoute>> {
+        self.attached(placed).find_map(|route| self.opaque(placed, port, |place| stream::first(route, place)))
+    }
+
+    /// The rules for TLS that a server carries on.
+    fn sealed(&self, port: Port, placed: &Placed<'_>) -> Vec<(Vec<Host>, Arc<StreamRoute>)> {
+        let rules = |route| self.opaque(placed, port, |place| stream::by_name(route, place));
+        self.attached(placed).flat_map(rules).collect()
+    }
+
+    /// The VirtualServices that a server lets in: attached to its Gateway, with a host in common, the oldest first.
+    fn attached<'b>(&'b self, placed: &'b Placed<'_>) -> impl Iterator<Item = &'b Arc<Route>> {
+        let here = |route: &Route| {
+            route.parents.iter().any(|p| matches!(p, Parent::Gateway(name) if *name == placed.gateway.name))
+                && placed.server.hosts.iter().any(|host| !meet(route, host).is_empty())
+        };
+        self.routes.iter().copied().filter(move |route| here(route))
+    }
+
+    fn opaque<T>(&self, placed: &Placed<'_>, port: Port, f: impl FnOnce(&Place<'_>) -> T) -> T {
+        let parent = Parent::Gateway(placed.gateway.name.clone());
+        self.place(&parent, port, &"".into(), "".into()).with(f)
     }
 
     fn table(

@@ -7,7 +7,8 @@ use super::{
 use crate::snapshot::{
     cluster::ClusterKey,
     index::single,
-    outbound::{Beyond, Egress, HttpPort, Outbound, ServiceInUse, admits, beyond, resolve},
+    outbound::{Beyond, Egress, HttpPort, Outbound, PortInUse, ServiceInUse, admits, beyond, resolve},
+    stream::StreamTable,
     virtual_host::{
         Resolved, VirtualHost,
         compile::{Place, built_in_retries},
@@ -40,6 +41,7 @@ pub(super) fn nothing(ids: &mut Clusters) -> Outbound {
         routed_hosts: HashSet::new(),
         ports: BTreeMap::new(),
         sniffed: HashMap::new(),
+        streams: HashMap::new(),
         egress: HashMap::new(),
         gateways: BTreeMap::new(),
         sidecar: None,
@@ -55,7 +57,7 @@ pub(super) fn nothing(ids: &mut Clusters) -> Outbound {
 pub(super) fn build(sources: &Sources<'_>, services: &Arc<Services>, named: &Named, before: &Outbound) -> Outbound {
     let retries = sources.settings.default_retries.clone().unwrap_or_else(built_in_retries);
     let retries = (retries.attempts > 0).then(|| Arc::new(retries));
-    let routes = MeshRoutes::new(sources, Section::Http);
+    let [routes, tls, tcp] = Section::ALL.map(|section| MeshRoutes::new(sources, section));
     let build = Build { sources, services, named, routes: &routes, retries: retries.as_ref() };
     let policy = outbound_policy(sources).clone();
     let egress_proxy = egress_proxy(&policy).map(|target| build.resolve(target, target.port.unwrap_or(http())));
@@ -69,6 +71,7 @@ pub(super) fn build(sources: &Sources<'_>, services: &Arc<Services>, named: &Nam
     Outbound {
         ports: build.ports(&in_use, before),
         sniffed: build.sniffed(&in_use, before),
+        streams: build.streams(&in_use, &tls, &tcp, before),
         egress: if sidecar { build.listeners(&in_use, &unknown, before) } else { HashMap::new() },
         gateways: gateways::build(sources, services, named, retries.as_ref(), before),
         routed_hosts: sources.parts.routes.values().flat_map(|r| &r.hosts).cloned().collect(),
@@ -292,6 +295,38 @@ impl Build<'_> {
                 .collect();
             if !hosts.is_empty() {
                 all.insert(key.clone(), hosts);
+            }
+        }
+        all
+    }
+
+    /// Rules for opaque connections: by server name on ports that carry TLS, by address on the others.
+    fn streams(
+        &self,
+        in_use: &[&Arc<ServiceInUse>],
+        tls: &MeshRoutes<'_>,
+        tcp: &MeshRoutes<'_>,
+        before: &Outbound,
+    ) -> HashMap<ServiceKey, Vec<(Port, Arc<StreamTable>)>> {
+        let mut all = HashMap::new();
+        for service in in_use {
+            let key = &service.service.key;
+            let tables = service.ports.iter().filter_map(|PortInUse { port, .. }| {
+                let (section, routes) = match port.protocol {
+                    Protocol::Tls | Protocol::Https => (Section::Tls, tls),
+                    Protocol::Tcp | Protocol::Auto => (Section::Tcp, tcp),
+                    Protocol::Http | Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb | Protocol::Udp => {
+                        return None;
+                    }
+                };
+                let route = routes.over(&key.host)?;
+                let new = self.place(port.number, "".into(), "".into(), |p| StreamTable::new(route, section, p))?;
+                let old = before.streams(key, port.number).filter(|old| old.same(&new));
+                Some((port.number, old.cloned().unwrap_or_else(|| Arc::new(new))))
+            });
+            let tables: Vec<_> = tables.collect();
+            if !tables.is_empty() {
+                all.insert(key.clone(), tables);
             }
         }
         all

@@ -4,10 +4,7 @@ use super::{Sources, gateways};
 use crate::snapshot::listener::{ListenerKind, ListenerSpec};
 use mesh_config::{
     kind::Role,
-    model::{
-        gateway::ServerProtocol,
-        sidecar::{EgressListener, IngressListener},
-    },
+    model::sidecar::{EgressListener, IngressListener},
     name::Port,
 };
 use std::{
@@ -59,7 +56,7 @@ fn of_sidecar(sources: &Sources<'_>) -> Vec<ListenerSpec> {
 fn of_gateways(sources: &Sources<'_>) -> Vec<ListenerSpec> {
     let mut specs = Vec::new();
     for (port, servers) in gateways::by_port(sources) {
-        let tls = matches!(servers[0].server.protocol, ServerProtocol::Https(_));
+        let tls = servers[0].server.protocol.speaks_tls();
         for server in &servers {
             let addresses: Vec<IpAddr> = match server.server.bind {
                 Some(address) => vec![address],

@@ -66,7 +66,7 @@ fn told(found: Found) -> String {
     match found {
         Found::Opening(port) => format!("opening {port}"),
         Found::HttpPort(port) => format!("http {port}"),
-        Found::Service { service, port, protocol, cluster } => {
+        Found::Service { service, port, protocol, cluster, .. } => {
             format!("{service} {port} {protocol:?} {}", cluster.name)
         }
         Found::Pending { service, port, .. } => format!("pending {service} {port}"),

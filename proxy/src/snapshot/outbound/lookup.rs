@@ -6,14 +6,18 @@ use crate::snapshot::{
     cluster::{Cluster, ClusterKey},
     index::{PortUse, single},
     listener::DestinationKey,
+    stream::StreamRoute,
     virtual_host::Resolved,
 };
 use ipnet::IpNet;
 use mesh_config::{
     model::{IndexEntry, Protocol, ServiceKey, index::IndexKind, service::ServicePort, settings::OutboundPolicy},
-    name::Port,
+    name::{Host, Port},
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 /// What a connection is for.
 #[derive(Debug, Clone)]
@@ -28,8 +32,10 @@ pub enum Destination {
         port: Port,
         /// Declared; [`Protocol::Auto`] is to be detected.
         protocol: Protocol,
-        /// Where opaque connections go.
+        /// Where opaque connections go, if no rule says otherwise.
         cluster: Arc<Cluster>,
+        /// The VirtualService's rule for them.
+        rule: Option<Arc<StreamRoute>>,
     },
     /// One service's port, details not here: subscribe, wait (bounded), look again.
     Pending {
@@ -88,25 +94,27 @@ pub fn lookup(snapshot: &Snapshot, original: SocketAddr) -> Destination {
         return Destination::Refused(snapshot.outbound.black_hole.clone());
     }
     let Some(port) = Port::new(original.port()) else { return unknown(snapshot) };
-    let outbound = &snapshot.outbound;
-    let owner = snapshot
-        .index
-        .at(original.ip())
-        .filter(|e| e.kind == IndexKind::Service && outbound.admits(&e.key, port))
-        .find_map(|e| declared(e, port).filter(|p| p.protocol != Protocol::Udp).map(|p| (e, p)));
-    if let Some((entry, declared)) = owner
-        && !named_on(snapshot, Way::Captured(original), port)(entry)
-    {
+    if let Some((entry, declared)) = owner(snapshot, original, port) {
         return match declared.protocol.is_http() {
             true => Destination::HttpPort(port),
-            false => of_service(snapshot, &entry.key, declared),
+            false => of_service(snapshot, &entry.key, declared, Some(original.ip())),
         };
     }
     let by_name = |used: &PortUse| used.others.iter().any(|e| named_on(snapshot, Way::Captured(original), port)(e));
     match snapshot.index.port(port).is_some_and(by_name) {
         true => Destination::Opening(port),
-        false => nobodys(snapshot, port),
+        false => nobodys(snapshot, original.ip(), port),
     }
+}
+
+/// The service that has the address for itself, with what it declares for the port.
+fn owner(snapshot: &Snapshot, original: SocketAddr, port: Port) -> Option<(&Arc<IndexEntry>, &ServicePort)> {
+    let owner = snapshot
+        .index
+        .at(original.ip())
+        .filter(|e| e.kind == IndexKind::Service && snapshot.outbound.admits(&e.key, port))
+        .find_map(|e| declared(e, port).filter(|p| p.protocol != Protocol::Udp).map(|p| (e, p)));
+    owner.filter(|(entry, _)| !named_on(snapshot, Way::Captured(original), port)(entry))
 }
 
 /// What a connection to a listener of the `Sidecar` is for, if it is not HTTP. One that is declared as TLS leads by
@@ -114,7 +122,7 @@ pub fn lookup(snapshot: &Snapshot, original: SocketAddr) -> Destination {
 pub fn through(snapshot: &Snapshot, egress: &Egress) -> Destination {
     match &egress.single {
         Some(_) if by_server_name(egress.listener.protocol) => Destination::Opening(egress.port),
-        Some((service, port)) => of_service(snapshot, service, port),
+        Some((service, port)) => of_service(snapshot, service, port, None),
         None => Destination::Refused(snapshot.outbound.black_hole.clone()),
     }
 }
@@ -128,19 +136,26 @@ pub fn by_opening(snapshot: &Snapshot, way: Way<'_>, said: Said<'_>) -> Destinat
         Way::Listener(egress) => Some(egress.port),
     };
     let Some(port) = port.filter(|_| snapshot.local().is_some()) else { return unknown(snapshot) };
+    if let Way::Captured(original) = way
+        && let Some((entry, declared)) = owner(snapshot, original, port)
+    {
+        return of_hello(snapshot, &entry.key, declared, way, said);
+    }
     if let Said::Tls(Some(name)) = said {
         let wanted = named_on(snapshot, way, port);
         let exact = snapshot.index.by_host(name).iter().find(|e| wanted(e));
         let found = exact.or_else(|| snapshot.index.find_wildcard(name, &wanted));
         if let Some((entry, declared)) = found.and_then(|e| Some((e, declared(e, port)?))) {
-            return of_service(snapshot, &entry.key, declared);
+            return of_hello(snapshot, &entry.key, declared, way, said);
         }
     }
     match (way, said) {
         (Way::Listener(_), _) => Destination::Refused(snapshot.outbound.black_hole.clone()),
-        (Way::Captured(_), Said::Other) => nobodys(snapshot, port),
+        (Way::Captured(original), Said::Other) => nobodys(snapshot, original.ip(), port),
         // No request can be seen in it.
-        (Way::Captured(_), Said::Tls(_)) => takes_port(snapshot, port).unwrap_or_else(|| unknown(snapshot)),
+        (Way::Captured(original), Said::Tls(_)) => {
+            takes_port(snapshot, original.ip(), port).unwrap_or_else(|| unknown(snapshot))
+        }
     }
 }
 
@@ -174,17 +189,18 @@ fn named_on(snapshot: &Snapshot, way: Way<'_>, port: Port) -> impl Fn(&IndexEntr
 }
 
 /// A connection to an address that no service has.
-fn nobodys(snapshot: &Snapshot, port: Port) -> Destination {
+fn nobodys(snapshot: &Snapshot, to: IpAddr, port: Port) -> Destination {
     // Hosts that only VirtualServices know are served on port 80, whatever services there are.
     let Some(used) = snapshot.index.port(port) else { return unknown(snapshot) };
     match used.http > 0 {
         true => Destination::HttpPort(port),
-        false => takes_port(snapshot, port).unwrap_or_else(|| unknown(snapshot)),
+        false => takes_port(snapshot, to, port).unwrap_or_else(|| unknown(snapshot)),
     }
 }
 
 /// The service without addresses whose opaque bytes come to this port.
-fn takes_port(snapshot: &Snapshot, port: Port) -> Option<Destination> {
+fn takes_port(snapshot: &Snapshot, to: IpAddr, port: Port) -> Option<Destination> {
+    let to = Some(to);
     let takes = |e: &&Arc<IndexEntry>| {
         e.addresses.is_empty()
             && !e.headless
@@ -193,15 +209,45 @@ fn takes_port(snapshot: &Snapshot, port: Port) -> Option<Destination> {
             && snapshot.outbound.admits(&e.key, port)
     };
     let entry = snapshot.index.port(port)?.others.iter().find(takes)?;
-    Some(of_service(snapshot, &entry.key, declared(entry, port)?))
+    Some(of_service(snapshot, &entry.key, declared(entry, port)?, to))
 }
 
-fn of_service(snapshot: &Snapshot, key: &ServiceKey, port: &ServicePort) -> Destination {
+/// A connection to a service's port. Where rules tell its connections apart by server name, the client has to say one.
+fn of_service(snapshot: &Snapshot, key: &ServiceKey, port: &ServicePort, to: Option<IpAddr>) -> Destination {
+    match snapshot.outbound.streams(key, port.number) {
+        Some(_) if by_server_name(port.protocol) => Destination::Opening(port.number),
+        Some(rules) => in_use(snapshot, key, port, rules.find(to, None)),
+        None => in_use(snapshot, key, port, None),
+    }
+}
+
+/// As [`of_service`], once the client has spoken. What no rule takes goes where it would if there were no such service.
+fn of_hello(snapshot: &Snapshot, key: &ServiceKey, port: &ServicePort, way: Way<'_>, said: Said<'_>) -> Destination {
+    let Some(rules) = snapshot.outbound.streams(key, port.number) else { return in_use(snapshot, key, port, None) };
+    let name: Option<Host> = match said {
+        Said::Tls(Some(name)) => name.parse().ok(),
+        Said::Tls(None) | Said::Other => None,
+    };
+    let to = match way {
+        Way::Captured(original) => Some(original.ip()),
+        Way::Listener(_) => None,
+    };
+    match (rules.find(to, name.as_ref()), way) {
+        (Some(rule), _) => in_use(snapshot, key, port, Some(rule)),
+        (None, Way::Listener(_)) => Destination::Refused(snapshot.outbound.black_hole.clone()),
+        (None, Way::Captured(_)) => unknown(snapshot),
+    }
+}
+
+fn in_use(snapshot: &Snapshot, key: &ServiceKey, port: &ServicePort, rule: Option<&Arc<StreamRoute>>) -> Destination {
     let (service, protocol) = (key.clone(), port.protocol);
     match snapshot.outbound.service(key) {
         None => Destination::Pending { service, port: port.number, protocol },
         Some(in_use) => match in_use.port(port.number) {
-            Some(p) => Destination::Service { service, port: port.number, protocol, cluster: p.cluster.clone() },
+            Some(p) => {
+                let (cluster, rule) = (p.cluster.clone(), rule.cloned());
+                Destination::Service { service, port: port.number, protocol, cluster, rule }
+            }
             None => Destination::Refused(snapshot.outbound.black_hole.clone()),
         },
     }
@@ -218,6 +264,7 @@ fn unknown(snapshot: &Snapshot) -> Destination {
                     port: *port,
                     protocol: Protocol::Tcp,
                     cluster: cluster.clone(),
+                    rule: None,
                 },
                 _ => Destination::Passthrough(cluster.clone()),
             },

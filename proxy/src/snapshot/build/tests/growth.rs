@@ -1,10 +1,14 @@
 //! A state that came about push by push is the one that comes from all its parts at once, for every kind and role.
 
 use super::*;
+use crate::snapshot::{
+    fixture::{server_names, stream},
+    outbound::ThenTls,
+};
 use mesh_config::model::{
     Credential, PeerAuthentication, Telemetry, TrustBundle,
     authorization::Action,
-    gateway::{ServerProtocol, ServerTls},
+    gateway::{Server, ServerProtocol, ServerTls},
     peer_authentication::MtlsMode,
     telemetry::{LogRule, LogSide},
 };
@@ -105,7 +109,10 @@ fn part((kind, which, value): Which) -> Part {
             let tls = ServerTls::Secret { name: "o0".into(), require_client_certificate: value == 1 };
             secured.protocol = ServerProtocol::Https(tls);
             let plain = server(8080, if value == 0 { &["*"] } else { &["b.example"] });
-            let mut gateway = gateway(own, i64::from(value), vec![plain, secured]);
+            let mesh = Server { protocol: ServerProtocol::Tls(ServerTls::Mesh), ..server(8443, &["b.example"]) };
+            let on = Server { protocol: ServerProtocol::Passthrough, ..server(8443, &["*"]) };
+            let bytes = Server { protocol: ServerProtocol::Tcp, ..server(9000 + which as u16, &["*"]) };
+            let mut gateway = gateway(own, i64::from(value), vec![plain, secured, mesh, on, bytes]);
             if value == 2 {
                 gateway.selector = app(0).into_iter().collect();
             }
@@ -114,7 +121,11 @@ fn part((kind, which, value): Which) -> Part {
         Kind::Route => {
             let to = host((which + usize::from(value)) % HOSTS.len()).replace('*', "w");
             let rules = vec![send_to(&[(&format!("{to}:80/v2"), 1), (&to, 2)])];
-            let route = route(own, &[host(which), &format!("only{which}.example")], i64::from(value), rules);
+            let mut route = route(own, &[host(which), &format!("only{which}.example")], i64::from(value), rules);
+            if value != 2 {
+                route.tcp = vec![stream(vec![], &[(&format!("{to}:90"), 1), (&to, 2)])];
+                route.tls = vec![stream(vec![server_names(&[host(which)])], &[(&format!("{to}:90"), 1)])];
+            }
             Part::Route(Arc::new(if value == 1 { for_gateway("shop/o0", route) } else { route }))
         }
     }
@@ -161,11 +172,15 @@ fn outbound(snapshot: &Snapshot) -> Vec<String> {
             .all_egress()
             .map(|e| (e.name.clone(), e.port, hosts(&e.table), text(&e.single), text(&e.unknown), e.listener.clone())),
     ));
+    all.extend(sorted(outbound.streams.iter()));
     for (port, gateway) in outbound.gateways() {
         all.push(format!("{port} {}", hosts(&gateway.http)));
-        let server =
-            |s: &crate::snapshot::outbound::TlsServer| (text(&(&s.route_config, &s.hosts, &s.tls)), hosts(&s.table));
-        all.extend(gateway.tls.iter().map(|s| format!("{:?}", server(s))));
+        let then = |s: &crate::snapshot::outbound::TlsServer| match &s.then {
+            ThenTls::Requests { tls, table } => format!("{tls:?} {}", hosts(table)),
+            other => text(other),
+        };
+        all.extend(gateway.tls.iter().map(|s| format!("{} {:?} {}", s.route_config, s.hosts, then(s))));
+        all.push(text(&gateway.tcp));
     }
     all.push(text(&(
         outbound.policy(),

@@ -1,0 +1,216 @@
+//! Rules for opaque connections, from the parts that pilot sends to what becomes of a connection.
+
+use super::*;
+use crate::snapshot::{
+    build::{Changes, State},
+    fixture::{self, destination, in_use, indexed, route, server_names, service, stream},
+};
+use mesh_config::{
+    kind::Role,
+    model::{
+        Part, Route, Service,
+        route::{Section, StreamMatch, StreamRule},
+    },
+};
+
+/// What becomes of a connection: the cluster's name, and the VirtualService that says so.
+fn told(outgoing: Outgoing) -> String {
+    let by = |rule: Option<Arc<StreamRoute>>| rule.map(|rule| format!(" by {}", rule.object)).unwrap_or_default();
+    match outgoing {
+        Outgoing::Ask(Ask::Details(service)) => format!("ask {service}"),
+        Outgoing::Hear => "hear".to_owned(),
+        Outgoing::Requests(key) => format!("requests {key:?}"),
+        Outgoing::Detect { cluster, rule, .. } => format!("detect {}{}", cluster.name, by(rule)),
+        Outgoing::Opaque { cluster, rule, .. } => format!("{}{}", cluster.name, by(rule)),
+        Outgoing::Missing { cluster, rule, .. } => format!("no {cluster}{}", by(Some(rule))),
+        Outgoing::Refuse { cluster, .. } => format!("refuse {}", cluster.name),
+    }
+}
+
+fn captured(state: &State, address: &str, said: Option<Said<'_>>, draw: u64) -> String {
+    told(outgoing(state.snapshot(), &Entrance::Captured(address.parse().unwrap()), said, draw))
+}
+
+fn to(state: &State, address: &str) -> String {
+    captured(state, address, None, 0)
+}
+
+fn named(state: &State, address: &str, name: &str) -> String {
+    captured(state, address, Some(Said::Tls(Some(name))), 0)
+}
+
+fn with(name: &str, hosts: &[&str], section: Section, rules: Vec<StreamRule>) -> Route {
+    let mut made = route(name, hosts, 1, vec![]);
+    match section {
+        Section::Http => {}
+        Section::Tls => made.tls = rules,
+        Section::Tcp => made.tcp = rules,
+    }
+    made
+}
+
+fn sidecar(services: &[Service], routes: Vec<Route>) -> State {
+    let routes = routes.into_iter().map(|route| Part::Route(Arc::new(route)));
+    fixture::state(Role::Sidecar, services.iter().flat_map(in_use).chain(routes))
+}
+
+fn on_port(number: u16) -> StreamMatch {
+    StreamMatch { port: Some(fixture::port(number)), ..StreamMatch::default() }
+}
+
+fn within(block: &str) -> StreamMatch {
+    StreamMatch { subnets: vec![block.parse().unwrap()], ..StreamMatch::default() }
+}
+
+const TCP: &[(u16, Protocol)] = &[(3306, Protocol::Tcp), (3307, Protocol::Tcp)];
+
+#[test]
+fn bytes_go_where_the_first_rule_says_that_holds_for_this_client_and_port() {
+    let mut own = on_port(3306);
+    own.source_labels = [("app", "other")].into_iter().collect();
+    let mut namespace = on_port(3306);
+    namespace.source_namespace = Some("front".into());
+    let mut gateway = on_port(3306);
+    gateway.parents = vec![mesh_config::model::route::Parent::Gateway(fixture::named("shop/edge"))];
+    let rules = vec![
+        stream(vec![own, namespace, gateway], &[("wrong.test:3306", 1)]),
+        stream(vec![on_port(3306)], &[("new.test:3306", 1)]),
+        stream(vec![on_port(3306)], &[("wrong.test:3306", 1)]),
+    ];
+    let services = [service("shop/db.test", "10.1.0.1", TCP), service("shop/new.test", "10.1.0.2", TCP)];
+    let state = sidecar(&services, vec![with("shop/db", &["db.test"], Section::Tcp, rules)]);
+    assert_eq!(to(&state, "10.1.0.1:3306"), "outbound|3306||new.test by shop/db");
+    assert_eq!(to(&state, "10.1.0.1:3307"), "outbound|3307||db.test", "no rule for the port");
+    assert_eq!(to(&state, "10.1.0.2:3306"), "outbound|3306||new.test", "no rule for the service");
+}
+
+#[test]
+fn destinations_have_their_shares_and_what_is_missing_is_asked_for_or_refused() {
+    let rules = vec![stream(vec![], &[("db.test:3306/v1", 3), ("far.test:3306", 1), ("gone.test:9", 1)])];
+    let db = service("shop/db.test", "10.1.0.1", TCP);
+    let parts = in_use(&db).into_iter().chain([
+        indexed(&service("shop/far.test", "", TCP)),
+        Part::Destination(Arc::new(destination("shop/db", "db.test", &["v1"]))),
+        Part::Route(Arc::new(with("shop/db", &["db.test"], Section::Tcp, rules))),
+    ]);
+    let mut state = fixture::state(Role::Sidecar, parts);
+    let drawn = |state: &State, draw| captured(state, "10.1.0.1:3306", None, draw);
+    for draw in 0..3 {
+        assert_eq!(drawn(&state, draw), "outbound|3306|v1|db.test by shop/db");
+    }
+    assert_eq!(drawn(&state, 3), "ask shop/far.test");
+    assert_eq!(drawn(&state, 4), "no outbound|9||gone.test by shop/db");
+    state.apply(Changes::upserts(in_use(&service("shop/far.test", "", TCP))));
+    assert_eq!(drawn(&state, 3), "outbound|3306||far.test by shop/db");
+}
+
+#[test]
+fn the_narrowest_block_around_the_address_counts_and_a_rule_for_all_last() {
+    let rules = vec![
+        stream(vec![within("10.0.0.0/8")], &[("wide.test:3306", 1)]),
+        stream(vec![within("10.1.0.0/16"), within("192.0.2.0/24")], &[("narrow.test:3306", 1)]),
+        stream(vec![], &[("rest.test:3306", 1)]),
+    ];
+    let mut db = service("shop/db.test", "", TCP);
+    db.addresses = ["10.1.0.1/32", "10.2.0.1/32", "172.16.0.1/32"].map(|a| a.parse().unwrap()).to_vec();
+    let others = ["wide.test", "narrow.test", "rest.test"].map(|h| service(&format!("shop/{h}"), "", TCP));
+    let services: Vec<_> = [db].into_iter().chain(others).collect();
+    let state = sidecar(&services, vec![with("shop/db", &["db.test"], Section::Tcp, rules)]);
+    for (address, want) in [("10.1.0.1", "narrow"), ("10.2.0.1", "wide"), ("172.16.0.1", "rest")] {
+        assert_eq!(to(&state, &format!("{address}:3306")), format!("outbound|3306||{want}.test by shop/db"));
+    }
+}
+
+#[test]
+fn a_port_without_declared_protocol_has_rules_for_its_bytes_and_its_requests() {
+    let rules = || vec![stream(vec![], &[("new.test:3306", 1)])];
+    let auto = [(3306, Protocol::Auto)];
+    let services = [service("shop/db.test", "10.1.0.1", &auto), service("shop/new.test", "10.1.0.2", TCP)];
+    let state = sidecar(&services, vec![with("shop/db", &["db.test"], Section::Tcp, rules())]);
+    assert_eq!(to(&state, "10.1.0.1:3306"), "detect outbound|3306||new.test by shop/db");
+    let nowhere = vec![stream(vec![], &[("gone.test:3306", 1)])];
+    let state = sidecar(&services, vec![with("shop/db", &["db.test"], Section::Tcp, nowhere)]);
+    assert_eq!(to(&state, "10.1.0.1:3306"), "detect BlackHoleCluster by shop/db");
+}
+
+const TLS: &[(u16, Protocol)] = &[(443, Protocol::Tls)];
+
+#[test]
+fn an_address_whose_service_has_rules_by_name_is_told_apart_by_name() {
+    let rules = vec![
+        stream(vec![server_names(&["*.a.test"])], &[("wide.test:443", 1)]),
+        stream(vec![server_names(&["x.a.test", "y.a.test"])], &[("narrow.test:443", 1)]),
+    ];
+    let services = [
+        service("shop/a.test", "10.1.0.1", TLS),
+        service("shop/wide.test", "", TLS),
+        service("shop/narrow.test", "", TLS),
+    ];
+    let state = sidecar(&services, vec![with("shop/a", &["a.test", "*.a.test"], Section::Tls, rules)]);
+    let address = "10.1.0.1:443";
+    assert_eq!(to(&state, address), "hear");
+    assert_eq!(named(&state, address, "y.a.test"), "outbound|443||narrow.test by shop/a");
+    assert_eq!(named(&state, address, "z.a.test"), "outbound|443||wide.test by shop/a");
+    // What no rule takes goes where it would without the service, also what names nobody.
+    assert_eq!(named(&state, address, "a.test"), "PassthroughCluster");
+    for nobody in [Said::Tls(None), Said::Other] {
+        assert_eq!(captured(&state, address, Some(nobody), 0), "PassthroughCluster");
+    }
+}
+
+#[test]
+fn rules_that_do_not_hold_here_change_nothing() {
+    let mut elsewhere = server_names(&["a.test"]);
+    elsewhere.port = Some(fixture::port(8443));
+    let rules = vec![stream(vec![elsewhere], &[("wrong.test:443", 1)])];
+    let services = [service("shop/a.test", "10.1.0.1", TLS)];
+    let state = sidecar(&services, vec![with("shop/a", &["a.test"], Section::Tls, rules)]);
+    assert_eq!(to(&state, "10.1.0.1:443"), "outbound|443||a.test");
+}
+
+#[test]
+fn a_service_without_address_has_rules_by_name_and_is_asked_for_first() {
+    let rules = vec![stream(vec![server_names(&["*.a.test"])], &[("egress.test:443", 1)])];
+    let services = [service("x/*.a.test", "", TLS), service("x/b.test", "", TLS)];
+    let egress = service("shop/egress.test", "10.1.0.9", TLS);
+    let parts = services.iter().map(indexed).chain(in_use(&egress));
+    let mut state = fixture::state(Role::Sidecar, parts);
+    assert_eq!(to(&state, "9.9.9.9:443"), "hear");
+    assert_eq!(named(&state, "9.9.9.9:443", "x.a.test"), "ask x/*.a.test");
+    let details = in_use(&services[0]).into_iter().chain(in_use(&services[1]));
+    let route = Part::Route(Arc::new(with("shop/a", &["*.a.test"], Section::Tls, rules)));
+    state.apply(Changes::upserts(details.chain([route])));
+    assert_eq!(named(&state, "9.9.9.9:443", "x.a.test"), "outbound|443||egress.test by shop/a");
+    assert_eq!(named(&state, "9.9.9.9:443", "b.test"), "outbound|443||b.test");
+    assert_eq!(named(&state, "9.9.9.9:443", "z.test"), "PassthroughCluster");
+}
+
+#[test]
+fn the_narrowest_block_is_chosen_before_the_name_and_none_wider_after_it() {
+    let mut inside = within("10.1.0.0/16");
+    inside.server_names = vec!["x.a.test".parse().unwrap()];
+    let rules = vec![
+        stream(vec![inside], &[("inside.test:443", 1)]),
+        stream(vec![server_names(&["*.a.test"])], &[("any.test:443", 1)]),
+    ];
+    let mut a = service("shop/a.test", "10.1.0.1", TLS);
+    a.addresses.push("172.16.0.1/32".parse().unwrap());
+    let services = [a, service("shop/inside.test", "", TLS), service("shop/any.test", "", TLS)];
+    let state = sidecar(&services, vec![with("shop/a", &["a.test", "*.a.test"], Section::Tls, rules)]);
+    assert_eq!(named(&state, "10.1.0.1:443", "x.a.test"), "outbound|443||inside.test by shop/a");
+    assert_eq!(named(&state, "10.1.0.1:443", "y.a.test"), "PassthroughCluster");
+    assert_eq!(named(&state, "172.16.0.1:443", "x.a.test"), "outbound|443||any.test by shop/a");
+}
+
+#[test]
+fn one_for_requests_hides_none_for_bytes() {
+    let requests = route("shop/older", &["db.test"], 0, vec![fixture::send_to(&[("db.test:80", 1)])]);
+    let bytes = with("shop/younger", &["*.test"], Section::Tcp, vec![stream(vec![], &[("new.test:3306", 1)])]);
+    let services = [service("shop/db.test", "10.1.0.1", TCP), service("shop/new.test", "10.1.0.2", TCP)];
+    let mut state = sidecar(&services, vec![requests, bytes]);
+    assert_eq!(to(&state, "10.1.0.1:3306"), "outbound|3306||new.test by shop/younger");
+    // The rule goes with its VirtualService.
+    let part = Part::Route(Arc::new(with("shop/younger", &["*.test"], Section::Tcp, vec![])));
+    state.apply(Changes::upserts([part]));
+    assert_eq!(to(&state, "10.1.0.1:3306"), "outbound|3306||db.test");
+}
