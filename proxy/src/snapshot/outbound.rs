@@ -1,21 +1,23 @@
 //! What the application may call: services in use with their clusters, virtual hosts by port, listener or gateway,
 //! and what becomes of everything else.
 
+mod gateway;
 mod lookup;
 mod resolve;
 
+pub use gateway::{GatewayPort, TcpServer, ThenTls, TlsServer};
 pub use lookup::{Destination, Said, Way, by_opening, lookup, through};
 pub(super) use resolve::{cluster_name, resolve};
 
 use super::{
     cluster::{Cluster, ClusterKey, EndpointCell},
-    stream::{StreamRoute, StreamTable},
+    stream::StreamTable,
     virtual_host::{Resolved, RouteMeta, VirtualHost, table::HostTable},
 };
 use mesh_config::{
     model::{
-        Destination as DestinationRule, IndexEntry, Protocol, Service, ServiceKey, Sidecar, gateway::ServerTls,
-        index::IndexKind, service::ServicePort, settings::OutboundPolicy, sidecar::EgressListener,
+        Destination as DestinationRule, IndexEntry, Protocol, Service, ServiceKey, Sidecar, index::IndexKind,
+        service::ServicePort, settings::OutboundPolicy, sidecar::EgressListener,
     },
     name::{Host, Port},
 };
@@ -130,112 +132,6 @@ impl Egress {
     /// Whether requests for this entry are served here: the listener names it and it has the listener's port.
     pub fn serves(&self, entry: &IndexEntry) -> bool {
         carries_http(entry, self.port) && self.listener.selects_entry(&entry.key, entry.kind)
-    }
-}
-
-/// One port of a gateway.
-#[derive(Debug, Clone, Default)]
-pub struct GatewayPort {
-    /// Plain text: hosts of all servers on the port. Empty for a port with TLS or opaque bytes.
-    pub http: HostTable,
-    /// What becomes of opaque bytes in plain text, if the port is for such.
-    pub tcp: Option<TcpServer>,
-    /// Servers for TLS, in the order in which they may claim a name.
-    pub tls: Vec<TlsServer>,
-}
-
-/// A server for opaque bytes.
-#[derive(Debug, Clone)]
-pub struct TcpServer {
-    /// Where to; `None`: no VirtualService says.
-    pub to: Option<Arc<StreamRoute>>,
-}
-
-/// One server for TLS, or one rule of a server that carries TLS on.
-#[derive(Debug, Clone)]
-pub struct TlsServer {
-    /// `https.<port>.<port name>.<gateway>.<namespace>`; for opaque bytes `tls.…`, and where TLS is carried on the number of
-    /// the rule behind it.
-    pub route_config: Arc<str>,
-    /// Names in a client's hello that are for this server.
-    pub hosts: Vec<Host>,
-    /// What becomes of the connection.
-    pub then: ThenTls,
-}
-
-/// What becomes of TLS at a gateway.
-#[derive(Debug, Clone)]
-pub enum ThenTls {
-    /// It ends here, and requests are in it.
-    Requests {
-        /// Credentials.
-        tls: ServerTls,
-        /// Virtual hosts.
-        table: HostTable,
-    },
-    /// It ends here, and opaque bytes are in it.
-    Bytes {
-        /// Credentials.
-        tls: ServerTls,
-        /// Where to; `None`: no VirtualService says.
-        to: Option<Arc<StreamRoute>>,
-    },
-    /// It is carried on as it is.
-    Sealed {
-        /// Where to.
-        to: Arc<StreamRoute>,
-    },
-}
-
-impl ThenTls {
-    /// The virtual hosts, if there are requests.
-    pub fn table(&self) -> Option<&HostTable> {
-        match self {
-            ThenTls::Requests { table, .. } => Some(table),
-            ThenTls::Bytes { .. } | ThenTls::Sealed { .. } => None,
-        }
-    }
-
-    fn same(&self, other: &ThenTls) -> bool {
-        match (self, other) {
-            (ThenTls::Requests { tls: a, table: x }, ThenTls::Requests { tls: b, table: y }) => a == b && x.same(y),
-            (ThenTls::Bytes { tls: a, to: x }, ThenTls::Bytes { tls: b, to: y }) => {
-                a == b && StreamRoute::both_same(x.as_ref(), y.as_ref())
-            }
-            (ThenTls::Sealed { to: x }, ThenTls::Sealed { to: y }) => StreamRoute::both_same(Some(x), Some(y)),
-            _ => false,
-        }
-    }
-}
-
-impl GatewayPort {
-    fn same(&self, other: &GatewayPort) -> bool {
-        let server = |(a, b): (&TlsServer, &TlsServer)| {
-            a.route_config == b.route_config && a.hosts == b.hosts && a.then.same(&b.then)
-        };
-        let tcp = match (&self.tcp, &other.tcp) {
-            (Some(a), Some(b)) => StreamRoute::both_same(a.to.as_ref(), b.to.as_ref()),
-            (a, b) => a.is_none() && b.is_none(),
-        };
-        self.http.same(&other.http)
-            && tcp
-            && self.tls.len() == other.tls.len()
-            && self.tls.iter().zip(&other.tls).all(server)
-    }
-
-    /// The server for the name in a client's hello: the most specific host wins. Without a name only a server for
-    /// `*` answers; `None`: the connection is closed.
-    pub fn tls_server(&self, sni: Option<&str>) -> Option<&TlsServer> {
-        let name = sni.map(str::to_ascii_lowercase).and_then(|n| n.parse::<Host>().ok());
-        let rank = |server: &TlsServer| {
-            let fits = |h: &&Host| match &name {
-                Some(name) => h.covers(name),
-                None => h.as_str() == "*",
-            };
-            server.hosts.iter().filter(fits).map(Host::specificity).max()
-        };
-        let ranked = self.tls.iter().rev().filter_map(|server| Some((rank(server)?, server)));
-        ranked.max_by(|a, b| a.0.cmp(&b.0)).map(|(_, server)| server)
     }
 }
 
