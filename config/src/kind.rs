@@ -18,6 +18,8 @@ pub use role::{NotServed, Role};
 pub enum Asked {
     /// It follows all that it may see.
     Whole,
+    /// It follows those that hold for its workload: policies, whose model says so itself (`holds_for`).
+    WhatHolds,
     /// Gateways follow all that they may see; for others they come with the services that need them.
     WholeAtGateways,
     /// It names services, one by one.
@@ -49,54 +51,55 @@ pub enum Unread {
 /// Hands the table of parts to a macro. In push order: what others refer to comes first, and a service comes after all
 /// that belongs to it, so that its arrival says that it is complete.
 ///
-/// Columns: kind, type of the model, message of `ferromesh.v1`, first word of a field's path in errors, [`Asked`],
-/// [`Channel`], [`Unread`], name of a part within its kind.
+/// Columns: kind, type of the model, message of `ferromesh.v1`, first word of a field's path in errors,
+/// [`Asked`](crate::kind::Asked), [`Channel`](crate::kind::Channel), [`Unread`](crate::kind::Unread), whether a proxy keeps
+/// them by name or in a way of their own, what it calls its store of them, name of a part within its kind.
+#[macro_export]
+#[doc(hidden)]
 macro_rules! parts {
     ($use:ident) => {
         $use! {
             /// Mesh-wide settings; one part named `mesh`.
-            Settings(settings::Settings as Settings "settings") Whole Any Nothing |_s| settings::NAME;
+            Settings(settings::Settings as Settings "settings") Whole Any Nothing apart settings |_s| settings::NAME;
             /// Root certificates of one trust domain.
-            Trust(trust::TrustBundle as TrustBundle "trust") Whole Any Nothing |t| t.trust_domain;
+            Trust(trust::TrustBundle as TrustBundle "trust") Whole Any Nothing by_name trust |t| t.trust_domain;
             /// What pilot knows about the very workload that asks.
-            Instance(instance::Instance as Instance "instance") Whole Any Nothing |i| i.workload.uid;
+            Instance(instance::Instance as Instance "instance") Whole Any Nothing apart instance |i| i.workload.uid;
             /// One user `Sidecar`.
-            Sidecar(sidecar::Sidecar as Sidecar "sidecar") Whole Any Nothing |s| s.name;
+            Sidecar(sidecar::Sidecar as Sidecar "sidecar") Whole Any Nothing by_name sidecars |s| s.name;
             /// One user `PeerAuthentication`.
             PeerAuthentication(peer_authentication::PeerAuthentication as PeerAuthentication "peer_authentication")
-                Whole Any Refuses |p| p.name;
+                WhatHolds Any Refuses by_name peer_authentications |p| p.name;
             /// One user `AuthorizationPolicy`.
-            Authorization(authorization::Authorization as Authorization "authorization") Whole Any Refuses |a| a.name;
+            Authorization(authorization::Authorization as Authorization "authorization") WhatHolds Any Refuses by_name authorizations |a| a.name;
             /// One user `Telemetry`.
-            Telemetry(telemetry::Telemetry as Telemetry "telemetry") Whole Any Nothing |t| t.name;
+            Telemetry(telemetry::Telemetry as Telemetry "telemetry") WhatHolds Any Nothing by_name telemetries |t| t.name;
             /// A key pair for a gateway's TLS.
-            Secret(secret::Credential as Credential "secret") WholeAtGateways Secret Nothing |c| c.name;
+            Secret(secret::Credential as Credential "secret") WholeAtGateways Secret Nothing by_name secrets |c| c.name;
             /// One name that exists in the proxy's scope.
-            Index(index::IndexEntry as IndexEntry "index") Whole Any Nothing |e| e.key;
+            Index(index::IndexEntry as IndexEntry "index") Whole Any Nothing apart index |e| e.key;
             /// One user `DestinationRule` (rules of one namespace and host merged).
-            Destination(destination::Destination as Destination "destination") WithService Any Nothing |d| d.name;
+            Destination(destination::Destination as Destination "destination") WithService Any Nothing by_name destinations |d| of(d.object, &d.name);
             /// Membership of a workload in a service port.
-            Endpoint(endpoint::Endpoint as Endpoint "endpoint") WithService Any Nothing |e| e.key;
+            Endpoint(endpoint::Endpoint as Endpoint "endpoint") WithService Any Nothing apart endpoints |e| e.key;
             /// One workload.
-            Workload(workload::Workload as Workload "workload") ByAddress Any Nothing |w| w.uid;
+            Workload(workload::Workload as Workload "workload") ByAddress Any Nothing apart workloads |w| w.uid;
             /// One user `Gateway`.
-            Gateway(gateway::Gateway as Gateway "gateway") WholeAtGateways Any Nothing |g| g.name;
+            Gateway(gateway::Gateway as Gateway "gateway") WholeAtGateways Any Nothing by_name gateways |g| of(g.object, &g.name);
             /// One user `VirtualService`.
-            Route(route::Route as Route "route") WholeAtGateways Any Nothing |r| r.name;
+            Route(route::Route as Route "route") WholeAtGateways Any Nothing by_name routes |r| of(r.object, &r.name);
             /// One service, in detail.
-            Service(service::Service as Service "service") ByService Any Nothing |s| s.key;
+            Service(service::Service as Service "service") ByService Any Nothing apart services |s| s.key;
         }
     };
 }
-
-pub(crate) use parts;
 
 /// [`Kind`] and what its columns say.
 macro_rules! kinds {
     ($(
         $(#[$doc:meta])*
         $kind:ident($module:ident::$model:ident as $message:ident $word:literal)
-        $asked:ident $channel:ident $unread:ident |$part:ident| $name:expr;
+        $asked:ident $channel:ident $unread:ident $keep:ident $store:ident |$part:ident| $name:expr;
     )*) => {
         /// The kinds of parts, in the order in which one push carries them.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -167,7 +170,7 @@ impl Kind {
     /// Whether a proxy of this role follows all parts of this kind that it may see.
     pub fn is_whole(self, role: Role) -> bool {
         match self.asked() {
-            Asked::Whole => true,
+            Asked::Whole | Asked::WhatHolds => true,
             Asked::WholeAtGateways => role == Role::Gateway,
             Asked::ByService | Asked::ByAddress | Asked::WithService => false,
         }

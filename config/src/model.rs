@@ -22,27 +22,44 @@ pub mod trust;
 pub mod visibility;
 pub mod workload;
 
-pub use authorization::Authorization;
-pub use destination::Destination;
-pub use endpoint::Endpoint;
-pub use gateway::Gateway;
-pub use index::IndexEntry;
-pub use instance::Instance;
-pub use labels::Labels;
-pub use peer_authentication::PeerAuthentication;
-pub use route::Route;
-pub use secret::Credential;
-pub use service::{Protocol, Service, ServiceKey};
-pub use settings::Settings;
-pub use sidecar::Sidecar;
-pub use telemetry::Telemetry;
-pub use trust::TrustBundle;
-pub use visibility::Visibility;
-pub use workload::Workload;
-
 pub use crate::kind::{Kind, Part, PartName};
+pub use labels::Labels;
+pub use service::{Protocol, ServiceKey};
+pub use visibility::Visibility;
 
+/// The models of the table of parts, by their own names.
+macro_rules! models {
+    ($(
+        $(#[$doc:meta])*
+        $kind:ident($module:ident::$model:ident as $message:ident $word:literal)
+        $asked:ident $channel:ident $unread:ident $keep:ident $store:ident |$part:ident| $name:expr;
+    )*) => {
+        $(pub use $module::$model;)*
+    };
+}
+
+crate::parts!(models);
+
+use crate::name::Namespace;
 use std::sync::Arc;
+
+/// A workload, as policies select it.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Its namespace.
+    pub namespace: &'a Namespace,
+    /// Its labels.
+    pub labels: &'a Labels,
+    /// The namespace whose policies are the mesh's.
+    pub root: &'a Namespace,
+}
+
+impl Subject<'_> {
+    /// Whether policies of a namespace are for it at all: its own and the mesh's.
+    pub fn is_under(&self, namespace: &Namespace) -> bool {
+        namespace == self.namespace || namespace == self.root
+    }
+}
 
 /// "Oldest wins": order between objects that say different things about the same subject. Objects without a
 /// creation time are ordered by their position in their source.

@@ -10,6 +10,7 @@ use mesh_config::{
         node, parse, read_text,
     },
     diagnostic::{Diagnostic, Severity},
+    kind::ObjectKind,
     matcher::{Pattern, StringMatch},
     model::{
         Destination, Gateway, Labels, Precedence, Protocol, Route, Sidecar, Visibility,
@@ -198,6 +199,7 @@ fn a_virtual_service_is_read_whole() {
     };
     let gateway = |ns, name| Parent::Gateway(NamespacedName::new(ns, name));
     let want = Route {
+        object: ObjectKind::VirtualService,
         name: NamespacedName::new("shop", "reviews"),
         hosts: vec![host("reviews.shop.svc.cluster.local"), host("*.example.com"), host("api.example.com")],
         parents: vec![
@@ -293,6 +295,7 @@ fn a_destination_rule_is_read_whole() {
     };
     let subset = |name: &str, policy| Subset { name: name.into(), labels: labels(&[("version", name)]), policy };
     let want = Destination {
+        object: ObjectKind::DestinationRule,
         name: NamespacedName::new("shop", "reviews"),
         host: host("reviews.shop.svc.cluster.local"),
         precedence: Precedence { created: 0, position: "destination-rule.yaml:000000".into() },
@@ -331,6 +334,7 @@ fn a_gateway_is_read_whole() {
     let first: &[_] =
         &[(None, "*"), (Some("shop"), "own.example.com"), (Some("other"), "x.example.com"), (None, "y.example.com")];
     let want = Gateway {
+        object: ObjectKind::Gateway,
         name: NamespacedName::new("shop", "edge"),
         selector: labels(&[("istio", "ingressgateway")]),
         precedence: Precedence { created: 0, position: "gateway.yaml:000000".into() },

@@ -46,6 +46,7 @@ pub fn compile(world: &World, previous: Option<&Mesh>) -> Mesh {
     let mut parts: Vec<Part> = Vec::new();
     parts.extend(settings::trust(world));
     parts.extend(index::compile(&registry, &in_force.routes));
+    parts.extend(inputs.as_read());
     parts.extend(policies::compile(&inputs, &settings));
     let entitled = gateways::entitled(&inputs, &mut notes);
     parts.extend(gateways::compile(&inputs, &mut notes));

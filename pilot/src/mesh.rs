@@ -14,7 +14,7 @@ pub(crate) use self::{
 };
 
 use mesh_config::{
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, ObjectRef, Origin, Severity},
     model::{Kind, Part, PartName},
     wire::{self, Encoded},
 };
@@ -87,11 +87,11 @@ pub struct Mesh {
 
 impl Mesh {
     /// The mesh of `parts`: those that equal a part of `previous` are the previous ones. Of two parts with the
-    /// same kind and name the first counts.
+    /// same kind and name the first counts, and there is a finding about the other.
     pub(crate) fn assemble(
         parts: Vec<Part>,
         standing: Standing,
-        diagnostics: Vec<Diagnostic>,
+        mut diagnostics: Vec<Diagnostic>,
         previous: Option<&Mesh>,
     ) -> Self {
         let mut by_kind: BTreeMap<Kind, Parts> = BTreeMap::new();
@@ -99,6 +99,7 @@ impl Mesh {
             let fresh = SharedPart::new(part);
             let map = by_kind.entry(fresh.kind()).or_default();
             if map.contains_key(&fresh.name) {
+                diagnostics.push(left_out(&fresh));
                 continue;
             }
             let before = previous.and_then(|p| p.part(fresh.kind(), fresh.name.as_str()));
@@ -159,6 +160,18 @@ impl Mesh {
     }
 }
 
+/// The passes make each name once. Where they fail to, configuration is missing, and somebody must be told.
+fn left_out(part: &SharedPart) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Warning,
+        code: "duplicate-part",
+        object: ObjectRef { kind: part.kind().label().into(), namespace: "".into(), name: part.name.0.clone() },
+        field: String::new(),
+        message: "two objects come to one part of this kind and name; the first of them counts".to_owned(),
+        origin: Origin::default(),
+    }
+}
+
 /// Names of parts that differ between two meshes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChangedKeys {
@@ -210,4 +223,49 @@ pub fn changed(old: &Mesh, new: &Mesh) -> ChangedKeys {
         }
     }
     keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mesh_config::{
+        kind::ObjectKind,
+        model::{Precedence, Route, Visibility, route::Parent},
+    };
+
+    fn route(object: ObjectKind) -> Part {
+        Part::Route(Arc::new(Route {
+            object,
+            name: "shop/cart".parse().unwrap(),
+            hosts: vec!["cart.shop".parse().unwrap()],
+            parents: vec![Parent::Mesh],
+            precedence: Precedence::default(),
+            visibility: Visibility::Everywhere,
+            rules: Vec::new(),
+            tls: Vec::new(),
+            tcp: Vec::new(),
+        }))
+    }
+
+    fn assembled(parts: [Part; 2]) -> (Vec<String>, Vec<String>) {
+        let mesh = Mesh::assemble(parts.into(), Standing::default(), Vec::new(), None);
+        let names = mesh.all().map(|part| format!("{part:?}")).collect();
+        (names, mesh.diagnostics().iter().map(|d| d.to_string()).collect())
+    }
+
+    #[test]
+    fn objects_of_two_kinds_with_one_name_are_two_parts() {
+        let (names, found) = assembled([route(ObjectKind::VirtualService), route(ObjectKind::ServiceEntry)]);
+        assert_eq!(names, ["Route ServiceEntry/shop/cart", "Route VirtualService/shop/cart"]);
+        assert_eq!(found, [""; 0]);
+    }
+
+    #[test]
+    fn a_second_part_of_one_name_is_not_left_out_in_silence() {
+        let (names, found) = assembled([route(ObjectKind::VirtualService), route(ObjectKind::VirtualService)]);
+        assert_eq!(names, ["Route VirtualService/shop/cart"]);
+        let want = "Warning [duplicate-part] (Route VirtualService/shop/cart) two objects come to one part of this kind \
+                    and name; the first of them counts";
+        assert_eq!(found, [want]);
+    }
 }

@@ -15,7 +15,7 @@ use self::view::View;
 use crate::mesh::{Mesh, SharedPart};
 use mesh_config::{
     kind::Role,
-    model::{Kind, Labels, Part, Route, ServiceKey, destination, index::IndexKind, route::Section, settings},
+    model::{Kind, Labels, Part, PartName, Route, ServiceKey, destination, index::IndexKind, route::Section, settings},
     name::Namespace,
 };
 use std::{net::IpAddr, sync::Arc};
@@ -120,7 +120,7 @@ pub fn children(mesh: &Mesh, facts: &ProxyFacts, key: &ServiceKey) -> Option<Chi
     let name = key.to_string();
     let entry = mesh.part(Kind::Index, &name)?;
     let Part::Index(index) = entry.part() else { return None };
-    let part = |route: &Arc<Route>| mesh.part(Kind::Route, &route.name.to_string()).cloned();
+    let part = |route: &Arc<Route>| mesh.part(Kind::Route, PartName::of(route.object, &route.name).as_str()).cloned();
     let routes: Vec<_> = view.routes_of(&key.host).into_iter().filter_map(part).collect();
     match index.kind {
         IndexKind::VirtualHost => {
@@ -134,7 +134,7 @@ pub fn children(mesh: &Mesh, facts: &ProxyFacts, key: &ServiceKey) -> Option<Chi
             let prefix = format!("{name}/");
             Children {
                 destinations: rule
-                    .and_then(|rule| mesh.part(Kind::Destination, &rule.name.to_string()))
+                    .and_then(|rule| mesh.part(Kind::Destination, PartName::of(rule.object, &rule.name).as_str()))
                     .cloned()
                     .into_iter()
                     .collect(),

@@ -191,6 +191,6 @@ fn what_says_the_same_stays_the_same_part() {
     steps.edit("route.yaml", &route("cart", Some("v2")));
     let keys = mesh_pilot::changed(&old, steps.mesh.as_ref().unwrap());
     let names: Vec<_> = keys.upserted.values().flatten().map(|name| name.as_str()).collect();
-    assert_eq!((names, keys.removed.is_empty()), (vec!["default/cart"], true));
+    assert_eq!((names, keys.removed.is_empty()), (vec!["VirtualService/default/cart"], true));
     assert!(steps.mesh.as_ref().unwrap().version() > old.version());
 }

@@ -19,7 +19,7 @@ pub mod virtual_host;
 
 use mesh_config::{
     kind::Role,
-    model::{Credential, Labels, Settings, Sidecar, TrustBundle, Workload, workload::WorkloadInfo},
+    model::{Credential, Labels, Settings, Sidecar, Subject, TrustBundle, Workload, workload::WorkloadInfo},
     name::{Namespace, NamespacedName},
 };
 use std::{
@@ -52,6 +52,13 @@ pub struct Own {
     pub info: Arc<WorkloadInfo>,
     /// All that pilot said.
     pub workload: Arc<Workload>,
+}
+
+impl Own {
+    /// As policies select it.
+    fn subject<'a>(&'a self, settings: &'a Settings) -> Subject<'a> {
+        Subject { namespace: &self.namespace, labels: &self.labels, root: &settings.root_namespace }
+    }
 }
 
 /// What belongs to one workload: who it is, its ports and the rules that hold for it.

@@ -332,6 +332,7 @@ pub fn endpoint(service: &ServiceKey, number: u16, address: &str) -> Endpoint {
 /// A route for a host.
 pub fn route(host: &str, rules: Vec<mesh_config::model::route::RouteRule>) -> Part {
     Part::Route(Arc::new(Route {
+        object: mesh_config::kind::ObjectKind::VirtualService,
         name: "shop/route".parse().expect("a name"),
         hosts: vec![host.parse().expect("a host")],
         parents: vec![mesh_config::model::route::Parent::Mesh],
@@ -361,6 +362,7 @@ pub fn rule_to(host: &str) -> mesh_config::model::route::RouteRule {
 /// Limits for a host.
 pub fn limits(host: &str, pool: mesh_config::model::destination::ConnectionPool) -> Part {
     Part::Destination(Arc::new(Destination {
+        object: mesh_config::kind::ObjectKind::DestinationRule,
         name: "shop/limits".parse().expect("a name"),
         host: host.parse().expect("a host"),
         precedence: Default::default(),

@@ -5,7 +5,7 @@
 use super::node::{Node, Value};
 use super::object::Object;
 use super::reader::{Fields, Item, Report};
-use super::{kubernetes, mesh_config, networking, security, telemetry};
+use crate::crd::{self, telemetry};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::identity::TrustDomain;
 use crate::kind::{GroupKind, ObjectKind};
@@ -64,7 +64,7 @@ macro_rules! parsed {
     ($(
         $(#[$doc:meta])*
         $kind:ident: $group:literal $word:literal [$($version:literal)*] $plural:literal [$($short:literal)*]
-        $scope:ident $lane:ident $shape:ident $($reader:path => $model:ty $(as $list:ident)?)?;
+        $scope:ident $lane:ident $shape:ident $($reader:path => $model:ty $(as $list:ident $(for $part:ident)?)?)?;
     )*) => {
         /// What an object means, not yet linked to others.
         #[derive(Debug, Clone, PartialEq)]

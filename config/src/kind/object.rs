@@ -27,7 +27,8 @@ pub enum Lane {
 /// - kind; API group, word for the kind, served versions (the one to write first), plural, short names;
 /// - [`Scope`](crate::kind::Scope), [`Lane`](crate::kind::Lane);
 /// - where its fields stand, `Spec` or `Root` (beside `metadata`), and what reads them; no reader: it is not acted on;
-/// - what it is read into, `as` the name of the list of its objects, where passes of the compiler go through one.
+/// - what it is read into, `as` the name of the list of its objects, where passes of the compiler go through one, and `for`
+///   the kind of part that each is as it was read.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! objects {
@@ -35,23 +36,23 @@ macro_rules! objects {
         $use! {
             /// Where requests and connections to hosts go.
             VirtualService: "networking.istio.io" "VirtualService" ["v1" "v1beta1" "v1alpha3"] "virtualservices" ["vs"]
-                Namespaced Rest Spec networking::virtual_service => $crate::model::Route as virtual_services;
+                Namespaced Rest Spec crd::networking::virtual_service => $crate::model::Route as virtual_services;
             /// How clients reach a host.
             DestinationRule: "networking.istio.io" "DestinationRule" ["v1" "v1beta1" "v1alpha3"] "destinationrules" ["dr"]
-                Namespaced Rest Spec networking::destination_rule => $crate::model::Destination as destination_rules;
+                Namespaced Rest Spec crd::networking::destination_rule => $crate::model::Destination as destination_rules;
             /// What gateways listen on.
             Gateway: "networking.istio.io" "Gateway" ["v1" "v1beta1" "v1alpha3"] "gateways" ["gw"]
-                Namespaced Rest Spec networking::gateway => $crate::model::Gateway as gateways;
+                Namespaced Rest Spec crd::networking::gateway => $crate::model::Gateway as gateways;
             /// What sidecars listen on, and whom they reach.
             Sidecar: "networking.istio.io" "Sidecar" ["v1" "v1beta1" "v1alpha3"] "sidecars" []
-                Namespaced Rest Spec networking::sidecar => $crate::model::Sidecar as sidecars;
+                Namespaced Rest Spec crd::networking::sidecar => $crate::model::Sidecar as sidecars for Sidecar;
             /// A service that Kubernetes does not know.
             ServiceEntry: "networking.istio.io" "ServiceEntry" ["v1" "v1beta1" "v1alpha3"] "serviceentries" ["se"]
-                Namespaced Rest Spec networking::service_entry => $crate::crd::networking::ServiceEntry as service_entries;
+                Namespaced Rest Spec crd::networking::service_entry => $crate::crd::networking::ServiceEntry as service_entries;
             /// A workload that is no pod.
             WorkloadEntry: "networking.istio.io" "WorkloadEntry" ["v1" "v1beta1" "v1alpha3"] "workloadentries" ["we"]
                 Namespaced Endpoints
-                Spec networking::workload_entry => $crate::crd::networking::WorkloadEntry as workload_entries;
+                Spec crd::networking::workload_entry => $crate::crd::networking::WorkloadEntry as workload_entries;
             /// What workload entries are made from that register themselves.
             WorkloadGroup: "networking.istio.io" "WorkloadGroup" ["v1" "v1beta1" "v1alpha3"] "workloadgroups" ["wg"]
                 Namespaced Rest Spec;
@@ -64,17 +65,17 @@ macro_rules! objects {
             /// Who may call.
             AuthorizationPolicy: "security.istio.io" "AuthorizationPolicy" ["v1" "v1beta1"] "authorizationpolicies" ["ap"]
                 Namespaced Rest
-                Spec security::authorization_policy => $crate::model::Authorization as authorization_policies;
+                Spec crd::security::authorization_policy => $crate::model::Authorization as authorization_policies;
             /// Whether callers must use mutual TLS.
             PeerAuthentication: "security.istio.io" "PeerAuthentication" ["v1" "v1beta1"] "peerauthentications" ["pa"]
                 Namespaced Rest
-                Spec security::peer_authentication => $crate::model::PeerAuthentication as peer_authentications;
+                Spec crd::security::peer_authentication => $crate::model::PeerAuthentication as peer_authentications for PeerAuthentication;
             /// Which tokens of end users are valid.
             RequestAuthentication: "security.istio.io" "RequestAuthentication" ["v1" "v1beta1"]
                 "requestauthentications" ["ra"] Namespaced Rest Spec;
             /// What is logged, counted and traced.
             Telemetry: "telemetry.istio.io" "Telemetry" ["v1" "v1alpha1"] "telemetries" ["telemetry"]
-                Namespaced Rest Spec telemetry::parse => $crate::model::Telemetry as telemetries;
+                Namespaced Rest Spec crd::telemetry::parse => $crate::model::Telemetry as telemetries for Telemetry;
             /// Code that proxies run.
             WasmPlugin: "extensions.istio.io" "WasmPlugin" ["v1alpha1"] "wasmplugins" []
                 Namespaced Rest Spec;
@@ -83,23 +84,23 @@ macro_rules! objects {
                 Namespaced Rest Spec;
             /// Of these the one that holds MeshConfig.
             ConfigMap: "" "ConfigMap" ["v1"] "configmaps" ["cm"]
-                Namespaced Rest Root mesh_config::config_map => Box<$crate::crd::mesh_config::MeshConfig>;
+                Namespaced Rest Root crd::mesh_config::config_map => Box<$crate::crd::mesh_config::MeshConfig>;
             /// A service.
             Service: "" "Service" ["v1"] "services" ["svc"]
-                Namespaced Rest Root kubernetes::service => $crate::crd::kubernetes::Service as services;
+                Namespaced Rest Root crd::kubernetes::service => $crate::crd::kubernetes::Service as services;
             /// Endpoints of a service.
             EndpointSlice: "discovery.k8s.io" "EndpointSlice" ["v1"] "endpointslices" []
                 Namespaced Endpoints
-                Root kubernetes::endpoint_slice => $crate::crd::kubernetes::EndpointSlice as endpoint_slices;
+                Root crd::kubernetes::endpoint_slice => $crate::crd::kubernetes::EndpointSlice as endpoint_slices;
             /// A workload.
             Pod: "" "Pod" ["v1"] "pods" ["po"]
-                Namespaced Endpoints Root kubernetes::pod => $crate::crd::kubernetes::Pod as pods;
+                Namespaced Endpoints Root crd::kubernetes::pod => $crate::crd::kubernetes::Pod as pods;
             /// A namespace.
             Namespace: "" "Namespace" ["v1"] "namespaces" ["ns"]
-                Cluster Rest Root kubernetes::namespace => $crate::crd::kubernetes::Namespace;
+                Cluster Rest Root crd::kubernetes::namespace => $crate::crd::kubernetes::Namespace;
             /// Keys of gateways.
             Secret: "" "Secret" ["v1"] "secrets" []
-                Namespaced Rest Root kubernetes::secret => $crate::crd::kubernetes::Secret as secrets;
+                Namespaced Rest Root crd::kubernetes::secret => $crate::crd::kubernetes::Secret as secrets;
         }
     };
 }
@@ -109,7 +110,7 @@ macro_rules! kinds {
     ($(
         $(#[$doc:meta])*
         $kind:ident: $group:literal $word:literal [$($version:literal)*] $plural:literal [$($short:literal)*]
-        $scope:ident $lane:ident $shape:ident $($reader:path => $model:ty $(as $list:ident)?)?;
+        $scope:ident $lane:ident $shape:ident $($reader:path => $model:ty $(as $list:ident $(for $part:ident)?)?)?;
     )*) => {
         /// A kind of object that means something to the mesh.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,16 +1,24 @@
 //! One part of the mesh, of whichever kind, and its name.
 
-use super::{Kind, parts};
+use super::{Kind, ObjectKind};
 use crate::model::*;
+use crate::name::NamespacedName;
+use crate::parts;
 use std::{borrow::Borrow, fmt, sync::Arc};
 
 /// The name of a part within its kind. Forms: services, index entries `namespace/host`; endpoints
-/// `namespace/host/port/id`; objects `namespace/name`; workloads and instances their uid; settings `mesh`;
-/// trust bundles the trust domain.
+/// `namespace/host/port/id`; objects `namespace/name`, with the kind of the object before it where parts come from
+/// several (`VirtualService/shop/cart`); workloads and instances their uid; settings `mesh`; trust bundles the trust
+/// domain.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PartName(pub Arc<str>);
 
 impl PartName {
+    /// Of a part whose kind comes from several kinds of objects.
+    pub fn of(object: ObjectKind, name: &NamespacedName) -> Self {
+        PartName(of(object, name).to_string().into())
+    }
+
     /// The text of the name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -29,12 +37,17 @@ impl Borrow<str> for PartName {
     }
 }
 
+/// The kind's label, then the object's own name.
+fn of(object: ObjectKind, name: &NamespacedName) -> impl fmt::Display {
+    format!("{}/{name}", object.label())
+}
+
 /// [`Part`], with what its kind says of it.
 macro_rules! part {
     ($(
         $(#[$doc:meta])*
         $kind:ident($module:ident::$model:ident as $message:ident $word:literal)
-        $asked:ident $channel:ident $unread:ident |$part:ident| $name:expr;
+        $asked:ident $channel:ident $unread:ident $keep:ident $store:ident |$part:ident| $name:expr;
     )*) => {
         /// One part of the mesh, shared.
         #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +63,13 @@ macro_rules! part {
                 }
             }
 
+            /// Whether it is of a kind that proxies follow by [`Asked::WhatHolds`](super::Asked), and holds for a workload.
+            pub fn holds_for(&self, subject: &Subject<'_>) -> bool {
+                match self {
+                    $(Part::$kind($part) => holds!($asked $part subject),)*
+                }
+            }
+
             /// Its name within its kind.
             pub fn name(&self) -> PartName {
                 match self {
@@ -58,6 +78,16 @@ macro_rules! part {
             }
         }
     };
+}
+
+macro_rules! holds {
+    (WhatHolds $part:ident $subject:ident) => {
+        $part.holds_for($subject)
+    };
+    ($asked:ident $part:ident $subject:ident) => {{
+        let _ = $part;
+        false
+    }};
 }
 
 parts!(part);

@@ -3,7 +3,7 @@
 //! Inside a source or operation all fields must hold; inside a list any value; `not_*` lists must not match.
 //! Sources are alternatives, operations are alternatives, conditions must all hold.
 
-use super::Labels;
+use super::{Labels, Subject};
 use crate::{
     matcher::{PathTemplate, StringMatch},
     name::NamespacedName,
@@ -37,6 +37,13 @@ pub struct Authorization {
     pub dry_run: bool,
     /// Alternatives; none: never matches.
     pub rules: Vec<Rule>,
+}
+
+impl Authorization {
+    /// Whether it holds for a workload. One in the root namespace selects among those of every namespace.
+    pub fn holds_for(&self, subject: &Subject<'_>) -> bool {
+        subject.is_under(&self.name.namespace) && self.selector.selects(subject.labels)
+    }
 }
 
 /// One rule.

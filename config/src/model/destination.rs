@@ -1,6 +1,7 @@
 //! How clients reach a service: load balancing, connection pools, upstream TLS, subsets.
 
 use super::{Labels, Precedence, Visibility};
+use crate::kind::ObjectKind;
 use crate::name::{Host, NamespacedName, Port};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -138,6 +139,8 @@ pub struct Subset {
 /// One DestinationRule; rules of the same namespace, host and selector are merged into one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Destination {
+    /// Kind of the object that it comes from.
+    pub object: ObjectKind,
     /// The (oldest) rule's name.
     pub name: NamespacedName,
     /// The host it is for, fully qualified; may be a wildcard.
@@ -275,6 +278,7 @@ mod tests {
         let disable = || Some(UpstreamTls::Disable);
         let mutual = || Some(UpstreamTls::IstioMutual { sni: None, subject_alt_names: Vec::new() });
         let rule = |policy, subset| Destination {
+            object: ObjectKind::DestinationRule,
             name: NamespacedName::new("shop", "a"),
             host: "a.shop".parse().unwrap(),
             precedence: Precedence::default(),

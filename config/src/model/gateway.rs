@@ -1,12 +1,15 @@
 //! Listeners of gateway proxies: one Istio `Gateway`.
 
 use super::{Labels, Precedence};
+use crate::kind::ObjectKind;
 use crate::name::{Host, Namespace, NamespacedName, Port};
 use std::{net::IpAddr, sync::Arc};
 
 /// One Gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gateway {
+    /// Kind of the object that it comes from.
+    pub object: ObjectKind,
     /// The object's name.
     pub name: NamespacedName,
     /// Which gateway workloads, in all namespaces; empty: every gateway.

@@ -1,6 +1,6 @@
 //! What a workload accepts: plain text, mutual TLS, or both.
 
-use super::{Labels, Precedence};
+use super::{Labels, Precedence, Subject};
 use crate::name::{Namespace, NamespacedName, Port};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -29,6 +29,17 @@ pub struct PeerAuthentication {
     pub mode: Option<MtlsMode>,
     /// By the workload's own port; `None`: UNSET, the workload's mode.
     pub ports: BTreeMap<Port, Option<MtlsMode>>,
+}
+
+impl PeerAuthentication {
+    /// Whether it holds for a workload. One in the root namespace with a selector is for nobody.
+    pub fn holds_for(&self, subject: &Subject<'_>) -> bool {
+        let of = &self.name.namespace;
+        match &self.selector {
+            Some(selector) => of == subject.namespace && of != subject.root && selector.selects(subject.labels),
+            None => subject.is_under(of),
+        }
+    }
 }
 
 /// A policy and the mode in force.

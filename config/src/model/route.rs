@@ -2,6 +2,7 @@
 
 use super::{Labels, Precedence, Visibility};
 use crate::{
+    kind::ObjectKind,
     matcher::StringMatch,
     name::{Host, Namespace, NamespacedName, Port},
 };
@@ -38,6 +39,8 @@ impl Section {
 /// One VirtualService's rules.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
+    /// Kind of the object that it comes from.
+    pub object: ObjectKind,
     /// The object's name.
     pub name: NamespacedName,
     /// Fully qualified names and wildcards.
@@ -89,7 +92,7 @@ impl Route {
     /// is merged first. See docs/reference/choosing.md.
     pub fn rank<'a>(&'a self, client: &Namespace) -> impl Ord + use<'a> {
         let reach = self.visibility.reach(&self.name.namespace, client);
-        (reach.is_none(), reach, &self.precedence, &self.name)
+        (reach.is_none(), reach, &self.precedence, &self.name, self.object)
     }
 }
 

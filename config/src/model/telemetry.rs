@@ -3,8 +3,8 @@
 //! [`effective`] merges the objects that hold for a workload, as Istio does: the mesh's, the namespace's, the workload's.
 //! Where none of them says anything about logs, MeshConfig's access log is in force.
 
-use super::{Labels, Precedence};
-use crate::name::{Namespace, NamespacedName};
+use super::{Labels, Precedence, Subject};
+use crate::name::NamespacedName;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// One Telemetry.
@@ -159,12 +159,14 @@ pub struct EffectiveLog {
     pub filter: Option<LogFilter>,
 }
 
-/// Whether an object holds for a workload. One in the root namespace with a selector is for workloads of that namespace.
-pub fn applies(telemetry: &Telemetry, namespace: &Namespace, labels: &Labels, root: &Namespace) -> bool {
-    let of = &telemetry.name.namespace;
-    match &telemetry.selector {
-        Some(selector) => of == namespace && selector.selects(labels),
-        None => of == namespace || of == root,
+impl Telemetry {
+    /// Whether it holds for a workload. One in the root namespace with a selector is for workloads of that namespace.
+    pub fn holds_for(&self, subject: &Subject<'_>) -> bool {
+        let of = &self.name.namespace;
+        match &self.selector {
+            Some(selector) => of == subject.namespace && selector.selects(subject.labels),
+            None => subject.is_under(of),
+        }
     }
 }
 
@@ -175,13 +177,11 @@ pub fn applies(telemetry: &Telemetry, namespace: &Namespace, labels: &Labels, ro
 /// then all that select it, the oldest first.
 pub fn effective<'a>(
     objects: impl Iterator<Item = &'a Arc<Telemetry>>,
-    namespace: &Namespace,
-    labels: &Labels,
-    root: &Namespace,
+    subject: &Subject<'_>,
     side: LogSide,
 ) -> Option<Vec<EffectiveLog>> {
-    let mut applying: Vec<&Telemetry> = objects.map(|t| &**t).filter(|t| applies(t, namespace, labels, root)).collect();
-    let level = |t: &Telemetry| (t.selector.is_some(), t.name.namespace != *root);
+    let mut applying: Vec<&Telemetry> = objects.map(|t| &**t).filter(|t| t.holds_for(subject)).collect();
+    let level = |t: &Telemetry| (t.selector.is_some(), t.name.namespace != *subject.root);
     applying.sort_by(|a, b| (level(a), &a.precedence, &a.name).cmp(&(level(b), &b.precedence, &b.name)));
     let mut wide = None;
     applying.retain(|t| t.selector.is_some() || wide.replace(level(t)) != Some(level(t)));

@@ -11,7 +11,7 @@ use crate::model::destination::{
 };
 
 resource!(Destination => Destination {
-    name, host, precedence, visibility, workload_selector, policy, subsets,
+    object, name, host, precedence, visibility, workload_selector, policy, subsets,
 });
 message!(Subset => Subset { name, labels, policy });
 message!(TrafficPolicy => TrafficPolicy { load_balancer, connection_pool, tls, ports });

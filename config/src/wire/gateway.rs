@@ -7,7 +7,7 @@ use super::{
 };
 use crate::model::gateway::{Gateway, Server, ServerHost, ServerProtocol, ServerTls};
 
-resource!(Gateway => Gateway { name, selector, precedence, servers });
+resource!(Gateway => Gateway { object, name, selector, precedence, servers });
 message!(Server => Server { port, port_name, protocol, bind, hosts, https_redirect });
 choice!(ServerProtocol => ServerProtocol in server_protocol { Http, Https(tls), Tcp @ 2, Tls(tls) @ 2, Passthrough @ 2 });
 message!(ServerHost => ServerHost { namespace, host });

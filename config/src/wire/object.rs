@@ -6,6 +6,7 @@ use super::{
     v1,
 };
 use crate::{
+    kind::ObjectKind,
     model::{Labels, Precedence, Visibility},
     name::Namespace,
 };
@@ -18,6 +19,18 @@ impl Field<v1::Labels> for Labels {
 
     fn take(wire: v1::Labels) -> Result<Self, FieldError> {
         Field::take(wire.pairs).map(Labels)
+    }
+}
+
+/// By its label, which no two kinds share.
+impl Field<String> for ObjectKind {
+    fn put(&self, _: &mut Level) -> String {
+        self.label().to_owned()
+    }
+
+    fn take(wire: String) -> Result<Self, FieldError> {
+        ObjectKind::from_label(&wire)
+            .ok_or_else(|| FieldError::new(format_args!("{:.64?} is no kind of object known here", wire)))
     }
 }
 

@@ -6,7 +6,8 @@ use super::{
     field::{Field, Level},
     v1,
 };
-use crate::kind::{Kind, Part, PartName, parts};
+use crate::kind::{Kind, Part, PartName};
+use crate::parts;
 use bytes::Bytes;
 use prost::Message;
 use std::{fmt, sync::Arc};
@@ -65,7 +66,7 @@ macro_rules! conversions {
     ($(
         $(#[$doc:meta])*
         $kind:ident($module:ident::$model:ident as $message:ident $word:literal)
-        $asked:ident $channel:ident $unread:ident |$part:ident| $name:expr;
+        $asked:ident $channel:ident $unread:ident $keep:ident $store:ident |$part:ident| $name:expr;
     )*) => {
         fn message_bytes(part: &Part) -> Vec<u8> {
             let mut level = Level::FIRST;

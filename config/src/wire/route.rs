@@ -16,7 +16,7 @@ use crate::{
 use std::sync::Arc;
 
 resource!(Route => Route {
-    name, hosts, parents, precedence, visibility, rules, tls @ 2, tcp @ 2,
+    object, name, hosts, parents, precedence, visibility, rules, tls @ 2, tcp @ 2,
 }, is_attached);
 choice!(Parent => Parent in parent { Mesh, Gateway(name) });
 message!(RouteRule => RouteRule { name, matches, action, rewrite, timeout, retries, headers });

@@ -1,6 +1,7 @@
 //! What arrives from a peer and must not be believed. That good values survive is `tests/roundtrip.rs`.
 
 use super::{proto::ferromesh::v1, *};
+use crate::kind::ObjectKind;
 use crate::model::{
     Kind, Labels, Part, Precedence, Route, Visibility,
     route::{Backend, HeaderOps, Parent, RouteAction, RouteMatch, RouteRule, Target},
@@ -25,6 +26,7 @@ fn route() -> Route {
         headers: HeaderOps::default(),
     };
     Route {
+        object: ObjectKind::VirtualService,
         name: "shop/cart".parse().unwrap(),
         hosts: vec!["cart.shop".parse().unwrap()],
         parents: vec![Parent::Mesh],
@@ -59,7 +61,7 @@ macro_rules! type_urls {
     ($(
         $(#[$doc:meta])*
         $kind:ident($module:ident::$model:ident as $message:ident $word:literal)
-        $asked:ident $channel:ident $unread:ident |$part:ident| $name:expr;
+        $asked:ident $channel:ident $unread:ident $keep:ident $store:ident |$part:ident| $name:expr;
     )*) => {
         [$((Kind::$kind.type_url(), v1::$message::type_url())),*]
     };
@@ -69,7 +71,7 @@ macro_rules! type_urls {
 fn type_urls_are_those_of_the_messages() {
     use prost::Name;
 
-    for (of_the_kind, of_the_message) in crate::kind::parts!(type_urls) {
+    for (of_the_kind, of_the_message) in crate::parts!(type_urls) {
         assert_eq!(of_the_kind, of_the_message);
     }
 }

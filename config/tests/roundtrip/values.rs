@@ -4,6 +4,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use mesh_config::{
     identity::{SpiffeId, TrustDomain},
+    kind::ObjectKind,
     matcher::{PathTemplate, Pattern, StringMatch},
     model::{
         authorization::*, destination::*, endpoint::*, gateway::*, index::*, instance::*, peer_authentication::*,
@@ -55,26 +56,23 @@ trait Any {
     fn any(e: &mut Entropy<'_>) -> Self;
 }
 
-/// A part of this kind.
-pub(crate) fn part(kind: Kind, e: &mut Entropy<'_>) -> Part {
-    match kind {
-        Kind::Settings => Part::Settings(e.any()),
-        Kind::Trust => Part::Trust(e.any()),
-        Kind::Instance => Part::Instance(e.any()),
-        Kind::Sidecar => Part::Sidecar(e.any()),
-        Kind::PeerAuthentication => Part::PeerAuthentication(e.any()),
-        Kind::Authorization => Part::Authorization(e.any()),
-        Kind::Telemetry => Part::Telemetry(e.any()),
-        Kind::Secret => Part::Secret(e.any()),
-        Kind::Index => Part::Index(e.any()),
-        Kind::Destination => Part::Destination(e.any()),
-        Kind::Endpoint => Part::Endpoint(e.any()),
-        Kind::Service => Part::Service(e.any()),
-        Kind::Workload => Part::Workload(e.any()),
-        Kind::Gateway => Part::Gateway(e.any()),
-        Kind::Route => Part::Route(e.any()),
-    }
+/// A part of each kind.
+macro_rules! parts {
+    ($(
+        $(#[$doc:meta])*
+        $kind:ident($module:ident::$model:ident as $message:ident $word:literal)
+        $asked:ident $channel:ident $unread:ident $keep:ident $store:ident |$part:ident| $name:expr;
+    )*) => {
+        /// A part of this kind.
+        pub(crate) fn part(kind: Kind, e: &mut Entropy<'_>) -> Part {
+            match kind {
+                $(Kind::$kind => Part::$kind(e.any()),)*
+            }
+        }
+    };
 }
+
+mesh_config::parts!(parts);
 
 /// Structs, field by field, and anything else, by a function.
 macro_rules! any {
@@ -275,7 +273,7 @@ any! {
     PortPolicy { load_balancer, connection_pool, tls }
     TrafficPolicy { load_balancer, connection_pool, tls, ports }
     Subset { name, labels, policy }
-    Destination { name, host, precedence, visibility, workload_selector, policy, subsets }
+    Destination { object: |e| e.one_of(&ObjectKind::ALL), name, host, precedence, visibility, workload_selector, policy, subsets }
     Target { host, port, subset }
     HeaderChange { remove, set, add }
     HeaderOps { request, response }
@@ -298,7 +296,7 @@ any! {
     StreamMatch { server_names, subnets, port, source_labels, source_namespace, parents }
     Share { target, weight: |e| e.any::<u32>().max(1) }
     StreamRule { matches, backends: some }
-    Route { name, hosts, parents: some, precedence, visibility, rules, tls, tcp }
+    Route { object: |e| e.one_of(&ObjectKind::ALL), name, hosts, parents: some, precedence, visibility, rules, tls, tcp }
     PeerAuthentication { name, precedence, selector, mode, ports }
     LogOutlet { name, file: |_| "/dev/stdout".into(), format }
     LogCondition { attribute, comparison, number }
@@ -321,7 +319,7 @@ any! {
     Authorization { name, selector, action, dry_run, rules }
     ServerHost { namespace, host }
     Server { port, port_name, protocol, bind, hosts, https_redirect }
-    Gateway { name, selector, precedence, servers }
+    Gateway { object: |e| e.one_of(&ObjectKind::ALL), name, selector, precedence, servers }
     IngressListener { port, protocol, name, bind, default_endpoint }
     EgressHost { namespace, host, exclude }
     EgressListener { port, protocol, name, bind, hosts }

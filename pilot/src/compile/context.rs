@@ -5,7 +5,7 @@ use mesh_config::{
     crd::{Object, Parsed},
     diagnostic::{Diagnostic, ObjectRef, Origin, Severity},
     kind::ObjectKind,
-    model::{Precedence, Route},
+    model::{Part, Precedence, Route},
     name::NamespacedName,
 };
 use std::{
@@ -32,7 +32,7 @@ macro_rules! inputs {
     ($(
         $(#[$doc:meta])*
         $kind:ident: $group:literal $word:literal [$($version:literal)*] $plural:literal [$($short:literal)*]
-        $scope:ident $lane:ident $shape:ident $($reader:path => $model:ty $(as $list:ident)?)?;
+        $scope:ident $lane:ident $shape:ident $($reader:path => $model:ty $(as $list:ident $(for $part:ident)?)?)?;
     )*) => {
         /// Every input by kind; each list the oldest first.
         #[derive(Default)]
@@ -41,6 +41,15 @@ macro_rules! inputs {
         }
 
         impl<'a> Inputs<'a> {
+            /// Objects that proxies get as they were read.
+            pub(super) fn as_read(&self) -> Vec<Part> {
+                let mut parts = Vec::new();
+                $($($($(
+                    parts.extend(self.$list.iter().map(|input| Part::$part(Arc::new(input.value.clone()))));
+                )?)?)?)*
+                parts
+            }
+
             fn add(&mut self, object: &'a Arc<Object>, parsed: &'a Parsed) {
                 match parsed {
                     $($($(Parsed::$kind(value) => self.$list.push(Input { object, value }),)?)?)*

@@ -19,8 +19,7 @@ mod present;
 use super::{context::Notes, services::Registry};
 use crate::mesh::Mesh;
 use mesh_config::{
-    kind::ObjectKind,
-    model::{Destination, Kind, Part, Route, route::Target},
+    model::{Destination, Kind, Part, PartName, Route, route::Target},
     name::NamespacedName,
 };
 use present::{Missing, Present};
@@ -56,23 +55,23 @@ pub(super) fn hold(written: Written, registry: &Registry, previous: Option<&Mesh
 fn in_force(route: Route, present: &Present<'_>, previous: Option<&Mesh>, notes: &mut Notes) -> Route {
     let missing: Vec<Missing> = targets(&route).into_iter().filter_map(|t| present.missing(t)).collect();
     let Some(first) = missing.first() else { return route };
-    let before = previous.and_then(|mesh| previous_route(mesh, &route.name)).filter(|before| ***before != route);
+    let before = previous.and_then(|mesh| previous_route(mesh, &route)).filter(|before| ***before != route);
     match before {
         Some(before) if targets(before).into_iter().all(|t| present.missing(t).is_none()) => {
             let message = format!("{first}; the previous version stays in force until it exists");
-            notes.warn_of(ObjectKind::VirtualService, &route.name, "route-held", message);
+            notes.warn_of(route.object, &route.name, "route-held", message);
             Route::clone(before)
         }
         _ => {
             let message = format!("{first}; requests routed there get 503");
-            notes.warn_of(ObjectKind::VirtualService, &route.name, "missing-destination", message);
+            notes.warn_of(route.object, &route.name, "missing-destination", message);
             route
         }
     }
 }
 
-fn previous_route<'a>(mesh: &'a Mesh, name: &NamespacedName) -> Option<&'a Arc<Route>> {
-    match mesh.part(Kind::Route, &name.to_string())?.part() {
+fn previous_route<'a>(mesh: &'a Mesh, written: &Route) -> Option<&'a Arc<Route>> {
+    match mesh.part(Kind::Route, PartName::of(written.object, &written.name).as_str())?.part() {
         Part::Route(route) => Some(route),
         _ => None,
     }
@@ -104,9 +103,10 @@ fn with_held(mut rules: Vec<Destination>, held: HeldSubsets, notes: &mut Notes) 
         subsets.retain(|subset| names.contains(&subset.name));
         let listed = names.iter().map(|name| &**name).collect::<Vec<_>>().join(", ");
         let message = format!("routes still use subset {listed} of {}; it is kept until none does", old.host);
-        notes.warn_of(ObjectKind::DestinationRule, &named_as_written(&old.name), "subset-held", message);
+        notes.warn_of(old.object, &named_as_written(&old.name), "subset-held", message);
         let same_subject = |rule: &&mut Destination| {
-            rule.name.namespace == old.name.namespace
+            rule.object == old.object
+                && rule.name.namespace == old.name.namespace
                 && rule.host == old.host
                 && rule.workload_selector == old.workload_selector
         };

@@ -246,7 +246,7 @@ impl State {
         }
         for name in request.subscribe {
             match (kind.asked(), name.as_str()) {
-                (Asked::Whole | Asked::WholeAtGateways, "*") => talk.wildcard = true,
+                (Asked::Whole | Asked::WhatHolds | Asked::WholeAtGateways, "*") => talk.wildcard = true,
                 (Asked::ByService | Asked::ByAddress, name) if name != "*" => talk.follow(kind, name)?,
                 _ => return Err(Violation::NotByName { kind, name }),
             }

@@ -135,14 +135,14 @@ mod tests {
         let named = |name: &str| vec![PartName(name.into())];
         let held =
             |gateway: &Gateway| [Kind::Secret, Kind::Authorization, Kind::Gateway].map(|kind| gateway.holds(kind));
-        assert_eq!(held(&gateway), [named("web/pair"), named("web/none"), named("web/edge")]);
+        assert_eq!(held(&gateway), [named("web/pair"), named("web/none"), named("Gateway/web/edge")]);
         gateway.change(&without);
-        assert_eq!(held(&gateway), [vec![], named("web/none"), named("web/edge")]);
+        assert_eq!(held(&gateway), [vec![], named("web/none"), named("Gateway/web/edge")]);
         // Twice, since what is known of it then is of two meshes before.
         gateway.change(&without);
-        assert_eq!(held(&gateway), [vec![], named("web/none"), named("web/edge")]);
+        assert_eq!(held(&gateway), [vec![], named("web/none"), named("Gateway/web/edge")]);
         gateway.change(&with);
-        assert_eq!(held(&gateway), [named("web/pair"), named("web/none"), named("web/edge")]);
+        assert_eq!(held(&gateway), [named("web/pair"), named("web/none"), named("Gateway/web/edge")]);
         // Who comes when its workload is gone already has neither.
         let mut late = Gateway::default();
         late.connect(&without);

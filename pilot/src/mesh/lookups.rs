@@ -68,15 +68,8 @@ impl Lookups {
                     made.sidecars.entry(sidecar.name.namespace.clone()).or_default().push(sidecar.clone());
                 }
                 Part::Workload(workload) => made.add_workload(name, workload),
-                Part::Settings(_)
-                | Part::Trust(_)
-                | Part::Instance(_)
-                | Part::PeerAuthentication(_)
-                | Part::Authorization(_)
-                | Part::Telemetry(_)
-                | Part::Secret(_)
-                | Part::Index(_)
-                | Part::Endpoint(_) => {}
+                // The others are found by name alone.
+                _ => {}
             }
         }
         made.sort();

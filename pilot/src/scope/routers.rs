@@ -4,7 +4,7 @@
 use super::ProxyFacts;
 use crate::mesh::{Mesh, SharedPart};
 use mesh_config::{
-    model::{Gateway, Kind},
+    model::{Gateway, Kind, PartName},
     name::NamespacedName,
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -35,11 +35,11 @@ pub(super) fn gateways_and_routes(mesh: &Mesh, facts: &ProxyFacts, parts: &mut V
     let mut gateway_names = BTreeSet::new();
     let mut route_names = BTreeSet::new();
     for gateway in gateways(mesh, facts) {
-        gateway_names.insert(gateway.name.to_string());
+        gateway_names.insert(PartName::of(gateway.object, &gateway.name));
         let attached = mesh.lookups().gateway_routes.get(&gateway.name).into_iter().flatten();
         let exported = attached.filter(|route| route.visibility.includes(&facts.namespace));
-        route_names.extend(exported.map(|route| route.name.to_string()));
+        route_names.extend(exported.map(|route| PartName::of(route.object, &route.name)));
     }
-    parts.extend(gateway_names.iter().filter_map(|name| mesh.part(Kind::Gateway, name)).cloned());
-    parts.extend(route_names.iter().filter_map(|name| mesh.part(Kind::Route, name)).cloned());
+    parts.extend(gateway_names.iter().filter_map(|name| mesh.part(Kind::Gateway, name.as_str())).cloned());
+    parts.extend(route_names.iter().filter_map(|name| mesh.part(Kind::Route, name.as_str())).cloned());
 }

@@ -156,10 +156,10 @@ fn the_root_namespaces_sidecar_is_for_namespaces_without_one_and_not_for_gateway
 fn the_most_specific_virtual_service_is_the_hosts_then_the_oldest() {
     let mesh = objects();
     let route = |facts: &ProxyFacts, key: &str| route_and_rule(&mesh, facts, key).0;
-    assert_eq!(route(&sidecar_in("shop"), "shop/cart.shop"), ["routes/cart"]);
-    assert_eq!(route(&sidecar_in("shop"), "shop/private.shop"), ["routes/wildcard"]);
+    assert_eq!(route(&sidecar_in("shop"), "shop/cart.shop"), ["VirtualService/routes/cart"]);
+    assert_eq!(route(&sidecar_in("shop"), "shop/private.shop"), ["VirtualService/routes/wildcard"]);
     // Exported to shop alone, and so not seen here.
-    assert_eq!(route(&sidecar_in("other"), "shop/cart.shop"), ["routes/wildcard"]);
+    assert_eq!(route(&sidecar_in("other"), "shop/cart.shop"), ["VirtualService/routes/wildcard"]);
 }
 
 #[test]
@@ -167,16 +167,16 @@ fn a_host_that_only_routes_know_has_routes_and_no_service() {
     let mesh = objects();
     let children = of(&mesh, &sidecar_in("other"), "shop/only-a-route.example").unwrap();
     assert!(children.service.is_none() && children.endpoints.is_empty());
-    assert_eq!(names(&children.routes, Kind::Route), ["shop/alone"]);
+    assert_eq!(names(&children.routes, Kind::Route), ["VirtualService/shop/alone"]);
 }
 
 #[test]
 fn the_clients_namespace_then_the_services_then_the_roots_gives_the_rule() {
     let mesh = objects();
     let rule = |namespace: &str, key: &str| route_and_rule(&mesh, &sidecar_in(namespace), key).1;
-    assert_eq!(rule("other", "shop/cart.shop"), ["other/cart"]);
-    assert_eq!(rule("third", "shop/cart.shop"), ["shop/cart"]);
-    assert_eq!(rule("third", "web/front.web"), ["istio-system/all"]);
+    assert_eq!(rule("other", "shop/cart.shop"), ["DestinationRule/other/cart"]);
+    assert_eq!(rule("third", "shop/cart.shop"), ["DestinationRule/shop/cart"]);
+    assert_eq!(rule("third", "web/front.web"), ["DestinationRule/istio-system/all"]);
 }
 
 #[test]
@@ -226,8 +226,8 @@ fn telemetry_of_the_namespace_and_the_mesh_that_holds_for_the_workload() {
 fn gateways_have_their_listeners_routes_and_key_pairs_of_their_own_namespace() {
     let mesh = objects();
     let edge = proxy(Role::Gateway, "edge", &[("istio", "edge")]);
-    assert_eq!(seen(&mesh, &edge, Kind::Gateway), ["shop/public"]);
-    assert_eq!(seen(&mesh, &edge, Kind::Route), ["shop/public"]);
+    assert_eq!(seen(&mesh, &edge, Kind::Gateway), ["Gateway/shop/public"]);
+    assert_eq!(seen(&mesh, &edge, Kind::Route), ["VirtualService/shop/public"]);
     assert_eq!(seen(&mesh, &edge, Kind::Secret), ["edge/pair"]);
     // Routes of the mesh are not a gateway's.
     assert!(of(&mesh, &edge, "shop/cart.shop").unwrap().routes.is_empty());
@@ -385,9 +385,9 @@ fn of_virtual_services_the_private_one_counts_then_the_one_exported_by_name_then
     ];
     let mesh = mesh_of(&[&entry("shop", "a.shop", ""), &routes.concat()]);
     let counts = |namespace: &str| route_and_rule(&mesh, &sidecar_in(namespace), "shop/a.shop").0;
-    assert_eq!(counts("client"), ["client/private"]);
-    assert_eq!(counts("near"), ["shop/by-name"]);
-    assert_eq!(counts("far"), ["shop/public"]);
+    assert_eq!(counts("client"), ["VirtualService/client/private"]);
+    assert_eq!(counts("near"), ["VirtualService/shop/by-name"]);
+    assert_eq!(counts("far"), ["VirtualService/shop/public"]);
 }
 
 #[test]

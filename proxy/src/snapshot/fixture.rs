@@ -6,7 +6,7 @@ use super::{
 };
 use mesh_config::{
     identity::SpiffeId,
-    kind::Role,
+    kind::{ObjectKind, Role},
     matcher::StringMatch,
     model::{
         Authorization, Destination, Endpoint, Gateway, IndexEntry, Instance, Kind, Labels, Part, PeerAuthentication,
@@ -136,6 +136,7 @@ pub fn prefix(path: &str) -> RouteMatch {
 /// A VirtualService for sidecars; `age` orders: the smaller is the older.
 pub fn route(name: &str, hosts: &[&str], age: i64, rules: Vec<RouteRule>) -> Route {
     Route {
+        object: ObjectKind::VirtualService,
         name: named(name),
         hosts: hosts.iter().map(|h| h.parse().expect("tests use good names")).collect(),
         parents: vec![Parent::Mesh],
@@ -173,6 +174,7 @@ pub fn destination(name: &str, host: &str, subsets: &[&str]) -> Destination {
         policy: TrafficPolicy::default(),
     };
     Destination {
+        object: ObjectKind::DestinationRule,
         name: named(name),
         host: host.parse().expect("tests use good names"),
         precedence: Precedence::default(),
@@ -186,6 +188,7 @@ pub fn destination(name: &str, host: &str, subsets: &[&str]) -> Destination {
 /// A Gateway that every gateway proxy serves.
 pub fn gateway(name: &str, age: i64, servers: Vec<Server>) -> Gateway {
     Gateway {
+        object: ObjectKind::Gateway,
         name: named(name),
         selector: Labels::default(),
         precedence: Precedence { created: age, position: "".into() },

@@ -1,13 +1,10 @@
 //! The access logs of a workload: what the Telemetry objects that hold for it come to.
 
 use super::Own;
-use mesh_config::{
-    model::{
-        Settings, Telemetry,
-        settings::{AccessLog, AccessLogEncoding},
-        telemetry::{EffectiveLog, LogFormat, LogOutlet, LogSide, effective},
-    },
-    name::Namespace,
+use mesh_config::model::{
+    Settings, Telemetry,
+    settings::{AccessLog, AccessLogEncoding},
+    telemetry::{EffectiveLog, LogFormat, LogOutlet, LogSide, effective},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -33,11 +30,8 @@ impl Logs {
         settings: &Settings,
         own: &Own,
     ) -> Self {
-        let root: &Namespace = &settings.root_namespace;
-        let of = |side| {
-            effective(objects.clone(), &own.namespace, &own.labels, root, side)
-                .unwrap_or_else(|| mesh_log(&settings.access_log))
-        };
+        let subject = own.subject(settings);
+        let of = |side| effective(objects.clone(), &subject, side).unwrap_or_else(|| mesh_log(&settings.access_log));
         Logs { client: of(LogSide::Client), server: of(LogSide::Server) }
     }
 }

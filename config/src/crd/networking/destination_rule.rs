@@ -1,6 +1,7 @@
 //! DestinationRule: how clients reach a service. One object; merging is the compiler's.
 
 use super::{names, traffic_policy::traffic_policy};
+use crate::kind::ObjectKind;
 use crate::{
     crd::{
         Object, ParseContext,
@@ -23,6 +24,7 @@ pub(in crate::crd) fn destination_rule(
     let mut known = BTreeSet::new();
     let subsets = f.list("subsets", |item| item.object(|f| subset(f, &mut known)));
     Some(Destination {
+        object: ObjectKind::DestinationRule,
         name: object.name(),
         host: host?,
         precedence: object.precedence(),

@@ -3,6 +3,7 @@
 mod tls;
 
 use super::names;
+use crate::kind::ObjectKind;
 use crate::{
     crd::{
         Object, ParseContext,
@@ -26,7 +27,13 @@ pub(in crate::crd) fn gateway(object: &Object, f: &mut Fields<'_>, _context: &Pa
         return item.invalid("at least one server is required");
     }
     let servers = servers.into_iter().flatten().collect();
-    Some(Gateway { name: object.name(), selector, precedence: object.precedence(), servers })
+    Some(Gateway {
+        object: ObjectKind::Gateway,
+        name: object.name(),
+        selector,
+        precedence: object.precedence(),
+        servers,
+    })
 }
 
 /// What the `port` of a server says.

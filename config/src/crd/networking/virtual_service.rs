@@ -1,6 +1,7 @@
 //! VirtualService: routing rules of requests and of opaque connections.
 
 use super::{http_action, matching, names, opaque_rule, retry};
+use crate::kind::ObjectKind;
 use crate::{
     crd::{
         Object, ParseContext,
@@ -34,6 +35,7 @@ pub(in crate::crd) fn virtual_service(object: &Object, f: &mut Fields<'_>, conte
         return None;
     }
     Some(Route {
+        object: ObjectKind::VirtualService,
         name: object.name(),
         hosts: hosts?,
         parents,

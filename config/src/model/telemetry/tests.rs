@@ -21,7 +21,8 @@ fn object(name: &str, created: i64, selector: Option<&[(&str, &str)]>, rules: Ve
 /// Names of the logs of workload `app=cart` in `shop`.
 fn logs(objects: &[Arc<Telemetry>], side: LogSide) -> Option<Vec<String>> {
     let labels: Labels = [("app", "cart")].into_iter().collect();
-    let logs = effective(objects.iter(), &"shop".into(), &labels, &"root".into(), side)?;
+    let logs =
+        effective(objects.iter(), &Subject { namespace: &"shop".into(), labels: &labels, root: &"root".into() }, side)?;
     Some(logs.iter().map(|log| log.outlet.name.to_string()).collect())
 }
 

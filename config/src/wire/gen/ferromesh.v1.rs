@@ -573,6 +573,9 @@ pub struct Destination {
     pub policy: ::core::option::Option<TrafficPolicy>,
     #[prost(message, repeated, tag = "8")]
     pub subsets: ::prost::alloc::vec::Vec<Subset>,
+    /// Kind of the object that it comes from.
+    #[prost(string, tag = "10")]
+    pub object: ::prost::alloc::string::String,
 }
 impl ::prost::Name for Destination {
     const NAME: &'static str = "Destination";
@@ -1284,6 +1287,9 @@ pub struct Gateway {
     pub precedence: ::core::option::Option<Precedence>,
     #[prost(message, repeated, tag = "5")]
     pub servers: ::prost::alloc::vec::Vec<Server>,
+    /// Kind of the object that it comes from.
+    #[prost(string, tag = "10")]
+    pub object: ::prost::alloc::string::String,
 }
 impl ::prost::Name for Gateway {
     const NAME: &'static str = "Gateway";
@@ -2269,6 +2275,9 @@ pub struct Route {
     /// Of opaque bytes; the first that matches wins. Level 2.
     #[prost(message, repeated, tag = "9")]
     pub tcp: ::prost::alloc::vec::Vec<StreamRule>,
+    /// Kind of the object that it comes from.
+    #[prost(string, tag = "10")]
+    pub object: ::prost::alloc::string::String,
 }
 impl ::prost::Name for Route {
     const NAME: &'static str = "Route";

@@ -118,7 +118,7 @@ fn changes_during_a_push_are_merged_into_the_next() {
     assert!(talk.change(RULE).responses.is_empty());
     assert!(talk.change(&[CART, RULE].concat()).responses.is_empty());
     let next = talk.accept(&push);
-    assert_eq!(shown(&next), [(Kind::Destination, vec!["shop/cart"], vec![])]);
+    assert_eq!(shown(&next), [(Kind::Destination, vec!["DestinationRule/shop/cart"], vec![])]);
     assert_eq!(shown(&talk.accept(&next)), []);
     assert!(talk.state.is_quiet());
 }
@@ -158,28 +158,29 @@ fn a_workload_is_found_by_address_and_told_once() {
 fn a_refused_part_is_sent_again_only_when_it_changes() {
     let mut talk = Talk::new(&[CART, RULE].concat());
     let push = talk.ask(Kind::Service, &["shop/cart.shop"]).responses;
-    let answered = talk.answer(&push[0], Some("shop/cart: destination.balancer: is odd")).answered.unwrap();
-    let refusal = Refusal { name: "shop/cart".into(), reason: "destination.balancer: is odd".into() };
+    let answered =
+        talk.answer(&push[0], Some("DestinationRule/shop/cart: destination.balancer: is odd")).answered.unwrap();
+    let refusal = Refusal { name: "DestinationRule/shop/cart".into(), reason: "destination.balancer: is odd".into() };
     assert_eq!((answered.kind, answered.refusals), (Kind::Destination, vec![refusal]));
     talk.accept(&push[1..]);
-    assert!(talk.state.has_refused(Kind::Destination, "shop/cart"));
+    assert!(talk.state.has_refused(Kind::Destination, "DestinationRule/shop/cart"));
     assert_eq!(talk.state.held_count(Kind::Destination), 0);
     assert!(talk.change(&[CART, RULE].concat()).responses.is_empty());
     let other = RULE.replace("RANDOM", "ROUND_ROBIN");
     let push = talk.change(&[CART, &other].concat()).responses;
-    assert_eq!(shown(&push), [(Kind::Destination, vec!["shop/cart"], vec![])]);
+    assert_eq!(shown(&push), [(Kind::Destination, vec!["DestinationRule/shop/cart"], vec![])]);
     talk.accept(&push);
-    assert!(!talk.state.has_refused(Kind::Destination, "shop/cart"));
+    assert!(!talk.state.has_refused(Kind::Destination, "DestinationRule/shop/cart"));
 }
 
 #[test]
 fn a_refused_part_that_is_gone_is_removed_once() {
     let mut talk = Talk::new(&[CART, RULE].concat());
     let push = talk.ask(Kind::Service, &["shop/cart.shop"]).responses;
-    talk.answer(&push[0], Some("shop/cart: destination.balancer: is odd"));
+    talk.answer(&push[0], Some("DestinationRule/shop/cart: destination.balancer: is odd"));
     talk.accept(&push[1..]);
     let push = talk.change(CART).responses;
-    assert_eq!(shown(&push), [(Kind::Destination, vec![], vec!["shop/cart"])]);
+    assert_eq!(shown(&push), [(Kind::Destination, vec![], vec!["DestinationRule/shop/cart"])]);
     talk.accept(&push);
     assert!(talk.change(CART).responses.is_empty());
 }

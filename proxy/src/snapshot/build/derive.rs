@@ -249,11 +249,9 @@ fn inbound(sources: &Sources<'_>, ids: &mut Clusters, derived: &mut Derived) -> 
 /// Policies of the own and the root namespace that select the workload, and those that could not be read.
 fn policies(sources: &Sources<'_>, _: &mut Clusters, derived: &mut Derived) -> bool {
     let Sources { parts, settings, own, .. } = sources;
-    let applies = |a: &&Arc<Authorization>| {
-        let ns = &a.name.namespace;
-        (*ns == own.namespace || *ns == settings.root_namespace) && a.selector.selects(&own.labels)
-    };
-    let applying: Vec<Arc<Authorization>> = parts.authorizations.values().filter(applies).cloned().collect();
+    let subject = own.subject(settings);
+    let holding = parts.authorizations.values().filter(|policy| policy.holds_for(&subject));
+    let applying: Vec<Arc<Authorization>> = holding.cloned().collect();
     let policies = Policies::build(&applying, settings).refusing(parts.unreadable(Kind::Authorization));
     set(&mut derived.policies, Some(Arc::new(policies)))
 }

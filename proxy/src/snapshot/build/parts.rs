@@ -1,4 +1,6 @@
-//! What was received, by kind, and what of it a push touched.
+//! What was received, by kind, and what of it a push touched. There is a store for each row of the table of parts.
+
+mod store;
 
 use super::Changes;
 use crate::snapshot::{
@@ -7,10 +9,8 @@ use crate::snapshot::{
 };
 use arc_swap::ArcSwap;
 use mesh_config::{
-    model::{
-        Authorization, Credential, Destination, Endpoint, Gateway, Instance, Kind, Part, PartName, PeerAuthentication,
-        Route, Service, ServiceKey, Settings, Sidecar, Telemetry, TrustBundle, Workload,
-    },
+    kind::Unread,
+    model::{Credential, Kind, Part, PartName, Service, ServiceKey, TrustBundle, Workload},
     name::{Namespace, NamespacedName, Port},
 };
 use std::{
@@ -18,76 +18,69 @@ use std::{
     net::IpAddr,
     sync::Arc,
 };
-
-type ByName<T> = BTreeMap<PartName, Arc<T>>;
+use store::{Apart, ByName, Group, Store};
 
 /// Kinds of which something was put in, taken out or changed. Parts that came again as they were do not count, nor do
 /// endpoints.
 pub(super) type Touched = BTreeSet<Kind>;
 
-/// Everything received.
-#[derive(Debug)]
-pub(super) struct Parts {
-    /// `None` until the first are here.
-    pub(super) settings: Option<Arc<Settings>>,
-    /// `None` until the first is here.
-    pub(super) instance: Option<Arc<Instance>>,
-    pub(super) index: Arc<Index>,
-    pub(super) services: HashMap<ServiceKey, Arc<Service>>,
-    pub(super) sidecars: ByName<Sidecar>,
-    pub(super) peer_authentications: ByName<PeerAuthentication>,
-    pub(super) authorizations: ByName<Authorization>,
-    pub(super) telemetries: ByName<Telemetry>,
-    pub(super) destinations: ByName<Destination>,
-    pub(super) gateways: ByName<Gateway>,
-    pub(super) routes: ByName<Route>,
-    trust: ByName<TrustBundle>,
-    secrets: ByName<Credential>,
-    workloads: ByName<Workload>,
-    /// Policies that there are and that could not be read, with nothing from before to hold in their place.
-    unreadable: BTreeSet<(Kind, PartName)>,
-    endpoints: HashMap<(ServiceKey, Port), BTreeMap<Arc<str>, Arc<Endpoint>>>,
-    cells: HashMap<(ServiceKey, Port), EndpointCell>,
-    endpoints_touched: BTreeSet<(ServiceKey, Port)>,
-    namespace: Namespace,
+/// The type of a store.
+macro_rules! store {
+    (by_name $model:ty) => { ByName<$model> };
+    (apart $model:ty) => { <$model as Apart>::Store };
 }
 
-/// Puts a part in; whether that changed anything.
-fn put<K: Ord, V: PartialEq>(map: &mut BTreeMap<K, Arc<V>>, key: K, value: Arc<V>) -> bool {
-    match map.get(&key) {
-        Some(old) if *old == value => false,
-        _ => {
-            map.insert(key, value);
-            true
+/// [`Parts`], and what hands a part to the store of its kind.
+macro_rules! stores {
+    ($(
+        $(#[$doc:meta])*
+        $kind:ident($module:ident::$model:ident as $message:ident $word:literal)
+        $asked:ident $channel:ident $unread:ident $keep:ident $store:ident |$part:ident| $name:expr;
+    )*) => {
+        /// Everything received.
+        #[derive(Debug)]
+        pub(super) struct Parts {
+            $($(#[$doc])* pub(super) $store: store!($keep mesh_config::model::$module::$model),)*
+            /// Policies that there are and that could not be read, with nothing from before to hold in their place.
+            unreadable: BTreeSet<(Kind, PartName)>,
+            cells: HashMap<Group, EndpointCell>,
+            namespace: Namespace,
         }
-    }
+
+        impl Parts {
+            pub(super) fn new(namespace: &Namespace) -> Self {
+                Parts {
+                    $($store: Store::empty(namespace),)*
+                    unreadable: BTreeSet::new(),
+                    cells: HashMap::new(),
+                    namespace: namespace.clone(),
+                }
+            }
+
+            fn upsert(&mut self, part: Part, name: PartName) -> bool {
+                match part {
+                    $(Part::$kind(part) => self.$store.put(name, part),)*
+                }
+            }
+
+            fn remove(&mut self, kind: Kind, name: &PartName) -> bool {
+                match kind {
+                    $(Kind::$kind => self.$store.take_out(name),)*
+                }
+            }
+
+            fn has(&self, kind: Kind, name: &PartName) -> bool {
+                match kind {
+                    $(Kind::$kind => self.$store.has(name),)*
+                }
+            }
+        }
+    };
 }
+
+mesh_config::parts!(stores);
 
 impl Parts {
-    pub(super) fn new(namespace: &Namespace) -> Self {
-        Parts {
-            settings: None,
-            instance: None,
-            index: Arc::new(Index::new(namespace.clone(), &Settings::default().cluster_domain)),
-            services: HashMap::new(),
-            sidecars: BTreeMap::new(),
-            peer_authentications: BTreeMap::new(),
-            authorizations: BTreeMap::new(),
-            telemetries: BTreeMap::new(),
-            destinations: BTreeMap::new(),
-            gateways: BTreeMap::new(),
-            routes: BTreeMap::new(),
-            trust: BTreeMap::new(),
-            secrets: BTreeMap::new(),
-            workloads: BTreeMap::new(),
-            unreadable: BTreeSet::new(),
-            endpoints: HashMap::new(),
-            cells: HashMap::new(),
-            endpoints_touched: BTreeSet::new(),
-            namespace: namespace.clone(),
-        }
-    }
-
     /// Takes a push in. Removals come first, so that a part which is removed and sent again is there; what could not be
     /// read comes next, so that nothing from before holds in the place of what was removed.
     pub(super) fn take(&mut self, changes: Changes) -> Touched {
@@ -106,20 +99,21 @@ impl Parts {
         }
         for part in changes.upserts {
             let (kind, name) = (part.kind(), part.name());
+            if let Part::Service(service) = &part {
+                self.make_cells(service);
+            }
             note(kind, self.make_readable(kind, &name));
             note(kind, self.upsert(part, name));
+        }
+        if touched.contains(&Kind::Settings) {
+            self.index_by_domain();
         }
         touched
     }
 
     /// Only where nothing from before goes on holding, and only of what would have refused something.
     fn make_unreadable(&mut self, kind: Kind, name: PartName) -> bool {
-        let is_new = match kind {
-            Kind::Authorization => !self.authorizations.contains_key(&name),
-            Kind::PeerAuthentication => !self.peer_authentications.contains_key(&name),
-            _ => false,
-        };
-        is_new && self.unreadable.insert((kind, name))
+        kind.unread() == Unread::Refuses && !self.has(kind, &name) && self.unreadable.insert((kind, name))
     }
 
     fn make_readable(&mut self, kind: Kind, name: &PartName) -> bool {
@@ -136,104 +130,22 @@ impl Parts {
         self.unreadable.iter().filter(move |(k, _)| *k == kind).map(move |(_, n)| name(n))
     }
 
-    fn upsert(&mut self, part: Part, name: PartName) -> bool {
-        match part {
-            Part::Settings(settings) => self.set_settings(settings),
-            Part::Instance(instance) => {
-                let changed = self.instance.as_ref() != Some(&instance);
-                self.instance = Some(instance);
-                changed
-            }
-            Part::Trust(v) => put(&mut self.trust, name, v),
-            Part::Sidecar(v) => put(&mut self.sidecars, name, v),
-            Part::PeerAuthentication(v) => put(&mut self.peer_authentications, name, v),
-            Part::Authorization(v) => put(&mut self.authorizations, name, v),
-            Part::Telemetry(v) => put(&mut self.telemetries, name, v),
-            Part::Secret(v) => put(&mut self.secrets, name, v),
-            Part::Destination(v) => put(&mut self.destinations, name, v),
-            Part::Workload(v) => put(&mut self.workloads, name, v),
-            Part::Gateway(v) => put(&mut self.gateways, name, v),
-            Part::Route(v) => put(&mut self.routes, name, v),
-            Part::Index(entry) => {
-                let changed = self.index.get(&entry.key) != Some(&entry);
-                if changed {
-                    Arc::make_mut(&mut self.index).insert(entry);
-                }
-                changed
-            }
-            Part::Service(service) => self.set_service(service),
-            Part::Endpoint(endpoint) => {
-                let group = (endpoint.key.service.clone(), endpoint.key.port);
-                let members = self.endpoints.entry(group.clone()).or_default();
-                if put(members, endpoint.key.id.clone(), endpoint) {
-                    self.endpoints_touched.insert(group);
-                }
-                false
-            }
-        }
-    }
-
-    fn remove(&mut self, kind: Kind, name: &PartName) -> bool {
-        match kind {
-            // What was known once stays known. The workload was taken out of the registry while its proxy lives, as one
-            // that drains: what it listens on, and what holds for it, stays until it ends, or until another replaces it.
-            Kind::Settings | Kind::Instance => false,
-            Kind::Trust => self.trust.remove(name).is_some(),
-            Kind::Sidecar => self.sidecars.remove(name).is_some(),
-            Kind::PeerAuthentication => self.peer_authentications.remove(name).is_some(),
-            Kind::Authorization => self.authorizations.remove(name).is_some(),
-            Kind::Telemetry => self.telemetries.remove(name).is_some(),
-            Kind::Secret => self.secrets.remove(name).is_some(),
-            Kind::Destination => self.destinations.remove(name).is_some(),
-            Kind::Gateway => self.gateways.remove(name).is_some(),
-            Kind::Route => self.routes.remove(name).is_some(),
-            Kind::Workload => self.remove_workload(name),
-            Kind::Index => {
-                let key = name.as_str().parse::<ServiceKey>().ok().filter(|k| self.index.get(k).is_some());
-                key.is_some_and(|key| Arc::make_mut(&mut self.index).remove(&key))
-            }
-            Kind::Service => name.as_str().parse::<ServiceKey>().is_ok_and(|key| self.services.remove(&key).is_some()),
-            Kind::Endpoint => {
-                let Some((group, id)) = endpoint_name(name.as_str()) else { return false };
-                if self.endpoints.get_mut(&group).is_some_and(|members| members.remove(id).is_some()) {
-                    self.endpoints_touched.insert(group);
-                }
-                false
-            }
-        }
-    }
-
-    /// By uid, or by an address of which pilot said that nobody has it.
-    fn remove_workload(&mut self, name: &PartName) -> bool {
-        let Ok(address) = name.as_str().parse::<IpAddr>() else { return self.workloads.remove(name).is_some() };
-        let count = self.workloads.len();
-        self.workloads.retain(|_, w| !w.addresses.contains(&address));
-        self.workloads.len() != count
-    }
-
-    fn set_settings(&mut self, settings: Arc<Settings>) -> bool {
-        if self.settings.as_ref() == Some(&settings) {
-            return false;
-        }
+    /// Short names are those of the settings' domain.
+    fn index_by_domain(&mut self) {
+        let Some(settings) = &self.settings else { return };
         if !self.index.is_of_domain(&settings.cluster_domain) {
             let mut index = Index::new(self.namespace.clone(), &settings.cluster_domain);
             self.index.iter().for_each(|entry| index.insert(entry.clone()));
             self.index = Arc::new(index);
         }
-        self.settings = Some(settings);
-        true
     }
 
-    fn set_service(&mut self, service: Arc<Service>) -> bool {
-        if self.services.get(&service.key) == Some(&service) {
-            return false;
-        }
+    /// One for each port of a service, with what is known of its endpoints.
+    fn make_cells(&mut self, service: &Service) {
         for port in &service.ports {
             let cell = self.cell(&service.key, port.number);
             self.cells.insert((service.key.clone(), port.number), cell);
         }
-        self.services.insert(service.key.clone(), service);
-        true
     }
 
     /// The cell of a service port, with what is known of its endpoints.
@@ -245,19 +157,15 @@ impl Parts {
         }
     }
 
-    fn set(&self, group: &(ServiceKey, Port)) -> EndpointSet {
-        let members = self.endpoints.get(group);
-        EndpointSet { endpoints: members.into_iter().flat_map(|m| m.values().cloned()).collect() }
+    fn set(&self, group: &Group) -> EndpointSet {
+        EndpointSet { endpoints: self.endpoints.of(group) }
     }
 
     /// Writes the endpoints that a push touched into their cells.
     pub(super) fn write_cells(&mut self) -> Vec<(ServiceKey, Port)> {
-        let touched = std::mem::take(&mut self.endpoints_touched);
+        let touched = self.endpoints.touched();
         for group in &touched {
             let set = self.set(group);
-            if set.endpoints.is_empty() {
-                self.endpoints.remove(group);
-            }
             match self.cells.get(group) {
                 Some(cell) => cell.store(Arc::new(set)),
                 None => drop(self.cells.insert(group.clone(), Arc::new(ArcSwap::from_pointee(set)))),
@@ -269,7 +177,7 @@ impl Parts {
     /// Forgets cells of services that are gone and have no endpoints left.
     pub(super) fn drop_empty_cells(&mut self) {
         let (services, endpoints) = (&self.services, &self.endpoints);
-        self.cells.retain(|group, _| services.contains_key(&group.0) || endpoints.contains_key(group));
+        self.cells.retain(|group, _| services.contains_key(&group.0) || endpoints.any(group));
     }
 
     pub(super) fn trust(&self) -> Arc<Vec<Arc<TrustBundle>>> {
@@ -285,14 +193,6 @@ impl Parts {
             let workload = w.clone();
             w.addresses.clone().into_iter().map(move |address| (address, workload.clone()))
         };
-        Arc::new(self.workloads.values().flat_map(by_address).collect())
+        Arc::new(self.workloads.iter().flat_map(by_address).collect())
     }
-}
-
-/// `namespace/host/port/id`; an id may have slashes of its own.
-fn endpoint_name(name: &str) -> Option<((ServiceKey, Port), &str)> {
-    let mut fields = name.splitn(4, '/');
-    let (namespace, host, port, id) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-    let service = ServiceKey { namespace: namespace.into(), host: host.parse().ok()? };
-    Some(((service, port.parse().ok().and_then(Port::new)?), id))
 }

@@ -217,7 +217,7 @@ fn the_clients_own_rule_shadows_the_services() {
     assert!(cluster(&state, PAY, 80, Some("v1")).is_some());
     push(&mut state, [Part::Destination(Arc::new(ours))]);
     assert!(cluster(&state, PAY, 80, Some("v1")).is_none() && cluster(&state, PAY, 80, Some("v2")).is_some());
-    remove(&mut state, Kind::Destination, "shop/d");
+    remove(&mut state, Kind::Destination, "DestinationRule/shop/d");
     assert!(cluster(&state, PAY, 80, Some("v1")).is_some());
 }
 
