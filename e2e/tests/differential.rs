@@ -1,19 +1,26 @@
 //! The same calls answered by the pure functions that `explain` asks, and over sockets: one verdict. What proxies
-//! did is read from their access log, so that cluster, route and policy are compared and not the status alone.
+//! did is read from their access log, so that cluster, route and policy are compared and not the status alone. First
+//! requests of one world by the hundred, then every kind of connection at every door of two worlds drawn at random.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "differential/doors.rs"]
+mod doors;
+#[path = "differential/worlds.rs"]
+mod worlds;
+
+use doors::{Cover, Door, Outcome, Visit, World};
 use mesh_config::{kind::Role, model::Protocol, name::Port};
 use mesh_e2e::{
     client::{Call, Connection},
-    mesh::{HTTP, Mesh, Plan, Workload, fqdn, identity},
+    mesh::{AUTO, GATEWAY_PORT, HTTP, Mesh, Plan, Workload, fqdn, identity},
     offline::{Arriving, Decider, Request, Verdict},
     until,
     workload::Kind,
 };
 use mesh_pilot::{
     source::{Batch, SourceId, file},
-    world::World,
+    world::World as Objects,
 };
 use mesh_proxy::{
     decide::outbound::Entrance,
@@ -229,14 +236,18 @@ fn logged(log: &str) -> BTreeMap<String, Vec<String>> {
     lines
 }
 
+/// The mesh of the very files that pilot reads.
+fn compiled(mesh: &Mesh) -> mesh_pilot::Mesh {
+    let mut objects = Objects::default();
+    let tree = file::read_tree(&mesh.dir().join("objects")).unwrap();
+    objects.apply(Batch { source: SourceId::Files, changes: file::Directory::default().scan(tree).changes });
+    mesh_pilot::compile(&objects, None)
+}
+
 #[tokio::test]
 async fn explain_and_the_wire_say_the_same() {
     let mesh = Mesh::start(plan()).await;
-    let mut world = World::default();
-    let tree = file::read_tree(&mesh.dir().join("objects")).unwrap();
-    world.apply(Batch { source: SourceId::Files, changes: file::Directory::default().scan(tree).changes });
-    let compiled = mesh_pilot::compile(&world, None);
-
+    let compiled = compiled(&mesh);
     let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     let cases: Vec<Case> = table().into_iter().chain(random(seed)).collect();
     let at = |from: &str| match from {
@@ -278,4 +289,164 @@ async fn explain_and_the_wire_say_the_same() {
     for kind in ["418", "302", "404", "502", "503", "403 rbac", "200 via_upstream"] {
         assert!(expected.iter().flatten().any(|line| line.starts_with(kind)), "no case ends in {kind}");
     }
+}
+
+/// So many visits of each of two worlds, besides one of each kind at each door.
+const VISITS: usize = 150;
+
+/// Each kind of connection at each door.
+fn doors() -> Vec<(Door, Cover, bool)> {
+    let mesh = |account, domain| Cover::Mesh { account, domain };
+    let covers = [
+        Cover::Plain,
+        mesh("client", "cluster.local"),
+        mesh("guest", "cluster.local"),
+        mesh("client", "stranger.example"),
+    ];
+    let mut all = Vec::new();
+    for (name, opaque) in worlds::SERVERS.into_iter().zip(worlds::BYTES) {
+        let mut ports = vec![(HTTP, true), (HTTP, false), (opaque, false)];
+        if name == "gamma" {
+            ports.extend([(worlds::AUTO_HTTP, true), (AUTO, false)]);
+        }
+        for (port, request) in ports {
+            all.extend(covers.map(|cover| (Door::Peer(name, port.target()), cover, request)));
+            // An application that speaks HTTP makes nothing of a hello.
+            if port != worlds::AUTO_HTTP {
+                all.push((Door::Peer(name, port.target()), Cover::Foreign, false));
+            }
+        }
+        all.push((Door::App("client", opaque), Cover::Plain, false));
+    }
+    for from in ["client", "guest"] {
+        all.extend(
+            [(HTTP, true), (worlds::AUTO_HTTP, true), (AUTO, false)]
+                .map(|(p, r)| (Door::App(from, p), Cover::Plain, r)),
+        );
+    }
+    let edge = |name, certificate| Cover::Edge { name, certificate };
+    all.extend([(GATEWAY_PORT, true), (worlds::EDGE_REDIRECT, true)].map(|(p, r)| (Door::Edge(p), Cover::Plain, r)));
+    all.extend([true, false].map(|request| (Door::Edge(worlds::EDGE_TLS), Cover::Plain, request)));
+    for name in ["a.example", "b.example", "c.example"] {
+        all.extend([true, false].map(|certificate| (Door::Edge(worlds::EDGE_TLS), edge(name, certificate), true)));
+    }
+    all.push((Door::Edge(GATEWAY_PORT), Cover::Foreign, false));
+    all
+}
+
+fn visit(rng: &mut fastrand::Rng, (door, cover, request): (Door, Cover, bool)) -> Visit {
+    use worlds::pick;
+    let mut drawn = || {
+        let hosts: &[&str] = match door {
+            Door::Edge(_) => &["a.example", "a.example", "b.example", "c.example"],
+            Door::App(_, port) if port == HTTP => {
+                &["alpha.test", "beta.test", "gamma", "gamma.test:8080", "nobody.test"]
+            }
+            Door::App(..) | Door::Peer(..) => &["alpha.test", "server"],
+        };
+        let paths = ["/", "/a", "/a/private", "/b/1", "/teapot", "/moved/x", "/nowhere", "/a/%2e%2e/b"];
+        let user = pick(rng, &["", "", "ann", "bob", "eve"]);
+        Request {
+            method: pick(rng, &["GET", "GET", "POST", "DELETE"]).into(),
+            host: pick(rng, hosts).into(),
+            path: pick(rng, &paths).into(),
+            headers: if user.is_empty() { Vec::new() } else { vec![("x-user".into(), user.into())] },
+        }
+    };
+    Visit { door, cover, request: request.then(&mut drawn) }
+}
+
+/// A world, and what of its visits was decided.
+async fn held_against(edge_policies: bool) -> Vec<Outcome> {
+    let seed = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let edge = mesh_runtime::testing::TestCa::new("edge.example");
+    let mesh = Mesh::start(worlds::plan(&mut rng, edge_policies, &edge, doors::FORMAT)).await;
+    let compiled = compiled(&mesh);
+    let world = World { mesh: &mesh, compiled: &compiled, edge: &edge };
+    let kinds = doors();
+    let mut visits: Vec<Visit> = kinds.iter().map(|kind| visit(&mut rng, *kind)).collect();
+    for path in ["/teapot", "/moved/x", "/nowhere", "/other"] {
+        let (method, headers) = (if path == "/other" { "PUT" } else { "GET" }, Vec::new());
+        let request = Request { method: method.into(), host: "a.example".into(), path: path.into(), headers };
+        visits.push(Visit { door: Door::Edge(GATEWAY_PORT), cover: Cover::Plain, request: Some(request) });
+    }
+    visits.extend((0..VISITS).map(|_| {
+        let kind = kinds[rng.usize(..kinds.len())];
+        visit(&mut rng, kind)
+    }));
+    let decided: Vec<Outcome> = visits.iter().map(|visit| world.decided(visit)).collect();
+    let mut made = Vec::new();
+    for visit in &visits {
+        made.push(world.made(visit).await);
+    }
+    // Lines are written when connections have ended, in any order.
+    until(&format!("one verdict (SEED={seed})"), || async {
+        let log = fs::read_to_string(mesh.access_log()).unwrap_or_default();
+        let log: Vec<_> = log.lines().filter_map(doors::logged).collect();
+        let differ = visits.iter().zip(decided.iter().zip(&made)).filter_map(|(visit, (expected, (seen, own)))| {
+            let seen = Outcome { seen: seen.clone(), lines: lines_of(&log, own) };
+            (seen != *expected).then(|| format!("{visit:?}\n  decided {expected:?}\n  seen    {seen:?}\n"))
+        });
+        let first: String = differ.take(15).collect();
+        if first.is_empty() { Ok(()) } else { Err(Differences(first)) }
+    })
+    .await;
+    decided
+}
+
+/// Shown as lines.
+struct Differences(String);
+
+impl std::fmt::Debug for Differences {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\n{}", self.0)
+    }
+}
+
+/// The lines of a visit: that of its own connection, and those of its request at other proxies.
+fn lines_of(log: &[(doors::Ends, String, String)], own: &doors::Ends) -> Vec<String> {
+    let Some((_, id, first)) = log.iter().find(|(ends, ..)| ends == own) else { return Vec::new() };
+    let sent = first.contains("via_upstream");
+    let same = log.iter().filter(|(ends, other, _)| sent && other == id && ends != own);
+    std::iter::once(first).chain(same.map(|(_, _, line)| line)).cloned().collect()
+}
+
+fn ends_somewhere_in(all: &[Outcome], kinds: &[&str]) {
+    for kind in kinds {
+        let found = all.iter().flat_map(|o| o.lines.iter().chain([&o.seen])).any(|text| text.starts_with(kind));
+        assert!(found, "no visit ends in {kind}");
+    }
+}
+
+#[tokio::test]
+async fn every_door_says_on_the_wire_what_was_decided() {
+    let all = held_against(false).await;
+    ends_somewhere_in(
+        &all,
+        &[
+            "200 gamma",
+            "echo",
+            "closed",
+            "400",
+            "418",
+            "301",
+            "302",
+            "404",
+            "502",
+            "closed plain_text",
+            "closed TLS_of_no",
+            "closed no_TLS",
+            "closed no_server",
+            "closed handshake",
+            "carried outbound",
+            "carried inbound",
+            "403 rbac",
+        ],
+    );
+}
+
+#[tokio::test]
+async fn a_gateway_with_policies_says_on_the_wire_what_was_decided() {
+    ends_somewhere_in(&held_against(true).await, &["200 gamma", "closed no_server", "closed handshake"]);
 }

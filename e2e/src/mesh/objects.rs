@@ -36,7 +36,12 @@ pub(super) fn render(plan: &Plan, ip: impl Fn(&str) -> IpAddr, app: impl Fn(&str
         workload_entry(&mut out, "gateway", ip("gateway"), "gateway", "app: gateway, version: v1", true);
         gateway(&mut out, ip("gateway"));
     }
-    out.push_str(&plan.objects);
+    let objects = if plan.gateway {
+        plan.objects.replace("GATEWAY_ADDRESS", &ip("gateway").to_string())
+    } else {
+        plan.objects.clone()
+    };
+    out.push_str(&objects);
     out
 }
 

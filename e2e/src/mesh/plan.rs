@@ -157,7 +157,7 @@ impl Plan {
         self
     }
 
-    /// With objects from the start.
+    /// With objects from the start; `GATEWAY_ADDRESS` stands for the gateway's address, where there is one.
     #[must_use]
     pub fn objects(mut self, objects: &str) -> Plan {
         self.objects = objects.into();
