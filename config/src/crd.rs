@@ -14,5 +14,5 @@ pub mod reader;
 pub mod security;
 pub mod telemetry;
 
-pub use object::{Object, ObjectMeta, read_text};
-pub use parse::{ParseContext, Parsed, parse};
+pub use object::{Head, Object, ObjectMeta, PackedObject, read_text};
+pub use parse::{ParseContext, Parsed, depends_on_context, parse};

@@ -32,7 +32,7 @@ pub fn compile(world: &World, previous: Option<&Mesh>) -> Mesh {
     let mut notes = Notes::new(world.notes(), &inputs);
 
     // What there is, and who is behind it.
-    let registry = services::compile(&inputs, &mut notes);
+    let registry = services::compile(&inputs, world.context(), &mut notes);
     let settings = settings::compile(world, &registry);
     let workloads = workloads::compile(&inputs, &settings);
     let endpoints = endpoints::compile(&inputs, &registry, &workloads, &settings);

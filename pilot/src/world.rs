@@ -21,7 +21,7 @@ pub use self::{
 use bytes::Bytes;
 use input::{How, Input};
 use mesh_config::{
-    crd::{Object, ParseContext, Parsed, mesh_config::MeshConfig},
+    crd::{Head, ParseContext, Parsed, mesh_config::MeshConfig},
     diagnostic::{Diagnostic, Severity},
     identity::TrustDomain,
     kind::ObjectKind,
@@ -99,8 +99,8 @@ impl World {
     pub fn restore(&mut self, source: SourceId, kept: impl IntoIterator<Item = Part>) {
         self.register(source);
         self.restored = true;
-        for (id, object, parsed) in kept.into_iter().filter_map(kept::object_of) {
-            self.inputs.entry(id).or_default().insert(source, Input::restored(object, parsed));
+        for (id, head, parsed) in kept.into_iter().filter_map(kept::object_of) {
+            self.inputs.entry(id).or_default().insert(source, Input::restored(head, parsed));
         }
     }
 
@@ -129,7 +129,7 @@ impl World {
                 let touched = Touched::of(&id.kind);
                 let versions = self.inputs.entry(id).or_default();
                 let before = versions.remove(&source);
-                versions.insert(source, Input::read(object, before, &self.config.context));
+                versions.insert(source, Input::read(&object, before, &self.config.context));
                 touched
             }
             Change::Delete(id) => {
@@ -198,8 +198,8 @@ impl World {
     }
 
     /// Objects that mean something, with their meaning.
-    pub(crate) fn parsed(&self) -> impl Iterator<Item = (&Arc<Object>, &Parsed)> {
-        self.counting().filter_map(|input| input.good.as_ref()).map(|good| (&good.object, &good.parsed))
+    pub(crate) fn parsed(&self) -> impl Iterator<Item = (&Arc<Head>, &Parsed)> {
+        self.counting().filter_map(|input| input.good.as_ref()).map(|good| (&good.head, &good.parsed))
     }
 
     /// Findings about sources and about single objects.
@@ -239,7 +239,7 @@ impl World {
     }
 }
 
-fn shadowed(object: &Object, by: SourceId) -> Diagnostic {
+fn shadowed(object: &Head, by: SourceId) -> Diagnostic {
     Diagnostic {
         severity: Severity::Warning,
         code: "duplicate-object",

@@ -55,7 +55,7 @@ fn the_examples_compile_without_a_finding() {
         let tree = mesh_pilot::source::file::read_tree(&directory).unwrap();
         let mut source = mesh_pilot::source::file::Directory::default();
         let mut world = mesh_pilot::World::default();
-        world.apply(Batch { source: SourceId::Files, changes: source.scan(tree).changes });
+        world.apply(Batch { source: SourceId::Files, changes: source.scan(&tree).changes });
         let mesh = mesh_pilot::compile(&world, None);
         assert_eq!(mesh.diagnostics(), [], "{}", directory.display());
         assert!(mesh.all().count() > 1, "{}", directory.display());

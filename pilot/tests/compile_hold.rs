@@ -38,7 +38,7 @@ impl Steps {
             "" => self.files.remove(file),
             text => self.files.insert(file.into(), FileText::Text(text.to_owned())),
         };
-        self.world.apply(Batch { source: SourceId::Files, changes: self.directory.scan(self.files.clone()).changes });
+        self.world.apply(Batch { source: SourceId::Files, changes: self.directory.scan(&self.files).changes });
         self.mesh = Some(compile(&self.world, self.mesh.as_ref()));
         self
     }

@@ -3,6 +3,10 @@
 //! A text may hold many documents; one that is broken is reported and does not take the others with it. Input is
 //! bounded: [`MAX_TEXT`], [`MAX_DEPTH`], [`MAX_NODES`] (aliases count for what they stand for).
 
+mod packed;
+
+pub use packed::{Digest, Packed};
+
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
 use std::collections::{HashMap, HashSet};
 

@@ -1,13 +1,13 @@
 //! Objects: what every document has in common (kind, name, namespace, labels), before its fields are understood.
 
-use super::node::{self, Node, Value};
+use super::node::{self, Digest, Node, Packed, Value};
 use super::reader::{Fields, Item, Report};
 use crate::diagnostic::{Diagnostic, ObjectRef, Origin, Severity};
 use crate::kind::{GroupKind, Scope};
 use crate::model::{Labels, Precedence};
 use crate::name::NamespacedName;
 use crate::time;
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 /// `metadata`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,9 +28,9 @@ pub struct ObjectMeta {
     pub uid: Arc<str>,
 }
 
-/// One object of a file.
+/// What is known of an object whatever its kind is.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Object {
+pub struct Head {
     /// `group/version`, or `v1`.
     pub api_version: Arc<str>,
     /// E.g. `VirtualService`.
@@ -41,11 +41,60 @@ pub struct Object {
     pub origin: Origin,
     /// Where it stands among the objects of its source: text order is source order.
     pub position: Arc<str>,
-    /// All of it, as written.
+}
+
+/// One object as written. Its tree is for reading it; who has read it keeps the head alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Object {
+    /// What is kept.
+    pub head: Arc<Head>,
+    /// All of it.
     pub root: Node,
 }
 
-impl Object {
+impl Deref for Object {
+    type Target = Head;
+
+    fn deref(&self) -> &Head {
+        &self.head
+    }
+}
+
+/// An object as it waits to be read, or to be read again.
+#[derive(Clone, PartialEq)]
+pub struct PackedObject {
+    /// What can be seen without unpacking it.
+    pub head: Arc<Head>,
+    tree: Packed,
+}
+
+impl From<&Object> for PackedObject {
+    fn from(object: &Object) -> Self {
+        PackedObject { head: object.head.clone(), tree: Packed::of(&object.root) }
+    }
+}
+
+impl PackedObject {
+    /// The object again.
+    pub fn unpack(&self) -> Object {
+        Object { head: self.head.clone(), root: self.tree.unpack() }
+    }
+
+    /// Tells it from every other version of it, and from the same text in another place.
+    pub fn digest(&self) -> Digest {
+        Digest::of_tree(&self.position, &self.tree)
+    }
+}
+
+impl Deref for PackedObject {
+    type Target = Head;
+
+    fn deref(&self) -> &Head {
+        &self.head
+    }
+}
+
+impl Head {
     /// API group; empty for Kubernetes' core.
     pub fn group(&self) -> &str {
         self.api_version.split_once('/').map_or("", |(group, _)| group)
@@ -132,13 +181,13 @@ fn object(root: Node, file: &Arc<str>, position: String) -> Result<Object, Vec<D
     match head {
         Some((api_version, kind, meta)) if report.errors() == 0 => {
             let origin = Origin { file: file.clone(), line: root.line };
-            let mut object = Object { api_version, kind, meta, origin, position: position.into(), root };
-            if let GroupKind::Of(kind) = object.group_kind()
+            let mut head = Head { api_version, kind, meta, origin, position: position.into() };
+            if let GroupKind::Of(kind) = head.group_kind()
                 && kind.scope() == Scope::Cluster
             {
-                object.meta.namespace = "".into();
+                head.meta.namespace = "".into();
             }
-            Ok(object)
+            Ok(Object { head: Arc::new(head), root })
         }
         _ => Err(report.into_diagnostics()),
     }

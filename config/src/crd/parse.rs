@@ -48,6 +48,13 @@ impl Default for ParseContext {
     }
 }
 
+/// Whether objects of a kind may mean something else when the context changes. Cluster domain and the name of the
+/// ConfigMap are the process's, and do not change.
+pub fn depends_on_context(kind: &GroupKind) -> bool {
+    use ObjectKind::{DestinationRule, ServiceEntry, Telemetry, VirtualService};
+    matches!(kind, GroupKind::Of(VirtualService | DestinationRule | ServiceEntry | Telemetry))
+}
+
 /// What reads the fields of a kind. `None`: an error has been reported, or the object says nothing to the mesh.
 type Read = fn(&Object, &mut Fields<'_>, &ParseContext) -> Option<Parsed>;
 

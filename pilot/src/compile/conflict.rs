@@ -3,7 +3,7 @@
 
 use super::context::{Input, Inputs, Notes};
 use mesh_config::{
-    crd::Object,
+    crd::Head,
     kind::ObjectKind,
     model::{
         Labels, Route, Visibility,
@@ -62,10 +62,10 @@ fn stands_before(older: &Route, younger: &Route) -> bool {
 /// At most one object of a kind per namespace and selector.
 fn one_of_each<'a>(
     kind: ObjectKind,
-    objects: impl Iterator<Item = (&'a std::sync::Arc<Object>, Option<&'a Labels>)>,
+    objects: impl Iterator<Item = (&'a std::sync::Arc<Head>, Option<&'a Labels>)>,
     notes: &mut Notes,
 ) {
-    let mut first: BTreeMap<(Namespace, Option<&Labels>), &Object> = BTreeMap::new();
+    let mut first: BTreeMap<(Namespace, Option<&Labels>), &Head> = BTreeMap::new();
     for (object, selector) in objects {
         let subject = (object.name().namespace, selector);
         match first.get(&subject) {

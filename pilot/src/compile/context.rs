@@ -2,7 +2,7 @@
 
 use crate::world::World;
 use mesh_config::{
-    crd::{Object, Parsed},
+    crd::{Head, Parsed},
     diagnostic::{Diagnostic, ObjectRef, Origin, Severity},
     kind::ObjectKind,
     model::{Part, Precedence, Route},
@@ -15,7 +15,7 @@ use std::{
 
 /// An object and its meaning.
 pub(super) struct Input<'a, T> {
-    pub(super) object: &'a Arc<Object>,
+    pub(super) object: &'a Arc<Head>,
     pub(super) value: &'a T,
 }
 
@@ -50,7 +50,7 @@ macro_rules! inputs {
                 parts
             }
 
-            fn add(&mut self, object: &'a Arc<Object>, parsed: &'a Parsed) {
+            fn add(&mut self, object: &'a Arc<Head>, parsed: &'a Parsed) {
                 match parsed {
                     $($($(Parsed::$kind(value) => self.$list.push(Input { object, value }),)?)?)*
                     // The world reads settings itself; nothing is compiled from the others.
@@ -66,7 +66,7 @@ mesh_config::objects!(inputs);
 impl<'a> Inputs<'a> {
     pub(super) fn of(world: &'a World) -> Self {
         let mut inputs = Inputs::default();
-        let mut all: Vec<(&Arc<Object>, &Parsed)> = world.parsed().collect();
+        let mut all: Vec<(&Arc<Head>, &Parsed)> = world.parsed().collect();
         all.sort_by_cached_key(|(object, _)| (object.precedence(), object.name()));
         all.into_iter().for_each(|(object, parsed)| inputs.add(object, parsed));
         inputs
@@ -98,7 +98,7 @@ impl Notes {
     }
 
     /// About an object as a whole or one of its fields.
-    pub(super) fn warn(&mut self, object: &Object, code: &'static str, field: &str, message: String) {
+    pub(super) fn warn(&mut self, object: &Head, code: &'static str, field: &str, message: String) {
         self.add(Severity::Warning, code, object.reference(), object.origin.clone(), field, message);
     }
 

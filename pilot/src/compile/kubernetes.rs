@@ -1,7 +1,5 @@
 //! Kubernetes' Services, EndpointSlices, Pods and Secrets, as the passes need them.
 
-mod owner;
-
 use super::{
     context::{Input, Inputs},
     endpoints::Adder,
@@ -32,7 +30,8 @@ pub(super) fn pod_uid(cluster: &str, namespace: &str, name: &str) -> String {
 }
 
 /// The mesh's service for a Kubernetes one.
-pub(super) fn service(input: &Input<'_, KubeService>) -> (Service, ServiceFacts) {
+/// `export_to`: where those are seen that say nothing.
+pub(super) fn service(input: &Input<'_, KubeService>, export_to: &[Arc<str>]) -> (Service, ServiceFacts) {
     let kube = input.value;
     let (addresses, resolution) = match &kube.kind {
         ServiceKind::Cluster(addresses) => (addresses.clone(), Resolution::Static),
@@ -50,7 +49,7 @@ pub(super) fn service(input: &Input<'_, KubeService>) -> (Service, ServiceFacts)
         subject_alt_names: Vec::new(),
     };
     let facts =
-        ServiceFacts { visibility: kube.visibility.clone(), kubernetes: true, precedence: kube.precedence.clone() };
+        ServiceFacts { visibility: kube.visibility(export_to), kubernetes: true, precedence: kube.precedence.clone() };
     (service, facts)
 }
 
@@ -69,14 +68,14 @@ pub(super) fn pod(input: &Input<'_, Pod>, cluster: &str, settings: &Settings) ->
     let pod = input.value;
     let (namespace, labels) = (&*pod.meta.namespace, pod.meta.labels.clone());
     let identity = SpiffeId::new(settings.trust_domain.clone(), namespace, &pod.service_account);
-    let name = owner::name(&input.object.root).unwrap_or_else(|| pod.meta.name.clone());
+    let name = pod.owner.clone().unwrap_or_else(|| pod.meta.name.clone());
     Backing {
         namespace: namespace.into(),
         address: pod.addresses.first().copied().map(EndpointAddress::Ip),
         ports: BTreeMap::new(),
         weight: 1,
         mutual_tls: labels.get(workloads::TLS_MODE).is_some_and(|mode| &**mode == "istio"),
-        ready: !pod.has_ended() && !pod.terminating && (pod.ready || owner::says_no_conditions(&input.object.root)),
+        ready: pod.is_ready(),
         workload: Arc::new(Workload {
             uid: pod_uid(cluster, namespace, &pod.meta.name).into(),
             addresses: pod.addresses.clone(),

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::mesh::ServiceFacts;
 use mesh_config::{
-    crd::{Object, networking::ServiceEntry},
+    crd::{Head, ParseContext, networking::ServiceEntry},
     model::{Part, Service, ServiceKey},
     name::{Host, Namespace},
 };
@@ -49,7 +49,7 @@ impl Registry {
         (parts, self.facts)
     }
 
-    fn add(&mut self, service: Service, facts: ServiceFacts, object: &Object, notes: &mut Notes) {
+    fn add(&mut self, service: Service, facts: ServiceFacts, object: &Head, notes: &mut Notes) {
         match self.services.entry(service.key.clone()) {
             Entry::Vacant(place) => {
                 self.by_host.entry(service.key.host.clone()).or_default().push(service.key.clone());
@@ -65,10 +65,11 @@ impl Registry {
 }
 
 /// All services.
-pub(super) fn compile(inputs: &Inputs<'_>, notes: &mut Notes) -> Registry {
+pub(super) fn compile(inputs: &Inputs<'_>, context: &ParseContext, notes: &mut Notes) -> Registry {
+    let export_to = &context.default_service_export_to;
     let mut registry = Registry::default();
     for input in &inputs.services {
-        let (service, facts) = kubernetes::service(input);
+        let (service, facts) = kubernetes::service(input, export_to);
         registry.add(service, facts, input.object, notes);
     }
     for input in &inputs.service_entries {
@@ -79,7 +80,7 @@ pub(super) fn compile(inputs: &Inputs<'_>, notes: &mut Notes) -> Registry {
     }
     for input in &inputs.services {
         let Some(target) = kubernetes::alias(input.value, &registry).cloned() else { continue };
-        let (service, _) = kubernetes::service(input);
+        let (service, _) = kubernetes::service(input, export_to);
         // Another name of a service of the mesh is as much inside it.
         if let Some(service) = registry.services.get_mut(&service.key) {
             (service.resolution, service.external) = (target.resolution, target.external);
@@ -110,7 +111,7 @@ fn of_entry(input: &Input<'_, ServiceEntry>, host: &Host) -> (Service, ServiceFa
     (service, facts)
 }
 
-fn merge(first: &mut Service, more: Service, by_kubernetes: bool, object: &Object, notes: &mut Notes) {
+fn merge(first: &mut Service, more: Service, by_kubernetes: bool, object: &Head, notes: &mut Notes) {
     if first.resolution != more.resolution && !by_kubernetes {
         let message = format!("an older object resolves {} differently, and takes precedence", first.key.host);
         notes.warn(object, "conflicting-resolution", "spec.resolution", message);

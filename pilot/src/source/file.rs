@@ -12,7 +12,7 @@ pub use self::tree::{Fingerprint, MAX_FILES, fingerprint, read_tree};
 
 use super::{Change, ObjectId};
 use mesh_config::{
-    crd::{self, Object},
+    crd::{self, Head, Object, PackedObject, node::Digest},
     diagnostic::{Diagnostic, ObjectRef, Origin, Severity},
 };
 use std::{
@@ -52,37 +52,50 @@ pub struct Scan {
     pub again: bool,
 }
 
-/// A directory as it was last seen.
+/// A directory as it was last seen. Of texts and of objects that were handed over it keeps digests.
 #[derive(Default)]
 pub struct Directory {
     files: BTreeMap<Arc<str>, File>,
-    emitted: BTreeMap<ObjectId, Arc<Object>>,
+    emitted: BTreeMap<ObjectId, Digest>,
     notes: Vec<Diagnostic>,
     synced: bool,
 }
 
 struct File {
-    text: FileText,
-    objects: Vec<Arc<Object>>,
+    seen: Seen,
+    objects: Vec<Known>,
     notes: Vec<Diagnostic>,
+}
+
+/// The text that was last taken over.
+#[derive(PartialEq)]
+enum Seen {
+    Text(Digest),
+    Unreadable(String),
+}
+
+/// An object of a file.
+struct Known {
+    id: ObjectId,
+    head: Arc<Head>,
+    digest: Digest,
+    /// `None` once it was handed over.
+    whole: Option<Arc<PackedObject>>,
 }
 
 impl Directory {
     /// What is different from the scan before. The first one ends with [`Change::Synced`].
-    pub fn scan(&mut self, tree: Tree) -> Scan {
+    pub fn scan(&mut self, tree: &Tree) -> Scan {
         let again = self.take_in(tree);
-        let (objects, duplicates) = self.objects();
-        let mut changes = Vec::new();
-        for id in self.emitted.keys().filter(|id| !objects.contains_key(id)) {
-            changes.push(Change::Delete(id.clone()));
+        let (objects, duplicates) = self.objects(tree);
+        let mut changes: Vec<Change> = Vec::new();
+        changes.extend(self.emitted.keys().filter(|id| !objects.contains_key(id)).cloned().map(Change::Delete));
+        let mut emitted = BTreeMap::new();
+        for (id, (digest, fresh)) in objects {
+            changes.extend(fresh.map(|object| Change::Upsert(id.clone(), object)));
+            emitted.insert(id, digest);
         }
-        for (id, object) in &objects {
-            let same = |old: &Arc<Object>| Arc::ptr_eq(old, object) || old == object;
-            if !self.emitted.get(id).is_some_and(same) {
-                changes.push(Change::Upsert(id.clone(), object.clone()));
-            }
-        }
-        self.emitted = objects;
+        self.emitted = emitted;
         let notes: Vec<Diagnostic> =
             self.files.values().flat_map(|file| &file.notes).cloned().chain(duplicates).collect();
         if notes != self.notes {
@@ -96,31 +109,45 @@ impl Directory {
     }
 
     /// Reads the files that differ. Whether one of them should be looked at again.
-    fn take_in(&mut self, tree: Tree) -> bool {
+    fn take_in(&mut self, tree: &Tree) -> bool {
         let mut again = false;
         self.files.retain(|path, _| tree.contains_key(path));
         for (path, text) in tree {
             match self.files.entry(path.clone()) {
-                Entry::Occupied(known) if known.get().is_settled_as(&text) => {}
-                Entry::Occupied(mut known) => again |= known.get_mut().update(&path, text),
+                Entry::Occupied(known) if known.get().is_settled_as(text) => {}
+                Entry::Occupied(mut known) => again |= known.get_mut().update(path, text),
                 Entry::Vacant(new) => {
-                    let (objects, notes) = read(&path, &text);
-                    new.insert(File { text, objects, notes });
+                    let (objects, notes) = read(path, text);
+                    new.insert(File { seen: Seen::of(text), objects, notes });
                 }
             }
         }
         again
     }
 
-    /// Each object once, and a finding for each further time that it stands somewhere.
-    fn objects(&self) -> (BTreeMap<ObjectId, Arc<Object>>, Vec<Diagnostic>) {
+    /// Each object once, whole where it must be handed over, and a finding for each further time that it stands
+    /// somewhere.
+    fn objects(&mut self, tree: &Tree) -> (BTreeMap<ObjectId, (Digest, Option<Arc<PackedObject>>)>, Vec<Diagnostic>) {
         let (mut objects, mut duplicates) = (BTreeMap::new(), Vec::new());
-        for object in self.files.values().flat_map(|file| &file.objects) {
-            match objects.entry(ObjectId::local(object)) {
-                Entry::Vacant(place) => {
-                    place.insert(object.clone());
+        let mut first: BTreeMap<ObjectId, Arc<Head>> = BTreeMap::new();
+        for (path, file) in &mut self.files {
+            for known in &mut file.objects {
+                if let Some(first) = first.get(&known.id) {
+                    duplicates.push(duplicate(&known.head, first));
+                    continue;
                 }
-                Entry::Occupied(first) => duplicates.push(duplicate(object, first.get())),
+                let whole = known.whole.take();
+                let fresh = match self.emitted.get(&known.id) == Some(&known.digest) {
+                    true => None,
+                    // Another one with this name counted meanwhile. Where the file has been broken since then, what
+                    // stood in it cannot be had any more.
+                    false => match whole.or_else(|| read_again(path, tree, known.digest)) {
+                        Some(whole) => Some(whole),
+                        None => continue,
+                    },
+                };
+                first.insert(known.id.clone(), known.head.clone());
+                objects.insert(known.id.clone(), (known.digest, fresh));
             }
         }
         (objects, duplicates)
@@ -130,12 +157,12 @@ impl Directory {
 impl File {
     /// Whether the text is the one that was read, and nothing is being waited for.
     fn is_settled_as(&self, text: &FileText) -> bool {
-        self.text == *text && !is_note(&self.notes, "file-emptied")
+        self.seen == Seen::of(text) && !is_note(&self.notes, "file-emptied")
     }
 
     /// Takes a new text; keeps the objects when it cannot be understood. Whether to look again.
-    fn update(&mut self, path: &Arc<str>, text: FileText) -> bool {
-        let is_empty = matches!(&text, FileText::Text(t) if t.trim().is_empty());
+    fn update(&mut self, path: &Arc<str>, text: &FileText) -> bool {
+        let is_empty = matches!(text, FileText::Text(t) if t.trim().is_empty());
         let just_emptied = is_empty && !self.objects.is_empty() && !is_note(&self.notes, "file-emptied");
         if just_emptied {
             // The text is not taken over, so that the next scan sees a difference again and believes it.
@@ -146,7 +173,7 @@ impl File {
             )];
             return true;
         }
-        let (objects, mut notes) = read(path, &text);
+        let (objects, mut notes) = read(path, text);
         if !self.objects.is_empty() && notes.iter().any(|n| n.severity == Severity::Error) {
             let message = "does not parse; its objects stay as they were";
             notes.push(note(path, "file-kept", message.into()));
@@ -154,16 +181,43 @@ impl File {
             self.objects = objects;
         }
         self.notes = notes;
-        self.text = text;
+        self.seen = Seen::of(text);
         false
     }
 }
 
-fn read(path: &Arc<str>, text: &FileText) -> (Vec<Arc<Object>>, Vec<Diagnostic>) {
+impl Seen {
+    fn of(text: &FileText) -> Self {
+        match text {
+            FileText::Text(text) => Seen::Text(Digest::of_text(text)),
+            FileText::Unreadable(reason) => Seen::Unreadable(reason.clone()),
+        }
+    }
+}
+
+impl Known {
+    fn of(object: &Object) -> Self {
+        let whole = PackedObject::from(object);
+        Known {
+            id: ObjectId::local(object),
+            head: object.head.clone(),
+            digest: whole.digest(),
+            whole: Some(whole.into()),
+        }
+    }
+}
+
+/// An object that was handed over once, from the text in which it still stands.
+fn read_again(path: &Arc<str>, tree: &Tree, digest: Digest) -> Option<Arc<PackedObject>> {
+    let (objects, _) = read(path, tree.get(path)?);
+    objects.into_iter().find(|known| known.digest == digest)?.whole
+}
+
+fn read(path: &Arc<str>, text: &FileText) -> (Vec<Known>, Vec<Diagnostic>) {
     match text {
         FileText::Text(text) => {
             let (objects, notes) = crd::read_text(path, text);
-            (objects.into_iter().map(Arc::new).collect(), notes)
+            (objects.iter().map(Known::of).collect(), notes)
         }
         FileText::Unreadable(reason) => {
             let mut unreadable = note(path, "file-unreadable", format!("cannot be read: {reason}"));
@@ -188,7 +242,7 @@ fn note(path: &Arc<str>, code: &'static str, message: String) -> Diagnostic {
     }
 }
 
-fn duplicate(object: &Object, first: &Object) -> Diagnostic {
+fn duplicate(object: &Head, first: &Head) -> Diagnostic {
     Diagnostic {
         severity: Severity::Warning,
         code: "duplicate-object",

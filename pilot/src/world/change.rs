@@ -1,6 +1,11 @@
 //! What sources emit, and which source counts where two have the same object.
 
-use mesh_config::{crd::Object, diagnostic::Diagnostic, kind::GroupKind, name::NamespacedName};
+use mesh_config::{
+    crd::{Head, PackedObject},
+    diagnostic::Diagnostic,
+    kind::GroupKind,
+    name::NamespacedName,
+};
 use std::{fmt, sync::Arc};
 
 /// The cluster that this control plane runs in, and that objects without another are of.
@@ -37,7 +42,7 @@ pub struct ObjectId {
 
 impl ObjectId {
     /// Of an object of this control plane's own cluster.
-    pub fn local(object: &Object) -> Self {
+    pub fn local(object: &Head) -> Self {
         ObjectId { cluster: CLUSTER.into(), kind: object.group_kind(), name: object.name() }
     }
 }
@@ -55,7 +60,7 @@ pub struct Batch {
 #[derive(Clone, PartialEq)]
 pub enum Change {
     /// New, or different from before.
-    Upsert(ObjectId, Arc<Object>),
+    Upsert(ObjectId, Arc<PackedObject>),
     /// Gone.
     Delete(ObjectId),
     /// What is wrong with the source itself, such as a file that cannot be read. Replaces what it said before.

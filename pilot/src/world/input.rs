@@ -5,7 +5,7 @@
 
 use super::stand_in;
 use mesh_config::{
-    crd::{self, Object, ParseContext, Parsed},
+    crd::{self, Head, PackedObject, ParseContext, Parsed},
     diagnostic::{Diagnostic, Severity},
 };
 use std::sync::Arc;
@@ -13,10 +13,11 @@ use std::sync::Arc;
 /// Code of the finding while something stands in for an object.
 pub(crate) const STANDS_IN: &str = "stands-in";
 
-/// An object of one source.
+/// An object of one source. What it was read from is gone, unless MeshConfig may make it mean something else.
 pub(super) struct Input {
     /// As it was last received.
-    latest: Arc<Object>,
+    latest: Arc<Head>,
+    source: Option<Arc<PackedObject>>,
     /// The source has shown it since this process began; otherwise it is known from kept state alone.
     pub(super) seen: bool,
     /// What is in force.
@@ -27,8 +28,9 @@ pub(super) struct Input {
 
 /// A version in force.
 pub(super) struct Good {
-    pub(super) object: Arc<Object>,
+    pub(super) head: Arc<Head>,
     pub(super) parsed: Parsed,
+    source: Option<Arc<PackedObject>>,
     how: How,
 }
 
@@ -51,62 +53,64 @@ impl Good {
 
 impl Input {
     /// `before`: what was known of the object until now.
-    pub(super) fn read(latest: Arc<Object>, before: Option<Input>, context: &ParseContext) -> Self {
-        let (parsed, mut notes) = crd::parse(&latest, context);
+    pub(super) fn read(packed: &Arc<PackedObject>, before: Option<Input>, context: &ParseContext) -> Self {
+        let object = &packed.unpack();
+        let source = crd::depends_on_context(&packed.group_kind()).then(|| packed.clone());
+        let latest = &object.head;
+        let (parsed, mut notes) = crd::parse(object, context);
         let has_errors = notes.iter().any(|note| note.severity == Severity::Error);
+        let now = |parsed, how| Good { head: latest.clone(), parsed, source: source.clone(), how };
         let good = match parsed {
-            Some(parsed) => Some(Good { object: latest.clone(), parsed, how: How::Latest }),
-            None if has_errors => last_good(before, &latest, context).or_else(|| {
-                let parsed = stand_in::of(&latest, context)?;
-                Some(Good { object: latest.clone(), parsed, how: How::StandIn })
-            }),
+            Some(parsed) => Some(now(parsed, How::Latest)),
+            None if has_errors => last_good(before, latest, context)
+                .or_else(|| stand_in::of(object, context).map(|parsed| now(parsed, How::StandIn))),
             None => None,
         };
         match good.as_ref().map(|good| good.how) {
-            Some(How::LastGood) => notes.push(note(&latest, "last-good-kept", KEPT.to_owned())),
-            Some(How::StandIn) => notes.push(note(&latest, STANDS_IN, stand_in::describe(&latest))),
+            Some(How::LastGood) => notes.push(note(latest, "last-good-kept", KEPT.to_owned())),
+            Some(How::StandIn) => notes.push(note(latest, STANDS_IN, stand_in::describe(latest))),
             Some(How::Latest) | None => {}
         }
-        Input { latest, seen: true, good, notes }
+        Input { latest: latest.clone(), source, seen: true, good, notes }
     }
 
     /// With what MeshConfig says now.
     pub(super) fn read_again(&mut self, context: &ParseContext) {
-        if self.seen {
-            let before = Input { latest: self.latest.clone(), seen: true, good: self.good.take(), notes: Vec::new() };
-            *self = Input::read(self.latest.clone(), Some(before), context);
-        }
+        let Some(source) = self.source.take() else { return };
+        let (latest, good) = (self.latest.clone(), self.good.take());
+        let before = Input { latest, source: None, seen: true, good, notes: Vec::new() };
+        *self = Input::read(&source, Some(before), context);
     }
 
     /// From kept state: in force until its source shows the object, or is known not to have it.
-    pub(super) fn restored(object: Object, parsed: Parsed) -> Self {
-        let latest = Arc::new(object);
+    pub(super) fn restored(latest: Arc<Head>, parsed: Parsed) -> Self {
         let message = "its source cannot be read whole; the version from before the restart stays in force";
         let notes = vec![note(&latest, "last-good-kept", message.to_owned())];
-        Input { good: Some(Good { object: latest.clone(), parsed, how: How::LastGood }), latest, seen: false, notes }
+        let good = Good { head: latest.clone(), parsed, source: None, how: How::LastGood };
+        Input { latest, source: None, seen: false, good: Some(good), notes }
     }
 
     /// As it was last received.
-    pub(super) fn latest(&self) -> &Arc<Object> {
+    pub(super) fn latest(&self) -> &Arc<Head> {
         &self.latest
     }
 }
 
 const KEPT: &str = "has errors, so its last good version stays in force until it is fixed or deleted";
 
-fn last_good(before: Option<Input>, latest: &Arc<Object>, context: &ParseContext) -> Option<Good> {
+fn last_good(before: Option<Input>, latest: &Arc<Head>, context: &ParseContext) -> Option<Good> {
     let before = before?;
     let good = before.good.filter(|good| good.how != How::StandIn)?;
     if !before.seen {
         // Kept state knows what the object meant, not where it stands and how old it is.
-        return Some(Good { object: latest.clone(), how: How::LastGood, ..good });
+        return Some(Good { head: latest.clone(), how: How::LastGood, ..good });
     }
     // Where MeshConfig leaves nothing of it, it stays as it was.
-    let parsed = crd::parse(&good.object, context).0.unwrap_or(good.parsed);
-    Some(Good { object: good.object, parsed, how: How::LastGood })
+    let again = good.source.as_ref().and_then(|source| crd::parse(&source.unpack(), context).0);
+    Some(Good { parsed: again.unwrap_or(good.parsed), how: How::LastGood, ..good })
 }
 
-fn note(object: &Object, code: &'static str, message: String) -> Diagnostic {
+fn note(object: &Head, code: &'static str, message: String) -> Diagnostic {
     Diagnostic {
         severity: Severity::Warning,
         code,

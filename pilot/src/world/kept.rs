@@ -3,10 +3,7 @@
 
 use super::ObjectId;
 use mesh_config::{
-    crd::{
-        Object, ObjectMeta, Parsed,
-        node::{Node, Value},
-    },
+    crd::{Head, ObjectMeta, Parsed},
     diagnostic::Origin,
     kind::ObjectKind,
     model::Part,
@@ -25,7 +22,7 @@ pub(super) fn part_of(parsed: &Parsed) -> Option<Part> {
 }
 
 /// The object that a part was kept of, and its meaning. `None`: parts of this kind are not kept.
-pub(super) fn object_of(part: Part) -> Option<(ObjectId, Object, Parsed)> {
+pub(super) fn object_of(part: Part) -> Option<(ObjectId, Arc<Head>, Parsed)> {
     let (kind, name, parsed) = match part {
         Part::Authorization(policy) => {
             let policy = Arc::unwrap_or_clone(policy);
@@ -41,12 +38,12 @@ pub(super) fn object_of(part: Part) -> Option<(ObjectId, Object, Parsed)> {
         }
         _ => return None,
     };
-    let object = placeholder(kind, &name);
-    Some((ObjectId::local(&object), object, parsed))
+    let head = placeholder(kind, &name);
+    Some((ObjectId::local(&head), Arc::new(head), parsed))
 }
 
-fn placeholder(kind: ObjectKind, name: &NamespacedName) -> Object {
-    Object {
+fn placeholder(kind: ObjectKind, name: &NamespacedName) -> Head {
+    Head {
         api_version: kind.api_version().into(),
         kind: kind.word().into(),
         meta: ObjectMeta {
@@ -56,6 +53,5 @@ fn placeholder(kind: ObjectKind, name: &NamespacedName) -> Object {
         },
         origin: Origin::default(),
         position: "".into(),
-        root: Node { line: 0, value: Value::Null },
     }
 }

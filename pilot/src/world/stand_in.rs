@@ -12,7 +12,7 @@
 
 use mesh_config::{
     crd::{
-        self, Object, ParseContext, Parsed,
+        self, Head, Object, ParseContext, Parsed,
         mesh_config::{MeshConfig, parse_text},
         node::{Node, Value},
     },
@@ -44,7 +44,7 @@ pub(super) fn of(object: &Object, context: &ParseContext) -> Option<Parsed> {
 }
 
 /// For the finding about it.
-pub(super) fn describe(object: &Object) -> String {
+pub(super) fn describe(object: &Head) -> String {
     let what = match object.group_kind() {
         GroupKind::Of(ObjectKind::AuthorizationPolicy) => "all calls to the workloads that it selects are denied",
         GroupKind::Of(ObjectKind::PeerAuthentication) => "the workloads that it selects accept mutual TLS only",
@@ -117,7 +117,7 @@ fn readable(object: &Object, listeners: &[Node], context: &ParseContext) -> Vec<
         let list = Node { line: listener.line, value: Value::Seq(vec![listener.clone()]) };
         let spec = Node { line: listener.line, value: Value::Map(vec![("egress".to_owned(), list)]) };
         let root = Node { line: listener.line, value: Value::Map(vec![("spec".to_owned(), spec)]) };
-        match crd::parse(&Object { root, ..object.clone() }, context).0 {
+        match crd::parse(&Object { head: object.head.clone(), root }, context).0 {
             Some(Parsed::Sidecar(sidecar)) => sidecar.egress,
             _ => Vec::new(),
         }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::source::memory;
 use mesh_config::{
+    crd,
     diagnostic::{ObjectRef, Origin},
     model::{
         Authorization, Labels, Sidecar,
@@ -35,7 +36,7 @@ const SERVICE: &str =
 
 fn visibility(world: &World) -> mesh_config::model::Visibility {
     let service = world.parsed().find_map(|(_, parsed)| match parsed {
-        Parsed::Service(service) => Some(service.visibility.clone()),
+        Parsed::Service(service) => Some(service.visibility(&world.context().default_service_export_to)),
         _ => None,
     });
     service.unwrap()
@@ -369,4 +370,32 @@ fn a_kept_version_is_read_again_when_mesh_config_changes_its_meaning() {
     assert!(visibility(&world).includes(&"other".into()) && is_noted(&world, "last-good-kept"));
     upsert(&mut world, &config("istio", "defaultServiceExportTo: [\".\"]"));
     assert!(!visibility(&world).includes(&"other".into()) && is_noted(&world, "last-good-kept"));
+}
+
+#[test]
+fn only_kinds_that_are_said_to_depend_on_mesh_config_do() {
+    let mut exports = ParseContext::default();
+    for list in [
+        &mut exports.default_service_export_to,
+        &mut exports.default_virtual_service_export_to,
+        &mut exports.default_destination_rule_export_to,
+    ] {
+        *list = vec![".".into()];
+    }
+    exports.root_namespace = "other".into();
+    exports.trust_domain = "other".parse().unwrap();
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let tree = crate::source::file::read_tree(&data).unwrap();
+    let mut kinds = std::collections::BTreeSet::new();
+    for (path, text) in tree {
+        let crate::source::file::FileText::Text(text) = text else { panic!("{path}") };
+        for object in crd::read_text(&path, &text).0 {
+            kinds.insert(object.group_kind());
+            if !crd::depends_on_context(&object.group_kind()) {
+                let read = |context| crd::parse(&object, context);
+                assert_eq!(read(&exports), read(&ParseContext::default()), "{:?}", object.reference());
+            }
+        }
+    }
+    assert!(kinds.len() > 12, "{kinds:?}");
 }

@@ -3,8 +3,10 @@
 use crate::{
     crd::{
         Object, ObjectMeta,
+        node::{Node, Value},
         reader::{Fields, Item},
     },
+    model::Labels,
     name::Port,
 };
 use std::{net::IpAddr, sync::Arc};
@@ -28,8 +30,12 @@ pub struct Pod {
     pub ports: Vec<ContainerPort>,
     /// Condition `Ready` is true.
     pub ready: bool,
+    /// Hand-written pods often have no conditions.
+    pub says_conditions: bool,
     /// It is being deleted.
     pub terminating: bool,
+    /// What made it: a ReplicaSet's Deployment, else the controller itself.
+    pub owner: Option<Arc<str>>,
 }
 
 /// How far a pod has come.
@@ -66,9 +72,15 @@ impl Pod {
     pub fn has_ended(&self) -> bool {
         matches!(self.phase, PodPhase::Succeeded | PodPhase::Failed)
     }
+
+    /// Whether it may be an endpoint. One that says nothing of its condition counts as ready.
+    pub fn is_ready(&self) -> bool {
+        !self.has_ended() && !self.terminating && (self.ready || !self.says_conditions)
+    }
 }
 
 pub(super) fn parse(object: &Object, f: &mut Fields<'_>) -> Option<Pod> {
+    let metadata = object.root.get("metadata");
     let mut pod = Pod {
         meta: object.meta.clone(),
         addresses: Vec::new(),
@@ -78,7 +90,9 @@ pub(super) fn parse(object: &Object, f: &mut Fields<'_>) -> Option<Pod> {
         host_network: false,
         ports: Vec::new(),
         ready: false,
-        terminating: object.root.get("metadata").is_some_and(|m| m.get("deletionTimestamp").is_some()),
+        says_conditions: false,
+        terminating: metadata.is_some_and(|m| m.get("deletionTimestamp").is_some()),
+        owner: metadata.and_then(|metadata| owner(metadata, &object.meta.labels)),
     };
     f.object("spec", |f| {
         spec(f, &mut pod);
@@ -89,6 +103,15 @@ pub(super) fn parse(object: &Object, f: &mut Fields<'_>) -> Option<Pod> {
         Some(())
     });
     Some(pod)
+}
+
+fn owner(metadata: &Node, labels: &Labels) -> Option<Arc<str>> {
+    let Value::Seq(owners) = &metadata.get("ownerReferences")?.value else { return None };
+    let controls = |owner: &&Node| owner.get("controller").is_some_and(|c| c.value == Value::Bool(true));
+    let name = owners.iter().find(controls)?.get("name").and_then(Node::as_str)?;
+    let hash = labels.get("pod-template-hash");
+    let deployment = hash.and_then(|hash| name.strip_suffix(&**hash)?.strip_suffix('-'));
+    Some(deployment.unwrap_or(name).into())
 }
 
 fn spec(f: &mut Fields<'_>, pod: &mut Pod) {
@@ -130,6 +153,7 @@ fn status(f: &mut Fields<'_>, pod: &mut Pod) {
         let ip = f.item("podIP").filter(|item| item.node().as_str() != Some(""));
         pod.addresses.extend(ip.and_then(|item| address(&item)));
     }
+    pod.says_conditions = f.item("conditions").is_some();
     let is_ready = |f: &mut Fields<'_>| {
         f.ignore_rest();
         let kind = f.opt_string("type");

@@ -25,10 +25,23 @@ pub struct Service {
     pub ports: Vec<KubePort>,
     /// Labels of its pods; empty: its endpoints are written by hand.
     pub selector: Labels,
-    /// Which clients see it (annotation `networking.istio.io/exportTo`).
-    pub visibility: Visibility,
+    /// The namespaces whose clients see it (annotation `networking.istio.io/exportTo`), as written; see
+    /// [`Service::visibility`].
+    pub export_to: Option<Vec<Arc<str>>>,
     /// Endpoints that are not ready count too.
     pub publish_not_ready: bool,
+}
+
+impl Service {
+    /// Which clients see it; `default` is what MeshConfig says for those that say nothing.
+    pub fn visibility(&self, default: &[Arc<str>]) -> Visibility {
+        let named = self.export_to.as_deref().unwrap_or(default);
+        if named.iter().any(|name| &**name == "*") {
+            return Visibility::Everywhere;
+        }
+        let resolve = |name: &Arc<str>| if &**name == "." { (&*self.meta.namespace).into() } else { (&**name).into() };
+        Visibility::Namespaces(named.iter().filter(|name| &***name != "~").map(resolve).collect())
+    }
 }
 
 /// How a Service is reached.
@@ -72,7 +85,7 @@ pub(super) fn parse(object: &Object, f: &mut Fields<'_>, context: &ParseContext)
             kind: kind(f)?,
             ports: ports(f),
             selector: f.labels("selector"),
-            visibility: visibility(object, context),
+            export_to: export_to(object),
             publish_not_ready: f.bool("publishNotReadyAddresses").unwrap_or(false),
         })
     })
@@ -169,15 +182,8 @@ pub(super) fn protocol(application: Option<&str>, port_name: &str, number: Port)
     }
 }
 
-fn visibility(object: &Object, context: &ParseContext) -> Visibility {
-    let annotated = object.meta.annotations.get("networking.istio.io/exportTo");
-    let named: Vec<&str> = match annotated {
-        Some(list) => list.split(',').map(str::trim).filter(|name| !name.is_empty()).collect(),
-        None => context.default_service_export_to.iter().map(|name| &**name).collect(),
-    };
-    if named.contains(&"*") {
-        return Visibility::Everywhere;
-    }
-    let resolve = |name: &str| if name == "." { (&*object.meta.namespace).into() } else { name.into() };
-    Visibility::Namespaces(named.into_iter().filter(|name| *name != "~").map(resolve).collect())
+/// As written, without blanks; `None`: the mesh's default counts.
+fn export_to(object: &Object) -> Option<Vec<Arc<str>>> {
+    let list = object.meta.annotations.get("networking.istio.io/exportTo")?;
+    Some(list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Arc::from).collect())
 }

@@ -39,7 +39,7 @@ fn a_service_is_read_and_the_rest_of_it_is_not_our_business() {
         [(80, Protocol::Http, TargetPort::Number(port(8080))), (53, Protocol::Tcp, TargetPort::Name("dns".into()))];
     assert_eq!(ports, want);
     let seen_by = ["shop", "front"].map(crate::name::Namespace::from);
-    assert_eq!(read.visibility, Visibility::Namespaces(seen_by.into_iter().collect()));
+    assert_eq!(read.visibility(&["*".into()]), Visibility::Namespaces(seen_by.into_iter().collect()));
     assert!(read.publish_not_ready && read.selector.get("app").is_some());
 }
 
@@ -50,7 +50,7 @@ fn a_service_is_headless_or_another_name() {
     let other = service("", "{type: ExternalName, externalName: db.example}");
     assert_eq!(other.kind, ServiceKind::ExternalName("db.example".parse().unwrap()));
     assert_eq!(
-        service("annotations: {networking.istio.io/exportTo: '~'}", "{}").visibility,
+        service("annotations: {networking.istio.io/exportTo: '~'}", "{}").visibility(&["*".into()]),
         Visibility::Namespaces([].into())
     );
 }

@@ -65,7 +65,7 @@ impl Objects {
                 tree.insert(path.to_string_lossy().into(), file::FileText::Text(text));
             }
         }
-        self.world.apply(Batch { source: SourceId::Memory, changes: file::Directory::default().scan(tree).changes });
+        self.world.apply(Batch { source: SourceId::Memory, changes: file::Directory::default().scan(&tree).changes });
         Ok(())
     }
 

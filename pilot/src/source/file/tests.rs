@@ -17,7 +17,7 @@ fn scan(directory: &mut Directory, files: &[(&str, &str)]) -> Vec<String> {
         Change::Notes(notes) => notes.iter().map(|n| format!("!{}", n.code)).collect(),
         Change::Synced => vec!["synced".to_owned()],
     };
-    directory.scan(tree(files)).changes.into_iter().flat_map(words).collect()
+    directory.scan(&tree(files)).changes.into_iter().flat_map(words).collect()
 }
 
 #[test]
@@ -63,18 +63,28 @@ fn a_file_that_never_parsed_gives_what_can_be_read_of_it() {
 #[test]
 fn an_emptied_file_is_believed_at_the_second_look() {
     let mut directory = Directory::default();
-    directory.scan(tree(&[("f.yaml", A)]));
-    assert!(directory.scan(tree(&[("f.yaml", "")])).again);
+    directory.scan(&tree(&[("f.yaml", A)]));
+    assert!(directory.scan(&tree(&[("f.yaml", "")])).again);
     assert_eq!(scan(&mut directory, &[("f.yaml", "")]), ["-a"]);
 }
 
 #[test]
 fn a_file_that_was_empty_for_a_moment_loses_nothing() {
     let mut directory = Directory::default();
-    directory.scan(tree(&[("f.yaml", A)]));
-    assert!(directory.scan(tree(&[("f.yaml", "")])).again);
-    let back = directory.scan(tree(&[("f.yaml", A)]));
+    directory.scan(&tree(&[("f.yaml", A)]));
+    assert!(directory.scan(&tree(&[("f.yaml", "")])).again);
+    let back = directory.scan(&tree(&[("f.yaml", A)]));
     assert_eq!((back.again, back.changes), (false, vec![Change::Notes(Vec::new())]));
+}
+
+/// Labels of the objects that are handed over, by name.
+fn labels(directory: &mut Directory, files: &[(&str, &str)]) -> Vec<(String, bool)> {
+    let changes = directory.scan(&tree(files)).changes.into_iter();
+    let labelled = |change| match change {
+        Change::Upsert(_, object) => Some((object.meta.name.to_string(), !object.meta.labels.is_empty())),
+        _ => None,
+    };
+    changes.filter_map(labelled).collect()
 }
 
 #[test]
@@ -82,18 +92,49 @@ fn of_an_object_that_stands_twice_the_first_path_counts() {
     let mut directory = Directory::default();
     let got = scan(&mut directory, &[("a.yaml", A), ("b.yaml", A_LABELLED)]);
     assert_eq!(got, ["+a", "!duplicate-object", "synced"]);
-    assert!(directory.emitted.values().all(|object| object.meta.labels.is_empty()));
-    // With the first gone the other counts.
-    scan(&mut directory, &[("b.yaml", A_LABELLED)]);
-    assert!(directory.emitted.values().all(|object| !object.meta.labels.is_empty()));
+    // With the first gone the other counts, and when it is back it counts again.
+    assert_eq!(labels(&mut directory, &[("b.yaml", A_LABELLED)]), [("a".to_owned(), true)]);
+    assert_eq!(labels(&mut directory, &[("a.yaml", A), ("b.yaml", A_LABELLED)]), [("a".to_owned(), false)]);
+    assert_eq!(labels(&mut directory, &[("b.yaml", A_LABELLED)]), [("a".to_owned(), true)]);
+}
+
+proptest::proptest! {
+    /// Files with any of three objects in any of three versions, edited, removed and written again.
+    #[test]
+    fn changes_lead_to_what_a_directory_that_is_read_anew_holds(
+        steps in proptest::collection::vec(proptest::collection::vec((0..3usize, proptest::collection::vec((0..3usize, 0..3usize), 1..4)), 0..4), 1..6)
+    ) {
+        let (mut directory, mut held) = (Directory::default(), BTreeMap::new());
+        for step in steps {
+            let text = |objects: Vec<(usize, usize)>| {
+                let object = |(name, version)| format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: n{name}, labels: {{v: v{version}}}}}\n");
+                objects.into_iter().map(object).collect::<Vec<_>>().join("---\n")
+            };
+            let files: Tree = step.into_iter().map(|(file, objects)| (format!("{file}.yaml").into(), FileText::Text(text(objects)))).collect();
+            apply(&mut held, directory.scan(&files));
+            let mut anew = BTreeMap::new();
+            apply(&mut anew, Directory::default().scan(&files));
+            proptest::prop_assert!(held == anew);
+        }
+    }
+}
+
+fn apply(held: &mut BTreeMap<ObjectId, Arc<PackedObject>>, scan: Scan) {
+    for change in scan.changes {
+        match change {
+            Change::Upsert(id, object) => drop(held.insert(id, object)),
+            Change::Delete(id) => drop(held.remove(&id)),
+            Change::Notes(_) | Change::Synced => {}
+        }
+    }
 }
 
 #[test]
 fn an_unreadable_file_keeps_its_objects() {
     let mut directory = Directory::default();
-    directory.scan(tree(&[("f.yaml", A)]));
+    directory.scan(&tree(&[("f.yaml", A)]));
     let unreadable = [(Arc::from("f.yaml"), FileText::Unreadable("no permission".into()))];
-    let changes = directory.scan(unreadable.into_iter().collect()).changes;
+    let changes = directory.scan(&unreadable.into_iter().collect()).changes;
     assert!(matches!(&changes[..], [Change::Notes(notes)] if notes[0].code == "file-unreadable"), "{changes:?}");
 }
 
@@ -114,4 +155,54 @@ fn the_disk_is_read_with_its_directories_and_without_hidden_files() {
     let names: Vec<_> = tree.keys().map(|path| path.strip_prefix(root.path().to_str().unwrap()).unwrap()).collect();
     assert_eq!(names, ["/b.yaml", "/sub/a.yml"]);
     assert!(read_tree(&root.path().join("missing")).is_err());
+}
+
+/// What is read under a directory, without its own path.
+fn names(root: &std::path::Path) -> Vec<String> {
+    let tree = read_tree(root).unwrap();
+    let text = |text: &FileText| matches!(text, FileText::Text(_));
+    assert!(tree.values().all(text));
+    tree.keys().map(|path| path.strip_prefix(root.to_str().unwrap()).unwrap().to_owned()).collect()
+}
+
+#[test]
+fn links_that_lead_in_circles_or_nowhere_hide_nothing() {
+    let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let at = |path: &str| root.path().join(path);
+    let link = |to: &std::path::Path, path: &str| std::os::unix::fs::symlink(to, at(path)).unwrap();
+    std::fs::create_dir_all(at("sub/deep")).unwrap();
+    std::fs::write(at("a.yaml"), A).unwrap();
+    std::fs::write(at("sub/b.yaml"), B).unwrap();
+    std::fs::write(elsewhere.path().join("c.yaml"), A_LABELLED).unwrap();
+    link(root.path(), "sub/deep/up");
+    link(&at("sub"), "sub/deep/round");
+    link(&at("itself.yaml"), "itself.yaml");
+    link(&at("nothing"), "nowhere.yaml");
+    link(elsewhere.path(), "other");
+    link(elsewhere.path(), "other-again");
+    assert_eq!(names(root.path()), ["/a.yaml", "/other/c.yaml", "/sub/b.yaml"]);
+}
+
+#[test]
+fn a_mounted_volume_is_read_through_its_links_and_changes_with_them() {
+    let root = tempfile::tempdir().unwrap();
+    let at = |path: &str| root.path().join(path);
+    let version = |name: &str, text: &str| {
+        std::fs::create_dir(at(name)).unwrap();
+        std::fs::write(at(name).join("mesh.yaml"), text).unwrap();
+        // As kubelet does it: a new link takes the place of the old one.
+        std::os::unix::fs::symlink(name, at("..data_tmp")).unwrap();
+        std::fs::rename(at("..data_tmp"), at("..data")).unwrap();
+    };
+    version("..2024_1", A);
+    std::os::unix::fs::symlink("..data/mesh.yaml", at("mesh.yaml")).unwrap();
+    assert_eq!(names(root.path()), ["/mesh.yaml"]);
+    let mut directory = Directory::default();
+    directory.scan(&read_tree(root.path()).unwrap());
+    let before = fingerprint(root.path()).unwrap();
+    version("..2024_2", A_LABELLED);
+    std::fs::remove_dir_all(at("..2024_1")).unwrap();
+    assert_ne!(fingerprint(root.path()).unwrap(), before);
+    let changes = directory.scan(&read_tree(root.path()).unwrap()).changes;
+    assert!(matches!(&changes[..], [Change::Upsert(_, object)] if !object.meta.labels.is_empty()), "{changes:?}");
 }

@@ -4,15 +4,16 @@ use super::{FileText, Tree};
 use crate::error::SourceError;
 use mesh_config::crd::node::MAX_TEXT;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
 /// Most files that are read.
 pub const MAX_FILES: usize = 20_000;
-/// Deepest directory; also ends loops of symbolic links.
+/// Deepest directory.
 const MAX_DEPTH: usize = 16;
 
 /// Lengths and times of change by path: whether reading again can find anything new.
@@ -45,34 +46,55 @@ fn read_bounded(path: &Path) -> io::Result<String> {
 }
 
 fn list(root: &Path) -> Result<Fingerprint, SourceError> {
-    let mut found = Fingerprint::new();
-    list_into(root, 0, &mut found)?;
-    Ok(found)
+    let mut listing = Listing::default();
+    listing.add(root, 0)?;
+    Ok(listing.found)
 }
 
-fn list_into(directory: &Path, depth: usize, found: &mut Fingerprint) -> Result<(), SourceError> {
-    let failed = |reason| SourceError::Unreadable { path: directory.into(), reason };
-    if depth > MAX_DEPTH {
-        return Err(SourceError::TooLarge { path: directory.into(), limit: MAX_DEPTH, of: "levels of directories" });
-    }
-    for entry in fs::read_dir(directory).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
-        // A link to nothing, or a file that went away in between, is no file.
-        let Some(state) = (!hidden).then(|| fs::metadata(&path).ok()).flatten() else { continue };
-        if state.is_dir() {
-            match list_into(&path, depth + 1, found) {
-                Err(SourceError::Unreadable { reason, .. }) if reason.kind() == io::ErrorKind::NotFound => {}
-                other => other?,
-            }
-        } else if state.is_file() && is_ours(&path) {
-            if found.len() == MAX_FILES {
-                return Err(SourceError::TooLarge { path, limit: MAX_FILES, of: "files" });
-            }
-            found.insert(path, (state.len(), state.modified().ok()));
+/// What was found, and the directories that it was found in. A directory that several ways lead to, as links do, is
+/// read once: by the first in the order of the names.
+#[derive(Default)]
+struct Listing {
+    found: Fingerprint,
+    /// Device and inode.
+    read: HashSet<(u64, u64)>,
+}
+
+impl Listing {
+    fn add(&mut self, directory: &Path, depth: usize) -> Result<(), SourceError> {
+        let failed = |reason| SourceError::Unreadable { path: directory.into(), reason };
+        let state = fs::metadata(directory).map_err(failed)?;
+        if !self.read.insert((state.dev(), state.ino())) {
+            return Ok(());
         }
+        if depth > MAX_DEPTH {
+            return Err(SourceError::TooLarge {
+                path: directory.into(),
+                limit: MAX_DEPTH,
+                of: "levels of directories",
+            });
+        }
+        let entries = fs::read_dir(directory).map_err(failed)?.map(|entry| Ok(entry?.path()));
+        let mut paths = entries.collect::<io::Result<Vec<PathBuf>>>().map_err(failed)?;
+        paths.sort();
+        for path in paths {
+            let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+            // A link to nothing or to itself, or a file that went away in between, is no file.
+            let Some(state) = (!hidden).then(|| fs::metadata(&path).ok()).flatten() else { continue };
+            if state.is_dir() {
+                match self.add(&path, depth + 1) {
+                    Err(SourceError::Unreadable { reason, .. }) if reason.kind() == io::ErrorKind::NotFound => {}
+                    other => other?,
+                }
+            } else if state.is_file() && is_ours(&path) {
+                if self.found.len() == MAX_FILES {
+                    return Err(SourceError::TooLarge { path, limit: MAX_FILES, of: "files" });
+                }
+                self.found.insert(path, (state.len(), state.modified().ok()));
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn is_ours(path: &Path) -> bool {

@@ -83,7 +83,7 @@ async fn settle(woken: &mut mpsc::Receiver<()>) {
 
 /// Sends what is different. Whether to look again soon.
 async fn emit(directory: &mut Directory, tree: Tree, batches: &mpsc::Sender<Batch>) -> bool {
-    let scan = directory.scan(tree);
+    let scan = directory.scan(&tree);
     if !scan.changes.is_empty() {
         // Fails when nobody receives any more, which the caller's loop sees.
         let _ = batches.send(Batch { source: SourceId::Files, changes: scan.changes }).await;
