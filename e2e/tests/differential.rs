@@ -240,7 +240,7 @@ fn logged(log: &str) -> BTreeMap<String, Vec<String>> {
 fn compiled(mesh: &Mesh) -> mesh_pilot::Mesh {
     let mut objects = Objects::default();
     let tree = file::read_tree(&mesh.dir().join("objects")).unwrap();
-    objects.apply(Batch { source: SourceId::Files, changes: file::Directory::default().scan(tree).changes });
+    objects.apply(Batch { source: SourceId::Files, changes: file::Directory::default().scan(&tree).changes });
     mesh_pilot::compile(&objects, None)
 }
 
