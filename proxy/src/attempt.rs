@@ -17,15 +17,22 @@ use hyper::body::Incoming;
 use mesh_runtime::clock;
 use retry::Lost;
 use smallvec::SmallVec;
-use std::{net::SocketAddr, pin::pin, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 /// Header that counts tries.
 pub const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
 
 /// What is sent, ready but for what each try adds.
-pub struct Outgoing {
-    /// The head, in the form of the upstream's protocol.
-    pub head: Parts,
+pub struct Outgoing<'a> {
+    /// The head, in the form of the upstream's protocol. Headers and extensions leave it with the first try.
+    pub head: &'a mut Parts,
     /// The body; `None`: empty.
     pub body: Option<Rc<Held>>,
     /// HTTP/2 to the upstream.
@@ -63,10 +70,10 @@ pub async fn run(
     attempt: &Attempt<'_>,
     _permit: Permit,
     exchange: &mut Exchange,
-    outgoing: Outgoing,
+    outgoing: &mut Outgoing<'_>,
 ) -> Result<Answered, Error> {
     let mut active = Some(attempt.cluster.enter()?);
-    let mut tries = Tries::new(attempt, attempt.cluster, outgoing);
+    let mut tries = Tries::new(attempt, outgoing);
     loop {
         let error = match tries.one(exchange).await {
             Ok((response, mut lease)) => {
@@ -99,14 +106,15 @@ struct Failed {
     written: bool,
 }
 
-struct Tries<'a> {
+struct Tries<'a, 'h> {
     attempt: &'a Attempt<'a>,
-    cluster: &'a Rc<WorkerCluster>,
-    outgoing: Outgoing,
+    outgoing: &'a mut Outgoing<'h>,
     idempotent: bool,
-    /// The head for the next try; `None`: made from a copy kept of the last one.
-    ready: Option<Request<RequestBody>>,
-    spare: Option<Spare>,
+    /// The request of the last try, if it was never taken.
+    ready: Option<Box<Request<RequestBody>>>,
+    /// The headers of the last try, in case of another. In a row: most copies are never used, and a table of them would cost
+    /// more to make. Extensions are not kept: a replay writes header names in lower case.
+    spare: Option<Vec<(HeaderName, HeaderValue)>>,
     count: u32,
     replays: u32,
     fresh: bool,
@@ -115,31 +123,10 @@ struct Tries<'a> {
     retrying: Option<crate::limit::Held<crate::limit::Retries>>,
 }
 
-/// A head without its extensions: a replay writes header names in lower case. The fields stand in a row: most copies
-/// are never used, and a table of them would cost more to make.
-struct Spare {
-    method: http::Method,
-    uri: http::Uri,
-    version: http::Version,
-    fields: Vec<(HeaderName, HeaderValue)>,
-}
-
-impl Spare {
-    fn of(head: &Parts) -> Self {
-        Spare {
-            method: head.method.clone(),
-            uri: head.uri.clone(),
-            version: head.version,
-            fields: head.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        }
-    }
-}
-
-impl<'a> Tries<'a> {
-    fn new(attempt: &'a Attempt<'a>, cluster: &'a Rc<WorkerCluster>, outgoing: Outgoing) -> Self {
+impl<'a, 'h> Tries<'a, 'h> {
+    fn new(attempt: &'a Attempt<'a>, outgoing: &'a mut Outgoing<'h>) -> Self {
         Tries {
             attempt,
-            cluster,
             idempotent: retry::is_idempotent(&outgoing.head.method),
             outgoing,
             ready: None,
@@ -157,7 +144,7 @@ impl<'a> Tries<'a> {
     async fn one(&mut self, exchange: &mut Exchange) -> Result<Answered, Failed> {
         let (attempt, outgoing) = (self.attempt, &self.outgoing);
         let own = &attempt.snapshot.facts.ips;
-        let picked = self.cluster.pick(attempt.upstreams, outgoing.original, own, &self.tried).await;
+        let picked = attempt.cluster.pick(attempt.upstreams, outgoing.original, own, &self.tried).await;
         let host = picked.map_err(Failed::unsent)?;
         let want = Want {
             now: if self.count == 0 { exchange.started } else { clock::now() },
@@ -166,7 +153,7 @@ impl<'a> Tries<'a> {
             fresh: self.fresh,
             server_name: outgoing.server_name.as_ref(),
         };
-        let acquired = self.cluster.acquire(attempt.upstreams, &host, want).await;
+        let acquired = attempt.cluster.acquire(attempt.upstreams, &host, want).await;
         if self.may_try_again() {
             self.tried.push(host);
         }
@@ -180,13 +167,9 @@ impl<'a> Tries<'a> {
         exchange.upstream = Some(lease.upstream().clone());
 
         let request = self.request(lease.is_reused());
-        let limit = self.per_try_timeout();
         let sent = {
             let send = pin!(lease.send(request));
-            match limit {
-                None => Some(send.await),
-                Some(limit) => within(limit, self.outgoing.body.as_ref(), send).await,
-            }
+            within(self.per_try_timeout(), self.outgoing.body.as_ref(), send).await
         };
         let Some(sent) = sent else {
             return Err(Failed { error: Error::PerTryTimeout, lost: None, written: true });
@@ -204,7 +187,7 @@ impl<'a> Tries<'a> {
     fn request(&mut self, reused: bool) -> Request<RequestBody> {
         self.count += 1;
         let mut request = match self.ready.take() {
-            Some(request) => request,
+            Some(request) => *request,
             None => self.next_request(),
         };
         if self.outgoing.counts_attempts {
@@ -215,9 +198,7 @@ impl<'a> Tries<'a> {
             request.headers_mut().insert(ATTEMPT_COUNT, count);
         }
         if self.spare.is_none() && (reused || self.outgoing.http2 || self.may_retry()) {
-            let (head, body) = request.into_parts();
-            self.spare = Some(Spare::of(&head));
-            request = Request::from_parts(head, body);
+            self.spare = Some(request.headers().iter().map(|(name, value)| (name.clone(), value.clone())).collect());
         }
         request
     }
@@ -225,23 +206,21 @@ impl<'a> Tries<'a> {
     fn next_request(&mut self) -> Request<RequestBody> {
         let body = self.outgoing.body.as_ref().map_or(RequestBody::Empty, |held| RequestBody::Held(held.reader()));
         let mut request = Request::new(body);
+        let head = &mut *self.outgoing.head;
+        request.method_mut().clone_from(&head.method);
+        request.uri_mut().clone_from(&head.uri);
+        *request.version_mut() = head.version;
         match &self.spare {
             None => {
-                std::mem::swap(request.method_mut(), &mut self.outgoing.head.method);
-                std::mem::swap(request.uri_mut(), &mut self.outgoing.head.uri);
-                std::mem::swap(request.headers_mut(), &mut self.outgoing.head.headers);
-                std::mem::swap(request.extensions_mut(), &mut self.outgoing.head.extensions);
-                *request.version_mut() = self.outgoing.head.version;
+                std::mem::swap(request.headers_mut(), &mut head.headers);
+                std::mem::swap(request.extensions_mut(), &mut head.extensions);
             }
-            Some(spare) => {
-                *request.method_mut() = spare.method.clone();
-                *request.uri_mut() = spare.uri.clone();
+            Some(fields) => {
                 let headers = request.headers_mut();
-                headers.reserve(spare.fields.len());
-                for (name, value) in &spare.fields {
+                headers.reserve(fields.len());
+                for (name, value) in fields {
                     headers.append(name.clone(), value.clone());
                 }
-                *request.version_mut() = spare.version;
             }
         }
         request
@@ -312,7 +291,7 @@ impl<'a> Tries<'a> {
 
     /// Takes a share of the retry budget and waits a little.
     async fn wait(&mut self, exchange: &mut Exchange, base: Duration) -> bool {
-        let Some(share) = self.cluster.enter_retry() else {
+        let Some(share) = self.attempt.cluster.enter_retry() else {
             exchange.flags.set(Flag::UpstreamOverflow);
             return false;
         };
@@ -365,13 +344,19 @@ impl Failed {
 }
 
 /// The outcome of `work`, if it comes within `limit` from the end of the request's body.
-pub async fn within<F: Future>(limit: Duration, body: Option<&Rc<Held>>, work: F) -> Option<F::Output> {
-    let expired = async {
+pub async fn within<F: Future>(
+    limit: Option<Duration>,
+    body: Option<&Rc<Held>>,
+    work: Pin<&mut F>,
+) -> Option<F::Output> {
+    let Some(limit) = limit else { return Some(work.await) };
+    // In a box: most requests have no limit, and would have the room of its timer.
+    let expired = Box::pin(async {
         if let Some(body) = body {
             body.ended().await;
         }
         tokio::time::sleep_until(clock::now() + limit).await;
-    };
+    });
     tokio::select! {
         biased;
         outcome = work => Some(outcome),

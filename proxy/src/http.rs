@@ -32,9 +32,9 @@ use crate::{
     upstream::Lease,
 };
 use body::AnswerBody;
-use decision::Again;
+use decision::{Again, Next};
 use filters::Ops;
-use http::{HeaderValue, Request, Response, request::Parts};
+use http::{HeaderValue, Response, request::Parts};
 use hyper::body::Incoming;
 use mesh_runtime::clock;
 use respond::Client;
@@ -55,48 +55,13 @@ struct Call {
     tunnel: Option<Box<Again>>,
 }
 
-/// One request: the record begins, the request is carried, and whatever comes of it is an answer.
-async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Response<AnswerBody> {
-    let requests = &served.requests;
-    let mut exchange = Exchange::begin(&requests.sink, &served.conn, clock::now());
-    exchange.activity = Some(served.entry.begin());
-    exchange.protocol = Some(request.version());
-    let (mut head, incoming) = request.into_parts();
-
-    // The configuration of this request, from here to its end.
-    let snapshot = requests.snapshot();
-    exchange.snapshot = Some(snapshot.clone());
-    if exchange.wants_text() {
-        text::arrived(&mut exchange, &head);
-    }
-    let made = headers::request(
-        &mut head,
-        &served.conn,
-        &snapshot.settings,
-        || u128::from(requests.upstreams.draw()) << 64 | u128::from(requests.upstreams.draw()),
-        || served.client_cert.get_or_init(|| client_cert::element(&served.conn)).clone(),
-    );
-    let (facts, refused) = match made {
-        Ok(facts) => (facts, None),
-        Err((error, facts)) => (facts, Some(error)),
-    };
-    exchange.is_grpc = facts.is_grpc;
-    exchange.request_head_bytes = facts.head_bytes;
-    if exchange.text.is_some() {
-        text::forwarded(&mut exchange, &head, facts.client);
-    }
-    let client = Client {
-        version: head.version,
-        is_grpc: facts.is_grpc,
-        is_head: head.method == http::Method::HEAD,
-        direction: served.conn.direction,
-    };
-    let mut call = Call { client, facts, ops: None, tunnel: None };
-    exchange.body = Held::new(incoming, facts.is_grpc);
-
-    let carried = match refused {
-        None => carry(served, snapshot, &mut exchange, &mut call, head).await,
-        Some(error) => Err(error),
+/// One request: the record begins, the request is carried, and whatever comes of it is an answer. The head is lent: every
+/// future that owned it would be larger by it.
+async fn handle(served: &Rc<Served>, head: &mut Parts, incoming: Incoming) -> Response<AnswerBody> {
+    let (mut exchange, mut call, fit) = begun(served, head, incoming);
+    let carried = match fit {
+        Ok(snapshot) => carry(served, snapshot, &mut exchange, &mut call, head).await,
+        Err(error) => Err(error),
     };
     let mut local = match carried {
         Ok(Carried::Upstream(response, lease, deadline)) => {
@@ -113,6 +78,49 @@ async fn handle(served: &Rc<Served>, request: Request<Incoming>) -> Response<Ans
     local
 }
 
+/// The record of a request, and the configuration that it is decided with, its head fit for that; or why it cannot be.
+fn begun(
+    served: &Served,
+    head: &mut Parts,
+    incoming: Incoming,
+) -> (Box<Exchange>, Call, Result<WorkerSnapshot, Error>) {
+    let requests = &served.requests;
+    let mut exchange = Exchange::begin(&requests.sink, &served.conn, clock::now());
+    exchange.activity = Some(served.entry.begin());
+    exchange.protocol = Some(head.version);
+
+    // The configuration of this request, from here to its end.
+    let snapshot = requests.snapshot();
+    exchange.snapshot = Some(snapshot.clone());
+    if exchange.wants_text() {
+        text::arrived(&mut exchange, head);
+    }
+    let made = headers::request(
+        head,
+        &served.conn,
+        &snapshot.settings,
+        || u128::from(requests.upstreams.draw()) << 64 | u128::from(requests.upstreams.draw()),
+        || served.client_cert.get_or_init(|| client_cert::element(&served.conn)).clone(),
+    );
+    let (facts, fit) = match made {
+        Ok(facts) => (facts, Ok(snapshot)),
+        Err((error, facts)) => (facts, Err(error)),
+    };
+    exchange.is_grpc = facts.is_grpc;
+    exchange.request_head_bytes = facts.head_bytes;
+    if exchange.text.is_some() {
+        text::forwarded(&mut exchange, head, facts.client);
+    }
+    let client = Client {
+        version: head.version,
+        is_grpc: facts.is_grpc,
+        is_head: head.method == http::Method::HEAD,
+        direction: served.conn.direction,
+    };
+    exchange.body = Held::new(incoming, facts.is_grpc);
+    (exchange, Call { client, facts, ops: None, tunnel: None }, fit)
+}
+
 /// What came of a request that was not refused.
 enum Carried {
     /// An upstream's answer; its body must end by the deadline.
@@ -127,59 +135,51 @@ async fn carry(
     snapshot: WorkerSnapshot,
     exchange: &mut Exchange,
     call: &mut Call,
-    mut head: Parts,
+    head: &mut Parts,
 ) -> Result<Carried, Error> {
     // Decide.
-    let (plan, snapshot) = match decided(served, snapshot, exchange, call, &head).await? {
+    let (Plan { permit, routed }, snapshot) = match decided(served, snapshot, exchange, call, head).await? {
         (Ok(plan), snapshot) => (plan, snapshot),
         (Err(local), _) => return Ok(Carried::Local(local)),
     };
-    let Plan { permit, routed } = plan;
     exchange.route = Some(routed.meta.clone());
     exchange.cluster = Some(routed.cluster.clone());
     if routed.cluster.service_host.is_empty() {
-        exchange.authority = HeaderValue::from_str(head::authority_of(&head)).ok();
+        exchange.authority = HeaderValue::from_str(head::authority_of(head)).ok();
     }
 
     // Change.
     if call.facts.upgrade {
-        call.tunnel = Some(Again::new(&head, call));
+        call.tunnel = Some(Again::new(head, call));
     }
-    let timeout = outgoing::timeouts(&routed, served.conn.direction, call, &mut head);
+    let timeout = outgoing::timeouts(&routed, served.conn.direction, call, head);
     let cluster = served.requests.upstreams.cluster(&routed.cluster, exchange.started);
-    let outgoing = outgoing::outgoing(served, &snapshot, exchange, call, &routed, &cluster, head)?;
+    let mut outgoing = outgoing::outgoing(served, &snapshot, exchange, call, &routed, &cluster, head)?;
 
     // Try.
     let upstreams = &served.requests.upstreams;
     let attempt = Attempt { upstreams, snapshot: &snapshot, routed: &routed, cluster: &cluster };
     let body = exchange.body.clone();
     let started = exchange.started;
-    let run = pin!(attempt::run(&attempt, permit, exchange, outgoing));
-    let answered = match timeout {
-        None => run.await,
-        Some(limit) => match attempt::within(limit, body.as_ref(), run).await {
-            Some(answered) => answered,
-            None if served.conn.direction == Direction::Inbound => Err(Error::Deadline),
-            None => Err(Error::Timeout),
-        },
+    let run = pin!(attempt::run(&attempt, permit, exchange, &mut outgoing));
+    let (response, lease) = match attempt::within(timeout, body.as_ref(), run).await {
+        Some(answered) => answered?,
+        None if served.conn.direction == Direction::Inbound => return Err(Error::Deadline),
+        None => return Err(Error::Timeout),
     };
-    let (response, lease) = answered?;
     let ended = body.as_ref().map_or(Some(started), |body| body.ended_at());
     let deadline = timeout.map(|limit| ended.unwrap_or_else(clock::now) + limit);
     Ok(Carried::Upstream(response, lease, deadline))
 }
 
-/// A plan, or an answer of our own, and the configuration that it was decided with.
-type Decided = (Result<Plan, Response<AnswerBody>>, WorkerSnapshot);
-
-/// Decides; where details are missing, once more with them.
+/// What becomes of a request, and the configuration that it was decided with.
 async fn decided(
     served: &Rc<Served>,
     snapshot: WorkerSnapshot,
     exchange: &mut Exchange,
     call: &mut Call,
     head: &Parts,
-) -> Result<Decided, Error> {
+) -> Result<(Next, WorkerSnapshot), Error> {
     let draw = served.requests.upstreams.draw();
     if let Some(next) = decision::look(served, &snapshot, exchange, call, head, draw)? {
         return Ok((next, snapshot));

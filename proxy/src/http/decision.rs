@@ -12,7 +12,10 @@ use crate::{
 use http::{Response, request::Parts};
 use std::net::IpAddr;
 
-/// What becomes of a request: a plan, or an answer of our own. `None`: something is missing, see [`asks`].
+/// What becomes of a request: a plan, or an answer of our own.
+pub(super) type Next = Result<Plan, Response<AnswerBody>>;
+
+/// What becomes of a request. `None`: something is missing, see [`asks`].
 pub(super) fn look(
     served: &Served,
     snapshot: &Snapshot,
@@ -20,7 +23,7 @@ pub(super) fn look(
     call: &mut Call,
     head: &Parts,
     draw: u64,
-) -> Result<Option<Result<Plan, Response<AnswerBody>>>, Error> {
+) -> Result<Option<Next>, Error> {
     let conn = &served.conn;
     let request = request(served, snapshot, call.facts.client, head, draw);
     let decision = decide::request(snapshot, &conn.caller(), &request);

@@ -38,15 +38,15 @@ pub(super) fn timeouts(routed: &Routed, direction: Direction, call: &Call, head:
 }
 
 /// The request as the upstream gets it.
-pub(super) fn outgoing(
+pub(super) fn outgoing<'a>(
     served: &Served,
     snapshot: &Snapshot,
     exchange: &mut Exchange,
     call: &Call,
     routed: &Routed,
     live: &WorkerCluster,
-    mut head: Parts,
-) -> Result<Outgoing, Error> {
+    head: &'a mut Parts,
+) -> Result<Outgoing<'a>, Error> {
     let conn = &served.conn;
     let http2 = speaks_http2(snapshot, routed, head.version);
     if call.facts.upgrade && http2 {
@@ -60,11 +60,11 @@ pub(super) fn outgoing(
         ops.on_request(&mut head.headers, exchange);
     }
     if let Some(rule) = &routed.rule {
-        rewrite(rule, routed, &mut head);
+        rewrite(rule, routed, head);
     }
-    let server_name = live.wants_server_name().then(|| server_name(head::authority_of(&head)));
+    let server_name = live.wants_server_name().then(|| server_name(head::authority_of(head)));
     let secured = live.wants_tls();
-    protocol(&mut head, http2, secured)?;
+    protocol(head, http2, secured)?;
     if !http2 && exchange.body.is_some() && !head.headers.contains_key(header::CONTENT_LENGTH) {
         // Said here because the codec takes it for granted that GET and HEAD have no body, and would drop it.
         head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

@@ -152,15 +152,21 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<AnswerBody>, Infallibl
 
 fn service(served: &Rc<Served>) -> impl Fn(Request<Incoming>) -> Answer + use<> {
     let served = served.clone();
-    move |request| {
-        let served = served.clone();
-        Box::pin(async move {
-            let mut response = handle(&served, request).await;
-            if served.entry.wish() >= Wish::Last && response.version() < http::Version::HTTP_2 && !switches(&response) {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok(response)
-        })
+    move |request| Box::pin(answered(served.clone(), request))
+}
+
+/// One request, all of it in one future. What it captures it holds once; an `async fn` would hold the head twice.
+fn answered(
+    served: Rc<Served>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> {
+    let (mut head, incoming) = request.into_parts();
+    async move {
+        let mut response = handle(&served, &mut head, incoming).await;
+        if served.entry.wish() >= Wish::Last && response.version() < http::Version::HTTP_2 && !switches(&response) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
     }
 }
 
@@ -289,7 +295,7 @@ where
         }
         served.entry.wake_with(cx.waker());
         let ended = connection.as_mut().poll(cx);
-        turn.end(cx);
+        turn.end(cx, ended.is_pending() && !served.entry.is_idle());
         ended
     });
     if let Err(error) = ended.await {

@@ -1,7 +1,8 @@
 //! One write a turn. HTTP/2 sends small frames one by one: each would be a system call, a TLS record and a segment of
 //! its own. Between it and what carries its bytes, [`Gather`] holds them until the connection's task has nothing more
-//! to do now, and [`Turns`] then writes them at once. Nothing is held while the task sleeps, unless the peer does not
-//! take more.
+//! to do now, and [`Turns`] then writes them at once. Where other requests are on the connection, what they have to say
+//! soon goes with it: the worker's other tasks have their turn first, and time never passes idle. Otherwise nothing is held
+//! while the task sleeps, unless the peer does not take more.
 
 use pin_project_lite::pin_project;
 use std::{
@@ -16,6 +17,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// So many bytes are held at most; more go through at once.
 const MOST: usize = 64 * 1024;
+
+/// So often a turn lets others go first. Once: those that can run now do. Twice: so do those that the first ones, and
+/// the sockets looked at meanwhile, made ready.
+const PASSES: u8 = 2;
+
+/// With so many bytes nothing is waited for: they are a TLS record of their own.
+const ENOUGH: usize = 16 * 1024;
 
 thread_local! {
     /// The buffer of the connections of this worker: between turns it is nobody's, so one is enough for all that can
@@ -38,6 +46,10 @@ struct Held<IO> {
     open: bool,
     /// The writer wrote or flushed in this turn: what is open is tried again.
     due: bool,
+    /// Lets others go first; one for what many requests write, hence the box.
+    pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    /// So often they did.
+    passes: u8,
     /// Why the last turn did not end well, until the writer has been told.
     failed: Option<io::Error>,
 }
@@ -45,8 +57,16 @@ struct Held<IO> {
 impl<IO> Gather<IO> {
     /// For the writer, and for whoever polls it.
     pub fn new(io: IO) -> (Self, Turn<IO>) {
-        let held =
-            Rc::new(RefCell::new(Held { io, bytes: Vec::new(), sent: 0, open: false, due: false, failed: None }));
+        let held = Rc::new(RefCell::new(Held {
+            io,
+            bytes: Vec::new(),
+            sent: 0,
+            open: false,
+            due: false,
+            pause: None,
+            passes: 0,
+            failed: None,
+        }));
         (Gather(held.clone()), Turn(held))
     }
 }
@@ -58,13 +78,18 @@ impl<IO> Clone for Turn<IO> {
 }
 
 impl<IO: AsyncWrite + Unpin> Turn<IO> {
-    /// Writes what was held. An error is the writer's to see, in its next turn, which is now due.
-    pub fn end(&self, cx: &mut Context<'_>) {
+    /// Writes what was held; where `more` may come soon, when others have had their turn. An error is the writer's to see,
+    /// in its next turn, which is now due.
+    pub fn end(&self, cx: &mut Context<'_>, more: bool) {
         let held = &mut *self.0.borrow_mut();
         if !held.due {
             return;
         }
         held.due = false;
+        if more && held.yields(cx) {
+            return;
+        }
+        (held.pause, held.passes) = (None, 0);
         let written = match held.poll_out(cx) {
             Poll::Ready(Ok(())) => Pin::new(&mut held.io).poll_flush(cx),
             waits_or_failed => waits_or_failed,
@@ -91,6 +116,22 @@ impl<IO: AsyncWrite + Unpin> Held<IO> {
         }
         self.give_back();
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether others go first.
+    fn yields(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.bytes.is_empty() || self.sent > 0 || self.bytes.len() >= ENOUGH {
+            return false;
+        }
+        while self.passes < PASSES {
+            let pause = self.pause.get_or_insert_with(|| Box::pin(tokio::task::yield_now()));
+            if pause.as_mut().poll(cx).is_pending() {
+                return true;
+            }
+            self.pause = None;
+            self.passes += 1;
+        }
+        false
     }
 
     fn poll_take(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -154,13 +195,14 @@ pin_project! {
         #[pin]
         work: F,
         turn: Turn<IO>,
+        streams: Rc<Cell<u32>>,
     }
 }
 
 impl<F, IO> Turns<F, IO> {
-    /// See the type.
-    pub fn new(work: F, turn: Turn<IO>) -> Self {
-        Turns { work, turn }
+    /// `streams`: how many there are; with one, nothing is waited for.
+    pub fn new(work: F, turn: Turn<IO>, streams: Rc<Cell<u32>>) -> Self {
+        Turns { work, turn, streams }
     }
 }
 
@@ -170,7 +212,7 @@ impl<F: Future, IO: AsyncWrite + Unpin> Future for Turns<F, IO> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let ended = this.work.poll(cx);
-        this.turn.end(cx);
+        this.turn.end(cx, ended.is_pending() && this.streams.get() > 1);
         ended
     }
 }

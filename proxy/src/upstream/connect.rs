@@ -115,7 +115,8 @@ impl Connector {
     pub(super) async fn h2(&self, target: &Target<'_>, facts: Facts) -> Result<Rc<H2>, (Error, Rc<Upstream>)> {
         let (io, upstream, _) = self.io(target).await?;
         let (io, turn) = Gather::new(io);
-        let handshake = http2::Builder::new(TurningExecutor(turn))
+        let streams = Rc::new(Cell::new(0));
+        let handshake = http2::Builder::new(TurningExecutor { turn, streams: streams.clone() })
             .initial_stream_window_size(H2_STREAM_WINDOW)
             .initial_connection_window_size(H2_CONNECTION_WINDOW)
             .max_header_list_size(MAX_RESPONSE_HEAD as u32)
@@ -139,7 +140,7 @@ impl Connector {
             upstream,
             facts,
             served: Cell::new(0),
-            active: Cell::new(0),
+            active: streams,
             allowed,
             idle_since: Cell::new(clock::now()),
         }))

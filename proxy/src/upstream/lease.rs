@@ -11,9 +11,10 @@ use crate::{
     error::Reset,
     limit::{Active, Held, Load},
 };
+use futures_util::{FutureExt, future::Either};
 use http::{HeaderMap, Request, Response, Version, header};
 use hyper::{body::Incoming, client::conn::TrySendError};
-use std::{rc::Rc, time::Duration};
+use std::{future::Future, rc::Rc, time::Duration};
 use tokio::time::Instant;
 
 /// See the module.
@@ -41,7 +42,7 @@ pub struct NotAnswered {
     /// A byte of an answer was read.
     pub answered: bool,
     /// The request, if it was never taken.
-    pub request: Option<Request<RequestBody>>,
+    pub request: Option<Box<Request<RequestBody>>>,
 }
 
 impl Lease {
@@ -80,33 +81,36 @@ impl Lease {
         }
     }
 
-    /// Sends a request and waits for the head of the answer.
-    pub async fn send(&mut self, request: Request<RequestBody>) -> Result<Response<Incoming>, NotAnswered> {
-        match &mut self.connection {
+    /// Sends a request and waits for the head of the answer. The request is handed over at once: the future would be
+    /// twice as large with it.
+    pub fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<Incoming>, NotAnswered>> {
+        let (sent, before) = match &mut self.connection {
             Connection::H1(Some(h1)) => {
-                let (written, read) = (h1.meter.written(), h1.meter.read());
-                match h1.sender.try_send_request(request).await {
-                    Ok(response) => {
-                        self.reusable = keeps_alive(&response);
-                        if self.reusable
-                            && let Some(timeout) = announced_timeout(response.headers())
-                        {
-                            self.host.idle_announced(timeout);
-                        }
-                        Ok(response)
-                    }
-                    Err(error) => {
-                        let unwritten = h1.meter.written() == written;
-                        Err(not_answered(error, unwritten, h1.meter.read() > read))
-                    }
-                }
+                let before = (h1.meter.written(), h1.meter.read());
+                (Either::Left(h1.sender.try_send_request(request)), before)
             }
             Connection::H1(None) => unreachable!("a lease loses its connection only when dropped"),
-            Connection::H2(h2) => {
-                let sent = h2.sender.borrow_mut().try_send_request(request);
-                sent.await.map_err(|error| not_answered(error, false, false))
+            Connection::H2(h2) => (Either::Right(h2.sender.borrow_mut().try_send_request(request)), (0, 0)),
+        };
+        sent.map(move |outcome| match (outcome, &self.connection) {
+            (Ok(response), Connection::H1(_)) => {
+                self.reusable = keeps_alive(&response);
+                if self.reusable
+                    && let Some(timeout) = announced_timeout(response.headers())
+                {
+                    self.host.idle_announced(timeout);
+                }
+                Ok(response)
             }
-        }
+            (Err(error), Connection::H1(Some(h1))) => {
+                let (written, read) = before;
+                Err(not_answered(error, h1.meter.written() == written, h1.meter.read() > read))
+            }
+            (outcome, _) => outcome.map_err(|error| not_answered(error, false, false)),
+        })
     }
 
     /// The last byte of the answer was read: an HTTP/1 connection may be used again.
@@ -131,7 +135,7 @@ impl Drop for Lease {
 }
 
 fn not_answered(mut error: TrySendError<Request<RequestBody>>, unwritten: bool, answered: bool) -> NotAnswered {
-    let request = error.take_message();
+    let request = error.take_message().map(Box::new);
     let reset = reset_of(&error.into_error());
     let never_begun = request.is_some() || unwritten || reset == Reset::Refused;
     NotAnswered { reset, never_begun, answered, request }

@@ -33,7 +33,7 @@ pub(super) struct H2 {
     pub(super) facts: Facts,
     pub(super) served: Cell<u32>,
     /// Streams now.
-    pub(super) active: Cell<u32>,
+    pub(super) active: Rc<Cell<u32>>,
     /// Streams that the upstream lets us have.
     pub(super) allowed: Rc<Cell<usize>>,
     pub(super) idle_since: Cell<Instant>,

@@ -67,7 +67,13 @@ impl Bench {
     }
 
     fn end(&self) {
-        self.turn.end(&mut Context::from_waker(Waker::noop()));
+        self.turn.end(&mut Context::from_waker(Waker::noop()), false);
+    }
+
+    /// The writer's task was woken and has nothing new to say, but others may.
+    fn flush_and_wait(&mut self) {
+        assert!(matches!(self.flush(), Poll::Ready(Ok(()))));
+        self.turn.end(&mut Context::from_waker(Waker::noop()), true);
     }
 
     fn writes(&self) -> Vec<String> {
@@ -175,6 +181,70 @@ async fn each_poll_of_a_future_is_a_turn() {
         tokio::task::yield_now().await;
         gather.write_all(b"c").await.unwrap();
     };
-    Turns::new(work, turn.clone()).await;
+    Turns::new(work, turn.clone(), Rc::default()).await;
     assert_eq!(turn.0.borrow().io.writes, [b"ab".to_vec(), b"c".to_vec()]);
+}
+
+#[test]
+fn where_more_may_come_others_have_their_turn_first() {
+    let mut bench = Bench::over(Socket::default());
+    assert_eq!(wrote(bench.write(b"one ")), 4);
+    bench.flush_and_wait();
+    assert_eq!(wrote(bench.write(b"two")), 3);
+    bench.flush_and_wait();
+    assert_eq!(bench.writes(), Vec::<String>::new());
+    bench.flush_and_wait();
+    assert_eq!(bench.writes(), ["one two"], "but not for ever");
+    assert_eq!(bench.held(), 0);
+}
+
+#[test]
+fn the_last_of_several_requests_waits_for_nobody() {
+    let mut bench = Bench::over(Socket::default());
+    assert_eq!(wrote(bench.write(b"one ")), 4);
+    bench.flush_and_wait();
+    assert_eq!(wrote(bench.write(b"two")), 3);
+    bench.end();
+    assert_eq!(bench.writes(), ["one two"]);
+}
+
+#[test]
+fn a_records_worth_of_bytes_waits_for_nobody() {
+    let mut bench = Bench::over(Socket::default());
+    let body = vec![b'x'; ENOUGH];
+    assert_eq!(wrote(bench.write(&body)), ENOUGH);
+    bench.flush_and_wait();
+    assert_eq!(bench.writes().iter().map(String::len).collect::<Vec<_>>(), [ENOUGH]);
+}
+
+#[test]
+fn what_a_slow_peer_left_over_is_tried_at_once() {
+    let mut bench = Bench::taking([2, 0]);
+    assert_eq!(wrote(bench.write(b"head")), 4);
+    bench.end();
+    bench.flush_and_wait();
+    assert_eq!(bench.writes(), ["he", "ad"]);
+}
+
+/// Writes one part at once, the other when it is told.
+async fn two_parts(mut gather: Gather<Socket>, told: tokio::sync::oneshot::Receiver<()>) {
+    gather.write_all(b"one ").await.unwrap();
+    gather.flush().await.unwrap();
+    told.await.unwrap();
+    gather.write_all(b"two").await.unwrap();
+}
+
+#[tokio::test]
+async fn answers_that_are_ready_together_leave_in_one_write() {
+    for (streams, writes) in [(1, vec![b"one ".to_vec(), b"two".to_vec()]), (2, vec![b"one two".to_vec()])] {
+        let local = tokio::task::LocalSet::new();
+        let (gather, turn) = Gather::new(Socket::default());
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let work = Turns::new(two_parts(gather, told), turn.clone(), Rc::new(Cell::new(streams)));
+        let carried = local.spawn_local(work);
+        local.spawn_local(async move { tell.send(()).unwrap() });
+        local.await;
+        carried.await.unwrap();
+        assert_eq!(turn.0.borrow().io.writes, writes, "{streams} streams");
+    }
 }
