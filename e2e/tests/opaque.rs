@@ -4,7 +4,7 @@
 
 use mesh_e2e::{
     client::connect,
-    mesh::{Mesh, Plan, Port, TCP, Workload, fqdn},
+    mesh::{AUTO, Mesh, Plan, Port, TCP, Workload, fqdn, identity},
     until,
     workload::Kind,
 };
@@ -17,7 +17,7 @@ use mesh_runtime::{
         verify::ExpectedPeer,
     },
 };
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
@@ -257,4 +257,43 @@ async fn a_gateway_carries_tls_on_ends_it_before_bytes_and_carries_bytes() {
     assert!(!said.as_ref().is_ok_and(|said| said.contains("220")), "{said:?}");
     mesh.log_lines(&format!("outbound|9000||{} mesh.test - rbac_access_denied_matched_policy", fqdn("server")), 1)
         .await;
+}
+
+#[tokio::test]
+async fn mutual_tls_that_begins_late_is_mutual_tls_also_where_only_a_principal_may_call() {
+    let server = Workload::new("server").serves(TCP, Kind::Echo).serves(AUTO, Kind::Greeting);
+    let mesh = Mesh::start(Plan::new([Workload::new("client"), server])).await;
+    let late = async |port: Port| {
+        let stream = connect(mesh.ingress("server", port), None).await?;
+        // Longer than the proxy waits before it takes the client for one that lets the server speak first.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let client = ClientTls::new(Reader::fixed(mesh.issue("client")));
+        let profile = mesh_profile(&[b"istio"], "server.test");
+        let (mut stream, connected) = client.connect(stream, &profile, &ExpectedPeer::any()).await?;
+        anyhow::ensure!(connected.peer.uris == [identity("server")], "{connected:?}");
+        stream.write_all(b"late\r\n").await?;
+        listen(stream).await
+    };
+    assert_eq!(late(TCP).await.unwrap(), "late");
+    mesh.write(
+        "policy",
+        "---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: server, namespace: test}
+spec:
+  selector: {matchLabels: {app: server}}
+  rules: [{from: [{source: {principals: [cluster.local/ns/test/sa/client]}}]}]
+",
+    );
+    until("plain text is refused", || async {
+        match mesh_e2e::client::exchange(mesh.ingress("server", TCP), None, b"x").await {
+            Ok(back) if back == b"x" => Err("it is carried"),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    assert_eq!(late(TCP).await.unwrap(), "late");
+    // On a port without declared protocol nothing of the application may be said to who has not proved who it is.
+    assert_eq!(late(AUTO).await.unwrap(), "220 server");
 }

@@ -52,3 +52,59 @@ impl Credentials {
         Ok(tls)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::fixture;
+    use mesh_config::{kind::Role, model::Part};
+    use mesh_runtime::{
+        testing::{TestCa, handshake},
+        tls::{
+            client::{ClientProfile, ClientTls, Mode, Simple},
+            server::{ClientAuth, HANDSHAKE_TIMEOUT, ServerProfile},
+            verify::ExpectedPeer,
+        },
+    };
+
+    /// Who the server sees in a handshake; `None`: there was none. `shows`: the client has a certificate.
+    async fn seen(ca: &TestCa, server: &ServerTls, auth: ClientAuth, shows: bool) -> Option<Vec<String>> {
+        let certificate = shows.then(|| ca.server_certificate(&["client.test"]));
+        let simple = Simple { roots: Some(ca.bundle()), certificate, ..Simple::default() };
+        let client = ClientProfile {
+            alpn: Arc::new([]),
+            sni: Some("edge.test".into()),
+            mode: Mode::Simple(Arc::new(simple)),
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+        };
+        let profile = ServerProfile::new(Vec::new(), auth);
+        let ours = ClientTls::anonymous();
+        let (accepted, _) = handshake((server, &profile), (&ours, &client, &ExpectedPeer::any()), 4096).await;
+        let peer = accepted.ok()?.1.peer;
+        Some(peer.map(|peer| peer.dns.clone()).unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn servers_of_both_modes_share_a_credential_in_either_order() {
+        let ca = TestCa::new("edge.test");
+        let certificate = ca.server_certificate(&["edge.test"]);
+        let credential = Part::Secret(Arc::new(Credential {
+            name: NamespacedName::new("shop", "edge"),
+            chain_pem: certificate.chain_pem().into(),
+            key_pem: certificate.key_pem().into(),
+            ca_pem: ca.root_pem().into(),
+        }));
+        let state = fixture::state(Role::Gateway, [credential]);
+        for order in [[false, true, false], [true, false, true]] {
+            let acceptors = Credentials::default();
+            for mutual in order {
+                let acceptor = acceptors.acceptor(state.snapshot(), "edge", mutual).unwrap();
+                let auth = if mutual { ClientAuth::Required } else { ClientAuth::None };
+                let with = seen(&ca, &acceptor, auth, true).await;
+                let want: &[String] = if mutual { &["client.test".into()] } else { &[] };
+                assert_eq!(with.as_deref(), Some(want), "{order:?}, mutual {mutual}");
+                assert_eq!(seen(&ca, &acceptor, auth, false).await.is_some(), !mutual, "{order:?}, mutual {mutual}");
+            }
+        }
+    }
+}
