@@ -59,15 +59,15 @@ async fn heard(ca: &TestCa, to: SocketAddr, name: &str) -> anyhow::Result<String
     listen(stream).await
 }
 
-/// All that comes, or the first line of it.
+/// The first line that comes.
 async fn listen(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> anyhow::Result<String> {
     let mut said = Vec::new();
     let read = async {
-        while !said.ends_with(b"\r\n") && stream.read_buf(&mut said).await? > 0 {}
+        while !said.contains(&b'\n') && stream.read_buf(&mut said).await? > 0 {}
         std::io::Result::Ok(())
     };
     tokio::time::timeout(mesh_e2e::PATIENCE, read).await??;
-    Ok(String::from_utf8(said)?.trim().to_owned())
+    Ok(String::from_utf8(said)?.lines().next().unwrap_or_default().to_owned())
 }
 
 fn virtual_service(name: &str, spec: &str) -> String {
