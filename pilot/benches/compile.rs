@@ -3,7 +3,9 @@
 //! `cargo bench -p mesh-pilot --no-default-features --bench compile [services]`
 
 use mesh_config::kind::Role;
-use mesh_pilot::{ProxyFacts, World, changed, compile, offline, scope, source::memory};
+use mesh_pilot::{
+    ProxyFacts, World, changed, compile, compile::Compiler, offline, scope, source::memory, world::Touched,
+};
 use std::{
     fmt::Write,
     time::{Duration, Instant},
@@ -28,6 +30,11 @@ fn main() {
     let (third, one) = timed(|| compile(&world, Some(&second)));
     assert!(!changed(&second, &third).is_empty());
 
+    let mut compiler = Compiler::default();
+    let base = compiler.compile(&world, Touched::REST, None);
+    let (moved, lane) = timed(|| compiler.compile(&world, Touched::ENDPOINTS, Some(&base)));
+    assert!(changed(&base, &moved).is_empty());
+
     let facts = ProxyFacts {
         namespace: "ns-1".into(),
         service_account: "default".into(),
@@ -50,6 +57,7 @@ fn main() {
         ("compile, first", whole),
         ("compile, nothing changed", same),
         ("compile, one service more", one),
+        ("compile, endpoints alone", lane),
         ("visible to one proxy", visible),
         ("children of every service", all),
     ] {

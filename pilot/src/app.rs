@@ -15,12 +15,13 @@ pub use self::{
 };
 
 use crate::{
-    compile,
+    compile::Compiler,
     debug::Reports,
     discovery::{clients::Clients, server::Discovery},
     mesh::Mesh,
     metrics::Metrics,
     settings::Settings,
+    world::Touched,
 };
 use mesh_runtime::{
     clock::WallClock,
@@ -39,6 +40,7 @@ pub struct App {
     ports: Ports,
     objects: Objects,
     vouch: Vouch,
+    compiler: Compiler,
     mesh: Publisher<Mesh>,
     registry: Registry,
     metrics: Metrics,
@@ -57,11 +59,12 @@ impl App {
         let mut objects = Objects::read(&settings).await?;
         let vouch = Vouch::open(&settings, &objects.world, &registry, WallClock::system())?;
         objects.world.set_roots(vouch.roots());
-        let mesh = compile(&objects.world, None);
+        let mut compiler = Compiler::default();
+        let mesh = compiler.compile(&objects.world, Touched::REST, None);
         understand::report(&mesh, &metrics);
         let (mesh, _) = snapshot::publisher(Arc::new(mesh));
         let ports = Ports::bind(&settings).await?;
-        Ok(App { ports, objects, vouch, mesh, registry, metrics, drain })
+        Ok(App { ports, objects, vouch, compiler, mesh, registry, metrics, drain })
     }
 
     /// The addresses really bound.
@@ -74,7 +77,7 @@ impl App {
     /// # Errors
     /// When a server fails.
     pub async fn run(self, log: LogHandle) -> anyhow::Result<()> {
-        let App { ports, objects, vouch, mesh, registry, metrics, drain } = self;
+        let App { ports, objects, vouch, compiler, mesh, registry, metrics, drain } = self;
         ports.addresses.log();
         let discovery = Discovery {
             mesh: mesh.reader(),
@@ -90,6 +93,7 @@ impl App {
             world: objects.world,
             batches: objects.batches,
             roots,
+            compiler,
             publisher: mesh,
             metrics,
             keep: objects.keep,

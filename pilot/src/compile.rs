@@ -18,30 +18,66 @@ mod settings;
 mod workloads;
 
 use crate::{
-    mesh::{Mesh, Standing},
-    world::World,
+    mesh::{ByHost, Mesh, Standing},
+    world::{Touched, World},
 };
-use context::{Inputs, Notes};
-use mesh_config::model::Part;
+use context::{Inputs, Notes, in_order};
+use mesh_config::{
+    diagnostic::Diagnostic,
+    model::{Destination, Part, Settings},
+};
+use services::Registry;
 use std::sync::Arc;
 
 /// The mesh that `world` describes. With `previous`, routes and subsets are replaced only when what they need is
 /// there (make before break, rules in `compile/hold.rs`).
 pub fn compile(world: &World, previous: Option<&Mesh>) -> Mesh {
-    let inputs = Inputs::of(world);
-    let mut notes = Notes::new(world.notes(), &inputs);
+    whole(world, previous).0
+}
 
-    // What there is, and who is behind it.
+/// Compiles again and again, and only as much as was touched.
+#[derive(Default)]
+pub struct Compiler {
+    ground: Option<Ground>,
+}
+
+impl Compiler {
+    /// The mesh that `world` describes now. `previous` is what this compiler made of it before `touched`.
+    pub fn compile(&mut self, world: &World, touched: Touched, previous: Option<&Mesh>) -> Mesh {
+        match (&self.ground, previous) {
+            (Some(ground), Some(previous)) if touched.endpoints_only() => moved(world, ground, previous),
+            _ => {
+                let (mesh, ground) = whole(world, previous);
+                self.ground = Some(ground);
+                mesh
+            }
+        }
+    }
+}
+
+/// What a whole compile leaves behind for those that only move endpoints.
+struct Ground {
+    registry: Registry,
+    settings: Settings,
+    /// In force.
+    rules: ByHost<Arc<Destination>>,
+    /// Findings of the passes, without those about single objects.
+    found: Vec<Diagnostic>,
+}
+
+fn whole(world: &World, previous: Option<&Mesh>) -> (Mesh, Ground) {
+    let inputs = Inputs::of(world);
+    let mut notes = Notes::new(&inputs);
+
+    // What there is, and how it is reached.
     let registry = services::compile(&inputs, world.context(), &mut notes);
     let settings = settings::compile(world, &registry);
-    let workloads = workloads::compile(&inputs, &settings);
-    let endpoints = endpoints::compile(&inputs, &registry, &workloads, &settings);
-
-    // How it is reached.
     conflict::report(&inputs, &mut notes);
     let written = hold::Written { routes: inputs.routes(), destinations: destinations::merge(&inputs, &mut notes) };
     let in_force = hold::hold(written, &registry, previous, &mut notes);
-    let instances = instances::compile(&workloads, &endpoints, &registry, &in_force.destinations, &settings);
+    let destinations: Vec<Arc<Destination>> = in_force.destinations.into_iter().map(Arc::new).collect();
+    let mut rules = ByHost::default();
+    destinations.iter().for_each(|rule| rules.insert(&rule.host, rule.clone()));
 
     let mut parts: Vec<Part> = Vec::new();
     parts.extend(settings::trust(world));
@@ -50,14 +86,34 @@ pub fn compile(world: &World, previous: Option<&Mesh>) -> Mesh {
     parts.extend(policies::compile(&inputs, &settings));
     let entitled = gateways::entitled(&inputs, &mut notes);
     parts.extend(gateways::compile(&inputs, &mut notes));
-    parts.push(Part::Settings(Arc::new(settings)));
-    parts.extend(instances.into_iter().map(|i| Part::Instance(Arc::new(i))));
-    parts.extend(in_force.destinations.into_iter().map(|d| Part::Destination(Arc::new(d))));
+    parts.push(Part::Settings(Arc::new(settings.clone())));
+    parts.extend(destinations.into_iter().map(Part::Destination));
     parts.extend(in_force.routes.into_iter().map(|r| Part::Route(Arc::new(r))));
+    parts.extend(registry.parts());
+    let standing = Standing { services: registry.all_facts().clone(), sidecars: inputs.sidecar_ages(), entitled };
+    let ground = Ground { registry, settings, rules, found: notes.finish() };
+    parts.extend(moving(&inputs, &ground));
+    let mesh = Mesh::assemble(parts, standing, in_order(world.notes(), &ground.found), previous);
+    (mesh, ground)
+}
+
+/// The mesh before, with the parts that workloads and their endpoints make as they are now.
+fn moved(world: &World, ground: &Ground, previous: &Mesh) -> Mesh {
+    let parts = moving(&Inputs::of(world), ground);
+    Mesh::moved(parts, in_order(world.notes(), &ground.found), previous)
+}
+
+/// Who is behind the services: the parts of the kinds that are [`crate::mesh::MOVING`].
+fn moving(inputs: &Inputs<'_>, ground: &Ground) -> Vec<Part> {
+    let Ground { registry, settings, rules, .. } = ground;
+    let workloads = workloads::compile(inputs, settings);
+    let endpoints = endpoints::compile(inputs, registry, &workloads, settings);
+    let instances = instances::compile(&workloads, &endpoints, registry, rules, settings);
+    let mut parts: Vec<Part> = instances.into_iter().map(|i| Part::Instance(Arc::new(i))).collect();
     parts.extend(workloads.into_parts(endpoints.inline));
     parts.extend(endpoints.list.into_iter().map(|e| Part::Endpoint(Arc::new(e))));
-    let (services, facts) = registry.into_parts();
-    parts.extend(services);
-    let standing = Standing { services: facts, sidecars: inputs.sidecar_ages(), entitled };
-    Mesh::assemble(parts, standing, notes.finish(), previous)
+    parts
 }
+
+#[cfg(all(test, feature = "serve"))]
+mod tests;

@@ -10,7 +10,7 @@ mod lookups;
 pub use self::lookups::Lookups;
 pub(crate) use self::{
     hosts::ByHost,
-    lookups::{ServiceFacts, Standing},
+    lookups::{ServiceFacts, Standing, WorkloadLookups},
 };
 
 use mesh_config::{
@@ -80,10 +80,16 @@ impl fmt::Display for MeshVersion {
 #[derive(Debug, Default)]
 pub struct Mesh {
     version: MeshVersion,
-    parts: BTreeMap<Kind, Parts>,
-    lookups: Lookups,
+    parts: BTreeMap<Kind, Arc<Parts>>,
+    lookups: Arc<Lookups>,
+    workloads: Arc<WorkloadLookups>,
     diagnostics: Vec<Diagnostic>,
+    /// About parts that are not in it.
+    left_out: BTreeMap<Kind, Vec<Diagnostic>>,
 }
+
+/// The kinds whose parts change when workloads come, go and become ready: the endpoints' lane.
+pub const MOVING: [Kind; 3] = [Kind::Instance, Kind::Endpoint, Kind::Workload];
 
 impl Mesh {
     /// The mesh of `parts`: those that equal a part of `previous` are the previous ones. Of two parts with the
@@ -91,32 +97,48 @@ impl Mesh {
     pub(crate) fn assemble(
         parts: Vec<Part>,
         standing: Standing,
-        mut diagnostics: Vec<Diagnostic>,
+        diagnostics: Vec<Diagnostic>,
         previous: Option<&Mesh>,
     ) -> Self {
-        let mut by_kind: BTreeMap<Kind, Parts> = BTreeMap::new();
-        for part in parts {
-            let fresh = SharedPart::new(part);
-            let map = by_kind.entry(fresh.kind()).or_default();
-            if map.contains_key(&fresh.name) {
-                diagnostics.push(left_out(&fresh));
-                continue;
-            }
-            let before = previous.and_then(|p| p.part(fresh.kind(), fresh.name.as_str()));
-            let shared = match before {
-                Some(old) if old.part == fresh.part => old.clone(),
-                _ => Arc::new(fresh),
-            };
-            map.insert(shared.name.clone(), shared);
-        }
-        let lookups = Lookups::new(&by_kind, standing);
-        let mut mesh = Mesh { version: MeshVersion(1), parts: by_kind, lookups, diagnostics };
+        let (parts, left_out) = shared(parts, previous);
+        let lookups = Arc::new(Lookups::new(&parts, standing));
+        let workloads = Arc::new(WorkloadLookups::new(parts.get(&Kind::Workload).map(|parts| &**parts)));
+        let mesh = Mesh { version: MeshVersion(1), parts, lookups, workloads, diagnostics, left_out };
+        mesh.finish(previous)
+    }
+
+    /// The mesh in which these are all parts of the kinds that are [`MOVING`], and everything else is as in `previous`.
+    pub(crate) fn moved(moving: Vec<Part>, diagnostics: Vec<Diagnostic>, previous: &Mesh) -> Self {
+        let (mut parts, mut left_out) = shared(moving, Some(previous));
+        let stays = |kind: &Kind| !MOVING.contains(kind);
+        parts.extend(previous.parts.iter().filter(|(kind, _)| stays(kind)).map(|(kind, parts)| (*kind, parts.clone())));
+        left_out
+            .extend(previous.left_out.iter().filter(|(kind, _)| stays(kind)).map(|(kind, list)| (*kind, list.clone())));
+        let same_workloads = same(parts.get(&Kind::Workload), previous.parts.get(&Kind::Workload));
+        let workloads = match same_workloads {
+            true => previous.workloads.clone(),
+            false => Arc::new(WorkloadLookups::new(parts.get(&Kind::Workload).map(|parts| &**parts))),
+        };
+        let (version, lookups) = (previous.version, previous.lookups.clone());
+        Mesh { version, parts, lookups, workloads, diagnostics, left_out }.finish(Some(previous))
+    }
+
+    /// Says what was left out, and whether it differs from the mesh before.
+    fn finish(mut self, previous: Option<&Mesh>) -> Self {
+        self.diagnostics.extend(self.left_out.values().flatten().cloned());
         if let Some(old) = previous {
             // Visibility is no part of a service's bytes and still changes what proxies see.
-            let same = changed(old, &mesh).is_empty() && old.lookups.same_standing(&mesh.lookups);
-            mesh.version = if same { old.version } else { MeshVersion(old.version.0 + 1) };
+            let same = changed(old, &self).is_empty() && old.lookups.same_standing(&self.lookups);
+            self.version = if same { old.version } else { MeshVersion(old.version.0 + 1) };
         }
-        mesh
+        self
+    }
+
+    /// Whether the two differ in parts that are [`MOVING`] at most. `false` where that would have to be searched for.
+    pub(crate) fn differs_in_moving_parts(&self, other: &Mesh) -> bool {
+        let staying = Kind::ALL.into_iter().filter(|kind| !MOVING.contains(kind));
+        Arc::ptr_eq(&self.lookups, &other.lookups)
+            && staying.into_iter().all(|kind| same(self.parts.get(&kind), other.parts.get(&kind)))
     }
 
     /// Grows with every mesh that differs from the one before.
@@ -154,10 +176,58 @@ impl Mesh {
             .map(|(_, part)| part)
     }
 
-    /// Look-ups that choosing needs: by host, by address, by gateway.
+    /// Look-ups that choosing needs: by host, by gateway.
     pub fn lookups(&self) -> &Lookups {
         &self.lookups
     }
+
+    /// Look-ups over workloads.
+    pub(crate) fn workloads(&self) -> &WorkloadLookups {
+        &self.workloads
+    }
+}
+
+/// Whether these are the very same parts.
+fn same(one: Option<&Arc<Parts>>, other: Option<&Arc<Parts>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// Parts by kind, and findings about those whose names are taken. A kind whose parts are all those of `previous` is the
+/// very same map.
+fn shared(parts: Vec<Part>, previous: Option<&Mesh>) -> (BTreeMap<Kind, Arc<Parts>>, BTreeMap<Kind, Vec<Diagnostic>>) {
+    let mut by_kind: BTreeMap<Kind, Parts> = BTreeMap::new();
+    let mut out: BTreeMap<Kind, Vec<Diagnostic>> = BTreeMap::new();
+    let mut fresh_ones: BTreeSet<Kind> = BTreeSet::new();
+    for part in parts {
+        let fresh = SharedPart::new(part);
+        let kind = fresh.kind();
+        let map = by_kind.entry(kind).or_default();
+        if map.contains_key(&fresh.name) {
+            out.entry(kind).or_default().push(left_out(&fresh));
+            continue;
+        }
+        let before = previous.and_then(|p| p.part(kind, fresh.name.as_str()));
+        let shared = match before {
+            Some(old) if old.part == fresh.part => old.clone(),
+            _ => {
+                fresh_ones.insert(kind);
+                Arc::new(fresh)
+            }
+        };
+        map.insert(shared.name.clone(), shared);
+    }
+    let whole = |(kind, parts): (Kind, Parts)| {
+        let before = previous.and_then(|p| p.parts.get(&kind));
+        match before.filter(|before| before.len() == parts.len() && !fresh_ones.contains(&kind)) {
+            Some(before) => (kind, before.clone()),
+            None => (kind, Arc::new(parts)),
+        }
+    };
+    (by_kind.into_iter().map(whole).collect(), out)
 }
 
 /// The passes make each name once. Where they fail to, configuration is missing, and somebody must be told.
@@ -203,9 +273,12 @@ pub fn changed(old: &Mesh, new: &Mesh) -> ChangedKeys {
     let mut keys = ChangedKeys::default();
     for kind in Kind::ALL {
         let (before, after) = (old.parts.get(&kind), new.parts.get(&kind));
+        if same(before, after) {
+            continue;
+        }
         let upserted: BTreeSet<PartName> = after
             .into_iter()
-            .flatten()
+            .flat_map(|parts| parts.iter())
             .filter(|(name, part)| before.and_then(|b| b.get(*name)).is_none_or(|b| !Arc::ptr_eq(b, part)))
             .map(|(name, _)| name.clone())
             .collect();

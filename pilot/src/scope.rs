@@ -99,7 +99,7 @@ pub fn visible(mesh: &Mesh, facts: &ProxyFacts) -> Visible {
     // tells it why.
     let Some(uid) = &facts.workload else { return Visible { parts } };
     let view = View::new(mesh, facts);
-    parts.extend(mesh.part(Kind::Instance, uid).cloned());
+    parts.extend(instance(mesh, uid).cloned());
     let sidecar = view.sidecar().and_then(|s| mesh.part(Kind::Sidecar, &s.name.to_string()));
     parts.extend(sidecar.cloned());
     policies::select(mesh, facts, &view, &mut parts);
@@ -131,19 +131,28 @@ pub fn children(mesh: &Mesh, facts: &ProxyFacts, key: &ServiceKey) -> Option<Chi
             let client = destination::Client { namespace: &facts.namespace, labels: &facts.labels };
             let rules = mesh.lookups().destinations.covering(&key.host).flat_map(|(_, rules)| rules);
             let rule = destination::choose(rules, client, key, view.root());
-            let prefix = format!("{name}/");
             Children {
                 destinations: rule
                     .and_then(|rule| mesh.part(Kind::Destination, PartName::of(rule.object, &rule.name).as_str()))
                     .cloned()
                     .into_iter()
                     .collect(),
-                endpoints: mesh.starting_with(Kind::Endpoint, &prefix).cloned().collect(),
+                endpoints: endpoints(mesh, &name),
                 routes,
                 service: mesh.part(Kind::Service, &name).cloned(),
             }
         }),
     }
+}
+
+/// What pilot knows about the proxy's own workload.
+pub fn instance<'a>(mesh: &'a Mesh, workload: &str) -> Option<&'a Arc<SharedPart>> {
+    mesh.part(Kind::Instance, workload)
+}
+
+/// The memberships in a service, whose name this is. Who sees the service sees all of them.
+pub fn endpoints(mesh: &Mesh, service: &str) -> Vec<Arc<SharedPart>> {
+    mesh.starting_with(Kind::Endpoint, &format!("{service}/")).cloned().collect()
 }
 
 #[cfg(test)]

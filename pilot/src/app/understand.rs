@@ -2,12 +2,12 @@
 
 use super::keep::Keep;
 use crate::{
-    compile,
+    compile::Compiler,
     mesh::Mesh,
     metrics::Metrics,
     settle::{Decision, Pace, Settle},
     source::Batch,
-    world::{STANDS_IN, TrustRoots, World},
+    world::{STANDS_IN, Touched, TrustRoots, World},
 };
 use mesh_config::diagnostic::Severity;
 use mesh_runtime::{clock, drain, snapshot::Publisher};
@@ -19,6 +19,8 @@ pub(super) struct Loop {
     pub(super) world: World,
     pub(super) batches: mpsc::Receiver<Batch>,
     pub(super) roots: watch::Receiver<TrustRoots>,
+    /// Made the mesh that the publisher has.
+    pub(super) compiler: Compiler,
     pub(super) publisher: Publisher<Mesh>,
     pub(super) metrics: Metrics,
     pub(super) keep: Option<Keep>,
@@ -32,7 +34,7 @@ impl Loop {
         loop {
             let due = match decision {
                 Decision::Go(touched) => {
-                    self.compile();
+                    self.compile(touched);
                     if let Some(keep) = self.keep.as_mut().filter(|_| !touched.endpoints_only()) {
                         keep.save(&self.world);
                     }
@@ -60,10 +62,10 @@ impl Loop {
         }
     }
 
-    fn compile(&mut self) {
+    fn compile(&mut self, touched: Touched) {
         let before = self.publisher.current();
         let begin = clock::now();
-        let mesh = compile(&self.world, Some(&before));
+        let mesh = self.compiler.compile(&self.world, touched, Some(&before));
         self.metrics.compile.observe(begin.elapsed().as_secs_f64());
         if mesh.version() != before.version() {
             tracing::info!(version = %mesh.version(), took = ?begin.elapsed(), "mesh changed");

@@ -89,12 +89,12 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    pub(super) fn new(first: impl Iterator<Item = Diagnostic>, inputs: &Inputs<'_>) -> Self {
+    pub(super) fn new(inputs: &Inputs<'_>) -> Self {
         let routes = inputs.virtual_services.iter().map(|input| (ObjectKind::VirtualService, input.object));
         let rules = inputs.destination_rules.iter().map(|input| (ObjectKind::DestinationRule, input.object));
         let objects = routes.chain(rules);
         let origins = objects.map(|(kind, object)| ((kind, object.name()), object.origin.clone())).collect();
-        Notes { found: first.collect(), origins }
+        Notes { found: Vec::new(), origins }
     }
 
     /// About an object as a whole or one of its fields.
@@ -122,10 +122,15 @@ impl Notes {
         self.found.push(Diagnostic { severity, code, object, field: field.to_owned(), message, origin });
     }
 
-    /// All of them, in the order of files and lines.
-    pub(super) fn finish(mut self) -> Vec<Diagnostic> {
-        self.found.sort_by(|a, b| (&a.origin, a).cmp(&(&b.origin, b)));
-        self.found.dedup();
+    pub(super) fn finish(self) -> Vec<Diagnostic> {
         self.found
     }
+}
+
+/// All findings, in the order of files and lines, each once.
+pub(super) fn in_order(of_objects: impl Iterator<Item = Diagnostic>, of_passes: &[Diagnostic]) -> Vec<Diagnostic> {
+    let mut found: Vec<Diagnostic> = of_objects.chain(of_passes.iter().cloned()).collect();
+    found.sort_by(|a, b| (&a.origin, a).cmp(&(&b.origin, b)));
+    found.dedup();
+    found
 }

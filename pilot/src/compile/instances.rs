@@ -21,20 +21,16 @@ pub(super) fn compile(
     workloads: &Workloads,
     endpoints: &Endpoints,
     registry: &Registry,
-    rules: &[Destination],
+    rules: &ByHost<Arc<Destination>>,
     settings: &Settings,
 ) -> Vec<Instance> {
-    let mut by_host = ByHost::default();
-    for rule in rules {
-        by_host.insert(&rule.host, Arc::new(rule.clone()));
-    }
     let known = workloads.iter().map(|backing| &backing.workload).chain(&endpoints.inline);
     let with_identity = known.filter(|workload| workload.identity.is_some());
     with_identity
         .map(|workload| {
             let inbound = endpoints.inbound.get(&workload.uid).map_or(&[][..], Vec::as_slice);
             let ports = oldest_of_each(inbound, registry).into_values();
-            let ports = ports.map(|port| inbound_port(port, workload, registry, &by_host, settings)).collect();
+            let ports = ports.map(|port| inbound_port(port, workload, registry, rules, settings)).collect();
             Instance { workload: Workload::clone(workload), ports }
         })
         .collect()

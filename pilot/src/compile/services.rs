@@ -21,14 +21,14 @@ use std::{
 /// Every service of the mesh.
 #[derive(Default)]
 pub(super) struct Registry {
-    services: BTreeMap<ServiceKey, Service>,
-    facts: HashMap<ServiceKey, ServiceFacts>,
+    services: BTreeMap<ServiceKey, Arc<Service>>,
+    facts: Arc<HashMap<ServiceKey, ServiceFacts>>,
     by_host: HashMap<Host, Vec<ServiceKey>>,
 }
 
 impl Registry {
     pub(super) fn get(&self, key: &ServiceKey) -> Option<&Service> {
-        self.services.get(key)
+        self.services.get(key).map(|service| &**service)
     }
 
     pub(super) fn facts(&self, key: &ServiceKey) -> Option<&ServiceFacts> {
@@ -36,29 +36,32 @@ impl Registry {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Service> {
-        self.services.values()
+        self.services.values().map(|service| &**service)
     }
 
     /// Services with this very host, in any namespace.
     pub(super) fn with_host(&self, host: &Host) -> impl Iterator<Item = &Service> {
-        self.by_host.get(host).into_iter().flatten().filter_map(|key| self.services.get(key))
+        self.by_host.get(host).into_iter().flatten().filter_map(|key| self.get(key))
     }
 
-    pub(super) fn into_parts(self) -> (Vec<Part>, HashMap<ServiceKey, ServiceFacts>) {
-        let parts = self.services.into_values().map(|service| Part::Service(Arc::new(service))).collect();
-        (parts, self.facts)
+    pub(super) fn parts(&self) -> impl Iterator<Item = Part> {
+        self.services.values().map(|service| Part::Service(service.clone()))
+    }
+
+    pub(super) fn all_facts(&self) -> &Arc<HashMap<ServiceKey, ServiceFacts>> {
+        &self.facts
     }
 
     fn add(&mut self, service: Service, facts: ServiceFacts, object: &Head, notes: &mut Notes) {
         match self.services.entry(service.key.clone()) {
             Entry::Vacant(place) => {
                 self.by_host.entry(service.key.host.clone()).or_default().push(service.key.clone());
-                self.facts.insert(service.key.clone(), facts);
-                place.insert(service);
+                Arc::make_mut(&mut self.facts).insert(service.key.clone(), facts);
+                place.insert(Arc::new(service));
             }
             Entry::Occupied(mut first) => {
                 let by_kubernetes = self.facts.get(&service.key).is_some_and(|f| f.kubernetes);
-                merge(first.get_mut(), service, by_kubernetes, object, notes);
+                merge(Arc::make_mut(first.get_mut()), service, by_kubernetes, object, notes);
             }
         }
     }
@@ -83,6 +86,7 @@ pub(super) fn compile(inputs: &Inputs<'_>, context: &ParseContext, notes: &mut N
         let (service, _) = kubernetes::service(input, export_to);
         // Another name of a service of the mesh is as much inside it.
         if let Some(service) = registry.services.get_mut(&service.key) {
+            let service = Arc::make_mut(service);
             (service.resolution, service.external) = (target.resolution, target.external);
         }
     }

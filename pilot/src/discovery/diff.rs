@@ -1,7 +1,10 @@
 //! What a client should have against what it has.
 
-use super::session::{Found, Talks, Upsert, View};
-use crate::{mesh::SharedPart, scope};
+use super::session::{Found, Reach, Talks, Upsert, View};
+use crate::{
+    mesh::{MOVING, SharedPart},
+    scope,
+};
 use mesh_config::{
     model::{Kind, PartName},
     wire::Version,
@@ -29,11 +32,17 @@ struct Wanted {
     answers: Vec<(Kind, Arc<str>, Found)>,
 }
 
-/// The difference. Forgets refusals of what is not wanted any more, or says something else by now.
-pub(super) fn difference(talks: &mut Talks, view: &View<'_>) -> Difference {
-    let wanted = wanted(talks, view);
-    let removed = removed(talks, &wanted);
-    for (kind, talk) in talks.iter_mut() {
+/// The difference as far as `reach` goes. Forgets refusals of what is not wanted any more, or says something else by
+/// now.
+pub(super) fn difference(talks: &mut Talks, view: &View<'_>, reach: Reach) -> Difference {
+    let wanted = match reach {
+        Reach::Nothing => return Difference::default(),
+        Reach::Endpoints => wanted_of_moving(talks, view),
+        Reach::All => wanted(talks, view),
+    };
+    let within = |kind: &Kind| reach == Reach::All || MOVING.contains(kind);
+    let removed = removed(talks, &wanted, within);
+    for (kind, talk) in talks.iter_mut().filter(|(kind, _)| within(kind)) {
         let parts = wanted.parts.get(kind);
         let is_same = |name: &PartName, version: &Version| {
             parts.and_then(|parts| parts.get(name)).is_some_and(|part| part.encoded().version == *version)
@@ -71,12 +80,30 @@ fn wanted(talks: &Talks, view: &View<'_>) -> Wanted {
         children.in_order().for_each(|part| wanted.add(part));
         wanted.answers.push((Kind::Service, name.clone(), children.service.map(|part| part.name().clone())));
     }
+    workloads(talks, view, &mut wanted);
+    wanted
+}
+
+/// Of the kinds that are [`MOVING`]: what the client may see besides is as it was.
+fn wanted_of_moving(talks: &Talks, view: &View<'_>) -> Wanted {
+    let mut wanted = Wanted::default();
+    let follows_itself = talks.get(&Kind::Instance).is_some_and(|talk| talk.wildcard);
+    let workload = view.facts.workload.as_ref().filter(|_| follows_itself && view.facts.role.served().is_ok());
+    workload.and_then(|uid| scope::instance(view.mesh, uid)).into_iter().for_each(|part| wanted.add(part));
+    let services = talks.get(&Kind::Service).into_iter().flat_map(|talk| &talk.names);
+    for (service, _) in services.filter(|(_, told)| matches!(told, Some(Some(_)))) {
+        scope::endpoints(view.mesh, service).iter().for_each(|part| wanted.add(part));
+    }
+    workloads(talks, view, &mut wanted);
+    wanted
+}
+
+fn workloads(talks: &Talks, view: &View<'_>, wanted: &mut Wanted) {
     for address in names(talks, Kind::Workload) {
         let part = address.parse().ok().and_then(|address| scope::workload_at(view.mesh, address));
         part.into_iter().for_each(|part| wanted.add(part));
         wanted.answers.push((Kind::Workload, address.clone(), part.map(|part| part.name().clone())));
     }
-    wanted
 }
 
 fn names(talks: &Talks, kind: Kind) -> impl Iterator<Item = &Arc<str>> {
@@ -97,9 +124,9 @@ fn new_aliases(talks: &Talks, wanted: &Wanted) -> BTreeMap<PartName, Vec<Arc<str
     aliases
 }
 
-fn removed(talks: &Talks, wanted: &Wanted) -> Vec<(Kind, PartName)> {
+fn removed(talks: &Talks, wanted: &Wanted, within: impl Fn(&Kind) -> bool) -> Vec<(Kind, PartName)> {
     let mut removed: BTreeSet<(Kind, PartName)> = BTreeSet::new();
-    for (kind, talk) in talks {
+    for (kind, talk) in talks.iter().filter(|(kind, _)| within(kind)) {
         let parts = wanted.parts.get(kind);
         // Who could not read a part remembers that there is one, and must be told when it is gone.
         let gone = talk

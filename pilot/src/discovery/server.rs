@@ -208,9 +208,14 @@ impl Client {
     fn mesh_changed(&mut self) -> Result<(), Status> {
         let mesh = self.mesh.get();
         let is_same = mesh.version() == self.seen.version();
+        let moved = mesh.differs_in_moving_parts(&self.seen);
         self.seen = mesh;
-        self.standing.look_again();
-        if is_same { Ok(()) } else { self.step(Event::MeshChanged) }
+        let stays = self.standing.look_again(&self.seen, &self.claim, &self.proved);
+        match (is_same, moved && stays) {
+            (true, _) => Ok(()),
+            (false, true) => self.step(Event::EndpointsMoved),
+            (false, false) => self.step(Event::MeshChanged),
+        }
     }
 
     fn step(&mut self, event: Event) -> Result<(), Status> {

@@ -43,6 +43,9 @@ pub enum Event {
     Request(Request),
     /// There is another mesh.
     MeshChanged,
+    /// There is another mesh, which differs in parts that are [`MOVING`](crate::mesh::MOVING) at most; who the client
+    /// is has not changed.
+    EndpointsMoved,
 }
 
 /// What a client says about one kind.
@@ -132,10 +135,22 @@ pub struct State {
     open: bool,
     /// The first push was made.
     greeted: bool,
-    /// Something may differ from what was last pushed.
-    dirty: bool,
+    /// What may differ from what was last pushed.
+    dirty: Reach,
     outstanding: BTreeMap<Nonce, Sent>,
     sequence: u64,
+}
+
+/// How much of what a client has may have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Reach {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Parts that are [`MOVING`](crate::mesh::MOVING).
+    Endpoints,
+    /// Anything.
+    All,
 }
 
 pub(super) type Talks = BTreeMap<Kind, Talk>;
@@ -165,7 +180,8 @@ struct Sent {
 pub fn step(mut state: State, event: Event, view: &View<'_>) -> (State, Actions) {
     let mut actions = Actions::default();
     match event {
-        Event::MeshChanged => state.dirty = true,
+        Event::MeshChanged => state.dirty = Reach::All,
+        Event::EndpointsMoved => state.dirty = state.dirty.max(Reach::Endpoints),
         Event::Request(request) => {
             actions.answered = request.answer.as_ref().and_then(|answer| state.settle(request.kind, answer));
             if let Err(violation) = state.listen(request) {
@@ -174,9 +190,9 @@ pub fn step(mut state: State, event: Event, view: &View<'_>) -> (State, Actions)
             }
         }
     }
-    if state.open && state.dirty && state.outstanding.is_empty() {
-        state.dirty = false;
-        let difference = diff::difference(&mut state.talks, view);
+    if state.open && state.dirty != Reach::Nothing && state.outstanding.is_empty() {
+        let reach = std::mem::take(&mut state.dirty);
+        let difference = diff::difference(&mut state.talks, view, reach);
         actions.responses = state.push(difference, view.mesh.version());
     }
     (state, actions)
@@ -200,7 +216,7 @@ impl State {
 
     /// Whether nothing is left to say or to hear: for tests and for the curious.
     pub fn is_quiet(&self) -> bool {
-        self.open && !self.dirty && self.outstanding.is_empty()
+        self.open && self.dirty == Reach::Nothing && self.outstanding.is_empty()
     }
 
     /// Takes an answer in; one to a response that is not outstanding means nothing.
@@ -236,7 +252,7 @@ impl State {
             talk.held = request.initial.into_iter().map(|(name, version)| (PartName(name.into()), version)).collect();
         }
         if is_first || !request.subscribe.is_empty() || !request.unsubscribe.is_empty() {
-            self.dirty = true;
+            self.dirty = Reach::All;
         }
         for name in request.unsubscribe {
             match name.as_str() {

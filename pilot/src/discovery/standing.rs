@@ -14,9 +14,12 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// There is another mesh, in which it is to be looked up again.
-    pub(super) fn look_again(&mut self) {
-        self.known = self.facts.take().filter(|facts| facts.workload.is_some()).or(self.known.take());
+    /// Looks it up in another mesh. Whether it is who it was, and may have keys as before.
+    pub(super) fn look_again(&mut self, mesh: &Mesh, claim: &Claim, proved: &Proved) -> bool {
+        let (before, withdrawn) = (self.facts.take(), self.withdrawn);
+        self.known = before.clone().filter(|facts| facts.workload.is_some()).or(self.known.take());
+        let (now, _) = self.facts(mesh, claim, proved);
+        before.as_ref() == Some(now) && withdrawn == self.withdrawn
     }
 
     /// The facts in `mesh`, and whether it may have private keys.
@@ -75,7 +78,7 @@ mod tests {
     }
 
     impl Gateway {
-        fn step(&mut self, mesh: &Mesh, event: Event) -> Vec<Response> {
+        fn who() -> (Claim, Proved) {
             let claim = Claim {
                 id: "router~127.0.2.1~edge-1.web~web.svc.cluster.local".to_owned(),
                 role: Role::Gateway,
@@ -86,7 +89,11 @@ mod tests {
                 cluster: String::new(),
                 version: String::new(),
             };
-            let proved = Proved { namespace: "web".into(), service_account: "edge".into(), proof: "token" };
+            (claim, Proved { namespace: "web".into(), service_account: "edge".into(), proof: "token" })
+        }
+
+        fn step(&mut self, mesh: &Mesh, event: Event) -> Vec<Response> {
+            let (claim, proved) = Gateway::who();
             let (facts, secrets) = self.standing.facts(mesh, &claim, &proved);
             let (state, actions) = step(std::mem::take(&mut self.state), event, &View { mesh, facts, secrets });
             self.state = state;
@@ -110,7 +117,8 @@ mod tests {
         }
 
         fn change(&mut self, mesh: &Mesh) {
-            self.standing.look_again();
+            let (claim, proved) = Gateway::who();
+            self.standing.look_again(mesh, &claim, &proved);
             let push = self.step(mesh, Event::MeshChanged);
             self.accept(mesh, &push);
         }

@@ -28,7 +28,7 @@ pub(crate) struct ServiceFacts {
 /// Facts of objects that are in none of their parts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Standing {
-    pub(crate) services: HashMap<ServiceKey, ServiceFacts>,
+    pub(crate) services: Arc<HashMap<ServiceKey, ServiceFacts>>,
     pub(crate) sidecars: BTreeMap<NamespacedName, Precedence>,
     /// By Secret, the service accounts whose gateways may have its key.
     pub(crate) entitled: BTreeMap<NamespacedName, BTreeSet<NamespacedName>>,
@@ -50,15 +50,42 @@ pub struct Lookups {
     pub(crate) gateways: Vec<Arc<Gateway>>,
     /// By namespace, the oldest first.
     pub(crate) sidecars: BTreeMap<Namespace, Vec<Arc<Sidecar>>>,
+}
+
+/// Look-ups over the workloads of one mesh, which change more often than all else.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct WorkloadLookups {
     pub(crate) by_address: HashMap<IpAddr, PartName>,
     /// By namespace and service account, those that have one.
     pub(crate) by_account: HashMap<NamespacedName, Vec<Arc<Workload>>>,
 }
 
+impl WorkloadLookups {
+    pub(super) fn new(parts: Option<&Parts>) -> Self {
+        let mut made = WorkloadLookups::default();
+        for (name, shared) in parts.into_iter().flatten() {
+            if let Part::Workload(workload) = &shared.part {
+                made.add(name, workload);
+            }
+        }
+        made
+    }
+
+    fn add(&mut self, name: &PartName, workload: &Arc<Workload>) {
+        for address in &workload.addresses {
+            self.by_address.entry(*address).or_insert_with(|| name.clone());
+        }
+        if !workload.service_account.is_empty() {
+            let account = NamespacedName::new(&workload.info.namespace, &workload.service_account);
+            self.by_account.entry(account).or_default().push(workload.clone());
+        }
+    }
+}
+
 impl Lookups {
-    pub(super) fn new(parts: &BTreeMap<Kind, Parts>, standing: Standing) -> Self {
+    pub(super) fn new(parts: &BTreeMap<Kind, Arc<Parts>>, standing: Standing) -> Self {
         let mut made = Lookups { standing, ..Lookups::default() };
-        for (name, shared) in parts.values().flatten() {
+        for shared in parts.values().flat_map(|parts| parts.values()) {
             match &shared.part {
                 Part::Service(service) => made.services.insert(&service.key.host, service.key.clone()),
                 Part::Destination(rule) => made.destinations.insert(&rule.host, rule.clone()),
@@ -67,7 +94,6 @@ impl Lookups {
                 Part::Sidecar(sidecar) => {
                     made.sidecars.entry(sidecar.name.namespace.clone()).or_default().push(sidecar.clone());
                 }
-                Part::Workload(workload) => made.add_workload(name, workload),
                 // The others are found by name alone.
                 _ => {}
             }
@@ -91,16 +117,6 @@ impl Lookups {
                     self.gateway_routes.entry(name.clone()).or_default().push(route.clone());
                 }
             }
-        }
-    }
-
-    fn add_workload(&mut self, name: &PartName, workload: &Arc<Workload>) {
-        for address in &workload.addresses {
-            self.by_address.entry(*address).or_insert_with(|| name.clone());
-        }
-        if !workload.service_account.is_empty() {
-            let account = NamespacedName::new(&workload.info.namespace, &workload.service_account);
-            self.by_account.entry(account).or_default().push(workload.clone());
         }
     }
 

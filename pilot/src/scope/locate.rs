@@ -17,7 +17,7 @@ pub fn locate<'a>(
     claimed_addresses: &[IpAddr],
 ) -> Option<&'a Arc<Workload>> {
     let account = NamespacedName::new(namespace.as_str(), service_account);
-    let workloads = mesh.lookups().by_account.get(&account)?;
+    let workloads = mesh.workloads().by_account.get(&account)?;
     let rank = |w: &Workload| {
         let named = claimed_name.is_some_and(|name| w.uid.rsplit('/').next() == Some(name));
         let addressed = w.addresses.iter().any(|a| claimed_addresses.contains(a));
@@ -29,6 +29,6 @@ pub fn locate<'a>(
 
 /// The workload at an address. Where several share one, the first by uid.
 pub fn workload_at(mesh: &Mesh, address: IpAddr) -> Option<&Arc<SharedPart>> {
-    let name = mesh.lookups().by_address.get(&address)?;
+    let name = mesh.workloads().by_address.get(&address)?;
     mesh.part(Kind::Workload, name.as_str())
 }
