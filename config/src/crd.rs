@@ -4,6 +4,8 @@
 //! [`parse`](parse::parse) turns one object into one understood value and its diagnostics, reading its fields
 //! through [`reader`]. Nothing here looks at a second object: linking is the compiler's.
 
+pub mod extensions;
+pub mod form;
 pub mod kubernetes;
 pub mod mesh_config;
 pub mod networking;
@@ -12,7 +14,10 @@ pub mod object;
 pub mod parse;
 pub mod reader;
 pub mod security;
+mod target;
 pub mod telemetry;
+mod validate;
 
 pub use object::{Head, Object, ObjectMeta, PackedObject, read_text};
 pub use parse::{ParseContext, Parsed, depends_on_context, parse};
+pub use validate::validate;

@@ -27,6 +27,9 @@ pub(crate) enum Command {
     /// Which proxies are connected to the control plane, and whether they have its latest configuration.
     #[command(name = "proxy-status", visible_alias = "ps")]
     ProxyStatus(ProxyStatusArgs),
+    /// Whether objects in files may be written: fields, values and rules, without a cluster.
+    #[command(visible_alias = "v")]
+    Validate(ValidateArgs),
     /// Version of this command, of the control plane and of the proxies.
     Version(VersionArgs),
 }
@@ -83,6 +86,17 @@ pub(crate) struct ExplainArgs {
     /// Output format: table, json or yaml.
     #[arg(short, long, default_value = "table")]
     pub(crate) output: String,
+}
+
+/// `validate`.
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// Files and directories of YAML or JSON objects; `-` is standard input.
+    #[arg(short, long, value_delimiter = ',')]
+    pub(crate) filename: Vec<PathBuf>,
+    /// Taken for istioctl's sake, and without effect, as there.
+    #[arg(short = 'x', long, hide = true, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) referential: bool,
 }
 
 /// How to reach pilot.

@@ -3,4 +3,5 @@
 pub(crate) mod explain;
 pub(crate) mod proxy_config;
 pub(crate) mod proxy_status;
+pub(crate) mod validate;
 pub(crate) mod version;

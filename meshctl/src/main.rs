@@ -3,6 +3,7 @@
 mod cli;
 mod command;
 mod context;
+mod files;
 mod remote;
 mod report;
 mod usage;
@@ -54,6 +55,10 @@ fn run(cli: &Cli) -> Result<()> {
         Command::ProxyStatus(args) => {
             let format = format(&args.output, "table")?;
             command::proxy_status::run(args, &context)?.print(format)
+        }
+        Command::Validate(args) => {
+            say(&command::validate::run(args)?);
+            Ok(())
         }
         Command::Version(args) => {
             let format = format(&args.output, "no -o for text")?;

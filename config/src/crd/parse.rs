@@ -2,6 +2,7 @@
 //!
 //! An object with an error is dropped whole; warnings keep it.
 
+use super::form::Form;
 use super::node::{Node, Value};
 use super::object::Object;
 use super::reader::{Fields, Item, Report};
@@ -58,12 +59,40 @@ pub fn depends_on_context(kind: &GroupKind) -> bool {
 /// What reads the fields of a kind. `None`: an error has been reported, or the object says nothing to the mesh.
 type Read = fn(&Object, &mut Fields<'_>, &ParseContext) -> Option<Parsed>;
 
-/// Where a kind keeps its fields, and what reads them; `None`: the kind has no effect yet.
+/// How the fields of a kind are read.
+enum Fate {
+    /// Into a value.
+    Into(Read),
+    /// They are checked, and have no effect yet.
+    Checked(&'static Form),
+}
+
+impl Fate {
+    fn read(self, object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<Parsed> {
+        match self {
+            Fate::Into(read) => read(object, f, context),
+            Fate::Checked(form) => {
+                let errors = f.errors();
+                form.check(f);
+                f.finish();
+                if object.meta.annotations.get("istio.io/dry-run").is_some() {
+                    f.invalid::<()>("annotation istio.io/dry-run is for AuthorizationPolicies alone");
+                }
+                if f.errors() == errors {
+                    f.warn("kind-not-acted-on", format!("{} is well-formed and not acted on yet", object.kind));
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Where a kind keeps its fields.
 enum Shape {
     /// Under `spec`; an absent one is empty. `status` is the control plane's own.
-    Spec(Option<Read>),
+    Spec(Fate),
     /// At the top, beside `metadata`.
-    Root(Option<Read>),
+    Root(Fate),
 }
 
 /// [`Parsed`], and what makes one.
@@ -71,7 +100,7 @@ macro_rules! parsed {
     ($(
         $(#[$doc:meta])*
         $kind:ident: $group:literal $word:literal [$($version:literal)*] $plural:literal [$($short:literal)*]
-        $scope:ident $lane:ident $shape:ident $($reader:path => $model:ty $(as $list:ident $(for $part:ident)?)?)?;
+        $scope:ident $lane:ident $shape:ident $([$form:path])? $($reader:path => $model:ty $(as $list:ident $(for $part:ident)?)?)?;
     )*) => {
         /// What an object means, not yet linked to others.
         #[derive(Debug, Clone, PartialEq)]
@@ -81,18 +110,18 @@ macro_rules! parsed {
 
         fn shape(kind: ObjectKind) -> Shape {
             match kind {
-                $(ObjectKind::$kind => Shape::$shape(reads!($kind $($reader)?)),)*
+                $(ObjectKind::$kind => Shape::$shape(fate!($kind $([$form])? $($reader)?)),)*
             }
         }
     };
 }
 
-macro_rules! reads {
-    ($kind:ident) => {
-        None
+macro_rules! fate {
+    ($kind:ident [$form:path]) => {
+        Fate::Checked(&$form)
     };
     ($kind:ident $reader:path) => {
-        Some(|object, fields, context| $reader(object, fields, context).map(Parsed::$kind))
+        Fate::Into(|object, fields, context| $reader(object, fields, context).map(Parsed::$kind))
     };
 }
 
@@ -119,22 +148,18 @@ pub fn parse(object: &Object, context: &ParseContext) -> (Option<Parsed>, Vec<Di
         }
     };
     let parsed = match shape(kind) {
-        Shape::Spec(Some(read)) => {
+        Shape::Spec(fate) => {
             root.object(|f| {
                 f.ignore(&["apiVersion", "kind", "metadata", "spec", "status"]);
                 Some(())
             });
             let spec = object.root.get("spec").filter(|n| n.value != Value::Null).unwrap_or(&empty);
-            Item::new(spec, "spec", &report).object(|f| read(object, f, context))
+            Item::new(spec, "spec", &report).object(|f| fate.read(object, f, context))
         }
-        Shape::Root(Some(read)) => root.object(|f| {
+        Shape::Root(fate) => root.object(|f| {
             f.ignore(&["apiVersion", "kind", "metadata"]);
-            read(object, f, context)
+            fate.read(object, f, context)
         }),
-        Shape::Spec(None) | Shape::Root(None) => {
-            note(Severity::Warning, "kind-not-acted-on", format!("{kind} is not acted on yet"));
-            None
-        }
     };
     let parsed = parsed.filter(|_| report.errors() == 0);
     (parsed, report.into_diagnostics())

@@ -10,6 +10,7 @@ mod similar;
 
 pub use scalar::IntOrString;
 
+use super::form::Form;
 use super::node::{Node, Value};
 use crate::diagnostic::{Diagnostic, ObjectRef, Origin, Severity};
 use crate::model::Labels;
@@ -29,16 +30,26 @@ pub struct Report {
     file: Arc<str>,
     found: RefCell<Vec<Diagnostic>>,
     errors: Cell<usize>,
+    /// What is wrong keeps nothing out of force; see [`Item::leniently`].
+    lenient: Cell<bool>,
 }
+
+/// Code of findings about what must not be written, and keeps an object that is there all the same in force: nothing
+/// acts on it, or it always had a meaning.
+pub(super) const REFUSED: &str = "refused-by-validation";
 
 impl Report {
     /// For one object of one file.
     pub fn new(object: ObjectRef, file: Arc<str>) -> Self {
-        Report { object, file, found: RefCell::default(), errors: Cell::new(0) }
+        Report { object, file, found: RefCell::default(), errors: Cell::new(0), lenient: Cell::new(false) }
     }
 
     /// Adds a finding.
     pub fn add(&self, severity: Severity, code: &'static str, at: (&str, u32), message: impl Into<String>) {
+        let (severity, code) = match severity {
+            Severity::Error if self.lenient.get() => (Severity::Warning, REFUSED),
+            _ => (severity, code),
+        };
         if severity == Severity::Error {
             self.errors.set(self.errors.get() + 1);
         }
@@ -102,6 +113,20 @@ impl<'a> Item<'a> {
             format!("{} is not served yet, and would change the object's meaning if passed over", what.into());
         self.report.add(Severity::Error, "field-not-served", (&self.path, self.node.line), message);
         None
+    }
+
+    /// Reports the value as one that must not be written, without an effect on what is in force (code
+    /// `refused-by-validation`).
+    pub fn refuse(&self, message: impl Into<String>) {
+        self.warn(REFUSED, message);
+    }
+
+    /// Looks at a value that nothing acts on: what is wrong with it is refused when it is written, and leaves the
+    /// object that holds it in force.
+    pub fn leniently(&self, look: impl FnOnce(&Self)) {
+        let before = self.report.lenient.replace(true);
+        look(self);
+        self.report.lenient.set(before);
     }
 
     /// Reports something of note about the value.
@@ -214,6 +239,27 @@ impl<'a> Fields<'a> {
     pub fn invalid<T>(&self, message: impl Into<String>) -> Option<T> {
         self.report.add(Severity::Error, "invalid-field", (&self.path, self.line), message);
         None
+    }
+
+    /// Reports this map as one that must not be written; see [`Item::refuse`].
+    pub fn refuse(&self, message: impl Into<String>) {
+        self.warn(REFUSED, message);
+    }
+
+    /// Reads a field by its form, and reports it as without effect yet; see [`Item::leniently`].
+    pub fn not_acted_on_as(&mut self, name: &'static str, form: &'static Form, instead: &str) {
+        if let Some(item) = self.item(name) {
+            item.leniently(|item| form.check_in(item));
+            item.not_acted_on(instead);
+        }
+    }
+
+    /// As [`Self::not_acted_on_as`], for a list of such messages.
+    pub fn list_not_acted_on_as(&mut self, name: &'static str, form: &'static Form, instead: &str) {
+        if let Some(item) = self.item(name) {
+            item.leniently(|item| drop(item.list(|entry| Some(form.check_in(&entry)))));
+            item.not_acted_on(instead);
+        }
     }
 
     /// Reports something of note about this map.

@@ -3,7 +3,10 @@
 mod authorization;
 mod condition;
 mod peer_authentication;
+mod request_authentication;
 mod values;
+
+pub(super) use request_authentication::REQUEST_AUTHENTICATION;
 
 use super::{Object, ParseContext, reader::Fields};
 use crate::model::{self, Labels};

@@ -4,6 +4,7 @@
 //! cannot be read as it is written is left out with a finding: logging then is what it would be without the rule.
 
 mod filter;
+mod forms;
 mod providers;
 
 pub use providers::LogProviders;
@@ -12,21 +13,25 @@ pub(super) use providers::read_providers;
 use super::{
     Object, ParseContext,
     reader::{Fields, Item},
+    target::{self, REFERENCE},
 };
 use crate::model::telemetry::{LogOutlet, LogRule, LogSide, Telemetry};
 
 /// Reads a Telemetry's `spec`. `None` without an error: it says nothing about the logs of workloads.
 pub(super) fn parse(object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<Telemetry> {
     let labels = f.object("selector", |f| Some(f.selector("matchLabels"))).unwrap_or_default();
-    f.not_acted_on("metrics");
-    f.not_acted_on("tracing");
+    f.list_not_acted_on_as("metrics", &forms::METRICS, "");
+    f.list_not_acted_on_as("tracing", &forms::TRACING, "");
     let mut for_workloads = true;
     for name in ["targetRef", "targetRefs"] {
-        if let Some(item) = f.item(name) {
-            item.not_acted_on("the object is in force nowhere; select workloads with selector");
-            for_workloads = false;
+        let instead = "the object is in force nowhere; select workloads with selector";
+        for_workloads &= !f.has(name);
+        match name {
+            "targetRef" => f.not_acted_on_as(name, &REFERENCE, instead),
+            _ => f.list_not_acted_on_as(name, &REFERENCE, instead),
         }
     }
+    target::one_way_or_refuse(f);
     let rules: Vec<LogRule> =
         f.list("accessLogging", |item| item.object(|f| Some(rule(f, &context.logs)))).into_iter().flatten().collect();
     if rules.iter().any(|rule| rule.outlets.is_empty() && !rule.disabled) && context.logs.defaults.is_empty() {

@@ -26,7 +26,8 @@ pub enum Lane {
 ///
 /// - kind; API group, word for the kind, served versions (the one to write first), plural, short names;
 /// - [`Scope`](crate::kind::Scope), [`Lane`](crate::kind::Lane);
-/// - where its fields stand, `Spec` or `Root` (beside `metadata`), and what reads them; no reader: it is not acted on;
+/// - where its fields stand, `Spec` or `Root` (beside `metadata`); the form of a kind that is not acted on, or what
+///   reads them;
 /// - what it is read into, `as` the name of the list of its objects, where passes of the compiler go through one, and `for`
 ///   the kind of part that each is as it was read.
 #[macro_export]
@@ -55,13 +56,13 @@ macro_rules! objects {
                 Spec crd::networking::workload_entry => $crate::crd::networking::WorkloadEntry as workload_entries;
             /// What workload entries are made from that register themselves.
             WorkloadGroup: "networking.istio.io" "WorkloadGroup" ["v1" "v1beta1" "v1alpha3"] "workloadgroups" ["wg"]
-                Namespaced Rest Spec;
+                Namespaced Rest Spec [crd::networking::WORKLOAD_GROUP];
             /// Patches of Envoy's configuration.
             EnvoyFilter: "networking.istio.io" "EnvoyFilter" ["v1alpha3"] "envoyfilters" []
-                Namespaced Rest Spec;
+                Namespaced Rest Spec [crd::networking::ENVOY_FILTER];
             /// Settings of proxies.
             ProxyConfig: "networking.istio.io" "ProxyConfig" ["v1beta1"] "proxyconfigs" []
-                Namespaced Rest Spec;
+                Namespaced Rest Spec [crd::networking::PROXY_CONFIG];
             /// Who may call.
             AuthorizationPolicy: "security.istio.io" "AuthorizationPolicy" ["v1" "v1beta1"] "authorizationpolicies" ["ap"]
                 Namespaced Rest
@@ -72,16 +73,16 @@ macro_rules! objects {
                 Spec crd::security::peer_authentication => $crate::model::PeerAuthentication as peer_authentications for PeerAuthentication;
             /// Which tokens of end users are valid.
             RequestAuthentication: "security.istio.io" "RequestAuthentication" ["v1" "v1beta1"]
-                "requestauthentications" ["ra"] Namespaced Rest Spec;
+                "requestauthentications" ["ra"] Namespaced Rest Spec [crd::security::REQUEST_AUTHENTICATION];
             /// What is logged, counted and traced.
             Telemetry: "telemetry.istio.io" "Telemetry" ["v1" "v1alpha1"] "telemetries" ["telemetry"]
                 Namespaced Rest Spec crd::telemetry::parse => $crate::model::Telemetry as telemetries for Telemetry;
             /// Code that proxies run.
             WasmPlugin: "extensions.istio.io" "WasmPlugin" ["v1alpha1"] "wasmplugins" []
-                Namespaced Rest Spec;
+                Namespaced Rest Spec [crd::extensions::WASM_PLUGIN];
             /// Code that proxies run.
             TrafficExtension: "extensions.istio.io" "TrafficExtension" ["v1alpha1"] "trafficextensions" []
-                Namespaced Rest Spec;
+                Namespaced Rest Spec [crd::extensions::TRAFFIC_EXTENSION];
             /// Of these the one that holds MeshConfig.
             ConfigMap: "" "ConfigMap" ["v1"] "configmaps" ["cm"]
                 Namespaced Rest Root crd::mesh_config::config_map => Box<$crate::crd::mesh_config::MeshConfig>;
@@ -110,7 +111,7 @@ macro_rules! kinds {
     ($(
         $(#[$doc:meta])*
         $kind:ident: $group:literal $word:literal [$($version:literal)*] $plural:literal [$($short:literal)*]
-        $scope:ident $lane:ident $shape:ident $($reader:path => $model:ty $(as $list:ident $(for $part:ident)?)?)?;
+        $scope:ident $lane:ident $shape:ident $([$form:path])? $($reader:path => $model:ty $(as $list:ident $(for $part:ident)?)?)?;
     )*) => {
         /// A kind of object that means something to the mesh.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

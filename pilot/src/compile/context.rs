@@ -32,7 +32,7 @@ macro_rules! inputs {
     ($(
         $(#[$doc:meta])*
         $kind:ident: $group:literal $word:literal [$($version:literal)*] $plural:literal [$($short:literal)*]
-        $scope:ident $lane:ident $shape:ident $($reader:path => $model:ty $(as $list:ident $(for $part:ident)?)?)?;
+        $scope:ident $lane:ident $shape:ident $([$form:path])? $($reader:path => $model:ty $(as $list:ident $(for $part:ident)?)?)?;
     )*) => {
         /// Every input by kind; each list the oldest first.
         #[derive(Default)]

@@ -1,6 +1,6 @@
 //! Gateway: the listeners of gateway proxies. Servers of a kind that is not served yet are left out, and named.
 
-mod tls;
+pub(super) mod tls;
 
 use super::names;
 use crate::kind::ObjectKind;
@@ -124,7 +124,12 @@ fn hosts(item: &Item<'_>, object: &Object) -> Option<Vec<ServerHost>> {
             None | Some("*") => None,
             Some(".") => Some((&*object.meta.namespace).into()),
             Some("") => return entry.invalid("the namespace before the slash is empty"),
-            Some(other) => Some(other.into()),
+            Some(other) => {
+                if !names::is_label(other) {
+                    entry.refuse(format!("{other:?} is no name of a namespace, so the server has no hosts by it"));
+                }
+                Some(other.into())
+            }
         };
         Some(ServerHost { namespace, host: names::qualified_host(&entry, name)? })
     });

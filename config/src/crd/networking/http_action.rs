@@ -42,6 +42,9 @@ pub(super) fn outcome(
         item.not_acted_on("the rule is left out");
         return Some(None);
     }
+    if of_rule.authority.is_some() && rewrite.as_ref().is_some_and(|rewrite| rewrite.authority.is_some()) {
+        f.refuse("rewrite.authority and the host in headers.request.set are mutually exclusive");
+    }
     if of_rule.authority.is_some() && !f.has("route") {
         f.warn("no-effect", "setting the host in headers.request.set only affects forwarded requests");
     }
@@ -141,6 +144,7 @@ fn destination<'a>(f: &mut Fields<'a>, object: &Object, context: &ParseContext) 
 pub(super) fn target(item: &Item<'_>, object: &Object, context: &ParseContext) -> Option<Target> {
     item.object(|f| {
         let host = f.required("host").and_then(|item| match names::service_host(&item, object, context)? {
+            host if host.as_str().starts_with("*-") => item.not_served("a destination with a wildcard"),
             host if host.is_wildcard() => item.invalid("a destination must be a single host, not a wildcard"),
             host => Some(host),
         });
@@ -173,8 +177,12 @@ fn redirect(f: &mut Fields<'_>, matches: &[RouteMatch]) -> Option<Redirect> {
     let prefix = f.item("prefixRewrite").and_then(|item| {
         let text = item.non_empty()?;
         let prefixed = |m: &RouteMatch| m.path.as_ref().is_some_and(|p| matches!(p.matcher, StringMatch::Prefix(_)));
+        let is_regex = |m: &RouteMatch| m.path.as_ref().is_some_and(|p| matches!(p.matcher, StringMatch::Regex(_)));
+        if matches.iter().any(is_regex) {
+            return item.invalid("needs a uri prefix to replace, and a match of the rule has a regular expression");
+        }
         if matches.is_empty() || !matches.iter().all(prefixed) {
-            return item.invalid("needs every match of the rule to use a uri prefix");
+            return item.not_served("prefixRewrite without a uri prefix in every match of the rule");
         }
         Some(text)
     });

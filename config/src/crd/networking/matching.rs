@@ -99,7 +99,47 @@ pub(super) fn string_match(item: &Item<'_>, star: Regex) -> Option<StringMatch> 
 /// A regular expression that can be used.
 pub(super) fn pattern(item: &Item<'_>) -> Option<Pattern> {
     let text: Arc<str> = item.non_empty()?;
+    if repeats_a_repetition(&text) {
+        item.refuse("repeats what is a repetition already, which RE2 does not take");
+    }
     Pattern::new(&text).map_err(|e| item.invalid::<()>(e.to_string())).ok()
+}
+
+/// Whether a repetition follows another one, as in `a++`. RE2 refuses that; a question mark after one means "as few as
+/// possible".
+pub(super) fn repeats_a_repetition(pattern: &str) -> bool {
+    #[derive(PartialEq)]
+    enum Before {
+        Other,
+        Repetition,
+        Lazy,
+    }
+    let (mut before, mut in_class, mut escaped) = (Before::Other, false, false);
+    for byte in pattern.bytes() {
+        if std::mem::take(&mut escaped) {
+            before = Before::Other;
+            continue;
+        }
+        match byte {
+            b'\\' => escaped = true,
+            b'[' if !in_class => in_class = true,
+            b']' if in_class => in_class = false,
+            b'?' if !in_class && before == Before::Repetition => {
+                before = Before::Lazy;
+                continue;
+            }
+            b'*' | b'+' | b'?' if !in_class => {
+                if before != Before::Other {
+                    return true;
+                }
+                before = Before::Repetition;
+                continue;
+            }
+            _ => {}
+        }
+        before = Before::Other;
+    }
+    false
 }
 
 /// A token in the sense of RFC 9110; pseudo-headers begin with a colon.

@@ -64,6 +64,14 @@ fn is_dns_name(text: &str) -> bool {
     (first == "*" || label(first.strip_prefix("*-").unwrap_or(first))) && labels.all(label)
 }
 
+/// A name of a namespace.
+pub(super) fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
 /// `exportTo`, or the mesh's default for the kind.
 pub(super) fn visibility(f: &mut Fields<'_>, object: &Object, default: &[Arc<str>]) -> Option<Visibility> {
     let Some(item) = f.item("exportTo") else { return Some(resolve_visibility(default, object)) };
@@ -105,6 +113,9 @@ pub(super) fn parent(item: &Item<'_>, object: &Object) -> Option<Parent> {
     };
     if namespace.is_empty() || name.is_empty() || name.contains('/') {
         return item.invalid(format!("{text:?} is not mesh, a name, or namespace/name"));
+    }
+    if text.contains('/') && !(is_label(namespace) && is_dns_name(name)) {
+        item.refuse(format!("{text:?} is not of the form namespace/name; no gateway is called so"));
     }
     Some(Parent::Gateway(NamespacedName::new(namespace, name)))
 }

@@ -4,6 +4,7 @@ use super::{EntryEndpoint, names, workload_entry};
 use crate::{
     crd::{
         Object, ObjectMeta, ParseContext,
+        node::Value,
         reader::{Fields, Item},
     },
     model::{
@@ -101,7 +102,15 @@ fn resolution(f: &mut Fields<'_>) -> Resolution {
         ("DNS_ROUND_ROBIN", Some(Resolution::DnsRoundRobin)),
         ("DYNAMIC_DNS", None),
     ];
-    let read = |item: Item<'_>| item.enum_of(&known)?.or_else(|| item.not_served("DYNAMIC_DNS"));
+    let addresses = f.item("addresses").is_some_and(|item| item.node().value != Value::Seq(Vec::new()));
+    let read = |item: Item<'_>| {
+        item.enum_of(&known)?.or_else(|| {
+            if addresses {
+                item.refuse("DYNAMIC_DNS is for hosts, and goes without addresses");
+            }
+            item.not_served("DYNAMIC_DNS")
+        })
+    };
     f.item("resolution").and_then(read).unwrap_or(Resolution::Passthrough)
 }
 

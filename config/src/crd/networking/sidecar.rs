@@ -1,6 +1,6 @@
 //! Sidecar: what a workload's proxy sees and listens on.
 
-use super::{http_action, names};
+use super::{forms, gateway::tls, http_action, names};
 use crate::{
     crd::{
         Object, ParseContext,
@@ -26,7 +26,10 @@ pub(in crate::crd) fn sidecar(object: &Object, f: &mut Fields<'_>, context: &Par
     let ingress = f.list("ingress", |item| unique(&item, item.object(ingress)?, |l| taken.insert(l.port)));
     let egress = egress_listeners(f);
     let outbound_policy = f.object("outboundTrafficPolicy", |f| outbound_policy(f, object, context)).flatten();
-    f.not_acted_on("inboundConnectionPool");
+    f.not_acted_on_as("inboundConnectionPool", &forms::POOL, "");
+    if !["ingress", "egress", "outboundTrafficPolicy", "inboundConnectionPool"].into_iter().any(|name| f.has(name)) {
+        f.refuse("says nothing: give ingress, egress or outboundTrafficPolicy");
+    }
     Some(Sidecar { name: object.name(), workload_selector, ingress, egress: egress?, outbound_policy })
 }
 
@@ -58,7 +61,11 @@ fn bind(f: &mut Fields<'_>) -> Option<IpAddr> {
 
 /// Number, protocol, name.
 fn port(f: &mut Fields<'_>) -> Option<(Port, Protocol, Arc<str>)> {
-    let number = f.required("number").and_then(|item| item.port());
+    let number = f.required("number").and_then(|item| match item.i64()? {
+        // Sockets that are files have no port.
+        0 => item.not_served("port 0, for a unix socket"),
+        _ => item.port(),
+    });
     let protocol = f.item("protocol").and_then(|item| {
         if item.node().as_str().is_some_and(|text| text.eq_ignore_ascii_case("HTTP_PROXY")) {
             item.not_acted_on("the port is served as HTTP");
@@ -75,9 +82,12 @@ fn ingress(f: &mut Fields<'_>) -> Option<IngressListener> {
     let listener = f.required("port").and_then(|item| item.object(port));
     let (bind, capture) = (bind(f), capture(f));
     let default_endpoint = f.item("defaultEndpoint").map_or(Some(IngressEndpoint::Loopback), |item| endpoint(&item));
-    f.not_acted_on("connectionPool");
+    f.not_acted_on_as("connectionPool", &forms::POOL, "");
     // Without it the port would take what the user wants refused.
-    f.not_served(&["tls"]);
+    if let Some(item) = f.item("tls") {
+        item.not_served::<()>("tls");
+        item.leniently(ingress_tls);
+    }
     let (port, protocol, name) = listener?;
     if bind.is_some() && capture != Capture::None {
         f.warn("no-effect", "bind only has an effect with captureMode NONE");
@@ -85,6 +95,23 @@ fn ingress(f: &mut Fields<'_>) -> Option<IngressListener> {
     // Captured traffic arrives on the proxy's one inbound port; binding the address too would take the application's.
     let bind = (capture == Capture::None).then(|| bind.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
     Some(IngressListener { port, protocol, name, bind, default_endpoint: default_endpoint? })
+}
+
+/// A sidecar has certificates in files, one pair.
+fn ingress_tls(item: &Item<'_>) {
+    item.object(|f| {
+        let mode = f.item("mode").and_then(|item| item.string()).unwrap_or_default();
+        if !["SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"].contains(&&*mode) {
+            f.refuse("a sidecar's mode is SIMPLE, MUTUAL or OPTIONAL_MUTUAL");
+        }
+        let gateways = ["httpsRedirect", "credentialName", "credentialNames", "subjectAltNames", "tlsCertificates"];
+        for name in gateways.into_iter().filter(|name| f.has(name)) {
+            f.refuse(format!("{name} is for gateways alone"));
+        }
+        tls::certificates(f, &mode);
+        f.ignore_rest();
+        Some(())
+    });
 }
 
 /// Where the application listens.
@@ -102,7 +129,12 @@ fn endpoint(item: &Item<'_>) -> Option<IngressEndpoint> {
     let address: Option<SocketAddr> = text.parse().ok();
     match address.and_then(|a| Some((a, Port::new(a.port())?))) {
         Some((address, port)) if address.ip().is_unspecified() => Some(IngressEndpoint::InstancePort(port)),
-        Some((address, _)) => Some(IngressEndpoint::Address(address)),
+        Some((address, _)) => {
+            if !address.ip().is_loopback() {
+                item.refuse("the application listens on 127.0.0.1, [::1], or wherever it is called (0.0.0.0, [::])");
+            }
+            Some(IngressEndpoint::Address(address))
+        }
         None => {
             item.invalid(format!("{text:?} is not 127.0.0.1:PORT, [::1]:PORT, 0.0.0.0:PORT, [::]:PORT or unix:///path"))
         }
@@ -128,6 +160,10 @@ fn egress_listeners(f: &mut Fields<'_>) -> Option<Vec<EgressListener>> {
 fn egress(f: &mut Fields<'_>) -> Option<EgressListener> {
     let listener = f.object("port", port);
     let (bind, capture) = (bind(f), capture(f));
+    let on_file = f.item("bind").is_some_and(|item| item.node().as_str().is_some_and(|bind| bind.starts_with("unix:")));
+    if on_file && capture == Capture::Iptables {
+        f.refuse("a unix socket is bound with captureMode DEFAULT or NONE");
+    }
     let hosts = f.required("hosts").and_then(|item| hosts(&item));
     let (number, protocol, name) = match listener {
         Some((number, protocol, name)) => (Some(number), protocol, name),
@@ -175,7 +211,12 @@ fn egress_host(item: &Item<'_>) -> Option<EgressHost> {
         "" => return item.invalid("the namespace before the slash is empty"),
         "*" => EgressNamespace::Any,
         "." => EgressNamespace::OfWorkload,
-        other => EgressNamespace::Named(other.into()),
+        other => {
+            if !names::is_label(other) {
+                item.refuse(format!("{other:?} is no name of a namespace"));
+            }
+            EgressNamespace::Named(other.into())
+        }
     };
     Some(EgressHost { namespace, host, exclude })
 }

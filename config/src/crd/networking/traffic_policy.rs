@@ -1,6 +1,6 @@
 //! `trafficPolicy` of a DestinationRule and its subsets: load balancing, limits, upstream TLS, ports.
 
-use super::upstream_tls::upstream_tls;
+use super::{forms, upstream_tls::upstream_tls};
 use crate::{
     crd::reader::{Fields, Item},
     model::destination::{ConnectionPool, H2Upgrade, LoadBalancer, PortPolicy, TcpKeepalive, TrafficPolicy},
@@ -41,7 +41,7 @@ pub(super) fn traffic_policy(f: &mut Fields<'_>) -> Option<TrafficPolicy> {
 
 /// The blocks that stand at both levels.
 fn blocks(f: &mut Fields<'_>) -> PortPolicy {
-    f.not_acted_on("outlierDetection");
+    f.not_acted_on_as("outlierDetection", &forms::OUTLIERS, "");
     PortPolicy {
         load_balancer: f.object("loadBalancer", |f| Some(load_balancer(f))),
         connection_pool: f.object("connectionPool", connection_pool),
@@ -73,7 +73,7 @@ fn load_balancer(f: &mut Fields<'_>) -> LoadBalancer {
     if f.has("localityLbSetting") && f.has("zoneAwareLbSetting") {
         f.invalid::<()>("localityLbSetting and zoneAwareLbSetting are mutually exclusive");
     }
-    f.not_acted_on_because("consistentHash", "LEAST_REQUEST is used");
+    f.not_acted_on_as("consistentHash", &forms::CONSISTENT_HASH, "LEAST_REQUEST is used");
     let others = ["localityLbSetting", "zoneAwareLbSetting", "warmup", "warmupDurationSecs", "backendUtilization"];
     for field in others {
         f.not_acted_on(field);
@@ -104,7 +104,7 @@ fn tcp(f: &mut Fields<'_>, pool: &mut ConnectionPool) -> Option<()> {
     pool.connect_timeout = positive(f, "connectTimeout");
     pool.keepalive = f.object("tcpKeepalive", |f| Some(keepalive(f)));
     pool.max_connection_duration = positive(f, "maxConnectionDuration");
-    pool.tcp_idle_timeout = f.duration("idleTimeout");
+    pool.tcp_idle_timeout = span(f, "idleTimeout");
     Some(())
 }
 
@@ -113,7 +113,7 @@ fn http(f: &mut Fields<'_>, pool: &mut ConnectionPool) -> Option<()> {
     pool.max_requests = limit(f, "http2MaxRequests");
     pool.max_requests_per_connection = limit(f, "maxRequestsPerConnection");
     pool.max_retries = limit(f, "maxRetries");
-    pool.http_idle_timeout = f.duration("idleTimeout");
+    pool.http_idle_timeout = span(f, "idleTimeout");
     let upgrade =
         [("DEFAULT", None), ("UPGRADE", Some(H2Upgrade::Upgrade)), ("DO_NOT_UPGRADE", Some(H2Upgrade::DoNotUpgrade))];
     pool.h2_upgrade = f.enum_of("h2UpgradePolicy", &upgrade).flatten();
@@ -136,9 +136,26 @@ fn limit(f: &mut Fields<'_>, name: &'static str) -> Option<u32> {
     f.u32(name).filter(|n| *n > 0)
 }
 
+/// A time, or none.
+fn span(f: &mut Fields<'_>, name: &'static str) -> Option<Duration> {
+    let item = f.item(name)?;
+    let time = item.duration()?;
+    whole_millis(&item, time);
+    Some(time)
+}
+
+fn whole_millis(item: &Item<'_>, time: Duration) {
+    if time.subsec_nanos() % 1_000_000 != 0 {
+        item.refuse("must be of whole milliseconds");
+    }
+}
+
 /// A time of at least a millisecond.
 fn positive(f: &mut Fields<'_>, name: &'static str) -> Option<Duration> {
     let item = f.item(name)?;
     let time = item.duration()?;
+    if time >= Duration::from_millis(1) {
+        whole_millis(&item, time);
+    }
     if time < Duration::from_millis(1) { item.invalid("must be at least 1ms") } else { Some(time) }
 }

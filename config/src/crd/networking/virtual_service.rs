@@ -1,10 +1,11 @@
 //! VirtualService: routing rules of requests and of opaque connections.
 
-use super::{http_action, matching, names, opaque_rule, retry};
+use super::{forms, http_action, matching, names, opaque_rule, retry};
 use crate::kind::ObjectKind;
 use crate::{
     crd::{
         Object, ParseContext,
+        node::Value,
         reader::{Fields, Item},
     },
     model::route::{Parent, Route, RouteRule},
@@ -14,6 +15,9 @@ use crate::{
 /// The rules of `http`, `tls` and `tcp`; `None` without an error where there are only rules that are not served yet:
 /// without a route, requests go where they would without the object.
 pub(in crate::crd) fn virtual_service(object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<Route> {
+    if is_delegate(f) {
+        return delegate(f, object, context);
+    }
     let parents = parents(f, object);
     let hosts = hosts(f, object, context, &parents);
     let visibility = names::visibility(f, object, &context.default_virtual_service_export_to);
@@ -47,6 +51,26 @@ pub(in crate::crd) fn virtual_service(object: &Object, f: &mut Fields<'_>, conte
     })
 }
 
+/// Without hosts and gateways, rules are for other VirtualServices to delegate to.
+fn is_delegate(f: &mut Fields<'_>) -> bool {
+    let lists = |f: &mut Fields<'_>, name| f.item(name).is_some_and(|item| item.node().value != Value::Seq(Vec::new()));
+    f.has("http") && !["hosts", "gateways", "tls", "tcp"].map(|name| lists(f, name)).contains(&true)
+}
+
+/// Its rules are read for what is wrong with them.
+fn delegate<T>(f: &mut Fields<'_>, object: &Object, context: &ParseContext) -> Option<T> {
+    names::visibility(f, object, &context.default_virtual_service_export_to);
+    f.objects("http", |f| {
+        if let Some(item) = f.item("delegate") {
+            item.invalid::<()>("a VirtualService that others delegate to must not delegate itself");
+        }
+        rule(f, object, context, &[Parent::Mesh])
+    });
+    f.warn("field-not-acted-on", "has no hosts, so others may delegate to it, which is not acted on yet");
+    f.finish();
+    None
+}
+
 fn parents(f: &mut Fields<'_>, object: &Object) -> Vec<Parent> {
     let parents = f.list("gateways", |item| names::parent(&item, object));
     if parents.is_empty() { vec![Parent::Mesh] } else { parents }
@@ -78,8 +102,16 @@ fn hosts(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &
 fn rule(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &[Parent]) -> Option<Option<RouteRule>> {
     let name = f.opt_string("name").unwrap_or_default();
     let matches = f.objects("match", |f| matching::route_match(f, object, parents));
-    for field in ["fault", "mirror", "mirrors", "mirrorPercentage", "mirrorPercent", "mirror_percent", "corsPolicy"] {
+    f.not_acted_on_as("fault", &forms::FAULT, "");
+    f.not_acted_on_as("mirror", &forms::MIRROR, "");
+    f.list_not_acted_on_as("mirrors", &forms::MIRRORS, "");
+    f.not_acted_on_as("mirrorPercentage", &forms::MIRROR_SHARE, "");
+    f.not_acted_on_as("corsPolicy", &forms::CORS, "");
+    for field in ["mirrorPercent", "mirror_percent"] {
         f.not_acted_on(field);
+    }
+    if f.has("mirror") && f.has("mirrors") {
+        f.refuse("mirror and mirrors are mutually exclusive");
     }
     let timeout = f.duration("timeout");
     let retries = f.item("retries").and_then(|item: Item<'_>| retry::retries(&item));

@@ -5,6 +5,7 @@ use crate::{
     crd::{
         Object,
         reader::{Fields, Item},
+        target::{self, REFERENCE},
     },
     model::{
         Authorization,
@@ -30,6 +31,14 @@ pub(super) fn parse(object: &Object, f: &mut Fields<'_>) -> Option<Authorization
     };
     if policy.rules.is_empty() && policy.action != Action::Allow {
         f.warn("never-matches", "a policy without rules matches nothing, so this one has no effect");
+        if policy.action != Action::Audit {
+            f.refuse("rules are required: without them nothing is refused");
+        }
+    }
+    if object.meta.annotations.get("istio.io/dry-run").is_some()
+        && !matches!(policy.action, Action::Allow | Action::Deny)
+    {
+        f.refuse("annotation istio.io/dry-run is for actions ALLOW and DENY alone");
     }
     for_workloads.then_some(policy)
 }
@@ -38,11 +47,14 @@ pub(super) fn parse(object: &Object, f: &mut Fields<'_>) -> Option<Authorization
 fn targets_workloads(f: &mut Fields<'_>) -> bool {
     let mut for_workloads = true;
     for name in ["targetRef", "targetRefs"] {
-        if let Some(item) = f.item(name) {
-            item.not_acted_on("the policy applies to nothing; select workloads with selector");
-            for_workloads = false;
+        let instead = "the policy applies to nothing; select workloads with selector";
+        for_workloads &= !f.has(name);
+        match name {
+            "targetRef" => f.not_acted_on_as(name, &REFERENCE, instead),
+            _ => f.list_not_acted_on_as(name, &REFERENCE, instead),
         }
     }
+    target::one_way_or_refuse(f);
     for_workloads
 }
 
@@ -81,9 +93,16 @@ fn dry_run(object: &Object, f: &Fields<'_>) -> bool {
     }
 }
 
-fn bounded<'a, T>(f: &mut Fields<'a>, name: &'static str, read: impl FnMut(Item<'a>) -> Option<T>) -> Vec<T> {
+fn bounded<'a, T>(f: &mut Fields<'a>, name: &'static str, mut read: impl FnMut(Item<'a>) -> Option<T>) -> Vec<T> {
     let Some(item) = f.item(name) else { return Vec::new() };
-    let read = item.list(read);
+    let mut count = 0;
+    let read = item.list(|entry| {
+        count += 1;
+        read(entry)
+    });
+    if count == 0 && name != "rules" {
+        item.refuse("must not be empty; leave it out to mean any");
+    }
     if read.len() > MAX_ENTRIES {
         item.invalid::<()>(format!("has {} entries, more than {MAX_ENTRIES}", read.len()));
     }

@@ -2,7 +2,7 @@
 
 use super::selector;
 use crate::{
-    crd::{Object, reader::Fields},
+    crd::{Object, node::Value, reader::Fields},
     model::{PeerAuthentication, peer_authentication::MtlsMode},
     name::Port,
 };
@@ -14,6 +14,11 @@ pub(super) fn parse(object: &Object, f: &mut Fields<'_>) -> Option<PeerAuthentic
     let port_level = f.item("portLevelMtls");
     if let (Some(item), None) = (&port_level, &selector) {
         return item.invalid("portLevelMtls needs a selector: ports belong to workloads");
+    }
+    if let Some(item) = &port_level
+        && item.node().value == Value::Map(Vec::new())
+    {
+        item.refuse("must name a port, or be left out");
     }
     let ports = port_level.map(|item| {
         item.map(|key, item| {

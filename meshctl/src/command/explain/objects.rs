@@ -1,7 +1,8 @@
 //! The mesh that objects from texts or files describe, and the workload that decides in it.
 
 use super::case::CaseWorkload;
-use anyhow::{Context as _, Result, bail};
+use crate::files;
+use anyhow::{Result, bail};
 use mesh_config::{
     crd::mesh_config::parse_text,
     diagnostic::Diagnostic,
@@ -21,9 +22,6 @@ use mesh_pilot::{
     source::{Batch, Change, SourceId, file, memory},
 };
 use std::{net::IpAddr, path::PathBuf, sync::Arc};
-
-/// Most bytes that are read from standard input.
-const MAX_INPUT: u64 = 64 << 20;
 
 /// A world of these objects.
 pub(super) struct Objects {
@@ -51,20 +49,7 @@ impl Objects {
 
     /// The objects of files and directories; `-` is standard input.
     pub(super) fn add_files(&mut self, paths: &[PathBuf]) -> Result<()> {
-        let mut tree = file::Tree::new();
-        for path in paths {
-            if path.as_os_str() == "-" {
-                let mut text = String::new();
-                let input = std::io::Read::take(std::io::stdin(), MAX_INPUT);
-                std::io::Read::read_to_string(&mut { input }, &mut text).context("cannot read standard input")?;
-                tree.insert("-".into(), file::FileText::Text(text));
-            } else if path.is_dir() {
-                tree.extend(file::read_tree(path)?);
-            } else {
-                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-                tree.insert(path.to_string_lossy().into(), file::FileText::Text(text));
-            }
-        }
+        let tree = files::read(paths)?;
         self.world.apply(Batch { source: SourceId::Memory, changes: file::Directory::default().scan(&tree).changes });
         Ok(())
     }

@@ -54,6 +54,10 @@ pub(super) fn settings(item: &Item<'_>) -> Option<Option<Settings>> {
         let item = f.item("mode");
         // The field's default on the wire is PASSTHROUGH.
         let mode = item.as_ref().map_or(Some(Mode::Passthrough), |item| item.enum_of(&modes))?;
+        match &item {
+            Some(item) => certificates(f, item.node().as_str().unwrap_or_default()),
+            None => certificates(f, "PASSTHROUGH"),
+        }
         match mode {
             Mode::NotServed => {
                 if let Some(item) = item {
@@ -90,6 +94,44 @@ fn ends(f: &mut Fields<'_>, mode: Mode, credential: Option<Item<'_>>) -> Option<
         }
         (_, None) => f.one_is_required(&["credentialName"], "credentialName is required"),
     }
+}
+
+/// Which certificates a mode needs, and which it cannot have. A server without the right ones is left out.
+pub(in crate::crd::networking) fn certificates(f: &mut Fields<'_>, mode: &str) {
+    let mut filled = |name| f.item(name).is_some_and(|item| item.node().as_str().is_none_or(|text| !text.is_empty()));
+    let given = |names: &[&'static str], filled: &mut dyn FnMut(&'static str) -> bool| -> Vec<&'static str> {
+        names.iter().copied().filter(|name| filled(name)).collect()
+    };
+    let files = given(&["serverCertificate", "privateKey"], &mut filled);
+    let authority = filled("caCertificates");
+    let named = given(&["credentialName", "credentialNames", "tlsCertificates"], &mut filled);
+    let refused = match mode {
+        "ISTIO_MUTUAL" if !files.is_empty() || !named.is_empty() || authority => {
+            Some("ISTIO_MUTUAL shows the mesh's own certificate: leave all others out".to_owned())
+        }
+        "SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL" => match (&named[..], &files[..]) {
+            ([_, _, ..], _) | ([_], [_, ..]) => Some(format!(
+                "only one of {} may be set",
+                named.iter().chain(&files).copied().collect::<Vec<_>>().join(", ")
+            )),
+            ([], [] | [_]) => Some("serverCertificate and privateKey, or credentialName, are required".to_owned()),
+            (["tlsCertificates"], []) | ([], _) if mode != "SIMPLE" && !authority => {
+                Some(format!("{mode} needs caCertificates, or a credentialName"))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    if let Some(message) = refused {
+        f.refuse(message);
+    }
+    f.list("tlsCertificates", |item| {
+        let filled = |name| item.node().get(name).and_then(|text| text.as_str()).is_some_and(|text| !text.is_empty());
+        if !(filled("serverCertificate") && filled("privateKey")) {
+            item.refuse("serverCertificate and privateKey are required");
+        }
+        None::<()>
+    });
 }
 
 /// Bytes that are carried on as they are need no certificate, and nobody is looked at.

@@ -1,0 +1,160 @@
+//! Code that proxies run: WasmPlugin and TrafficExtension of `extensions.istio.io`.
+
+use super::{
+    form::{Holds, forms},
+    reader::{Fields, Item},
+    target::{self, REFERENCE, SELECTOR},
+};
+
+/// Most bytes of a name.
+const MAX_NAME: usize = 255;
+/// Most bytes of a script.
+const MAX_SCRIPT: usize = 64 << 10;
+
+const PHASES: Holds = Holds::Word(&["UNSPECIFIED_PHASE", "AUTHN", "AUTHZ", "STATS"]);
+const POLICIES: Holds = Holds::Word(&["UNSPECIFIED_POLICY", "IfNotPresent", "Always"]);
+const FAILURES: Holds = Holds::Word(&["FAIL_CLOSE", "FAIL_OPEN", "FAIL_RELOAD"]);
+const KINDS: Holds = Holds::Word(&["UNSPECIFIED_PLUGIN_TYPE", "HTTP", "NETWORK"]);
+const MODES: Holds = Holds::Word(&["UNDEFINED", "CLIENT", "SERVER", "CLIENT_AND_SERVER"]);
+const ORDER: Holds = Holds::Whole(i32::MIN as i64, i32::MAX as i64);
+
+forms! {
+    /// `spec`.
+    pub(super) WASM_PLUGIN {
+        "selector": Holds::Of(&SELECTOR), "Which workloads; without it, and without a target, those of the namespace.";
+        "targetRef": Holds::Of(&REFERENCE), "What it is for, instead of a selector. Superseded by targetRefs.";
+        "targetRefs": Holds::List(&Holds::Of(&REFERENCE)), "What it is for, instead of a selector.";
+        "url": Holds::Judged(url), "Where the module is: oci, http, https or file; without a scheme an image.";
+        "sha256": Holds::Judged(sha256), "Checksum of the module.";
+        "imagePullPolicy": POLICIES, "When an image is fetched.";
+        "imagePullSecret": Holds::Text, "Secret of the own namespace to fetch it with.";
+        "verificationKey": Holds::Text, "Key that the image is signed by.";
+        "pluginConfig": Holds::Struct, "What the module is given.";
+        "pluginName": Holds::Text, "Its name within the module.";
+        "phase": PHASES, "Before which of the mesh's own filters it stands.";
+        "priority": ORDER, "Order within a phase: the greater comes first.";
+        "failStrategy": FAILURES, "What becomes of a request when the module fails.";
+        "vmConfig": Holds::Of(&VM), "Settings of its machine.";
+        "match": Holds::List(&Holds::Of(&MATCH)), "Which traffic it sees.";
+        "type": KINDS, "Whether it sees requests or connections.";
+    } => wasm_plugin;
+
+    /// `spec`.
+    pub(super) TRAFFIC_EXTENSION {
+        "selector": Holds::Of(&SELECTOR), "Which workloads; without it, and without a target, those of the namespace.";
+        "targetRefs": Holds::List(&Holds::Of(&REFERENCE)), "What it is for, instead of a selector.";
+        "phase": PHASES, "Before which of the mesh's own filters it stands.";
+        "priority": ORDER, "Order within a phase: the greater comes first.";
+        "match": Holds::List(&Holds::Of(&MATCH)), "Which traffic it sees.";
+        "wasm": Holds::Of(&WASM), "A module.";
+        "lua": Holds::Of(&LUA), "A script.";
+    } => traffic_extension;
+
+    WASM {
+        "url": Holds::Judged(url), "Where the module is: oci, http, https or file; without a scheme an image.";
+        "sha256": Holds::Judged(sha256), "Checksum of the module.";
+        "imagePullPolicy": POLICIES, "When an image is fetched.";
+        "imagePullSecret": Holds::Text, "Secret of the own namespace to fetch it with.";
+        "verificationKey": Holds::Text, "Key that the image is signed by.";
+        "pluginConfig": Holds::Struct, "What the module is given.";
+        "pluginName": Holds::Text, "Its name within the module.";
+        "failStrategy": FAILURES, "What becomes of a request when the module fails.";
+        "vmConfig": Holds::Of(&VM), "Settings of its machine.";
+        "type": KINDS, "Whether it sees requests or connections.";
+    } => with_url;
+
+    LUA {
+        "inlineCode": Holds::Judged(script), "The script.";
+    } => with_script;
+
+    VM {
+        "env": Holds::List(&Holds::Of(&ENV)), "Its environment.";
+    } => vm;
+
+    ENV {
+        "name": Holds::Judged(name), "Name of the variable.";
+        "valueFrom": Holds::Word(&["INLINE", "HOST"]), "Where its value is.";
+        "value": Holds::Text, "Its value, with INLINE.";
+    } => env;
+
+    MATCH {
+        "mode": MODES, "Which side of a call.";
+        "ports": Holds::List(&Holds::Of(&PORT)), "Which ports; none: all.";
+    };
+
+    PORT {
+        "number": Holds::Port, "The port.";
+    } => port;
+}
+
+fn wasm_plugin(f: &mut Fields<'_>) {
+    target::one_way(f);
+    f.required("url");
+}
+
+fn traffic_extension(f: &mut Fields<'_>) {
+    target::one_way(f);
+    if f.has("wasm") == f.has("lua") {
+        f.one_is_required::<()>(&["wasm", "lua"], "exactly one of wasm and lua must be set");
+    }
+}
+
+fn with_url(f: &mut Fields<'_>) {
+    f.required("url");
+}
+
+fn with_script(f: &mut Fields<'_>) {
+    f.required("inlineCode");
+}
+
+fn port(f: &mut Fields<'_>) {
+    f.required("number");
+}
+
+fn env(f: &mut Fields<'_>) {
+    f.required("name");
+    let from_host = f.opt_string("valueFrom").as_deref() == Some("HOST");
+    if let Some(item) = f.item("value").filter(|_| from_host)
+        && item.string().is_some_and(|value| !value.is_empty())
+    {
+        item.invalid::<()>("a value goes with valueFrom INLINE alone");
+    }
+}
+
+fn vm(f: &mut Fields<'_>) {
+    let mut seen = std::collections::BTreeSet::new();
+    f.list("env", |item| {
+        let name = item.node().get("name")?.as_str()?;
+        if !name.is_empty() && !seen.insert(name.to_owned()) {
+            item.invalid::<()>(format!("there is a variable {name:.40} already"));
+        }
+        None::<()>
+    });
+}
+
+fn name(item: &Item<'_>) {
+    if item.non_empty().is_some_and(|name| name.len() > MAX_NAME) {
+        item.invalid::<()>(format!("is longer than {MAX_NAME} bytes"));
+    }
+}
+
+fn script(item: &Item<'_>) {
+    if item.non_empty().is_some_and(|script| script.len() > MAX_SCRIPT) {
+        item.invalid::<()>(format!("is longer than {MAX_SCRIPT} bytes"));
+    }
+}
+
+fn url(item: &Item<'_>) {
+    let Some(url) = item.non_empty() else { return };
+    let scheme = url.split_once("://").map_or("oci", |(scheme, _)| scheme);
+    if !["oci", "http", "https", "file"].contains(&scheme) {
+        item.invalid::<()>(format!("{scheme:.20} is no scheme for a module; use oci, http, https or file"));
+    }
+}
+
+fn sha256(item: &Item<'_>) {
+    let Some(sum) = item.string().filter(|sum| !sum.is_empty()) else { return };
+    if sum.len() != 64 || !sum.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        item.invalid::<()>("must be 64 digits 0 to 9 and a to f, in small letters");
+    }
+}

@@ -1,0 +1,143 @@
+//! What a message may hold, declared: name, type and meaning of each field, and a rule over several. A form is how
+//! fields are read that nothing acts on yet, so that what is wrong with them is found all the same; schemas and
+//! reference pages can be made from the same declaration.
+
+use super::reader::{Fields, Item};
+
+/// A message.
+pub struct Form {
+    /// In the order of the reference.
+    pub fields: &'static [Field],
+    /// What fields must be together, or beyond their types.
+    pub rule: Option<fn(&mut Fields<'_>)>,
+}
+
+/// A field of a message.
+pub struct Field {
+    /// As it is written.
+    pub name: &'static str,
+    /// What it may hold.
+    pub holds: Holds,
+    /// What it means, for people.
+    pub text: &'static str,
+}
+
+/// What a field may hold.
+#[derive(Clone, Copy)]
+pub enum Holds {
+    /// A text.
+    Text,
+    /// A text that is not empty.
+    Filled,
+    /// A truth value.
+    Bool,
+    /// A whole number within these bounds.
+    Whole(i64, i64),
+    /// A number within these bounds.
+    Number(f64, f64),
+    /// A port, 1 to 65535.
+    Port,
+    /// A time span of at least a millisecond and of whole milliseconds, as Envoy counts.
+    Span,
+    /// A time span that may be zero.
+    SpanOrZero,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A list of these.
+    List(&'static Holds),
+    /// Values under free keys.
+    Map(&'static Holds),
+    /// A message.
+    Of(&'static Form),
+    /// Whatever is a map; its content is for somebody else.
+    Struct,
+    /// A text that this judges.
+    Judged(fn(&Item<'_>)),
+}
+
+/// A [`Form`]: `NAME { field: Holds, "meaning"; … } => rule;`.
+macro_rules! forms {
+    ($($(#[$doc:meta])* $vis:vis $name:ident { $($field:literal: $holds:expr, $text:literal;)* } $(=> $rule:path)?;)*) => {$(
+        $(#[$doc])*
+        $vis static $name: $crate::crd::form::Form = $crate::crd::form::Form {
+            fields: &[$($crate::crd::form::Field { name: $field, holds: $holds, text: $text }),*],
+            rule: $crate::crd::form::forms!(@ $($rule)?),
+        };
+    )*};
+    (@) => { None };
+    (@ $rule:path) => { Some($rule) };
+}
+
+pub(super) use forms;
+
+/// Longest span that Envoy takes.
+const MAX_SPAN: std::time::Duration = std::time::Duration::from_secs(315_576_000_000);
+
+impl Form {
+    /// Reads every field, and reports what is wrong. What the form does not have is left over for
+    /// [`Fields::finish`].
+    pub fn check(&self, f: &mut Fields<'_>) {
+        for field in self.fields {
+            if let Some(item) = f.item(field.name) {
+                field.holds.check(&item);
+            }
+        }
+        if let Some(rule) = self.rule {
+            rule(f);
+        }
+    }
+
+    /// Reads a value that must be such a message.
+    pub fn check_in(&self, item: &Item<'_>) {
+        item.object(|f| {
+            self.check(f);
+            Some(())
+        });
+    }
+}
+
+impl Holds {
+    fn check(self, item: &Item<'_>) {
+        match self {
+            Holds::Text => drop(item.string()),
+            Holds::Filled => drop(item.non_empty()),
+            Holds::Bool => drop(item.bool()),
+            Holds::Whole(least, most) => {
+                if let Some(number) = item.i64().filter(|n| !(least..=most).contains(n)) {
+                    item.invalid::<()>(format!("{number} is not within {least} to {most}"));
+                }
+            }
+            Holds::Number(least, most) => {
+                if let Some(number) = item.f64().filter(|n| !(least..=most).contains(n)) {
+                    item.invalid::<()>(format!("{number} is not within {least} to {most}"));
+                }
+            }
+            Holds::Port => drop(item.port()),
+            Holds::Span => drop(item.duration().and_then(|span| span_of(item, span))),
+            Holds::SpanOrZero => drop(item.duration()),
+            Holds::Word(words) => {
+                let values: Vec<(&str, ())> = words.iter().map(|word| (*word, ())).collect();
+                item.enum_of(&values);
+            }
+            Holds::List(of) => drop(item.list(|item| Some(of.check(&item)))),
+            Holds::Map(of) => drop(item.map(|_, item| Some(of.check(&item)))),
+            Holds::Of(form) => form.check_in(item),
+            Holds::Struct => drop(item.map(|_, _| None::<()>)),
+            Holds::Judged(judge) => judge(item),
+        }
+    }
+}
+
+/// A span as Envoy counts them.
+pub(super) fn span_of(item: &Item<'_>, span: std::time::Duration) -> Option<std::time::Duration> {
+    if span.subsec_nanos() % 1_000_000 != 0 {
+        return item.invalid("must be of whole milliseconds");
+    }
+    if span.is_zero() {
+        return item.invalid("must be at least 1ms");
+    }
+    if span > MAX_SPAN {
+        return item.invalid("is longer than ten thousand years");
+    }
+    Some(span)
+}

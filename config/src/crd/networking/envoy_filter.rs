@@ -1,0 +1,184 @@
+//! EnvoyFilter: patches of Envoy's configuration. Nothing here is Envoy, so none is acted on.
+
+use super::matching::repeats_a_repetition;
+use crate::crd::{
+    form::{Holds, forms},
+    reader::{Fields, Item},
+    target::{self, REFERENCE},
+};
+use regex::Regex;
+
+const PLACES: [&str; 11] = [
+    "LISTENER",
+    "FILTER_CHAIN",
+    "NETWORK_FILTER",
+    "HTTP_FILTER",
+    "ROUTE_CONFIGURATION",
+    "VIRTUAL_HOST",
+    "HTTP_ROUTE",
+    "CLUSTER",
+    "EXTENSION_CONFIG",
+    "BOOTSTRAP",
+    "LISTENER_FILTER",
+];
+const CONTEXTS: Holds = Holds::Word(&["ANY", "SIDECAR_INBOUND", "SIDECAR_OUTBOUND", "GATEWAY", "WAYPOINT"]);
+const OPERATIONS: Holds = Holds::Word(&[
+    "INVALID",
+    "MERGE",
+    "ADD",
+    "REMOVE",
+    "INSERT_BEFORE",
+    "INSERT_AFTER",
+    "INSERT_FIRST",
+    "REPLACE",
+    "MERGE_AND_REPLACE_LIST",
+]);
+const PORT: Holds = Holds::Whole(0, 65_535);
+
+forms! {
+    /// `spec`.
+    pub(in crate::crd) ENVOY_FILTER {
+        "workloadSelector": Holds::Of(&LABELS), "Which workloads; without it, those of the namespace.";
+        "targetRefs": Holds::List(&Holds::Of(&REFERENCE)), "What it is for, instead of a selector.";
+        "configPatches": Holds::List(&Holds::Of(&CONFIG_PATCH)), "The patches, in order.";
+        "priority": Holds::Whole(i32::MIN as i64, i32::MAX as i64), "Order among filters: the lesser comes first.";
+    } => target::one_way;
+
+    LABELS {
+        "labels": Holds::Map(&Holds::Text), "Labels that a workload must have, all of them.";
+    } => labels;
+
+    CONFIG_PATCH {
+        "applyTo": Holds::Word(&PLACES), "What is patched.";
+        "match": Holds::Of(&OBJECT_MATCH), "Which of them.";
+        "patch": Holds::Of(&PATCH), "The patch.";
+    } => config_patch;
+
+    OBJECT_MATCH {
+        "context": CONTEXTS, "Of which proxies.";
+        "proxy": Holds::Of(&PROXY), "Of which versions and metadata of proxies.";
+        "listener": Holds::Of(&LISTENER), "Which listener, chain and filter.";
+        "routeConfiguration": Holds::Of(&ROUTES), "Which routes.";
+        "cluster": Holds::Of(&CLUSTER), "Which cluster.";
+        "waypoint": Holds::Of(&WAYPOINT), "Which part of a waypoint.";
+    } => one_object;
+
+    PROXY {
+        "proxyVersion": Holds::Judged(expression), "Regular expression for the version.";
+        "metadata": Holds::Map(&Holds::Text), "Metadata that a proxy must have.";
+    };
+
+    LISTENER {
+        "portNumber": PORT, "Its port.";
+        "portName": Holds::Text, "Name of its port.";
+        "name": Holds::Text, "Its name.";
+        "listenerFilter": Holds::Text, "A listener filter by name.";
+        "filterChain": Holds::Of(&FILTER_CHAIN), "A filter chain.";
+    };
+
+    FILTER_CHAIN {
+        "name": Holds::Text, "Its name.";
+        "sni": Holds::Text, "Server name that it matches.";
+        "transportProtocol": Holds::Text, "Transport protocol that it matches.";
+        "applicationProtocols": Holds::Text, "Application protocols that it matches, separated by commas.";
+        "destinationPort": PORT, "Port that it matches.";
+        "filter": Holds::Of(&FILTER), "A filter of it.";
+        "transportSocket": Holds::Of(&NAMED), "Its transport socket.";
+    };
+
+    FILTER {
+        "name": Holds::Text, "Its name.";
+        "subFilter": Holds::Of(&NAMED), "A filter within it.";
+    } => filter;
+
+    NAMED {
+        "name": Holds::Text, "Its name.";
+    };
+
+    ROUTES {
+        "portNumber": PORT, "Port that they are for.";
+        "portName": Holds::Text, "Name of that port.";
+        "gateway": Holds::Text, "Gateway that they are for, namespace/name.";
+        "name": Holds::Text, "Name of the route configuration.";
+        "vhost": Holds::Of(&VIRTUAL_HOST), "A virtual host.";
+    };
+
+    VIRTUAL_HOST {
+        "name": Holds::Text, "Its name.";
+        "domainName": Holds::Text, "A domain of it.";
+        "route": Holds::Of(&ROUTE), "A route of it.";
+    };
+
+    ROUTE {
+        "name": Holds::Text, "Its name.";
+        "action": Holds::Word(&["ANY", "ROUTE", "REDIRECT", "DIRECT_RESPONSE"]), "What it does.";
+    };
+
+    CLUSTER {
+        "portNumber": PORT, "Port of the service.";
+        "service": Holds::Text, "Host of the service.";
+        "subset": Holds::Text, "Subset of the service.";
+        "name": Holds::Text, "Name of the cluster.";
+    };
+
+    WAYPOINT {
+        "portNumber": PORT, "Port of the service.";
+        "filter": Holds::Of(&FILTER), "A filter.";
+        "route": Holds::Of(&NAMED), "A route.";
+    };
+
+    PATCH {
+        "operation": OPERATIONS, "What is done.";
+        "value": Holds::Judged(value), "What is put in: a message of Envoy as JSON.";
+        "filterClass": Holds::Word(&["UNSPECIFIED", "AUTHN", "AUTHZ", "STATS"]), "Where a new filter goes.";
+    };
+}
+
+fn labels(f: &mut Fields<'_>) {
+    f.selector("labels");
+}
+
+fn config_patch(f: &mut Fields<'_>) {
+    f.required("applyTo");
+    f.required("patch");
+}
+
+fn one_object(f: &mut Fields<'_>) {
+    let objects = ["listener", "routeConfiguration", "cluster", "waypoint"];
+    let there: Vec<&str> = objects.into_iter().filter(|name| f.has(name)).collect();
+    if there.len() > 1 {
+        f.invalid::<()>(format!("only one of {} may be set", there.join(" and ")));
+    }
+}
+
+fn filter(f: &mut Fields<'_>) {
+    let named = |f: &mut Fields<'_>| f.opt_string("name").is_some_and(|name| !name.is_empty());
+    if let Some(item) = f.item("subFilter") {
+        if !named(f) {
+            f.invalid::<()>("a subFilter stands within a filter that has a name");
+        }
+        if item.node().get("name").and_then(|name| name.as_str()).is_none_or(str::is_empty) {
+            item.invalid::<()>("name is required: which filter it is");
+        }
+    }
+}
+
+fn expression(item: &Item<'_>) {
+    let Some(text) = item.string() else { return };
+    if repeats_a_repetition(&text) {
+        item.invalid::<()>("is no regular expression: it repeats what is a repetition already");
+    } else if let Err(error) = Regex::new(&text) {
+        let reason = error.to_string();
+        item.invalid::<()>(format!("is no regular expression: {}", reason.lines().last().unwrap_or(&reason)));
+    }
+}
+
+/// Envoy's own messages are not known here, but each of them calls its name by a text.
+fn value(item: &Item<'_>) {
+    item.map(|key, item| {
+        if key == "name" {
+            item.string();
+        }
+        None::<()>
+    });
+}

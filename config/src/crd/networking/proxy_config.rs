@@ -1,0 +1,20 @@
+//! ProxyConfig: settings of proxies, injected with them.
+
+use crate::crd::{
+    form::{Holds, forms},
+    target::SELECTOR,
+};
+
+forms! {
+    /// `spec`.
+    pub(in crate::crd) PROXY_CONFIG {
+        "selector": Holds::Of(&SELECTOR), "Which workloads; without it, those of the namespace.";
+        "concurrency": Holds::Whole(0, i32::MAX as i64), "Worker threads; 0: one a core.";
+        "environmentVariables": Holds::Map(&Holds::Text), "Environment of the proxy.";
+        "image": Holds::Of(&IMAGE), "Image of the proxy.";
+    };
+
+    IMAGE {
+        "imageType": Holds::Text, "Variant of the image: default, debug or distroless.";
+    };
+}

@@ -1,0 +1,91 @@
+//! RequestAuthentication: which tokens of end users are valid.
+
+use crate::crd::{
+    form::{Holds, forms},
+    node::{self, Value},
+    reader::{Fields, Item},
+    target::{self, REFERENCE, SELECTOR},
+};
+
+forms! {
+    /// `spec`.
+    pub(in crate::crd) REQUEST_AUTHENTICATION {
+        "selector": Holds::Of(&SELECTOR), "Which workloads; without it, and without a target, those of the namespace.";
+        "targetRef": Holds::Of(&REFERENCE), "What it is for, instead of a selector. Superseded by targetRefs.";
+        "targetRefs": Holds::List(&Holds::Of(&REFERENCE)), "What it is for, instead of a selector.";
+        "jwtRules": Holds::List(&Holds::Of(&JWT_RULE)), "Tokens that count. A request with another one is refused.";
+    } => target::one_way;
+
+    JWT_RULE {
+        "issuer": Holds::Text, "Who issues the tokens: their claim iss.";
+        "audiences": Holds::List(&Holds::Filled), "For whom they may be: one of these stands in their claim aud.";
+        "jwksUri": Holds::Judged(keys_uri), "Where the issuer's keys are, as http or https URL.";
+        "jwks_uri": Holds::Judged(keys_uri), "An older spelling of jwksUri.";
+        "jwks": Holds::Judged(keys), "The issuer's keys themselves, as a JSON Web Key Set.";
+        "fromHeaders": Holds::List(&Holds::Of(&JWT_HEADER)), "Headers to look for a token in.";
+        "fromParams": Holds::List(&Holds::Filled), "Query parameters to look for a token in.";
+        "fromCookies": Holds::List(&Holds::Filled), "Cookies to look for a token in.";
+        "outputPayloadToHeader": Holds::Text, "Header that hands a valid token's content on.";
+        "outputClaimToHeaders": Holds::List(&Holds::Of(&CLAIM_TO_HEADER)), "Headers that hand single claims on.";
+        "forwardOriginalToken": Holds::Bool, "Whether the token itself goes on too.";
+        "timeout": Holds::Span, "How long keys may take to be fetched.";
+        "spaceDelimitedClaims": Holds::List(&Holds::Filled), "Claims that are lists written with blanks.";
+    } => jwt_rule;
+
+    JWT_HEADER {
+        "name": Holds::Filled, "The header.";
+        "prefix": Holds::Text, "What stands before the token in it.";
+    } => named;
+
+    CLAIM_TO_HEADER {
+        "header": Holds::Judged(header), "The header.";
+        "claim": Holds::Filled, "The claim; a dot leads into a nested one.";
+    } => claim_to_header;
+}
+
+fn jwt_rule(f: &mut Fields<'_>) {
+    let filled = |f: &mut Fields<'_>, name| f.item(name).and_then(|item| item.string()).is_some_and(|t| !t.is_empty());
+    let errors = f.errors();
+    let says_who = ["issuer", "jwksUri", "jwks_uri"].map(|name| filled(f, name)).contains(&true);
+    if f.errors() == errors && !says_who {
+        f.one_is_required::<()>(&["issuer", "jwksUri"], "issuer or jwksUri must say whose tokens count");
+    }
+    if f.has("jwks") && (f.has("jwksUri") || f.has("jwks_uri")) {
+        f.invalid::<()>("only one of jwks and jwksUri may be set");
+    }
+}
+
+fn named(f: &mut Fields<'_>) {
+    f.required("name");
+}
+
+fn claim_to_header(f: &mut Fields<'_>) {
+    f.required("header");
+    f.required("claim");
+}
+
+fn header(item: &Item<'_>) {
+    if let Some(name) = item.non_empty()
+        && !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    {
+        item.invalid::<()>("a header's name has letters, digits, - and _ alone");
+    }
+}
+
+fn keys_uri(item: &Item<'_>) {
+    let Some(uri) = item.string() else { return };
+    let host = uri.strip_prefix("https://").or_else(|| uri.strip_prefix("http://"));
+    if host.is_none_or(|host| host.split(['/', '?']).next().is_none_or(str::is_empty)) {
+        item.invalid::<()>(format!("{uri:.80?} is no URL such as https://issuer.example/keys"));
+    }
+}
+
+fn keys(item: &Item<'_>) {
+    let Some(text) = item.string().filter(|text| !text.is_empty()) else { return };
+    let set = node::read(&text).into_iter().next();
+    let is_set = matches!(&set, Some(Ok(document))
+        if matches!(document.node.get("keys").map(|keys| &keys.value), Some(Value::Seq(_))));
+    if !is_set {
+        item.invalid::<()>("is no JSON Web Key Set: {\"keys\": […]}");
+    }
+}

@@ -1,0 +1,71 @@
+//! Which workloads an object is for: by labels, or by the names of what stands before them.
+
+use super::{
+    form::{Holds, forms},
+    reader::Fields,
+};
+
+forms! {
+    /// Labels, under `matchLabels`.
+    pub(super) SELECTOR {
+        "matchLabels": Holds::Map(&Holds::Text), "Labels that a workload must have, all of them.";
+    } => selector;
+
+    /// A Gateway, Service or other object by name.
+    pub(super) REFERENCE {
+        "group": Holds::Text, "API group of the target.";
+        "kind": Holds::Filled, "Kind of the target.";
+        "name": Holds::Filled, "Name of the target.";
+        "namespace": Holds::Text, "Must be left out: the target stands in the object's own namespace.";
+    } => reference;
+}
+
+/// What may be named, by group and kind.
+const TARGETS: [(&str, &str); 5] = [
+    ("gateway.networking.k8s.io", "Gateway"),
+    ("gateway.networking.k8s.io", "GatewayClass"),
+    ("", "Service"),
+    ("core", "Service"),
+    ("networking.istio.io", "ServiceEntry"),
+];
+
+fn selector(f: &mut Fields<'_>) {
+    f.selector("matchLabels");
+}
+
+fn reference(f: &mut Fields<'_>) {
+    f.required("name");
+    let text = |f: &mut Fields<'_>, name| f.opt_string(name).unwrap_or_default();
+    let (group, kind) = (text(f, "group"), text(f, "kind"));
+    if !TARGETS.contains(&(&*group, &*kind)) {
+        f.invalid::<()>(format!(
+            "{kind} of group {group:?} is no target; name a Gateway or GatewayClass of gateway.networking.k8s.io, a Service \
+             or a ServiceEntry of networking.istio.io"
+        ));
+    }
+    if let Some(item) = f.item("namespace")
+        && item.string().is_some_and(|namespace| !namespace.is_empty())
+    {
+        item.invalid::<()>("must not be set: a target stands in the object's own namespace");
+    }
+}
+
+/// As [`one_way`], where objects were always in force that have several.
+pub(super) fn one_way_or_refuse(f: &mut Fields<'_>) {
+    if let Some(message) = several_ways(f) {
+        f.refuse(message);
+    }
+}
+
+/// At most one of `targetRef`, `targetRefs` and the selector may be there.
+pub(super) fn one_way(f: &mut Fields<'_>) {
+    if let Some(message) = several_ways(f) {
+        f.invalid::<()>(message);
+    }
+}
+
+fn several_ways(f: &Fields<'_>) -> Option<String> {
+    let ways = ["selector", "workloadSelector", "targetRef", "targetRefs"];
+    let there: Vec<&str> = ways.into_iter().filter(|way| f.has(way)).collect();
+    (there.len() > 1).then(|| format!("only one of {} may be set", there.join(" and ")))
+}
