@@ -91,8 +91,16 @@ class Ours:
 
     # -- processes
 
+    def _program(self, lab, name):
+        """A copy made for this run. How a file came into the page cache decides how much of it is mapped with what is
+        touched: the same binary read back in pieces has 0.7 MB less resident than one just written."""
+        copy = lab.work / f"{self.name}-{name}"
+        if not copy.exists():
+            shutil.copy(self.bin / name, copy)
+        return copy
+
     def _pilot(self, lab, home, ns, ip, first):
-        pilot, keys = self.bin / "pilot", home / "keys"
+        pilot, keys = self._program(lab, "pilot"), home / "keys"
         sh(pilot, "token-key", "--out", keys)
         for account in ("client", "server"):
             token = sh(pilot, "token", "--key", keys / "token-key.pem", "--namespace", NAMESPACE, "--service-account", account,
@@ -123,7 +131,7 @@ class Ours:
             "FERROMESH_OUTBOUND_ADDRESS": "off", "FERROMESH_INBOUND_ADDRESS": "off",
             "FERROMESH_LOG": "warn", "TERMINATION_DRAIN_DURATION_SECONDS": "0",
         }
-        p = lab.start(f"{home.name}-{account}", ns, [*self.wrap, self.bin / "proxy", "run"], env=env, counted=True,
+        p = lab.start(f"{home.name}-{account}", ns, [*self.wrap, self._program(lab, "proxy"), "run"], env=env, counted=True,
                       cpu=PROXY_CPU)
         try:
             lab.wait_port(p, ns, port, seconds=60 if self.wrap else 20)

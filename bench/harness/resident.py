@@ -20,7 +20,7 @@ def idle(lab, column, connections, slot=0):
         if not connections:
             return base, base
         held = hold(lab, running, connections)
-        time.sleep(1.5)  # buffers that are given back late are given back
+        time.sleep(4.0)  # buffers that are given back late are given back: ours after one to three seconds
         return base, sum(p.rss_bytes() for p in running.counted())
     finally:
         lab.stop([held] if held else [])
