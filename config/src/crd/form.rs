@@ -3,6 +3,7 @@
 //! reference pages can be made from the same declaration.
 
 use super::reader::{Fields, Item};
+use std::time::Duration;
 
 /// A message.
 pub struct Form {
@@ -71,7 +72,7 @@ macro_rules! forms {
 pub(super) use forms;
 
 /// Longest span that Envoy takes.
-const MAX_SPAN: std::time::Duration = std::time::Duration::from_secs(315_576_000_000);
+const MAX_SPAN: Duration = Duration::from_secs(315_576_000_000);
 
 impl Form {
     /// Reads every field, and reports what is wrong. What the form does not have is left over for
@@ -119,8 +120,8 @@ impl Holds {
                 let values: Vec<(&str, ())> = words.iter().map(|word| (*word, ())).collect();
                 item.enum_of(&values);
             }
-            Holds::List(of) => drop(item.list(|item| Some(of.check(&item)))),
-            Holds::Map(of) => drop(item.map(|_, item| Some(of.check(&item)))),
+            Holds::List(of) => drop(item.list(|item| checked(*of, &item))),
+            Holds::Map(of) => drop(item.map(|_, item| checked(*of, &item))),
             Holds::Of(form) => form.check_in(item),
             Holds::Struct => drop(item.map(|_, _| None::<()>)),
             Holds::Judged(judge) => judge(item),
@@ -128,9 +129,20 @@ impl Holds {
     }
 }
 
+/// An entry that was read for what is wrong with it alone.
+fn checked(holds: Holds, item: &Item<'_>) -> Option<()> {
+    holds.check(item);
+    None
+}
+
+/// Whether Envoy can count a span: it does so in milliseconds.
+pub(super) fn is_of_whole_millis(span: Duration) -> bool {
+    span.subsec_nanos().is_multiple_of(1_000_000)
+}
+
 /// A span as Envoy counts them.
-pub(super) fn span_of(item: &Item<'_>, span: std::time::Duration) -> Option<std::time::Duration> {
-    if span.subsec_nanos() % 1_000_000 != 0 {
+fn span_of(item: &Item<'_>, span: Duration) -> Option<Duration> {
+    if !is_of_whole_millis(span) {
         return item.invalid("must be of whole milliseconds");
     }
     if span.is_zero() {

@@ -5,76 +5,19 @@
 //! in silence. A getter that returns nothing for a field that is there has recorded an error, and an object
 //! with any error is dropped whole. As in protobuf's JSON, numbers may be texts; `null` is an absent field.
 
+mod report;
 mod scalar;
 mod similar;
 
+pub(super) use report::REFUSED;
+pub use report::Report;
 pub use scalar::IntOrString;
 
 use super::form::Form;
 use super::node::{Node, Value};
-use crate::diagnostic::{Diagnostic, ObjectRef, Origin, Severity};
+use crate::diagnostic::Severity;
 use crate::model::Labels;
-use std::{
-    cell::{Cell, RefCell},
-    cmp::Ordering,
-    sync::Arc,
-};
-
-/// Most findings listed about one object.
-const MAX_FINDINGS: usize = 200;
-
-/// Findings about one object, as they are gathered.
-#[derive(Debug)]
-pub struct Report {
-    object: ObjectRef,
-    file: Arc<str>,
-    found: RefCell<Vec<Diagnostic>>,
-    errors: Cell<usize>,
-    /// What is wrong keeps nothing out of force; see [`Item::leniently`].
-    lenient: Cell<bool>,
-}
-
-/// Code of findings about what must not be written, and keeps an object that is there all the same in force: nothing
-/// acts on it, or it always had a meaning.
-pub(super) const REFUSED: &str = "refused-by-validation";
-
-impl Report {
-    /// For one object of one file.
-    pub fn new(object: ObjectRef, file: Arc<str>) -> Self {
-        Report { object, file, found: RefCell::default(), errors: Cell::new(0), lenient: Cell::new(false) }
-    }
-
-    /// Adds a finding.
-    pub fn add(&self, severity: Severity, code: &'static str, at: (&str, u32), message: impl Into<String>) {
-        let (severity, code) = match severity {
-            Severity::Error if self.lenient.get() => (Severity::Warning, REFUSED),
-            _ => (severity, code),
-        };
-        if severity == Severity::Error {
-            self.errors.set(self.errors.get() + 1);
-        }
-        let mut found = self.found.borrow_mut();
-        let (code, field, message) = match found.len().cmp(&MAX_FINDINGS) {
-            Ordering::Less => (code, at.0.to_owned(), message.into()),
-            Ordering::Equal => {
-                ("more-findings", String::new(), format!("only the first {MAX_FINDINGS} findings are listed"))
-            }
-            Ordering::Greater => return,
-        };
-        let origin = Origin { file: self.file.clone(), line: at.1 };
-        found.push(Diagnostic { severity, code, object: self.object.clone(), field, message, origin });
-    }
-
-    /// How many errors were found so far.
-    pub fn errors(&self) -> usize {
-        self.errors.get()
-    }
-
-    /// Everything found, in order.
-    pub fn into_diagnostics(self) -> Vec<Diagnostic> {
-        self.found.into_inner()
-    }
-}
+use std::sync::Arc;
 
 /// A value at its path.
 #[derive(Debug, Clone)]
@@ -257,7 +200,12 @@ impl<'a> Fields<'a> {
     /// As [`Self::not_acted_on_as`], for a list of such messages.
     pub fn list_not_acted_on_as(&mut self, name: &'static str, form: &'static Form, instead: &str) {
         if let Some(item) = self.item(name) {
-            item.leniently(|item| drop(item.list(|entry| Some(form.check_in(&entry)))));
+            item.leniently(|item| {
+                item.list(|entry| {
+                    form.check_in(&entry);
+                    None::<()>
+                });
+            });
             item.not_acted_on(instead);
         }
     }

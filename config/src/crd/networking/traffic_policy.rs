@@ -2,7 +2,10 @@
 
 use super::{forms, upstream_tls::upstream_tls};
 use crate::{
-    crd::reader::{Fields, Item},
+    crd::{
+        form::is_of_whole_millis,
+        reader::{Fields, Item},
+    },
     model::destination::{ConnectionPool, H2Upgrade, LoadBalancer, PortPolicy, TcpKeepalive, TrafficPolicy},
     name::Port,
 };
@@ -145,7 +148,7 @@ fn span(f: &mut Fields<'_>, name: &'static str) -> Option<Duration> {
 }
 
 fn whole_millis(item: &Item<'_>, time: Duration) {
-    if time.subsec_nanos() % 1_000_000 != 0 {
+    if !is_of_whole_millis(time) {
         item.refuse("must be of whole milliseconds");
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::crd::node;
+use crate::diagnostic::ObjectRef;
 use std::time::Duration;
 
 fn report() -> Report {
