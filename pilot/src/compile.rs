@@ -19,13 +19,11 @@ mod workloads;
 
 use crate::{
     mesh::{ByHost, Mesh, Standing},
+    object::HoldsOf,
     world::{Touched, World},
 };
-use context::{Inputs, Notes, in_order};
-use mesh_config::{
-    diagnostic::Diagnostic,
-    model::{Destination, Part, Settings},
-};
+use context::{Inputs, Notes, holds, in_order};
+use mesh_config::model::{Destination, Part, Settings};
 use services::Registry;
 use std::sync::Arc;
 
@@ -61,8 +59,8 @@ struct Ground {
     settings: Settings,
     /// In force.
     rules: ByHost<Arc<Destination>>,
-    /// Findings of the passes, without those about single objects.
-    found: Vec<Diagnostic>,
+    /// What the passes found out about objects, without what holds of each by itself.
+    found: HoldsOf,
 }
 
 fn whole(world: &World, previous: Option<&Mesh>) -> (Mesh, Ground) {
@@ -73,6 +71,7 @@ fn whole(world: &World, previous: Option<&Mesh>) -> (Mesh, Ground) {
     let registry = services::compile(&inputs, world.context(), &mut notes);
     let settings = settings::compile(world, &registry);
     conflict::report(&inputs, &mut notes);
+    gateways::attach(&inputs, &mut notes);
     let written = hold::Written { routes: inputs.routes(), destinations: destinations::merge(&inputs, &mut notes) };
     let in_force = hold::hold(written, &registry, previous, &mut notes);
     let destinations: Vec<Arc<Destination>> = in_force.destinations.into_iter().map(Arc::new).collect();
@@ -93,14 +92,16 @@ fn whole(world: &World, previous: Option<&Mesh>) -> (Mesh, Ground) {
     let standing = Standing { services: registry.all_facts().clone(), sidecars: inputs.sidecar_ages(), entitled };
     let ground = Ground { registry, settings, rules, found: notes.finish() };
     parts.extend(moving(&inputs, &ground));
-    let mesh = Mesh::assemble(parts, standing, in_order(world.notes(), &ground.found), previous);
+    let holds = holds(world, &ground.found);
+    let mesh = Mesh::assemble(parts, standing, previous).with(in_order(world.notes(), &holds), holds);
     (mesh, ground)
 }
 
 /// The mesh before, with the parts that workloads and their endpoints make as they are now.
 fn moved(world: &World, ground: &Ground, previous: &Mesh) -> Mesh {
     let parts = moving(&Inputs::of(world), ground);
-    Mesh::moved(parts, in_order(world.notes(), &ground.found), previous)
+    let holds = holds(world, &ground.found);
+    Mesh::moved(parts, previous).with(in_order(world.notes(), &holds), holds)
 }
 
 /// Who is behind the services: the parts of the kinds that are [`crate::mesh::MOVING`].

@@ -4,6 +4,8 @@
 //! - `/debug/clients`: a list of [`Report`](crate::discovery::clients::Report)s.
 //! - `/debug/config?proxy=NAME.NAMESPACE`: `{client, meshVersion, parts: [{kind, name, version, stale, wire}]}`;
 //!   `wire` is the part in base64 as it travels, absent for private keys and for parts that are no longer in the mesh.
+//! - `/debug/objects`, `?object=KIND/NAMESPACE/NAME`: `{meshVersion, objects: [{kind, namespace, name, inForce, attached,
+//!   references, conflicts, findings}]}`: what holds of each object.
 //! - `/debug/diagnostics`: `{meshVersion, diagnostics: [{severity, code, kind, namespace, name, field, message, file, line}]}`.
 
 use crate::{
@@ -12,10 +14,12 @@ use crate::{
         clients::{Clients, Held},
     },
     mesh::Mesh,
+    object::{Conflict, Holds, ObjectId, Reference},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
 use mesh_config::{
+    diagnostic::Diagnostic,
     model::{Kind, Part, settings},
     name::Namespace,
     wire::proto::ferromesh::v1::{
@@ -53,32 +57,28 @@ impl Reports {
 
     fn diagnostics(&self) -> Value {
         let mesh = self.mesh.get();
-        let list = mesh.diagnostics().iter().map(|d| {
-            json!({
-                "severity": format!("{:?}", d.severity),
-                "code": d.code,
-                "kind": d.object.kind,
-                "namespace": d.object.namespace,
-                "name": d.object.name,
-                "field": d.field,
-                "message": d.message,
-                "file": d.origin.file,
-                "line": d.origin.line,
-            })
-        });
+        let list = mesh.diagnostics().iter().map(finding);
         json!({ "meshVersion": mesh.version().0, "diagnostics": list.collect::<Vec<_>>() })
+    }
+
+    /// Of one object, `KIND/NAMESPACE/NAME`, or of all.
+    fn objects(&self, asked: &str) -> Value {
+        let mesh = self.mesh.get();
+        let is_asked = |id: &ObjectId| asked.is_empty() || format!("{}/{}", id.kind, id.name) == asked;
+        let list = mesh.holds().iter().filter(|(id, _)| is_asked(id)).map(|(id, holds)| object(id, holds));
+        json!({ "meshVersion": mesh.version().0, "objects": list.collect::<Vec<_>>() })
     }
 
     /// The paths.
     pub fn routes(&self, admin: Admin) -> Admin {
-        let (clients, config, diagnostics) = (self.clone(), self.clone(), self.clone());
+        let (clients, config, diagnostics, objects) = (self.clone(), self.clone(), self.clone(), self.clone());
         admin
             .get("/debug/clients", move |_| {
                 let report = clients.clients();
                 async move { pretty(&report) }
             })
             .get("/debug/config", move |request| {
-                let (config, proxy) = (config.clone(), proxy_of(request.uri().query()));
+                let (config, proxy) = (config.clone(), asked("proxy=", request.uri().query()));
                 async move {
                     match config.config(&proxy).await {
                         Some(report) => pretty(&report),
@@ -88,6 +88,10 @@ impl Reports {
             })
             .get("/debug/diagnostics", move |_| {
                 let report = diagnostics.diagnostics();
+                async move { pretty(&report) }
+            })
+            .get("/debug/objects", move |request| {
+                let report = objects.objects(&asked("object=", request.uri().query()));
                 async move { pretty(&report) }
             })
             .get("/version", |_| async {
@@ -167,10 +171,39 @@ fn not_connected(proxy: &str) -> String {
     format!("no proxy {proxy:?} is connected here; /debug/clients lists those that are")
 }
 
-/// The value of `proxy=`. Names and node ids need no escapes but for `~`, which some clients write as `%7E`.
-fn proxy_of(query: Option<&str>) -> String {
+fn finding(d: &Diagnostic) -> Value {
+    json!({
+        "severity": format!("{:?}", d.severity),
+        "code": d.code,
+        "kind": d.object.kind,
+        "namespace": d.object.namespace,
+        "name": d.object.name,
+        "field": d.field,
+        "message": d.message,
+        "file": d.origin.file,
+        "line": d.origin.line,
+    })
+}
+
+fn object(id: &ObjectId, holds: &Holds) -> Value {
+    let reference = |r: &Reference| json!({ "to": r.to, "missing": r.missing });
+    let conflict = |c: &Conflict| json!({ "with": c.with.to_string(), "over": c.over });
+    json!({
+        "kind": id.kind.to_string(),
+        "namespace": id.name.namespace.as_str(),
+        "name": id.name.name,
+        "inForce": holds.in_force.word(),
+        "attached": holds.attached.iter().map(reference).collect::<Vec<_>>(),
+        "references": holds.references.iter().map(reference).collect::<Vec<_>>(),
+        "conflicts": holds.conflicts.iter().map(conflict).collect::<Vec<_>>(),
+        "findings": holds.findings.iter().map(finding).collect::<Vec<_>>(),
+    })
+}
+
+/// The value of a key with its `=`. Names and node ids need no escapes but for `~`, which some clients write as `%7E`.
+fn asked(key: &str, query: Option<&str>) -> String {
     let pairs = query.unwrap_or_default().split('&');
-    let value = pairs.filter_map(|pair| pair.strip_prefix("proxy=")).next().unwrap_or_default();
+    let value = pairs.filter_map(|pair| pair.strip_prefix(key)).next().unwrap_or_default();
     value.replace("%7E", "~").replace("%7e", "~").replace("%2F", "/")
 }
 

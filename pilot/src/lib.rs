@@ -15,6 +15,7 @@ pub mod error;
 pub mod mesh;
 #[cfg(feature = "serve")]
 pub mod metrics;
+pub mod object;
 pub mod offline;
 pub mod scope;
 #[cfg(feature = "serve")]

@@ -13,6 +13,7 @@ pub(crate) use self::{
     lookups::{ServiceFacts, Standing, WorkloadLookups},
 };
 
+use crate::object::HoldsOf;
 use mesh_config::{
     diagnostic::{Diagnostic, ObjectRef, Origin, Severity},
     model::{Kind, Part, PartName},
@@ -84,6 +85,7 @@ pub struct Mesh {
     lookups: Arc<Lookups>,
     workloads: Arc<WorkloadLookups>,
     diagnostics: Vec<Diagnostic>,
+    holds: HoldsOf,
     /// About parts that are not in it.
     left_out: BTreeMap<Kind, Vec<Diagnostic>>,
 }
@@ -94,21 +96,16 @@ pub const MOVING: [Kind; 3] = [Kind::Instance, Kind::Endpoint, Kind::Workload];
 impl Mesh {
     /// The mesh of `parts`: those that equal a part of `previous` are the previous ones. Of two parts with the
     /// same kind and name the first counts, and there is a finding about the other.
-    pub(crate) fn assemble(
-        parts: Vec<Part>,
-        standing: Standing,
-        diagnostics: Vec<Diagnostic>,
-        previous: Option<&Mesh>,
-    ) -> Self {
+    pub(crate) fn assemble(parts: Vec<Part>, standing: Standing, previous: Option<&Mesh>) -> Self {
         let (parts, left_out) = shared(parts, previous);
         let lookups = Arc::new(Lookups::new(&parts, standing));
         let workloads = Arc::new(WorkloadLookups::new(parts.get(&Kind::Workload).map(|parts| &**parts)));
-        let mesh = Mesh { version: MeshVersion(1), parts, lookups, workloads, diagnostics, left_out };
+        let mesh = Mesh { version: MeshVersion(1), parts, lookups, workloads, left_out, ..Mesh::default() };
         mesh.finish(previous)
     }
 
     /// The mesh in which these are all parts of the kinds that are [`MOVING`], and everything else is as in `previous`.
-    pub(crate) fn moved(moving: Vec<Part>, diagnostics: Vec<Diagnostic>, previous: &Mesh) -> Self {
+    pub(crate) fn moved(moving: Vec<Part>, previous: &Mesh) -> Self {
         let (mut parts, mut left_out) = shared(moving, Some(previous));
         let stays = |kind: &Kind| !MOVING.contains(kind);
         parts.extend(previous.parts.iter().filter(|(kind, _)| stays(kind)).map(|(kind, parts)| (*kind, parts.clone())));
@@ -120,12 +117,18 @@ impl Mesh {
             false => Arc::new(WorkloadLookups::new(parts.get(&Kind::Workload).map(|parts| &**parts))),
         };
         let (version, lookups) = (previous.version, previous.lookups.clone());
-        Mesh { version, parts, lookups, workloads, diagnostics, left_out }.finish(Some(previous))
+        Mesh { version, parts, lookups, workloads, left_out, ..Mesh::default() }.finish(Some(previous))
     }
 
-    /// Says what was left out, and whether it differs from the mesh before.
-    fn finish(mut self, previous: Option<&Mesh>) -> Self {
+    /// With what holds of its objects, and all findings.
+    pub(crate) fn with(mut self, diagnostics: Vec<Diagnostic>, holds: HoldsOf) -> Self {
+        (self.diagnostics, self.holds) = (diagnostics, holds);
         self.diagnostics.extend(self.left_out.values().flatten().cloned());
+        self
+    }
+
+    /// Says whether it differs from the mesh before.
+    fn finish(mut self, previous: Option<&Mesh>) -> Self {
         if let Some(old) = previous {
             // Visibility is no part of a service's bytes and still changes what proxies see.
             let same = changed(old, &self).is_empty() && old.lookups.same_standing(&self.lookups);
@@ -135,6 +138,7 @@ impl Mesh {
     }
 
     /// Whether the two differ in parts that are [`MOVING`] at most. `false` where that would have to be searched for.
+    #[cfg(feature = "serve")]
     pub(crate) fn differs_in_moving_parts(&self, other: &Mesh) -> bool {
         let staying = Kind::ALL.into_iter().filter(|kind| !MOVING.contains(kind));
         Arc::ptr_eq(&self.lookups, &other.lookups)
@@ -149,6 +153,11 @@ impl Mesh {
     /// What is wrong, or might be, with the objects that it was made of. In the order of files and lines.
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.diagnostics
+    }
+
+    /// What holds of each object that it was made of.
+    pub fn holds(&self) -> &HoldsOf {
+        &self.holds
     }
 
     /// The parts of one kind.
@@ -321,7 +330,7 @@ mod tests {
     }
 
     fn assembled(parts: [Part; 2]) -> (Vec<String>, Vec<String>) {
-        let mesh = Mesh::assemble(parts.into(), Standing::default(), Vec::new(), None);
+        let mesh = Mesh::assemble(parts.into(), Standing::default(), None).with(Vec::new(), HoldsOf::new());
         let names = mesh.all().map(|part| format!("{part:?}")).collect();
         (names, mesh.diagnostics().iter().map(|d| d.to_string()).collect())
     }

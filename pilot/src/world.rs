@@ -14,17 +14,19 @@ mod touched;
 #[cfg(feature = "serve")]
 pub(crate) use self::input::STANDS_IN;
 pub use self::{
-    change::{Batch, CLUSTER, Change, ObjectId, SourceId},
+    change::{Batch, Change, SourceId},
     touched::Touched,
 };
+pub use crate::object::{CLUSTER, ObjectId};
 
+use crate::object::{Holds, InForce};
 use bytes::Bytes;
 use input::{How, Input};
 use mesh_config::{
     crd::{Head, ParseContext, Parsed, mesh_config::MeshConfig},
     diagnostic::{Diagnostic, Severity},
     identity::TrustDomain,
-    kind::ObjectKind,
+    kind::{GroupKind, ObjectKind},
     model::{Part, Settings},
 };
 use std::{
@@ -202,16 +204,25 @@ impl World {
         self.counting().filter_map(|input| input.good.as_ref()).map(|good| (&good.head, &good.parsed))
     }
 
-    /// Findings about sources and about single objects.
+    /// Findings about sources as a whole.
     pub(crate) fn notes(&self) -> impl Iterator<Item = Diagnostic> {
-        let of_sources = self.sources.values().flat_map(|source| &source.notes).cloned();
-        let of_objects = self.counting().flat_map(|input| &input.notes).cloned();
-        let shadowed = self.inputs.values().flat_map(|versions| {
-            let first = versions.keys().next().copied();
-            let others = versions.iter().skip(1);
-            others.filter_map(move |(_, input)| Some(shadowed(input.latest(), first?)))
-        });
-        of_sources.chain(of_objects).chain(shadowed)
+        self.sources.values().flat_map(|source| &source.notes).cloned()
+    }
+
+    /// What holds of each object by itself. Of those that Kubernetes brings, which are many, only where something is to
+    /// be said.
+    pub(crate) fn holds(&self) -> impl Iterator<Item = (&ObjectId, Holds)> {
+        self.inputs.iter().filter_map(|(id, versions)| {
+            let mut versions = versions.iter();
+            let (first, input) = versions.next()?;
+            let shadowed = versions.map(|(_, input)| shadowed(input.latest(), *first));
+            let findings: Vec<Diagnostic> = input.notes.iter().cloned().chain(shadowed).collect();
+            let in_force = input.in_force();
+            let is_quiet = findings.is_empty() && in_force == InForce::Latest;
+            let from_kubernetes = matches!(&id.kind, GroupKind::Of(kind) if !kind.group().ends_with(".istio.io"));
+            let holds = Holds { in_force, findings, ..Holds::default() };
+            (!(is_quiet && from_kubernetes)).then_some((id, holds))
+        })
     }
 
     /// Of each object the version of the first source that has it.

@@ -35,7 +35,7 @@ fn hosts_of_the_mesh(inputs: &Inputs<'_>, notes: &mut Notes) {
                         "{} is older, has host {host} on the mesh already, and takes precedence; merge the two, or narrow exportTo",
                         older.value.name
                     );
-                    notes.warn(input.object, "shadowed-host", "spec.hosts", message);
+                    notes.conflict(input.object, older.value.name.clone(), "shadowed-host", "spec.hosts", message);
                 }
                 None => known.push(input),
             }
@@ -72,7 +72,7 @@ fn one_of_each<'a>(
             Some(older) => {
                 let message =
                     format!("{kind} {} is older, selects the same workloads, and takes precedence", older.name());
-                notes.warn(object, "shadowed-object", "", message);
+                notes.conflict(object, older.name(), "shadowed-object", "", message);
             }
             None => {
                 first.insert(subject, object);

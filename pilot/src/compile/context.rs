@@ -1,6 +1,9 @@
 //! What the passes share: the inputs by kind, the oldest first, and a place for findings.
 
-use crate::world::World;
+use crate::{
+    object::{Conflict, Holds, HoldsOf, ObjectId, Reference},
+    world::World,
+};
 use mesh_config::{
     crd::{Head, Parsed},
     diagnostic::{Diagnostic, ObjectRef, Origin, Severity},
@@ -81,9 +84,9 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// Findings, gathered by all passes.
+/// What passes find out about objects.
 pub(super) struct Notes {
-    found: Vec<Diagnostic>,
+    found: HoldsOf,
     /// Where the objects stand that findings are about by their name alone.
     origins: HashMap<(ObjectKind, NamespacedName), Origin>,
 }
@@ -94,12 +97,13 @@ impl Notes {
         let rules = inputs.destination_rules.iter().map(|input| (ObjectKind::DestinationRule, input.object));
         let objects = routes.chain(rules);
         let origins = objects.map(|(kind, object)| ((kind, object.name()), object.origin.clone())).collect();
-        Notes { found: Vec::new(), origins }
+        Notes { found: HoldsOf::new(), origins }
     }
 
     /// About an object as a whole or one of its fields.
     pub(super) fn warn(&mut self, object: &Head, code: &'static str, field: &str, message: String) {
-        self.add(Severity::Warning, code, object.reference(), object.origin.clone(), field, message);
+        let finding = finding(code, object.reference(), object.origin.clone(), field, message);
+        self.of(ObjectId::local(object)).findings.push(finding);
     }
 
     /// About an object that may be gone.
@@ -107,29 +111,60 @@ impl Notes {
         let namespace = name.namespace.as_str().into();
         let object = ObjectRef { kind: kind.word().into(), namespace, name: name.name.clone() };
         let origin = self.origins.get(&(kind, name.clone())).cloned().unwrap_or_default();
-        self.add(Severity::Warning, code, object, origin, "", message);
+        self.of(ObjectId::new(kind, name.clone())).findings.push(finding(code, object, origin, "", message));
     }
 
-    fn add(
+    /// Another object of its kind takes precedence over it.
+    pub(super) fn conflict(
         &mut self,
-        severity: Severity,
+        object: &Head,
+        with: NamespacedName,
         code: &'static str,
-        object: ObjectRef,
-        origin: Origin,
         field: &str,
         message: String,
     ) {
-        self.found.push(Diagnostic { severity, code, object, field: field.to_owned(), message, origin });
+        self.of(ObjectId::local(object)).conflicts.push(Conflict { with, over: code });
+        self.warn(object, code, field, message);
     }
 
-    pub(super) fn finish(self) -> Vec<Diagnostic> {
+    /// It attaches itself there.
+    pub(super) fn attached(&mut self, object: &Head, to: Reference) {
+        self.of(ObjectId::local(object)).attached.push(to);
+    }
+
+    /// It names this.
+    pub(super) fn names(&mut self, kind: ObjectKind, object: &NamespacedName, what: Reference) {
+        self.of(ObjectId::new(kind, object.clone())).references.push(what);
+    }
+
+    fn of(&mut self, id: ObjectId) -> &mut Holds {
+        self.found.entry(id).or_default()
+    }
+
+    pub(super) fn finish(self) -> HoldsOf {
         self.found
     }
 }
 
+fn finding(code: &'static str, object: ObjectRef, origin: Origin, field: &str, message: String) -> Diagnostic {
+    Diagnostic { severity: Severity::Warning, code, object, field: field.to_owned(), message, origin }
+}
+
+/// What holds of each object: by itself, and by what the passes found out.
+pub(super) fn holds(world: &World, found: &HoldsOf) -> HoldsOf {
+    let mut all = found.clone();
+    for (id, alone) in world.holds() {
+        let holds = all.entry(id.clone()).or_default();
+        holds.in_force = alone.in_force;
+        holds.findings.extend(alone.findings);
+    }
+    all
+}
+
 /// All findings, in the order of files and lines, each once.
-pub(super) fn in_order(of_objects: impl Iterator<Item = Diagnostic>, of_passes: &[Diagnostic]) -> Vec<Diagnostic> {
-    let mut found: Vec<Diagnostic> = of_objects.chain(of_passes.iter().cloned()).collect();
+pub(super) fn in_order(of_sources: impl Iterator<Item = Diagnostic>, holds: &HoldsOf) -> Vec<Diagnostic> {
+    let of_objects = holds.values().flat_map(|holds| &holds.findings).cloned();
+    let mut found: Vec<Diagnostic> = of_sources.chain(of_objects).collect();
     found.sort_by(|a, b| (&a.origin, a).cmp(&(&b.origin, b)));
     found.dedup();
     found

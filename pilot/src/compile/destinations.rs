@@ -32,7 +32,7 @@ pub(super) fn merge(inputs: &Inputs<'_>, notes: &mut Notes) -> Vec<Destination> 
                 Some(_) => {
                     let message =
                         format!("{} already has a subset {}, which takes precedence", first.name, subset.name);
-                    notes.warn(input.object, "duplicate-subset", "spec.subsets", message);
+                    notes.conflict(input.object, first.name.clone(), "duplicate-subset", "spec.subsets", message);
                 }
             }
         }
@@ -40,7 +40,13 @@ pub(super) fn merge(inputs: &Inputs<'_>, notes: &mut Notes) -> Vec<Destination> 
             first.policy = rule.policy.clone();
         } else if rule.policy != TrafficPolicy::default() {
             let message = format!("{} for the same host is older, and its policy takes precedence", first.name);
-            notes.warn(input.object, "conflicting-traffic-policy", "spec.trafficPolicy", message);
+            notes.conflict(
+                input.object,
+                first.name.clone(),
+                "conflicting-traffic-policy",
+                "spec.trafficPolicy",
+                message,
+            );
         }
     }
     merged

@@ -1,9 +1,11 @@
 //! Gateways and the key pairs that they name.
 
 use super::context::{Inputs, Notes};
+use crate::object::Reference;
 use mesh_config::{
     crd::kubernetes::Secret,
-    model::{Credential, Part},
+    kind::ObjectKind,
+    model::{Credential, Part, route::Parent},
     name::NamespacedName,
 };
 use std::{
@@ -19,8 +21,10 @@ pub(super) fn compile(inputs: &Inputs<'_>, notes: &mut Notes) -> Vec<Part> {
     for input in &inputs.gateways {
         for (i, server) in input.value.servers.iter().enumerate() {
             let Some(secret) = server.protocol.secret() else { continue };
-            if !known.contains(secret) {
-                let message = format!("there is no Secret {secret} in any namespace");
+            let missing = (!known.contains(secret)).then(|| format!("there is no Secret {secret} in any namespace"));
+            let reference = Reference { to: format!("Secret {secret}"), missing: missing.clone() };
+            notes.names(ObjectKind::Gateway, &input.value.name, reference);
+            if let Some(message) = missing {
                 let field = format!("spec.servers[{i}].tls.credentialName");
                 notes.warn(input.object, "secret-not-found", &field, message);
             }
@@ -60,6 +64,25 @@ pub(super) fn entitled(inputs: &Inputs<'_>, notes: &mut Notes) -> BTreeMap<Names
         entitled.insert(input.value.name.clone(), accounts);
     }
     entitled
+}
+
+/// Where VirtualServices attach themselves.
+pub(super) fn attach(inputs: &Inputs<'_>, notes: &mut Notes) {
+    let known: BTreeSet<&NamespacedName> = inputs.gateways.iter().map(|input| &input.value.name).collect();
+    for input in &inputs.virtual_services {
+        for parent in &input.value.parents {
+            notes.attached(
+                input.object,
+                match parent {
+                    Parent::Mesh => Reference { to: "the mesh".to_owned(), missing: None },
+                    Parent::Gateway(name) => {
+                        let missing = (!known.contains(name)).then(|| format!("there is no Gateway {name}"));
+                        Reference { to: format!("Gateway {name}"), missing }
+                    }
+                },
+            );
+        }
+    }
 }
 
 /// Annotation of a Secret: the service accounts whose gateways may have its key.

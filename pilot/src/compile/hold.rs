@@ -17,7 +17,7 @@
 mod present;
 
 use super::{context::Notes, services::Registry};
-use crate::mesh::Mesh;
+use crate::{mesh::Mesh, object::Reference};
 use mesh_config::{
     model::{Destination, Kind, Part, PartName, Route, route::Target},
     name::NamespacedName,
@@ -53,7 +53,13 @@ pub(super) fn hold(written: Written, registry: &Registry, previous: Option<&Mesh
 
 /// The route, or the version before it.
 fn in_force(route: Route, present: &Present<'_>, previous: Option<&Mesh>, notes: &mut Notes) -> Route {
-    let missing: Vec<Missing> = targets(&route).into_iter().filter_map(|t| present.missing(t)).collect();
+    let mut missing: Vec<Missing> = Vec::new();
+    for target in targets(&route) {
+        let not_there = present.missing(target);
+        let reference = Reference { to: named(target), missing: not_there.as_ref().map(ToString::to_string) };
+        notes.names(route.object, &route.name, reference);
+        missing.extend(not_there);
+    }
     let Some(first) = missing.first() else { return route };
     let before = previous.and_then(|mesh| previous_route(mesh, &route)).filter(|before| ***before != route);
     match before {
@@ -68,6 +74,12 @@ fn in_force(route: Route, present: &Present<'_>, previous: Option<&Mesh>, notes:
             route
         }
     }
+}
+
+fn named(target: &Target) -> String {
+    let port = target.port.map(|port| format!(", port {port}")).unwrap_or_default();
+    let subset = target.subset.as_ref().map(|subset| format!(", subset {subset}")).unwrap_or_default();
+    format!("service {}{port}{subset}", target.host)
 }
 
 fn previous_route<'a>(mesh: &'a Mesh, written: &Route) -> Option<&'a Arc<Route>> {

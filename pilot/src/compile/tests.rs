@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     discovery::session::{Answer, Event, Request, Response, State, View, step},
+    object::{Conflict, Holds, InForce, ObjectId, Reference},
     scope::ProxyFacts,
     source::{
         Batch, SourceId,
@@ -10,8 +11,9 @@ use crate::{
     },
 };
 use mesh_config::{
-    kind::Role,
+    kind::{ObjectKind, Role},
     model::{Kind, PartName},
+    name::NamespacedName,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use std::collections::BTreeMap;
@@ -227,6 +229,7 @@ proptest! {
             prop_assert!(touched.endpoints_only() || touched.is_empty(), "{touched:?}");
             prop_assert_eq!(parts(&lane), parts(&whole));
             prop_assert_eq!(lane.diagnostics(), whole.diagnostics());
+            prop_assert_eq!(lane.holds(), whole.holds());
             prop_assert_eq!(lane.version(), whole.version());
             prop_assert_eq!(lane.workloads(), whole.workloads());
             // A client is told the same by a look at what moves and by a look at everything.
@@ -237,4 +240,49 @@ proptest! {
             mesh = lane;
         }
     }
+}
+
+#[test]
+fn what_holds_of_an_object_is_what_it_is_attached_to_what_it_names_and_what_stands_before_it() {
+    let route = |name: &str, gateways: &str, host: &str| {
+        format!(
+            "{{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {{name: {name}, namespace: one}}, \
+             spec: {{hosts: [cart.example], gateways: [{gateways}], http: [{{route: [{{destination: {{host: {host}}}}}]}}]}}}}\n---\n"
+        )
+    };
+    let objects = [
+        route("first", "mesh", "s0"),
+        route("second", "mesh, edge, none", "nowhere.example"),
+        "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: edge, namespace: one}, spec: {selector: {app: edge}, \
+         servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: ['*'], tls: {mode: SIMPLE, credentialName: pair}}]}}\n---\n"
+            .to_owned(),
+        "{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: p, namespace: one}, spec: {mtls: {mod: STRICT}}}\n---\n"
+            .to_owned(),
+        object("v1", "Service", "s0", "one", "", "spec: {ports: [{port: 80}]}"),
+    ];
+    let mesh = crate::offline::compile_text(&objects.concat(), None).0;
+    let holds = |kind: ObjectKind, name: &str| &mesh.holds()[&ObjectId::new(kind, NamespacedName::new("one", name))];
+    let there = |to: &str| Reference { to: to.to_owned(), missing: None };
+    let missing = |to: &str, why: &str| Reference { to: to.to_owned(), missing: Some(why.to_owned()) };
+
+    let first = Holds {
+        in_force: InForce::Latest,
+        attached: vec![there("the mesh")],
+        references: vec![there("service s0.one.svc.cluster.local")],
+        ..Holds::default()
+    };
+    assert_eq!(*holds(ObjectKind::VirtualService, "first"), first);
+    let second = holds(ObjectKind::VirtualService, "second");
+    let attached =
+        [there("the mesh"), there("Gateway one/edge"), missing("Gateway one/none", "there is no Gateway one/none")];
+    assert_eq!(second.attached, attached);
+    assert_eq!(second.references, [missing("service nowhere.example", "there is no service nowhere.example")]);
+    assert_eq!(second.conflicts, [Conflict { with: NamespacedName::new("one", "first"), over: "shadowed-host" }]);
+    let codes: Vec<&str> = second.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, ["shadowed-host", "missing-destination"]);
+    let gateway = holds(ObjectKind::Gateway, "edge");
+    assert_eq!(gateway.references, [missing("Secret pair", "there is no Secret pair in any namespace")]);
+    assert_eq!(holds(ObjectKind::PeerAuthentication, "p").in_force, InForce::StandIn);
+    // Of what Kubernetes brings only what is to be said is kept.
+    assert!(mesh.holds().keys().all(|id| id.kind != ObjectKind::Service.into()));
 }

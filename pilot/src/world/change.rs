@@ -1,15 +1,8 @@
 //! What sources emit, and which source counts where two have the same object.
 
-use mesh_config::{
-    crd::{Head, PackedObject},
-    diagnostic::Diagnostic,
-    kind::GroupKind,
-    name::NamespacedName,
-};
+use crate::object::ObjectId;
+use mesh_config::{crd::PackedObject, diagnostic::Diagnostic};
 use std::{fmt, sync::Arc};
-
-/// The cluster that this control plane runs in, and that objects without another are of.
-pub const CLUSTER: &str = "Kubernetes";
 
 /// Where objects come from. Of an object that several sources have, the version of the first in this order counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,24 +19,6 @@ impl fmt::Display for SourceId {
             SourceId::Files => "files",
             SourceId::Memory => "memory",
         })
-    }
-}
-
-/// Which object: cluster, kind with its API group, namespace and name. The API version does not count.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ObjectId {
-    /// The cluster that it is of; see [`CLUSTER`].
-    pub cluster: Arc<str>,
-    /// What it is.
-    pub kind: GroupKind,
-    /// Namespace and name.
-    pub name: NamespacedName,
-}
-
-impl ObjectId {
-    /// Of an object of this control plane's own cluster.
-    pub fn local(object: &Head) -> Self {
-        ObjectId { cluster: CLUSTER.into(), kind: object.group_kind(), name: object.name() }
     }
 }
 

@@ -4,6 +4,7 @@
 //! narrows access, something that narrows all the way stands in for it (see [`stand_in`]).
 
 use super::stand_in;
+use crate::object::InForce;
 use mesh_config::{
     crd::{self, Head, PackedObject, ParseContext, Parsed},
     diagnostic::{Diagnostic, Severity},
@@ -88,6 +89,16 @@ impl Input {
         let notes = vec![note(&latest, "last-good-kept", message.to_owned())];
         let good = Good { head: latest.clone(), parsed, source: None, how: How::LastGood };
         Input { latest, source: None, seen: false, good: Some(good), notes }
+    }
+
+    /// What of it is in force.
+    pub(super) fn in_force(&self) -> InForce {
+        match self.good.as_ref().map(|good| good.how) {
+            Some(How::Latest) => InForce::Latest,
+            Some(How::LastGood) => InForce::LastGood,
+            Some(How::StandIn) => InForce::StandIn,
+            None => InForce::Nothing,
+        }
     }
 
     /// As it was last received.

@@ -59,7 +59,7 @@ fn a_mesh_config_that_cannot_be_read_leaves_the_last_good_one() {
     upsert(&mut world, &config("istio", "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"));
     upsert(&mut world, &config("istio", "trustDomain: [1]"));
     assert_eq!(world.settings().outbound_policy, OutboundPolicy::RegistryOnly);
-    assert!(world.notes().any(|note| note.object.kind.as_ref() == "ConfigMap"));
+    assert!(said(&world).any(|note| note.object.kind.as_ref() == "ConfigMap"));
     delete(&mut world, "istio");
     assert_eq!(world.settings().outbound_policy, OutboundPolicy::AllowAny);
 }
@@ -71,7 +71,7 @@ fn only_the_own_namespaces_and_revisions_config_map_is_mesh_config() {
     upsert(&mut world, &elsewhere);
     upsert(&mut world, &config("istio-canary", "trustDomain: canary"));
     assert_eq!(world.settings(), Settings::default());
-    assert_eq!(world.notes().map(|note| note.severity).max(), Some(Severity::Info));
+    assert_eq!(said(&world).map(|note| note.severity).max(), Some(Severity::Info));
     upsert(&mut world, &config("istio", "trustDomain: main"));
     assert_eq!(world.settings().trust_domain.as_str(), "main");
     assert_eq!(world.settings().root_namespace.as_str(), "istio-system");
@@ -121,7 +121,7 @@ fn notes_replace_those_of_their_own_source_alone() {
     let mut note = |source, codes: &[&'static str]| {
         let notes = codes.iter().map(|code| finding(code, Severity::Warning)).collect();
         world.apply(Batch { source, changes: vec![Change::Notes(notes)] });
-        world.notes().map(|note| note.code).collect::<Vec<_>>()
+        said(&world).map(|note| note.code).collect::<Vec<_>>()
     };
     note(SourceId::Files, &["a", "b"]);
     assert_eq!(note(SourceId::Memory, &["c"]), ["a", "b", "c"]);
@@ -185,7 +185,7 @@ fn methods(world: &World) -> Option<usize> {
 }
 
 fn is_noted(world: &World, code: &str) -> bool {
-    world.notes().any(|note| note.code == code)
+    said(&world).any(|note| note.code == code)
 }
 
 const GOOD: &str = "[{to: [{operation: {methods: [DELETE]}}]}]";
@@ -398,4 +398,9 @@ fn only_kinds_that_are_said_to_depend_on_mesh_config_do() {
         }
     }
     assert!(kinds.len() > 12, "{kinds:?}");
+}
+
+/// Everything that is said about objects.
+fn said(world: &World) -> impl Iterator<Item = Diagnostic> {
+    world.holds().flat_map(|(_, holds)| holds.findings).chain(world.notes())
 }
