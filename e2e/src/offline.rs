@@ -4,7 +4,7 @@
 use mesh_config::{
     identity::PeerIdentity,
     kind::Role,
-    model::{Part, ServiceKey, Workload, gateway::ServerTls},
+    model::{Kind, Part, ServiceKey, Workload, gateway::ServerTls},
     name::{Namespace, Port},
     path, wire,
 };
@@ -120,10 +120,19 @@ fn workload(mesh: &Mesh, address: IpAddr) -> Arc<Workload> {
 impl<'m> Decider<'m> {
     /// The proxy of the workload at `address`, which has proven its account.
     pub fn new(mesh: &'m Mesh, role: Role, address: IpAddr) -> Self {
+        Decider::told(mesh, role, address, |_| true)
+    }
+
+    /// The same, when pilot has said everything but who the workload is.
+    pub fn not_known(mesh: &'m Mesh, role: Role, address: IpAddr) -> Self {
+        Decider::told(mesh, role, address, |part| part.kind() != Kind::Instance)
+    }
+
+    fn told(mesh: &'m Mesh, role: Role, address: IpAddr, said: impl Fn(&Part) -> bool) -> Self {
         let workload = workload(mesh, address);
         let namespace = Namespace::from(&*workload.info.namespace);
         let facts = ProxyFacts::resolve(mesh, role, (&namespace, &workload.service_account), None, &[address]);
-        let told: Vec<Part> = offline::start(mesh, &facts).iter().map(carried).collect();
+        let told: Vec<Part> = offline::start(mesh, &facts).iter().filter(|part| said(part)).map(carried).collect();
         let desk = Desk::new(OwnFacts { role, namespace, ips: vec![address] }, told, Pilot { mesh, facts });
         Decider { desk, own: workload.identity.as_ref().map(|identity| identity.uri()), address }
     }
@@ -178,15 +187,13 @@ impl<'m> Decider<'m> {
             own: self.own.as_deref(),
             ..arrived(Direction::Inbound, &key, arriving, self.address)
         };
-        // A handshake fails where a connection that it had made could not stand.
-        if secured && let Err(why) = decide::stands(&snapshot, &caller) {
-            return close(&why);
-        }
         match (admission, request) {
             (Admission::Requests | Admission::Terminate { requests: true }, Some(request)) => {
                 decided(&mut self.desk, &caller, request, if secured { "https" } else { "http" }, 0)
             }
-            (Admission::Requests | Admission::Terminate { requests: true }, None) => no_request(),
+            (Admission::Requests | Admission::Terminate { requests: true }, None) => {
+                decide::stands(&snapshot, &caller).map_or_else(|why| close(&why), |()| no_request())
+            }
             (Admission::Terminate { requests: false } | Admission::Opaque { .. }, _) => {
                 carry(&snapshot, &caller, &policy.cluster.name)
             }
@@ -296,6 +303,8 @@ fn outcome(decision: Decision<'_>, request: &Request, path: &str) -> Verdict {
     let answer = |status, text: String| Verdict::Answer { status, text };
     match decision.step {
         Step::Forward(plan) => forwarded(&plan.routed, request, path),
+        // As early as the handshake: it fails where no connection that it made could stand.
+        Step::Refuse(why @ Refused::TrustDomain) => close(&why),
         Step::Refuse(why) => answer(403, why.to_string()),
         Step::Answer(Answer::Redirect { status, location, .. }) => answer(status, location),
         Step::Answer(Answer::Respond { status, body, .. }) => {

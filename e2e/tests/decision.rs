@@ -1,8 +1,13 @@
 //! Golden: objects and calls → decisions, without sockets. `data/<case>/mesh.yaml` and `calls.txt` give `want.snap`;
 //! to accept a change, run with `INSTA_UPDATE=always` and read the difference.
 //!
-//! A line of `calls.txt`: `out WORKLOAD METHOD http://HOST[:PORT]/PATH [name=value …]`, or
-//! `in WORKLOAD PORT PRINCIPAL|- METHOD http://HOST/PATH [name=value …]`. Workloads are named by their address.
+//! A line of `calls.txt` is a request, or a connection that carries bytes:
+//! - `out WORKLOAD METHOD http://HOST[:PORT]/PATH [name=value …]`, `bytes-out WORKLOAD ADDRESS:PORT`
+//! - `in WORKLOAD PORT PRINCIPAL|- METHOD http://HOST/PATH [name=value …]`, `bytes-in WORKLOAD PORT PRINCIPAL|tls|-`
+//! - `gateway WORKLOAD PORT NAME|- METHOD http://HOST/PATH [name=value …]`, `bytes-gateway WORKLOAD PORT`
+//!
+//! Workloads are named by their address, with `?` behind it before the proxy has been told who it is. A principal comes by the
+//! mesh's TLS, a name by that of a client outside, `tls` by that of others, `-` in plain text.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -45,19 +50,58 @@ fn decided(mesh: &Mesh, line: &str) -> String {
         }
         ["in", workload, port, principal, method, url, ref headers @ ..] => {
             let (request, _) = request(method, url, headers);
-            let port = Port::new(port.parse().unwrap()).unwrap();
-            let peer = (principal != "-").then(|| principal.to_owned());
-            let hello = ClientHello { sni: None, alpn: vec![b"istio-http/1.1".to_vec(), b"istio".to_vec()] };
-            let said = if peer.is_some() { Detected::Tls(hello) } else { Detected::Http1 };
-            let arriving = Arriving { port, said, peer, source: [10, 9, 9, 9].into() };
+            let port = number(port);
+            let arriving = arriving(port, principal, "istio-http/1.1", Detected::Http1);
             told(decider(mesh, Role::Sidecar, workload).from_peer(&arriving, Some(&request)))
+        }
+        ["bytes-in", workload, port, principal] => {
+            let arriving = arriving(number(port), principal, "istio-peer-exchange", Detected::Opaque);
+            told(decider(mesh, Role::Sidecar, workload).from_peer(&arriving, None))
+        }
+        ["bytes-out", workload, address] => {
+            let address: SocketAddr = address.parse().unwrap();
+            let port = Port::new(address.port()).unwrap();
+            let mut decider = decider(mesh, Role::Sidecar, workload);
+            told(decider.from_application(&Entrance::Captured(address), port, Said::Other, None, 0))
+        }
+        ["gateway", workload, port, name, method, url, ref headers @ ..] => {
+            let (request, _) = request(method, url, headers);
+            let hello = ClientHello { sni: Some(name.to_owned()), alpn: Vec::new() };
+            let said = if name == "-" { Detected::Http1 } else { Detected::Tls(hello) };
+            let arriving = Arriving { port: number(port), said, peer: None, source: SOURCE.into() };
+            told(decider(mesh, Role::Gateway, workload).from_outside(&arriving, Some(&request)))
+        }
+        ["bytes-gateway", workload, port] => {
+            let said = Detected::Opaque;
+            let arriving = Arriving { port: number(port), said, peer: None, source: SOURCE.into() };
+            told(decider(mesh, Role::Gateway, workload).from_outside(&arriving, None))
         }
         _ => panic!("not a call: {line}"),
     }
 }
 
 fn decider<'m>(mesh: &'m Mesh, role: Role, address: &str) -> Decider<'m> {
-    Decider::new(mesh, role, address.parse().unwrap())
+    match address.strip_suffix('?') {
+        Some(address) => Decider::not_known(mesh, role, address.parse().unwrap()),
+        None => Decider::new(mesh, role, address.parse().unwrap()),
+    }
+}
+
+/// Where peers and clients come from.
+const SOURCE: [u8; 4] = [10, 9, 9, 9];
+
+fn number(port: &str) -> Port {
+    Port::new(port.parse().unwrap()).unwrap()
+}
+
+fn arriving(port: Port, principal: &str, alpn: &str, plain: Detected) -> Arriving {
+    let hello = |alpn: &[&str]| ClientHello { sni: None, alpn: alpn.iter().map(|p| p.as_bytes().to_vec()).collect() };
+    let (said, peer) = match principal {
+        "-" => (plain, None),
+        "tls" => (Detected::Tls(hello(&["h2"])), None),
+        principal => (Detected::Tls(hello(&[alpn, "istio"])), Some(principal.to_owned())),
+    };
+    Arriving { port, said, peer, source: SOURCE.into() }
 }
 
 fn told(verdict: Verdict) -> String {
@@ -91,6 +135,11 @@ fn subsets_and_the_services_around_them() {
 #[test]
 fn policies_of_a_workload() {
     case("policies");
+}
+
+#[test]
+fn each_stage_at_each_door() {
+    case("doors");
 }
 
 #[test]

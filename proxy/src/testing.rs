@@ -76,9 +76,14 @@ impl Proxy {
 
     /// A proxy of this role that knows these parts.
     pub fn new(role: Role, parts: impl IntoIterator<Item = Part>) -> Rc<Proxy> {
+        Proxy::told(role, complete(parts))
+    }
+
+    /// A proxy of this role that was told these parts and nothing more.
+    pub fn told(role: Role, parts: impl IntoIterator<Item = Part>) -> Rc<Proxy> {
         let ips = vec!["10.0.0.1".parse().expect("an address")];
         let mut state = State::new(OwnFacts { role, namespace: "shop".into(), ips });
-        state.apply(Changes::upserts(complete(parts)));
+        state.apply(Changes::upserts(parts));
         let (publisher, reader) = publisher(state.snapshot().clone());
         let net = Rc::new(Net::default());
         let dialled = net.clone();

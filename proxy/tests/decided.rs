@@ -59,6 +59,10 @@ fn sidecar(parts: impl IntoIterator<Item = Part>) -> Rc<Proxy> {
 
 /// A gateway that answers, redirects and does not know, by path.
 fn edge(parts: impl IntoIterator<Item = Part>) -> Rc<Proxy> {
+    Proxy::new(Role::Gateway, edge_parts().into_iter().chain(parts))
+}
+
+fn edge_parts() -> [Part; 2] {
     let rule = |path: &str, action| RouteRule { matches: vec![prefix(path)], ..fixture::rule(action) };
     let rules = vec![
         rule("/direct", RouteAction::Respond(DirectResponse { status: 200, body: Bytes::from_static(b"hello") })),
@@ -77,11 +81,7 @@ fn edge(parts: impl IntoIterator<Item = Part>) -> Rc<Proxy> {
     let mut secure = server(8081, &[SHOP]);
     secure.https_redirect = true;
     let routes = fixture::for_gateway("shop/edge", fixture::route("shop/routes", &[SHOP], 1, rules));
-    let own = [
-        Part::Gateway(Arc::new(gateway("shop/edge", 1, vec![server(80, &[SHOP]), secure]))),
-        Part::Route(Arc::new(routes)),
-    ];
-    Proxy::new(Role::Gateway, own.into_iter().chain(parts))
+    [Part::Gateway(Arc::new(gateway("shop/edge", 1, vec![server(80, &[SHOP]), secure]))), Part::Route(Arc::new(routes))]
 }
 
 fn at_edge(proxy: &Proxy, number: u16) -> Wire {
@@ -110,6 +110,25 @@ fn a_gateway_authorises_before_it_answers_redirects_or_knows_nothing() {
     run(async {
         assert_eq!(statuses(&edge([])).await, ["200", "302", "503", "404", "404", "301"]);
         assert_eq!(statuses(&edge([everything_denied()])).await, ["403"; 6]);
+    });
+}
+
+#[test]
+fn nothing_is_answered_and_nothing_sent_on_before_it_is_known_who_the_workload_is() {
+    run(async {
+        let settings = || Part::Settings(Arc::default());
+        let gateway = Proxy::told(Role::Gateway, edge_parts().into_iter().chain([settings()]));
+        assert_eq!(statuses(&gateway).await, ["403"; 6]);
+        let mut parts = mesh_proxy::testing::service(SHOP, 80, Protocol::Http, &[APP]);
+        parts.push(settings());
+        let sidecar = Proxy::told(Role::Sidecar, parts.clone());
+        sidecar.net.serve(APP, |_| ok("served"));
+        assert_eq!(status(&sidecar.peer(8080).get(SHOP, "/").await), "403");
+        assert_eq!(status(&sidecar.client().get(SHOP, "/").await), "403");
+        assert_eq!(sidecar.records.number(2).await.details, "no_configuration");
+        let known = Proxy::sidecar(parts);
+        known.net.serve(APP, |_| ok("served"));
+        assert_eq!(status(&known.client().get(SHOP, "/").await), "200");
     });
 }
 

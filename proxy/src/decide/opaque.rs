@@ -72,3 +72,6 @@ fn registered<'s>(snapshot: &Snapshot, caller: &Caller<'_>) -> Result<(), Refuse
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -104,13 +104,13 @@ fn opaque(desk: &Desk<'_>, call: &Call, port: Port, policy: &PortPolicy, sealed:
     let caller = Caller { secured, ..caller(call, &proof, Direction::Inbound, &key, port) };
     let metadata = call.metadata.as_ref().filter(|m| !m.is_null());
     let (permit, verdict) = decide::opaque(&snapshot, &caller, metadata);
-    let said = verdict.as_ref().map(verdict_answer);
+    let said = verdict.as_ref().map(verdict_answer).unwrap_or_default();
+    let cluster = Some(policy.cluster.name.to_string());
     let mut answer = match permit {
-        Err(Refused::Policy(_)) => said.unwrap_or_default(),
+        Err(Refused::Policy(_)) => said,
         Err(why) => return refused_by(&why),
-        Ok(_) => said.unwrap_or_else(|| Answer { outcome: Outcome::Forward, ..Answer::default() }),
+        Ok(_) => Answer { outcome: Outcome::Forward, reason: None, status: None, cluster, ..said },
     };
-    answer.cluster = (answer.outcome == Outcome::Forward).then(|| policy.cluster.name.to_string());
     if sealed && answer.detail.is_none() {
         answer.detail = Some("TLS of the application's own: forwarded unchanged, checked against TCP rules".to_owned());
     }

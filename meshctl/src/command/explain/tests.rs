@@ -270,3 +270,40 @@ fn a_caller_of_a_trust_domain_that_is_not_accepted_is_refused_where_it_is_known_
         assert_eq!(outcome(Value::Null, "{}", tcp), (json!("forward"), Value::Null), "principals as they are");
     }
 }
+
+#[test]
+fn a_gateways_port_has_a_server_for_the_clients_hello_or_refuses() {
+    let objects = r#"
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: edge}
+spec:
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [shop.example]
+    tls: {mode: SIMPLE, credentialName: pair}
+"#;
+    let outcome = |tls: &str, sni: &str| {
+        let call = json!({"direction": "gateway", "port": 443, "tls": tls, "sni": sni, "host": "shop.example"});
+        let workload = json!({"type": "router", "namespace": "edge"});
+        let case = json!({"id": 1, "objects": objects, "workload": workload, "calls": [call]});
+        let result = cases::answer(&case)["results"][0].clone();
+        (result["outcome"].clone(), result["reason"].clone())
+    };
+    assert_eq!(outcome("tls", "shop.example"), (json!("refuse"), json!("no route")), "a server, and no rule");
+    assert_eq!(outcome("tls", "other.example"), (json!("refuse"), json!("no filter chain")));
+    assert_eq!(outcome("plaintext", ""), (json!("refuse"), json!("tls error")));
+}
+
+#[test]
+fn what_is_in_no_service_is_carried_or_refused_as_the_outbound_policy_says() {
+    let outcome = |mode: &str| {
+        let call = json!({"direction": "outbound", "protocol": "tcp", "address": "203.0.113.5", "port": 5432});
+        let config = format!("outboundTrafficPolicy: {{mode: {mode}}}");
+        let case = json!({"id": 1, "mesh_config": config, "workload": {"namespace": "shop"}, "calls": [call]});
+        let result = cases::answer(&case)["results"][0].clone();
+        (result["outcome"].clone(), result["cluster"].clone())
+    };
+    assert_eq!(outcome("ALLOW_ANY"), (json!("forward"), json!("PassthroughCluster")));
+    assert_eq!(outcome("REGISTRY_ONLY"), (json!("refuse"), json!("BlackHoleCluster")));
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::snapshot::{
+    OwnFacts,
     build::{Changes, State},
     fixture::{self, destination, in_use, indexed, route, server_names, service, stream},
 };
@@ -213,4 +214,27 @@ fn one_for_requests_hides_none_for_bytes() {
     let part = Part::Route(Arc::new(with("shop/younger", &["*.test"], Section::Tcp, vec![])));
     state.apply(Changes::upserts([part]));
     assert_eq!(to(&state, "10.1.0.1:3306"), "outbound|3306||db.test");
+}
+
+#[test]
+fn what_is_in_no_service_goes_where_the_outbound_policy_says_and_nothing_goes_anywhere_before_the_workload_is_known() {
+    use mesh_config::model::{Settings, settings::OutboundPolicy};
+    let cart = service("shop/cart.shop.svc.cluster.local", "10.1.0.1", &[(90, Protocol::Tcp)]);
+    let parts = |outbound_policy| {
+        let settings = Part::Settings(Arc::new(Settings { outbound_policy, ..Settings::default() }));
+        in_use(&cart).into_iter().chain([settings])
+    };
+    let open = fixture::state(Role::Sidecar, parts(OutboundPolicy::AllowAny));
+    let closed = fixture::state(Role::Sidecar, parts(OutboundPolicy::RegistryOnly));
+    let mut not_known = State::new(OwnFacts::clone(&open.snapshot().facts));
+    not_known.apply(Changes::upserts(parts(OutboundPolicy::AllowAny)));
+    let of_cart = "outbound|90||cart.shop.svc.cluster.local";
+    for (state, service, nobody) in [
+        (&open, of_cart, "PassthroughCluster"),
+        (&closed, of_cart, "refuse BlackHoleCluster"),
+        (&not_known, "refuse BlackHoleCluster", "refuse BlackHoleCluster"),
+    ] {
+        assert_eq!(to(state, "10.1.0.1:90"), service);
+        assert_eq!(to(state, "203.0.113.5:5432"), nobody);
+    }
 }

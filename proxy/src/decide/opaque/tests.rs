@@ -1,0 +1,107 @@
+use super::*;
+use crate::{
+    decide::Direction,
+    snapshot::{
+        OwnFacts,
+        build::{Changes, State},
+        fixture::{complete, instance, mutual_tls, policy, port},
+    },
+};
+use mesh_config::{
+    identity::PeerIdentity,
+    kind::Role,
+    matcher::StringMatch,
+    model::{
+        Part, Protocol, Settings,
+        authorization::{Action, Rule, Source, Values},
+        peer_authentication::MtlsMode,
+        settings::OutboundPolicy,
+    },
+};
+
+fn state(parts: impl IntoIterator<Item = Part>) -> State {
+    let mut state =
+        State::new(OwnFacts { role: Role::Sidecar, namespace: "shop".into(), ips: vec![[10, 0, 0, 5].into()] });
+    state.apply(Changes::upserts(parts));
+    state
+}
+
+fn own() -> Part {
+    instance(&[], &[(9000, "shop/cart", 9000, Protocol::Tcp)])
+}
+
+fn others_denied() -> Part {
+    let principals = Values { any_of: vec![StringMatch::Exact("home/ns/shop/sa/other".into())], none_of: Vec::new() };
+    let rule = Rule { sources: vec![Source { principals, ..Source::default() }], ..Rule::default() };
+    Part::Authorization(Arc::new(policy("shop/others", Action::Deny, vec![rule])))
+}
+
+fn strict() -> Part {
+    Part::PeerAuthentication(Arc::new(mutual_tls("shop/mode", MtlsMode::Strict)))
+}
+
+/// What becomes of a peer's connection; `principal`: it came by mutual TLS.
+fn inbound(state: &State, principal: Option<&str>) -> String {
+    let (key, peer) = (DestinationKey::Inbound(port(9000)), principal.map(PeerIdentity::new));
+    let caller = Caller {
+        direction: Direction::Inbound,
+        key: &key,
+        port: port(9000),
+        secured: principal.is_some(),
+        peer: peer.as_ref(),
+        own: Some("spiffe://home/ns/shop/sa/cart"),
+        source: None,
+        destination: None,
+        sni: None,
+    };
+    said(opaque(state.snapshot(), &caller, None).0)
+}
+
+fn said(permit: Result<Permit, Refused<'_>>) -> String {
+    permit.map_or_else(|why| why.to_string(), |_| "carried".to_owned())
+}
+
+#[test]
+fn a_peers_bytes_pass_each_stage_or_none() {
+    let friend = Some("spiffe://home/ns/shop/sa/friend");
+    let other = Some("spiffe://home/ns/shop/sa/other");
+    let stranger = Some("spiffe://elsewhere/ns/shop/sa/friend");
+    let open = state(complete([own(), others_denied()]));
+    let refused = "rbac_access_denied_matched_policy[ns[shop]-policy[others]-rule[0]]";
+    for (principal, want) in [
+        (friend, "carried"),
+        (None, "carried"),
+        (other, refused),
+        (stranger, "trust_domain_of_the_peer_is_not_accepted"),
+    ] {
+        assert_eq!(inbound(&open, principal), want, "{principal:?}");
+    }
+    let closed = state(complete([own(), strict()]));
+    assert_eq!(inbound(&closed, None), "plain_text_where_mutual_TLS_is_required");
+    assert_eq!(inbound(&closed, friend), "carried");
+    let not_known = state([Part::Settings(Arc::default())]);
+    assert_eq!(inbound(&not_known, friend), "no_configuration");
+}
+
+#[test]
+fn what_left_for_an_address_of_nobody_ends_when_such_may_not_be_reached_any_more() {
+    let outbound = |outbound_policy| {
+        let settings = Settings { outbound_policy, ..Settings::default() };
+        let state = state(complete([own(), Part::Settings(Arc::new(settings))]));
+        let key = DestinationKey::Unknown(([203, 0, 113, 5], 5432).into());
+        let caller = Caller {
+            direction: Direction::Outbound,
+            key: &key,
+            port: port(5432),
+            secured: false,
+            peer: None,
+            own: None,
+            source: None,
+            destination: None,
+            sni: None,
+        };
+        said(opaque(state.snapshot(), &caller, None).0)
+    };
+    assert_eq!(outbound(OutboundPolicy::AllowAny), "carried");
+    assert_eq!(outbound(OutboundPolicy::RegistryOnly), "outside_the_registry");
+}
