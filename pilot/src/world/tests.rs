@@ -185,7 +185,7 @@ fn methods(world: &World) -> Option<usize> {
 }
 
 fn is_noted(world: &World, code: &str) -> bool {
-    said(&world).any(|note| note.code == code)
+    said(world).any(|note| note.code == code)
 }
 
 const GOOD: &str = "[{to: [{operation: {methods: [DELETE]}}]}]";
