@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use mesh_config::model::{Destination, Kind, Part, Route, route::RouteAction};
+use mesh_config::model::{Destination, Kind, Part, Route};
 use mesh_pilot::{
     Mesh, World, compile,
     source::{
@@ -67,13 +67,8 @@ impl Steps {
 }
 
 fn target(route: &Route) -> String {
-    match &route.rules[0].action {
-        RouteAction::Forward(backends) => {
-            let target = &backends[0].target;
-            target.subset.as_deref().unwrap_or(target.host.as_str()).to_owned()
-        }
-        other => format!("{other:?}"),
-    }
+    let target = route.targets().next().expect("it leads somewhere");
+    target.subset.as_deref().unwrap_or(target.host.as_str()).to_owned()
 }
 
 fn names(rule: &Destination) -> Vec<String> {
@@ -131,6 +126,16 @@ fn a_rule_that_moves_to_another_host_leaves_the_old_one_its_subset() {
     steps.edit("rule.yaml", &moved).check("v1", "v1 v1", &["subset-held"]);
     steps.edit("rule.yaml", &rule(&["v9"]).replace("host: cart", "host: other")).check("v1", "v9 v1", &["subset-held"]);
     steps.edit("route.yaml", &route("cart", None)).check("cart.default.svc.cluster.local", "v9", &[]);
+}
+
+#[test]
+fn rules_for_bytes_hold_their_subsets_and_wait_for_them_too() {
+    let bytes = |subset| route("cart", Some(subset)).replace("http:", "tcp:");
+    let mut steps = Steps::started();
+    steps.edit("route.yaml", &bytes("v1")).check("v1", "v1 v2", &[]);
+    steps.edit("rule.yaml", &rule(&["v2"])).check("v1", "v2 v1", &["subset-held"]);
+    steps.edit("route.yaml", &bytes("v3")).check("v1", "v2 v1", &["route-held", "subset-held"]);
+    steps.edit("route.yaml", &bytes("v2")).check("v2", "v2", &[]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
         Snapshot,
         cluster::{Cluster, ClusterKey},
         listener::ListenerKind,
-        outbound::Destination,
+        outbound::{Destination, GatewayPort},
         virtual_host::{Action, Resolved, VirtualHost, table::HostTable},
     },
 };
@@ -88,15 +88,16 @@ fn listeners(snapshot: &Snapshot, bound: &BoundSet) -> Vec<Value> {
             }
             Purpose::Configured(ListenerKind::Gateway { port, tls }) => {
                 let gateway = snapshot.outbound.gateway(*port);
-                match (gateway, tls) {
+                match (gateway.map(|g| &**g), tls) {
                     (Some(gateway), true) => gateway
                         .tls
                         .iter()
                         .map(|s| {
                             let hosts: Vec<&str> = s.hosts.iter().map(|h| h.as_str()).collect();
-                            row(format!("SNI: {}", hosts.join(",")), format!("Route: {}", s.route_config))
+                            row(format!("SNI: {}", hosts.join(",")), s.then.shown(&s.route_config))
                         })
                         .collect(),
+                    (Some(GatewayPort { tcp: Some(server), .. }), _) => vec![row("ALL".into(), server.shown())],
                     _ => vec![row("ALL".into(), format!("Route: http.{port}"))],
                 }
             }
@@ -117,7 +118,7 @@ fn unknown_destination(snapshot: &Snapshot) -> String {
     use crate::snapshot::outbound::Beyond;
     match snapshot.outbound.unknown_address() {
         Beyond::Blocked { .. } => format!("Cluster: {}", snapshot.outbound.black_hole().name),
-        Beyond::To { to, .. } => format!("Cluster: {}", resolved(to)),
+        Beyond::To { to, .. } => format!("Cluster: {to}"),
     }
 }
 
@@ -159,8 +160,8 @@ fn table(rows: &mut Vec<Value>, table: &HostTable) {
 fn virtual_host(rows: &mut Vec<Value>, host: &Arc<VirtualHost>) {
     for entry in &host.entries {
         let destinations: Vec<String> = match &entry.action {
-            Action::Rule(rule) => rule.backends.iter().map(resolved).collect(),
-            Action::Service { to, .. } => vec![resolved(to)],
+            Action::Rule(rule) => rule.backends.iter().map(Resolved::to_string).collect(),
+            Action::Service { to, .. } => vec![to.to_string()],
         };
         rows.push(json!({
             "name": entry.meta.route_config,
@@ -171,14 +172,6 @@ fn virtual_host(rows: &mut Vec<Value>, host: &Arc<VirtualHost>) {
             "destination": destinations.join(","),
             "object": entry.meta.object.as_ref().map(ToString::to_string),
         }));
-    }
-}
-
-fn resolved(to: &Resolved) -> String {
-    match to {
-        Resolved::Ready(cluster) => cluster.name.to_string(),
-        Resolved::Pending(service) => format!("{service} (not loaded)"),
-        Resolved::Missing(name) => format!("{name} (missing)"),
     }
 }
 

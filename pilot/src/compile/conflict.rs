@@ -29,16 +29,14 @@ fn hosts_of_the_mesh(inputs: &Inputs<'_>, notes: &mut Notes) {
         for host in &input.value.hosts {
             let known = first.entry(host).or_default();
             let hides = |older: &Route| share_a_section(older, input.value) && stands_before(older, input.value);
-            match known.iter().find(|older| hides(older.value)) {
-                Some(older) => {
-                    let message = format!(
-                        "{} is older, has host {host} on the mesh already, and takes precedence; merge the two, or narrow exportTo",
-                        older.value.name
-                    );
-                    notes.conflict(input.object, older.value.name.clone(), "shadowed-host", "spec.hosts", message);
-                }
-                None => known.push(input),
+            if let Some(older) = known.iter().find(|older| hides(older.value)) {
+                let message = format!(
+                    "{} is older, has host {host} on the mesh already, and takes precedence; merge the two, or narrow exportTo",
+                    older.value.name
+                );
+                notes.conflict(input.object, older.value.name.clone(), "shadowed-host", "spec.hosts", message);
             }
+            known.push(input);
         }
     }
 }

@@ -391,6 +391,50 @@ fn of_virtual_services_the_private_one_counts_then_the_one_exported_by_name_then
 }
 
 #[test]
+fn routes_count_for_requests_tls_and_bytes_each_by_itself() {
+    let route = |name: &str, host: &str, rules: &str| {
+        format!(
+            "{{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {{name: {name}, namespace: shop}}, \
+             spec: {{hosts: [\"{host}\"], {rules}}}}}\n---\n"
+        )
+    };
+    let (to_b, to_c) = ("route: [{destination: {host: b.test}}]", "route: [{destination: {host: c.test}}]");
+    let http = format!("http: [{{{to_b}}}]");
+    let bytes = format!("tcp: [{{{to_c}}}]");
+    let tls = |name: &str| format!("tls: [{{match: [{{sniHosts: [{name}]}}], {to_c}}}]");
+    // The oldest first.
+    let routes = [
+        route("a-http", "a.shop", &http),
+        route("z-both", "a.shop", &format!("{http}, {bytes}")),
+        route("y-bytes", "a.shop", &bytes),
+        route("wide", "*.shop", &tls("a.shop")),
+        route("alone", "alone.test", &bytes),
+    ];
+    let services = ["a.shop", "b.test", "c.test"].map(|host| entry("shop", host, ""));
+    let (mesh, found) = offline::compile_text(&[services.concat(), routes.concat()].concat(), None);
+    let client = sidecar_in("shop");
+    let want = ["VirtualService/shop/a-http", "VirtualService/shop/wide", "VirtualService/shop/z-both"];
+    assert_eq!(route_and_rule(&mesh, &client, "shop/a.shop").0, want);
+    // Only where another says something about the same.
+    let shadowed: Vec<_> =
+        found.iter().filter(|d| d.code == "shadowed-host").map(|d| d.object.name.to_string()).collect();
+    assert_eq!(shadowed, ["z-both", "y-bytes"]);
+    // Bytes are told apart on ports of services: a name that has none has nothing.
+    assert!(of(&mesh, &client, "shop/alone.test").is_none());
+    assert_eq!(seen(&mesh, &client, Kind::Index), ["shop/a.shop", "shop/b.test", "shop/c.test"]);
+}
+
+#[test]
+fn where_bytes_are_sent_is_in_scope_where_their_rule_is() {
+    let sidecar = "{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: s, namespace: web}, \
+                   spec: {egress: [{hosts: [\"*/a.shop\"]}]}}\n---\n";
+    let rule = "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: a, namespace: shop}, \
+                spec: {hosts: [a.shop], tcp: [{route: [{destination: {host: b.test}}]}]}}\n---\n";
+    let mesh = mesh_of(&[&entry("shop", "a.shop", ""), &entry("shop", "b.test", ""), sidecar, rule]);
+    assert_eq!(seen(&mesh, &sidecar_in("web"), Kind::Index), ["shop/a.shop", "shop/b.test"]);
+}
+
+#[test]
 fn what_lies_outside_of_the_mesh_is_never_called_with_its_mutual_tls() {
     let pod = "{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: w, namespace: shop, labels: {app: w}}, \
                spec: {address: 127.0.1.1, serviceAccount: w, labels: {app: w, security.istio.io/tlsMode: istio}}}\n---\n";

@@ -41,6 +41,14 @@ pub struct StreamTable {
 }
 
 impl StreamRoute {
+    /// Where it leads, as lists show it: names of clusters, with their shares where there are several.
+    pub fn destinations(&self) -> String {
+        match &self.backends[..] {
+            [(only, _)] => only.to_string(),
+            several => several.iter().map(|(to, weight)| format!("{to} {weight}")).collect::<Vec<_>>().join(", "),
+        }
+    }
+
     fn same(&self, other: &StreamRoute) -> bool {
         let backend = |(a, b): (&(Resolved, u32), &(Resolved, u32))| a.1 == b.1 && a.0.same(&b.0);
         self.object == other.object

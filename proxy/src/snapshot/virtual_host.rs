@@ -13,6 +13,7 @@ use mesh_config::{
     name::NamespacedName,
 };
 use std::{
+    fmt,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -41,6 +42,17 @@ pub enum Resolved {
     Pending(ServiceKey),
     /// Nothing of this name: the service, its port or its subset does not exist. Holds the cluster's name.
     Missing(Arc<str>),
+}
+
+/// As lists show it.
+impl fmt::Display for Resolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Resolved::Ready(cluster) => f.write_str(&cluster.name),
+            Resolved::Pending(service) => write!(f, "{service} (not loaded)"),
+            Resolved::Missing(name) => write!(f, "{name} (missing)"),
+        }
+    }
 }
 
 impl Resolved {

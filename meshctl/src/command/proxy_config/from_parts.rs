@@ -84,11 +84,18 @@ fn listeners(snapshot: &Snapshot) -> Vec<Listener> {
                 let kind = if policy.is_some_and(|p| p.protocol.is_http()) { "HTTP" } else { "TCP" };
                 (kind, format!("Cluster: {}", policy.map_or("", |p| &p.cluster.name)))
             }
-            ListenerKind::Gateway { port, tls: false } => ("HTTP", format!("Route: http.{port}")),
-            ListenerKind::Gateway { port, tls: true } => {
-                let servers = snapshot.outbound.gateway(*port);
-                let names = servers.iter().flat_map(|g| &g.tls).map(|s| s.route_config.to_string());
-                ("HTTP", format!("Route: {}", names.collect::<Vec<_>>().join(", ")))
+            ListenerKind::Gateway { port, tls } => {
+                let gateway = snapshot.outbound.gateway(*port);
+                match (tls, gateway.and_then(|g| g.tcp.as_ref())) {
+                    (false, Some(server)) => ("TCP", server.shown()),
+                    (false, None) => ("HTTP", format!("Route: http.{port}")),
+                    (true, _) => {
+                        let servers = || gateway.iter().flat_map(|g| &g.tls);
+                        let shown: Vec<String> = servers().map(|s| s.then.shown(&s.route_config)).collect();
+                        let requests = servers().any(|s| s.then.table().is_some());
+                        (if requests { "HTTP" } else { "TCP" }, shown.join("; "))
+                    }
+                }
             }
         };
         Listener {
@@ -141,8 +148,8 @@ fn host_routes(host: &VirtualHost, routes: &mut Vec<Route>) {
     }
     routes.extend(host.entries.iter().map(|entry| {
         let to: Vec<String> = match &entry.action {
-            Action::Rule(rule) => rule.backends.iter().map(resolved).collect(),
-            Action::Service { to, .. } => vec![resolved(to)],
+            Action::Rule(rule) => rule.backends.iter().map(Resolved::to_string).collect(),
+            Action::Service { to, .. } => vec![to.to_string()],
         };
         Route {
             matches: path_of(entry.conditions()),
@@ -152,14 +159,6 @@ fn host_routes(host: &VirtualHost, routes: &mut Vec<Route>) {
             ..empty.clone()
         }
     }));
-}
-
-fn resolved(to: &Resolved) -> String {
-    match to {
-        Resolved::Ready(cluster) => cluster.name.to_string(),
-        Resolved::Pending(service) => format!("{service} (not loaded)"),
-        Resolved::Missing(name) => format!("{name} (missing)"),
-    }
 }
 
 fn path_of(conditions: Option<&RouteMatch>) -> String {

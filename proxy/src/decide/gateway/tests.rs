@@ -189,3 +189,29 @@ fn the_first_server_says_what_a_port_is_for() {
         assert_eq!(at(&state(servers, routes(), &["db.test"]), 9000, None, 0), want);
     }
 }
+
+#[test]
+fn a_server_is_bound_where_the_services_of_the_gateway_lead_to() {
+    let servers = vec![fixture::server(80, &["a.test"]), fixture::server(8081, &["b.test"])];
+    let mut state = state(servers, vec![], &[]);
+    let bound = |state: &State| {
+        let snapshot = state.snapshot();
+        let listeners: Vec<_> = snapshot.listeners.iter().map(|spec| spec.address.port()).collect();
+        let ports: Vec<_> = snapshot.outbound.gateways().map(|(port, _)| port.get()).collect();
+        assert_eq!(listeners, ports);
+        ports
+    };
+    assert_eq!(bound(&state), [80, 8081]);
+    let ports = [(8080, "shop/edge.test", 80, Protocol::Http), (8443, "shop/edge.test", 443, Protocol::Https)];
+    state.apply(Changes::upserts([fixture::instance(&[], &ports)]));
+    assert_eq!(bound(&state), [8080, 8081]);
+    assert_eq!(at(&state, 8080, None, 0), "Gateway(Port(8080))");
+    assert_eq!(at(&state, 80, None, 0), Refused::NoServer.to_string());
+    let table = &state.snapshot().outbound.gateway(fixture::port(8080)).unwrap().http;
+    let names: Vec<_> = table.iter().map(|host| (&*host.meta.route_config, &*host.meta.virtual_host)).collect();
+    assert_eq!(names, [("http.8080", "blackhole:80")]);
+    // Two services that have the port, and lead to two.
+    let ports = [ports[0], (9080, "shop/other.test", 80, Protocol::Http)];
+    state.apply(Changes::upserts([fixture::instance(&[], &ports)]));
+    assert_eq!(bound(&state), [8080, 8081, 9080]);
+}

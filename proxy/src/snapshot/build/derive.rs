@@ -116,7 +116,7 @@ const TABLE: [Row; 12] = [
     },
     Row {
         value: Value::Outbound,
-        reads: &[Kind::Settings, Kind::Route, Kind::Gateway],
+        reads: &[Kind::Settings, Kind::Instance, Kind::Route, Kind::Gateway],
         follows: &[Value::Own, Value::Sidecar, Value::Services, Value::Named],
         make: Make::Known(outbound),
     },
@@ -140,7 +140,7 @@ const TABLE: [Row; 12] = [
     },
     Row {
         value: Value::Listeners,
-        reads: &[Kind::Gateway],
+        reads: &[Kind::Instance, Kind::Gateway],
         follows: &[Value::Own, Value::Sidecar],
         make: Make::Known(bound),
     },

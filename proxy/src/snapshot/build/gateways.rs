@@ -21,7 +21,7 @@ use mesh_config::{
     name::{Host, Port},
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -31,8 +31,8 @@ pub(super) struct Placed<'a> {
     pub(super) server: &'a Server,
 }
 
-/// The servers of each port, oldest Gateway first. The first says what the port speaks; servers that disagree are left
-/// out, and all but the first where nothing tells connections apart.
+/// The servers of each port that is bound, oldest Gateway first. The first says what the port speaks; servers that
+/// disagree are left out, and all but the first where nothing tells connections apart.
 pub(super) fn by_port<'a>(sources: &Sources<'a>) -> BTreeMap<Port, Vec<Placed<'a>>> {
     let mut ports: BTreeMap<Port, Vec<Placed<'a>>> = BTreeMap::new();
     if sources.own.role != Role::Gateway {
@@ -49,13 +49,26 @@ pub(super) fn by_port<'a>(sources: &Sources<'a>) -> BTreeMap<Port, Vec<Placed<'a
     };
     for gateway in gateways {
         for server in &gateway.servers {
-            let servers = ports.entry(server.port).or_default();
-            if servers.first().is_none_or(|first| joins(first.server, server)) {
-                servers.push(Placed { gateway, server });
+            for bound in bound(sources, server.port) {
+                let servers = ports.entry(bound).or_default();
+                if servers.first().is_none_or(|first| joins(first.server, server)) {
+                    servers.push(Placed { gateway, server });
+                }
             }
         }
     }
     ports
+}
+
+/// Where a server's port is bound: where the services of the gateway's workload that have the port lead to, or, where none
+/// has it, there.
+fn bound(sources: &Sources<'_>, port: Port) -> BTreeSet<Port> {
+    let services = sources.parts.instance.iter().flat_map(|instance| &instance.ports);
+    let mut targets: BTreeSet<Port> = services.filter(|p| p.service_port == port).map(|p| p.target_port).collect();
+    if targets.is_empty() {
+        targets.insert(port);
+    }
+    targets
 }
 
 /// The tables of every port.
@@ -87,33 +100,33 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    fn port(&self, port: Port, servers: &[Placed<'_>], before: Option<&GatewayPort>) -> GatewayPort {
+    fn port(&self, bound: Port, servers: &[Placed<'_>], before: Option<&GatewayPort>) -> GatewayPort {
         match &servers[0].server.protocol {
             ServerProtocol::Http => {
-                let table = self.table(port, servers, format!("http.{port}").into(), before.map(|b| &b.http));
+                let table = self.table(servers, format!("http.{bound}").into(), before.map(|b| &b.http));
                 GatewayPort { http: table, ..GatewayPort::default() }
             }
             ServerProtocol::Tcp => {
-                let tcp = Some(TcpServer { to: self.bytes(port, &servers[0]) });
+                let tcp = Some(TcpServer { to: self.bytes(&servers[0]) });
                 GatewayPort { tcp, ..GatewayPort::default() }
             }
             ServerProtocol::Https(_) | ServerProtocol::Tls(_) | ServerProtocol::Passthrough => {
-                GatewayPort { tls: self.secured(port, servers, before), ..GatewayPort::default() }
+                GatewayPort { tls: self.secured(servers, before), ..GatewayPort::default() }
             }
         }
     }
 
     /// What speaks TLS. A name that an older server has is not served twice.
-    fn secured(&self, port: Port, servers: &[Placed<'_>], before: Option<&GatewayPort>) -> Vec<TlsServer> {
+    fn secured(&self, servers: &[Placed<'_>], before: Option<&GatewayPort>) -> Vec<TlsServer> {
         let mut tls: Vec<TlsServer> = Vec::new();
         let free = |tls: &[TlsServer], host: &Host| !tls.iter().any(|server| server.hosts.contains(host));
         for placed in servers {
             let name = |scheme: &str| {
-                let Gateway { name, .. } = placed.gateway;
+                let (Gateway { name, .. }, port) = (placed.gateway, placed.server.port);
                 format!("{scheme}.{port}.{}.{}.{}", placed.server.port_name, name.name, name.namespace)
             };
             if placed.server.protocol == ServerProtocol::Passthrough {
-                for (position, (hosts, to)) in self.sealed(port, placed).into_iter().enumerate() {
+                for (position, (hosts, to)) in self.sealed(placed).into_iter().enumerate() {
                     // The whole match is passed over, as part of it would be another than was asked for.
                     if hosts.iter().all(|host| free(&tls, host)) {
                         let route_config = format!("{}.{position}", name("tls")).into();
@@ -132,11 +145,11 @@ impl Build<'_> {
                     let route_config: Arc<str> = name("https").into();
                     let was = before.and_then(|b| b.tls.iter().find(|s| s.route_config == route_config));
                     let was = was.and_then(|server| server.then.table());
-                    let table = self.table(port, std::slice::from_ref(placed), route_config.clone(), was);
+                    let table = self.table(std::slice::from_ref(placed), route_config.clone(), was);
                     (route_config, ThenTls::Requests { tls: settings.clone(), table })
                 }
                 ServerProtocol::Tls(settings) => {
-                    let to = self.bytes(port, placed);
+                    let to = self.bytes(placed);
                     (name("tls").into(), ThenTls::Bytes { tls: settings.clone(), to })
                 }
                 ServerProtocol::Http | ServerProtocol::Tcp | ServerProtocol::Passthrough => continue,
@@ -147,13 +160,13 @@ impl Build<'_> {
     }
 
     /// The rule for opaque bytes at a server: the first that is attached to it.
-    fn bytes(&self, port: Port, placed: &Placed<'_>) -> Option<Arc<StreamRoute>> {
-        self.attached(placed).find_map(|route| self.opaque(placed, port, |place| stream::first(route, place)))
+    fn bytes(&self, placed: &Placed<'_>) -> Option<Arc<StreamRoute>> {
+        self.attached(placed).find_map(|route| self.opaque(placed, |place| stream::first(route, place)))
     }
 
     /// The rules for TLS that a server carries on.
-    fn sealed(&self, port: Port, placed: &Placed<'_>) -> Vec<(Vec<Host>, Arc<StreamRoute>)> {
-        let rules = |route| self.opaque(placed, port, |place| stream::by_name(route, place));
+    fn sealed(&self, placed: &Placed<'_>) -> Vec<(Vec<Host>, Arc<StreamRoute>)> {
+        let rules = |route| self.opaque(placed, |place| stream::by_name(route, place));
         self.attached(placed).flat_map(rules).collect()
     }
 
@@ -166,18 +179,14 @@ impl Build<'_> {
         self.routes.iter().copied().filter(move |route| here(route))
     }
 
-    fn opaque<T>(&self, placed: &Placed<'_>, port: Port, f: impl FnOnce(&Place<'_>) -> T) -> T {
+    fn opaque<T>(&self, placed: &Placed<'_>, f: impl FnOnce(&Place<'_>) -> T) -> T {
         let parent = Parent::Gateway(placed.gateway.name.clone());
-        self.place(&parent, port, &"".into(), "".into()).with(f)
+        self.place(&parent, placed.server.port, &"".into(), "".into()).with(f)
     }
 
-    fn table(
-        &self,
-        port: Port,
-        servers: &[Placed<'_>],
-        route_config: Arc<str>,
-        before: Option<&HostTable>,
-    ) -> HostTable {
+    fn table(&self, servers: &[Placed<'_>], route_config: Arc<str>, before: Option<&HostTable>) -> HostTable {
+        // Users know virtual hosts by the port of the server.
+        let port = servers[0].server.port;
         let mut hosts = Domains::default();
         for placed in servers {
             let redirect = placed.server.https_redirect;
@@ -222,7 +231,7 @@ impl Build<'_> {
         if !route.parents.contains(&parent) {
             return None;
         }
-        let place = self.place(&parent, port, route_config, format!("{domain}:{port}").into());
+        let place = self.place(&parent, placed.server.port, route_config, format!("{domain}:{port}").into());
         Some(place.with(|p| p.entries(route)))
     }
 

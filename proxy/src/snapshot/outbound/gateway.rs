@@ -59,6 +59,15 @@ pub enum ThenTls {
 }
 
 impl ThenTls {
+    /// Where the connection goes, as lists show it.
+    pub fn shown(&self, route_config: &str) -> String {
+        match self {
+            ThenTls::Requests { .. } => format!("Route: {route_config}"),
+            ThenTls::Bytes { to: None, .. } => "no rule".to_owned(),
+            ThenTls::Bytes { to: Some(to), .. } | ThenTls::Sealed { to } => format!("Cluster: {}", to.destinations()),
+        }
+    }
+
     /// The virtual hosts, if there are requests.
     pub fn table(&self) -> Option<&HostTable> {
         match self {
@@ -76,6 +85,13 @@ impl ThenTls {
             (ThenTls::Sealed { to: x }, ThenTls::Sealed { to: y }) => StreamRoute::both_same(Some(x), Some(y)),
             _ => false,
         }
+    }
+}
+
+impl TcpServer {
+    /// Where connections go, as lists show it.
+    pub fn shown(&self) -> String {
+        self.to.as_ref().map_or_else(|| "no rule".to_owned(), |to| format!("Cluster: {}", to.destinations()))
     }
 }
 
