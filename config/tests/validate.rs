@@ -107,21 +107,35 @@ fn patches_groups_and_proxies() {
         ObjectKind::EnvoyFilter,
         &[
             "{configPatches: [{applyTo: CLUSTER, match: {cluster: {service: a}}, patch: {operation: ADD, value: {name: x, '@type': y}}}]}",
-            "{workloadSelector: {labels: {a: b}}, configPatches: [{applyTo: BOOTSTRAP, match: {proxy: {proxyVersion: '^1\\.2.*?'}}, patch: {operation: MERGE}}]}",
+            "{workloadSelector: {labels: {a: b}}, configPatches: [{applyTo: BOOTSTRAP, match: {proxy: {proxyVersion: '^1\\.2.*?'}}, patch: {operation: MERGE, value: {}}}]}",
         ],
         &[
-            ("{configPatches: [{applyTo: CLUSTER}]}", "spec.configPatches[0].patch"),
-            ("{configPatches: [{applyTo: SOMEWHERE, patch: {}}]}", "spec.configPatches[0].applyTo"),
+            ("{configPatches: [{applyTo: CLUSTER, patch: {operation: ADD}}]}", "spec.configPatches[0].patch"),
+            ("{configPatches: [{applyTo: CLUSTER, patch: {value: {}}}]}", "spec.configPatches[0].patch"),
             (
-                "{configPatches: [{applyTo: CLUSTER, match: {cluster: {}, listener: {}}, patch: {}}]}",
+                "{configPatches: [{applyTo: CLUSTER, match: {listener: {}}, patch: {operation: REMOVE}}]}",
                 "spec.configPatches[0].match",
             ),
             (
-                "{configPatches: [{applyTo: CLUSTER, match: {proxy: {proxyVersion: 'a**'}}, patch: {}}]}",
+                "{configPatches: [{applyTo: CLUSTER, patch: {operation: REPLACE, value: {}}}]}",
+                "spec.configPatches[0].patch",
+            ),
+            (
+                "{configPatches: [{applyTo: HTTP_FILTER, match: {listener: {filterChain: {filter: {name: x, subFilter: {name: y}}}}}, patch: {operation: REMOVE}}]}",
+                "spec.configPatches[0].match.listener.filterChain.filter",
+            ),
+            ("{configPatches: [{applyTo: CLUSTER}]}", "spec.configPatches[0].patch"),
+            ("{configPatches: [{applyTo: SOMEWHERE, patch: {operation: REMOVE}}]}", "spec.configPatches[0].applyTo"),
+            (
+                "{configPatches: [{applyTo: BOOTSTRAP, match: {cluster: {}, listener: {}}, patch: {operation: REMOVE}}]}",
+                "spec.configPatches[0].match",
+            ),
+            (
+                "{configPatches: [{applyTo: CLUSTER, match: {proxy: {proxyVersion: 'a**'}}, patch: {operation: REMOVE}}]}",
                 "spec.configPatches[0].match.proxy.proxyVersion",
             ),
             (
-                "{configPatches: [{applyTo: CLUSTER, patch: {value: {name: 3}}}]}",
+                "{configPatches: [{applyTo: CLUSTER, patch: {operation: ADD, value: {name: 3}}}]}",
                 "spec.configPatches[0].patch.value.name",
             ),
         ],
@@ -132,6 +146,8 @@ fn patches_groups_and_proxies() {
         &[
             ("{}", "spec.template"),
             ("{template: {address: 10.0.0.1}}", "spec.template.address"),
+            ("{template: {}, metadata: {labels: {'.': x}}}", "spec.metadata.labels[\".\"]"),
+            ("{template: {labels: {a: '~'}}}", "spec.template.labels.a"),
             ("{template: {}, probe: {periodSeconds: -1, grpc: {port: 1}}}", "spec.probe.periodSeconds"),
             ("{template: {}, probe: {httpGet: {path: /}}}", "spec.probe.httpGet.port"),
             ("{template: {}, probe: {}}", "spec.probe"),
@@ -185,6 +201,16 @@ fn what_is_inside_fields_that_nothing_acts_on_yet() {
                 &policy("outlierDetection: {maxEjectionPercent: 101}"),
                 "spec.trafficPolicy.outlierDetection.maxEjectionPercent",
             ),
+            (&policy("tls: {mode: MUTUAL, clientCertificate: a}"), "spec.trafficPolicy.tls"),
+            (&policy("tunnel: {targetHost: '*.b', targetPort: 80}"), "spec.trafficPolicy.tunnel.targetHost"),
+            (
+                &policy("loadBalancer: {localityLbSetting: {distribute: [{from: a, to: {b: 60, c: 30}}]}}"),
+                "spec.trafficPolicy.loadBalancer.localityLbSetting.distribute[0]",
+            ),
+            (
+                &policy("loadBalancer: {localityLbSetting: {failover: [{from: a, to: a}]}}"),
+                "spec.trafficPolicy.loadBalancer.localityLbSetting.failover[0]",
+            ),
             (&policy("outlierDetection: {interval: 1000001us}"), "spec.trafficPolicy.outlierDetection.interval"),
             (
                 &policy("connectionPool: {tcp: {maxConnectionDuration: 1000001us}}"),
@@ -207,6 +233,14 @@ fn what_is_inside_fields_that_nothing_acts_on_yet() {
         ],
         &[
             ("{tracing: [{randomSamplingPercentage: -1}]}", "spec.tracing[0].randomSamplingPercentage"),
+            (
+                "{accessLogging: [{filter: {expression: 'response.code >= 400 &&'}}]}",
+                "spec.accessLogging[0].filter.expression",
+            ),
+            (
+                "{metrics: [{overrides: [{tagOverrides: {t: {value: 'request.host[0'}}}]}]}",
+                "spec.metrics[0].overrides[0].tagOverrides.t.value",
+            ),
             ("{tracing: [{customTags: {a: {}}}]}", "spec.tracing[0].customTags.a"),
             (
                 "{metrics: [{overrides: [{tagOverrides: {t: {operation: UPSERT}}}]}]}",

@@ -27,10 +27,10 @@ forms! {
         "url": Holds::Judged(url), "Where the module is: oci, http, https or file; without a scheme an image.";
         "sha256": Holds::Judged(sha256), "Checksum of the module.";
         "imagePullPolicy": POLICIES, "When an image is fetched.";
-        "imagePullSecret": Holds::Text, "Secret of the own namespace to fetch it with.";
+        "imagePullSecret": Holds::Judged(name), "Secret of the own namespace to fetch it with.";
         "verificationKey": Holds::Text, "Key that the image is signed by.";
         "pluginConfig": Holds::Struct, "What the module is given.";
-        "pluginName": Holds::Text, "Its name within the module.";
+        "pluginName": Holds::Judged(name), "Its name within the module.";
         "phase": PHASES, "Before which of the mesh's own filters it stands.";
         "priority": ORDER, "Order within a phase: the greater comes first.";
         "failStrategy": FAILURES, "What becomes of a request when the module fails.";
@@ -54,10 +54,10 @@ forms! {
         "url": Holds::Judged(url), "Where the module is: oci, http, https or file; without a scheme an image.";
         "sha256": Holds::Judged(sha256), "Checksum of the module.";
         "imagePullPolicy": POLICIES, "When an image is fetched.";
-        "imagePullSecret": Holds::Text, "Secret of the own namespace to fetch it with.";
+        "imagePullSecret": Holds::Judged(name), "Secret of the own namespace to fetch it with.";
         "verificationKey": Holds::Text, "Key that the image is signed by.";
         "pluginConfig": Holds::Struct, "What the module is given.";
-        "pluginName": Holds::Text, "Its name within the module.";
+        "pluginName": Holds::Judged(name), "Its name within the module.";
         "failStrategy": FAILURES, "What becomes of a request when the module fails.";
         "vmConfig": Holds::Of(&VM), "Settings of its machine.";
         "type": KINDS, "Whether it sees requests or connections.";
@@ -147,7 +147,9 @@ fn script(item: &Item<'_>) {
 fn url(item: &Item<'_>) {
     let Some(url) = item.non_empty() else { return };
     let scheme = url.split_once("://").map_or("oci", |(scheme, _)| scheme);
-    if !["oci", "http", "https", "file"].contains(&scheme) {
+    if url.contains(|c: char| c.is_control() || c == ' ') || url.starts_with('#') {
+        item.invalid::<()>(format!("{url:.80?} is no URL"));
+    } else if !["oci", "http", "https", "file"].contains(&scheme) {
         item.invalid::<()>(format!("{scheme:.20} is no scheme for a module; use oci, http, https or file"));
     }
 }

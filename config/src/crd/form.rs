@@ -44,6 +44,8 @@ pub enum Holds {
     SpanOrZero,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// Labels, as Kubernetes takes them.
+    Labels,
     /// A list of these.
     List(&'static Holds),
     /// Values under free keys.
@@ -98,7 +100,8 @@ impl Form {
 }
 
 impl Holds {
-    fn check(self, item: &Item<'_>) {
+    /// Reads a value that must be so.
+    pub fn check(self, item: &Item<'_>) {
         match self {
             Holds::Text => drop(item.string()),
             Holds::Filled => drop(item.non_empty()),
@@ -120,13 +123,36 @@ impl Holds {
                 let values: Vec<(&str, ())> = words.iter().map(|word| (*word, ())).collect();
                 item.enum_of(&values);
             }
+            Holds::Labels => drop(item.map(|key, item| label(key, &item))),
             Holds::List(of) => drop(item.list(|item| checked(*of, &item))),
-            Holds::Map(of) => drop(item.map(|_, item| checked(*of, &item))),
+            Holds::Map(of) => drop(item.map(|key, item| match key {
+                "" => item.invalid("has no name"),
+                _ => checked(*of, &item),
+            })),
             Holds::Of(form) => form.check_in(item),
             Holds::Struct => drop(item.map(|_, _| None::<()>)),
             Holds::Judged(judge) => judge(item),
         }
     }
+}
+
+/// `[prefix/]name` and a value, each of letters, digits, `-`, `_` and `.` between letters and digits.
+fn label(key: &str, item: &Item<'_>) -> Option<()> {
+    let word = |text: &str| {
+        let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+        let bytes = text.as_bytes();
+        bytes.len() <= 63 && text.bytes().all(inner) && edge(bytes.first()) && edge(bytes.last())
+    };
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    if !word(name) || prefix.is_some_and(|prefix| prefix.is_empty() || prefix.len() > 253) {
+        return item.invalid("is no name of a label: at most 63 letters, digits, -, _ and .");
+    }
+    let value = item.string()?;
+    if !value.is_empty() && !word(&value) {
+        return item.invalid("is no value of a label: at most 63 letters, digits, -, _ and .");
+    }
+    None
 }
 
 /// An entry that was read for what is wrong with it alone.
@@ -136,7 +162,7 @@ fn checked(holds: Holds, item: &Item<'_>) -> Option<()> {
 }
 
 /// Whether Envoy can count a span: it does so in milliseconds.
-pub(super) fn is_of_whole_millis(span: Duration) -> bool {
+pub(crate) fn is_of_whole_millis(span: Duration) -> bool {
     span.subsec_nanos().is_multiple_of(1_000_000)
 }
 

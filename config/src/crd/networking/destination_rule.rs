@@ -62,8 +62,7 @@ fn subset(f: &mut Fields<'_>, known: &mut BTreeSet<Arc<str>>) -> Option<Subset> 
 
 fn subset_name(item: &Item<'_>, known: &mut BTreeSet<Arc<str>>) -> Option<Arc<str>> {
     let name = item.string()?;
-    let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-    if !(1..=63).contains(&name.len()) || !name.bytes().all(inner) || name.starts_with('-') || name.ends_with('-') {
+    if !names::is_subset(&name) {
         return item.invalid(format!("{name:?} is not a valid subset name: use at most 63 letters, digits and dashes"));
     }
     if !known.insert(name.clone()) {

@@ -21,6 +21,9 @@ const PLACES: [&str; 11] = [
     "BOOTSTRAP",
     "LISTENER_FILTER",
 ];
+/// What HTTP filters stand in.
+const CONNECTION_MANAGERS: [&str; 2] =
+    ["envoy.filters.network.http_connection_manager", "envoy.http_connection_manager"];
 const CONTEXTS: Holds = Holds::Word(&["ANY", "SIDECAR_INBOUND", "SIDECAR_OUTBOUND", "GATEWAY", "WAYPOINT"]);
 const OPERATIONS: Holds = Holds::Word(&[
     "INVALID",
@@ -131,7 +134,7 @@ forms! {
         "operation": OPERATIONS, "What is done.";
         "value": Holds::Judged(value), "What is put in: a message of Envoy as JSON.";
         "filterClass": Holds::Word(&["UNSPECIFIED", "AUTHN", "AUTHZ", "STATS"]), "Where a new filter goes.";
-    };
+    } => patch;
 }
 
 fn labels(f: &mut Fields<'_>) {
@@ -139,8 +142,49 @@ fn labels(f: &mut Fields<'_>) {
 }
 
 fn config_patch(f: &mut Fields<'_>) {
-    f.required("applyTo");
     f.required("patch");
+    let Some(place) = f.required("applyTo").and_then(|item| item.string()) else { return };
+    let object = match &*place {
+        "LISTENER" | "FILTER_CHAIN" | "NETWORK_FILTER" | "HTTP_FILTER" | "LISTENER_FILTER" => Some("listener"),
+        "ROUTE_CONFIGURATION" | "VIRTUAL_HOST" | "HTTP_ROUTE" => Some("routeConfiguration"),
+        "CLUSTER" => Some("cluster"),
+        _ => None,
+    };
+    f.object("match", |f| {
+        for other in ["listener", "routeConfiguration", "cluster"] {
+            if object.is_some_and(|object| object != other) && f.has(other) {
+                f.invalid::<()>(format!("{place} cannot be matched by {other}"));
+            }
+        }
+        let sub_filter = f.item("listener").and_then(|l| l.node().get("filterChain")?.get("filter")?.get("subFilter"));
+        if sub_filter.is_some() && &*place != "HTTP_FILTER" {
+            f.invalid::<()>("a subFilter is for applyTo HTTP_FILTER alone");
+        }
+        f.ignore_rest();
+        Some(())
+    });
+    f.object("patch", |f| {
+        let operation = f.opt_string("operation").unwrap_or_default();
+        if &*operation == "REPLACE" && !["HTTP_FILTER", "NETWORK_FILTER", "LISTENER_FILTER"].contains(&&*place) {
+            f.invalid::<()>("REPLACE is for filters alone");
+        }
+        if f.opt_string("filterClass").is_some_and(|class| &*class != "UNSPECIFIED") && &*place != "HTTP_FILTER" {
+            f.invalid::<()>("filterClass is for applyTo HTTP_FILTER alone");
+        }
+        f.ignore_rest();
+        Some(())
+    });
+}
+
+fn patch(f: &mut Fields<'_>) {
+    match f.opt_string("operation").as_deref() {
+        None | Some("INVALID") => drop(f.one_is_required::<()>(&["operation"], "operation must say what is done")),
+        Some("REMOVE") => {}
+        Some(operation) if !f.has("value") => {
+            f.one_is_required::<()>(&["value"], format!("{operation} needs a value"));
+        }
+        Some(_) => {}
+    }
 }
 
 fn one_object(f: &mut Fields<'_>) {
@@ -152,10 +196,13 @@ fn one_object(f: &mut Fields<'_>) {
 }
 
 fn filter(f: &mut Fields<'_>) {
-    let named = |f: &mut Fields<'_>| f.opt_string("name").is_some_and(|name| !name.is_empty());
+    let name = f.opt_string("name").unwrap_or_default();
+    if name.is_empty() {
+        f.one_is_required::<()>(&["name"], "name is required: which filter it is");
+    }
     if let Some(item) = f.item("subFilter") {
-        if !named(f) {
-            f.invalid::<()>("a subFilter stands within a filter that has a name");
+        if !name.is_empty() && !CONNECTION_MANAGERS.contains(&&*name) {
+            f.invalid::<()>(format!("a subFilter stands within {} alone", CONNECTION_MANAGERS[0]));
         }
         if item.node().get("name").and_then(|name| name.as_str()).is_none_or(str::is_empty) {
             item.invalid::<()>("name is required: which filter it is");

@@ -1,6 +1,6 @@
 //! Messages inside traffic objects that nothing acts on yet.
 
-use super::matching;
+use super::{matching, names};
 use crate::crd::{
     form::{Holds, forms},
     reader::{Fields, Item},
@@ -48,8 +48,8 @@ forms! {
     };
 
     ORIGIN {
-        "exact": Holds::Text, "The origin.";
-        "prefix": Holds::Text, "What it begins with.";
+        "exact": Holds::Filled, "The origin.";
+        "prefix": Holds::Filled, "What it begins with.";
         "regex": Holds::Judged(expression), "Regular expression for it.";
     } => one_kind;
 
@@ -74,6 +74,49 @@ forms! {
     PORT {
         "number": Holds::Port, "The port.";
     };
+
+    /// `tunnel`.
+    pub(super) TUNNEL {
+        "protocol": Holds::Word(&["CONNECT", "POST"]), "How it is asked for.";
+        "targetHost": Holds::Judged(single_host), "Where it ends.";
+        "targetPort": Holds::Port, "Port where it ends.";
+    } => tunnel;
+
+    /// `proxyProtocol`.
+    pub(super) PROXY_PROTOCOL {
+        "version": Holds::Word(&["V1", "V2"]), "Version of the header.";
+    };
+
+    /// `retryBudget`.
+    pub(super) RETRY_BUDGET {
+        "percent": PERCENT, "Share of the requests that may be retries.";
+        "minRetryConcurrency": COUNT, "Retries that are always allowed.";
+    };
+
+    /// `warmup`.
+    pub(super) WARMUP {
+        "duration": Holds::Span, "How long a new endpoint warms up.";
+        "minimumPercent": PERCENT, "Its least share of its weight.";
+        "aggression": Holds::Number(1.0, f64::MAX), "How fast its share grows.";
+    } => warmup;
+
+    /// `localityLbSetting`.
+    pub(super) LOCALITY {
+        "enabled": Holds::Bool, "Whether localities count.";
+        "distribute": Holds::List(&Holds::Of(&DISTRIBUTE)), "Shares of localities.";
+        "failover": Holds::List(&Holds::Of(&FAILOVER)), "Where calls go when a region fails.";
+        "failoverPriority": Holds::List(&Holds::Filled), "Labels that order endpoints.";
+    } => locality;
+
+    DISTRIBUTE {
+        "from": Holds::Filled, "Locality of the client.";
+        "to": Holds::Map(&Holds::Whole(1, 100)), "Share of each locality, in percent.";
+    } => distribute;
+
+    FAILOVER {
+        "from": Holds::Filled, "Region that fails.";
+        "to": Holds::Filled, "Region that takes over.";
+    } => failover;
 
     /// `outlierDetection`.
     pub(super) OUTLIERS {
@@ -197,6 +240,43 @@ fn delay(f: &mut Fields<'_>) {
 fn abort(f: &mut Fields<'_>) {
     if !["httpStatus", "grpcStatus", "http2Error"].into_iter().any(|name| f.has(name)) {
         f.one_is_required::<()>(&["httpStatus", "grpcStatus"], "one of httpStatus and grpcStatus is required");
+    }
+}
+
+fn single_host(item: &Item<'_>) {
+    if names::literal_host(item).is_some_and(|host| host.is_wildcard()) {
+        item.invalid::<()>("must be a single host, not a wildcard");
+    }
+}
+
+fn tunnel(f: &mut Fields<'_>) {
+    f.required("targetHost");
+    f.required("targetPort");
+}
+
+fn warmup(f: &mut Fields<'_>) {
+    f.required("duration");
+}
+
+fn locality(f: &mut Fields<'_>) {
+    let there: Vec<_> = ["distribute", "failover"].into_iter().filter(|name| f.has(name)).collect();
+    if there.len() > 1 {
+        f.invalid::<()>("distribute and failover are mutually exclusive");
+    }
+}
+
+fn distribute(f: &mut Fields<'_>) {
+    f.required("from");
+    let shares = f.map("to", |_, item| item.i64());
+    if shares.iter().sum::<i64>() != 100 {
+        f.invalid::<()>("the shares must add up to 100");
+    }
+}
+
+fn failover(f: &mut Fields<'_>) {
+    let (from, to) = (f.string("from"), f.string("to"));
+    if from.is_some() && from == to {
+        f.invalid::<()>("a region cannot take over from itself");
     }
 }
 

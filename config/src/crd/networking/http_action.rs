@@ -149,7 +149,13 @@ pub(super) fn target(item: &Item<'_>, object: &Object, context: &ParseContext) -
             host => Some(host),
         });
         let port = f.object("port", |f| f.required("number").and_then(|item| item.port()));
-        let subset = f.opt_string("subset").filter(|s| !s.is_empty());
+        let subset = f.item("subset").and_then(|item| {
+            let subset = item.string().filter(|subset| !subset.is_empty())?;
+            if !names::is_subset(&subset) {
+                item.refuse(format!("{subset:.80?} is not a valid name of a subset, so there is none of it"));
+            }
+            Some(subset)
+        });
         Some(Target { host: host?, port, subset })
     })
 }
@@ -173,6 +179,10 @@ fn rewrite(f: &mut Fields<'_>) -> Option<Rewrite> {
 }
 
 fn redirect(f: &mut Fields<'_>, matches: &[RouteMatch]) -> Option<Redirect> {
+    let changes = ["uri", "prefixRewrite", "authority", "scheme", "port", "derivePort"];
+    if !changes.into_iter().any(|name| f.has(name)) {
+        f.refuse(format!("changes nothing: one of {} is required", changes.join(", ")));
+    }
     let uri = f.opt_string("uri").filter(|text| !text.is_empty());
     let prefix = f.item("prefixRewrite").and_then(|item| {
         let text = item.non_empty()?;

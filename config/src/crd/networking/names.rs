@@ -64,6 +64,14 @@ fn is_dns_name(text: &str) -> bool {
     (first == "*" || label(first.strip_prefix("*-").unwrap_or(first))) && labels.all(label)
 }
 
+/// A name of a subset.
+pub(super) fn is_subset(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
 /// A name of a namespace.
 pub(super) fn is_label(text: &str) -> bool {
     (1..=63).contains(&text.len())
@@ -114,8 +122,8 @@ pub(super) fn parent(item: &Item<'_>, object: &Object) -> Option<Parent> {
     if namespace.is_empty() || name.is_empty() || name.contains('/') {
         return item.invalid(format!("{text:?} is not mesh, a name, or namespace/name"));
     }
-    if text.contains('/') && !(is_label(namespace) && is_dns_name(name)) {
-        item.refuse(format!("{text:?} is not of the form namespace/name; no gateway is called so"));
+    if !(is_label(namespace) && is_dns_name(name)) {
+        item.refuse(format!("{text:?} is not a name or namespace/name; no gateway is called so"));
     }
     Some(Parent::Gateway(NamespacedName::new(namespace, name)))
 }

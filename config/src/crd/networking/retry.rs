@@ -1,6 +1,9 @@
 //! Retry policies.
 
-use super::super::reader::{Fields, Item};
+use crate::crd::{
+    form::is_of_whole_millis,
+    reader::{Fields, Item},
+};
 use crate::model::route::{RetryOn, RetryPolicy};
 use std::time::Duration;
 
@@ -34,6 +37,9 @@ pub(in crate::crd) fn default_retry_on() -> RetryOn {
 fn at_least_a_millisecond(f: &mut Fields<'_>, name: &'static str) -> Option<Duration> {
     let item = f.item(name)?;
     let time = item.duration()?;
+    if time >= Duration::from_millis(1) && !is_of_whole_millis(time) {
+        item.refuse("must be of whole milliseconds");
+    }
     if time < Duration::from_millis(1) { item.invalid("must be at least 1ms") } else { Some(time) }
 }
 
@@ -65,7 +71,10 @@ fn retry_on(item: &Item<'_>) -> Option<RetryOn> {
             }
             _ => match word.parse::<u16>() {
                 Ok(code @ 100..=599) => push(&mut on.status_codes, code),
-                _ => item.warn("unknown-word", format!("retryOn: {word:?} is not known and has no effect")),
+                _ => {
+                    item.warn("unknown-word", format!("retryOn: {word:?} is not known and has no effect"));
+                    item.refuse(format!("{word:.40?} is no condition to retry on"));
+                }
             },
         }
     }

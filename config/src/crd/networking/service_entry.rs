@@ -103,10 +103,15 @@ fn resolution(f: &mut Fields<'_>) -> Resolution {
         ("DYNAMIC_DNS", None),
     ];
     let addresses = f.item("addresses").is_some_and(|item| item.node().value != Value::Seq(Vec::new()));
+    let host = |item: Item<'_>| item.node().as_str().map(|host| host.starts_with('*'));
+    let wild = !f.list("hosts", host).contains(&false);
     let read = |item: Item<'_>| {
         item.enum_of(&known)?.or_else(|| {
             if addresses {
                 item.refuse("DYNAMIC_DNS is for hosts, and goes without addresses");
+            }
+            if !wild {
+                item.refuse("DYNAMIC_DNS is for hosts with a wildcard; use DNS for others");
             }
             item.not_served("DYNAMIC_DNS")
         })

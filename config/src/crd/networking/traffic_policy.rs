@@ -30,9 +30,9 @@ pub(super) fn traffic_policy(f: &mut Fields<'_>) -> Option<TrafficPolicy> {
     if f.has("tunnel") && f.has("proxyProtocol") {
         return f.invalid("tunnel and proxyProtocol are mutually exclusive");
     }
-    for field in ["tunnel", "proxyProtocol", "retryBudget"] {
-        f.not_acted_on(field);
-    }
+    f.not_acted_on_as("tunnel", &forms::TUNNEL, "");
+    f.not_acted_on_as("proxyProtocol", &forms::PROXY_PROTOCOL, "");
+    f.not_acted_on_as("retryBudget", &forms::RETRY_BUDGET, "");
     let blocks = blocks(f);
     Some(TrafficPolicy {
         load_balancer: blocks.load_balancer,
@@ -77,8 +77,15 @@ fn load_balancer(f: &mut Fields<'_>) -> LoadBalancer {
         f.invalid::<()>("localityLbSetting and zoneAwareLbSetting are mutually exclusive");
     }
     f.not_acted_on_as("consistentHash", &forms::CONSISTENT_HASH, "LEAST_REQUEST is used");
-    let others = ["localityLbSetting", "zoneAwareLbSetting", "warmup", "warmupDurationSecs", "backendUtilization"];
-    for field in others {
+    f.not_acted_on_as("localityLbSetting", &forms::LOCALITY, "");
+    f.not_acted_on_as("warmup", &forms::WARMUP, "");
+    if let Some(item) = f.item("warmupDurationSecs") {
+        if let Some(time) = item.duration() {
+            whole_millis(&item, time);
+        }
+        item.not_acted_on("");
+    }
+    for field in ["zoneAwareLbSetting", "backendUtilization"] {
         f.not_acted_on(field);
     }
     let simple = [

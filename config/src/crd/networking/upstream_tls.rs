@@ -28,6 +28,14 @@ pub(super) fn upstream_tls(f: &mut Fields<'_>) -> Option<UpstreamTls> {
         Some(item) => item.enum_of(&modes)?,
     };
     if mode == Mode::Mutual {
+        let filled = |name| f.item(name).is_some_and(|item| item.node().as_str().is_none_or(|text| !text.is_empty()));
+        match ["clientCertificate", "privateKey", "credentialName"].map(filled) {
+            [true, true, false] | [false, false, true] => {}
+            [false, false, false] | [true, false, false] | [false, true, false] => {
+                f.refuse("MUTUAL needs clientCertificate and privateKey, or a credentialName");
+            }
+            _ => f.refuse("credentialName and files of certificates are mutually exclusive"),
+        }
         return item?.not_served("MUTUAL");
     }
     if f.has("clientCertificate") || f.has("privateKey") {

@@ -108,7 +108,14 @@ fn rule(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &[
     f.not_acted_on_as("mirrorPercentage", &forms::MIRROR_SHARE, "");
     f.not_acted_on_as("corsPolicy", &forms::CORS, "");
     for field in ["mirrorPercent", "mirror_percent"] {
-        f.not_acted_on(field);
+        if let Some(item) = f.item(field) {
+            item.leniently(|item| {
+                if item.u32().is_some_and(|percent| percent > 100) {
+                    item.invalid::<()>("is not within 0 to 100");
+                }
+            });
+            item.not_acted_on("");
+        }
     }
     if f.has("mirror") && f.has("mirrors") {
         f.refuse("mirror and mirrors are mutually exclusive");

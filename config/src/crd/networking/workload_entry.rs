@@ -4,6 +4,7 @@ use super::names;
 use crate::{
     crd::{
         Object, ObjectMeta, ParseContext,
+        form::Holds,
         reader::{Fields, Item},
     },
     model::{Labels, endpoint::EndpointAddress, workload::Locality},
@@ -65,6 +66,9 @@ pub(super) fn endpoint(f: &mut Fields<'_>) -> Option<EntryEndpoint> {
     }
     let ports = ports(f);
     let labels = f.labels("labels");
+    if let Some(item) = f.item("labels") {
+        item.leniently(|item| Holds::Labels.check(item));
+    }
     let locality = f.item("locality").and_then(|item| locality(&item)).unwrap_or_default();
     // 0 is what a missing weight looks like on the wire.
     let weight = f.u32("weight").unwrap_or(0).max(1);

@@ -16,14 +16,14 @@ forms! {
     } => workload_group;
 
     METADATA {
-        "labels": Holds::Map(&Holds::Text), "Labels.";
+        "labels": Holds::Labels, "Labels.";
         "annotations": Holds::Map(&Holds::Text), "Annotations.";
     };
 
     TEMPLATE {
         "address": Holds::Text, "Must be left out.";
         "ports": Holds::Map(&Holds::Port), "Ports by the names that the service has for them.";
-        "labels": Holds::Map(&Holds::Text), "Labels.";
+        "labels": Holds::Labels, "Labels.";
         "network": Holds::Text, "Network that the workload is in.";
         "locality": Holds::Text, "Where it is: region/zone/subzone.";
         "weight": Holds::Whole(0, u32::MAX as i64), "Its share of the requests.";

@@ -30,6 +30,7 @@ forms! {
         "forwardOriginalToken": Holds::Bool, "Whether the token itself goes on too.";
         "timeout": Holds::Span, "How long keys may take to be fetched.";
         "spaceDelimitedClaims": Holds::List(&Holds::Filled), "Claims that are lists written with blanks.";
+        "presence": Holds::Word(&["OPTIONAL", "REQUIRED"]), "Whether a request may come without a token.";
     } => jwt_rule;
 
     JWT_HEADER {

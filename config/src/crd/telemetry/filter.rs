@@ -20,12 +20,42 @@ pub(super) fn read(item: &Item<'_>) -> Option<LogFilter> {
     match parse(&text) {
         Ok(filter) => Some(filter),
         Err(reason) => {
+            look(item);
             item.warn(
                 "filter-not-acted-on",
                 format!("the expression {text:.200?} is not acted on, and so the rule is not: {reason}"),
             );
             None
         }
+    }
+}
+
+/// Refuses what is no CEL at all, whatever part of it is served: quotes and brackets that do not close, and operators
+/// that have nothing to work on.
+pub(super) fn look(item: &Item<'_>) {
+    let Some(text) = item.string() else { return };
+    let (mut open, mut quote, mut escaped) = (Vec::new(), None, false);
+    for c in text.chars() {
+        match (quote, c) {
+            (Some(_), _) if std::mem::take(&mut escaped) => {}
+            (Some(_), '\\') => escaped = true,
+            (Some(q), c) if c == q => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '(') => open.push(')'),
+            (None, '[') => open.push(']'),
+            (None, '{') => open.push('}'),
+            (None, ')' | ']' | '}') if open.pop() != Some(c) => return item.refuse(format!("{c:?} closes nothing")),
+            (None, _) => {}
+        }
+    }
+    let text = text.trim();
+    if quote.is_some() || !open.is_empty() {
+        item.refuse("a quote or bracket is not closed");
+    } else if text.ends_with(['&', '|', '=', '<', '>', '!', '+', '*', '/', '%', '.', ','])
+        || text.starts_with(['&', '|', '=', '<', '>', '+', '*', '/', '%', ')'])
+    {
+        item.refuse("an operator has nothing to work on");
     }
 }
 

@@ -1,8 +1,9 @@
 //! Metrics and tracing: known, and not acted on.
 
+use super::filter;
 use crate::crd::{
     form::{Holds, forms},
-    reader::Fields,
+    reader::{Fields, Item},
 };
 
 const MODE: Holds = Holds::Word(&["CLIENT_AND_SERVER", "CLIENT", "SERVER"]);
@@ -78,8 +79,12 @@ forms! {
 
     TAG_OVERRIDE {
         "operation": Holds::Word(&["UPSERT", "REMOVE"]), "What is done.";
-        "value": Holds::Text, "Expression of the value.";
+        "value": Holds::Judged(expression), "Expression of the value.";
     } => with_value;
+}
+
+fn expression(item: &Item<'_>) {
+    filter::look(item);
 }
 
 fn named(f: &mut Fields<'_>) {
