@@ -24,7 +24,7 @@ pub(crate) fn pick<'a, T: ?Sized>(rng: &mut fastrand::Rng, from: &[&'a T]) -> &'
     from[rng.usize(..from.len())]
 }
 
-/// A plan whose objects are drawn with `rng`. `gamma` has no policies, the gateway has some if asked for.
+/// A plan whose objects are drawn with `rng`. `gamma` has one policy that is always the same, the gateway has some if asked for.
 pub(crate) fn plan(rng: &mut fastrand::Rng, edge_policies: bool, edge: &TestCa, format: &str) -> Plan {
     let server = |(name, bytes): (&&str, Port)| {
         let served = Workload::new(name).serves(HTTP, Kind::Http1).serves(bytes, Kind::Echo);
@@ -133,6 +133,14 @@ fn secrets(edge: &TestCa) -> String {
 }
 
 const EDGE: &str = "---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: forbidden, namespace: test}
+spec:
+  selector: {matchLabels: {app: gamma}}
+  action: DENY
+  rules: [{to: [{operation: {paths: [/forbidden], ports: ['8180']}}]}]
+---
 apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {name: edge, namespace: test}
