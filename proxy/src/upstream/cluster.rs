@@ -136,6 +136,11 @@ impl WorkerCluster {
         drop(old);
         now.names = names;
         now.members = Rc::new(members);
+        // Who is at an address that clients chose may have become known since, or be another.
+        self.dialled.borrow_mut().retain(|address, host| match (&host.endpoint, at(&now.endpoints, address)) {
+            (Some(before), Some(endpoint)) => alike(before, endpoint),
+            (before, endpoint) => before.is_none() && endpoint.is_none(),
+        });
     }
 
     /// An endpoint, not one of `avoid` if five more picks find another.
@@ -193,10 +198,7 @@ impl WorkerCluster {
         if let Some(host) = self.dialled.borrow().get(&address) {
             return Some(host.clone());
         }
-        let endpoint = now.endpoints.endpoints.iter().find(|endpoint| match (&endpoint.address, &address) {
-            (EndpointAddress::Ip(ip), PeerAddress::Ip(to)) => *ip == to.ip() && endpoint.target_port == to.port(),
-            _ => false,
-        });
+        let endpoint = at(&now.endpoints, &address);
         let host = Host::new(address.clone(), endpoint.cloned(), self.shared.load(&address));
         self.dialled.borrow_mut().insert(address, host.clone());
         Some(host)
@@ -291,6 +293,13 @@ impl Members {
     }
 }
 
+/// The endpoint that has this very address.
+fn at<'e>(endpoints: &'e EndpointSet, address: &PeerAddress) -> Option<&'e Arc<Endpoint>> {
+    let PeerAddress::Ip(to) = address else { return None };
+    let is = |ip: &IpAddr, port: u16| *ip == to.ip() && port == to.port();
+    endpoints.endpoints.iter().find(|e| matches!(&e.address, EndpointAddress::Ip(ip) if is(ip, e.target_port)))
+}
+
 /// Whether connections to one may be kept for the other.
 fn alike(a: &Endpoint, b: &Endpoint) -> bool {
     a.mutual_tls == b.mutual_tls
@@ -300,3 +309,6 @@ fn alike(a: &Endpoint, b: &Endpoint) -> bool {
         && a.workload == b.workload
         && a.key == b.key
 }
+
+#[cfg(test)]
+mod tests;
