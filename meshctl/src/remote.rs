@@ -10,6 +10,7 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use mesh_config::name::split_authority;
 use mesh_config::wire::proto::ferromesh::v1::{ClientsRequest, ConfigRequest, debug_client::DebugClient};
+use mesh_runtime::tls::grpc::{MAX_TOKEN, bearer};
 use serde_json::Value;
 use std::{future::Future, time::Duration};
 use tokio::net::TcpStream;
@@ -20,8 +21,6 @@ use tonic::{
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 256 << 20;
-/// Largest token, in bytes.
-const MAX_TOKEN: u64 = 64 << 10;
 /// Response metadata that carries pilot's version.
 const VERSION: &str = "ferromesh-version";
 
@@ -115,13 +114,11 @@ fn pilot(args: &XdsArgs) -> Result<(&str, Option<Token>)> {
         .ok_or_else(|| Usage::new("no control plane to ask: give --xds-address HOST:PORT"))?;
     let Some(file) = &args.token_file else { return Ok((address, None)) };
     let length = std::fs::metadata(file).with_context(|| format!("cannot read the token {}", file.display()))?.len();
-    if length > MAX_TOKEN {
+    if length > MAX_TOKEN as u64 {
         bail!("{} is not a token: it has {length} bytes", file.display());
     }
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the token {}", file.display()))?;
-    let mut token: Token =
-        format!("Bearer {}", text.trim()).parse().map_err(|_| anyhow!("{} is not a token", file.display()))?;
-    token.set_sensitive(true);
+    let token = bearer(&text).map_err(|reason| anyhow!("{} is not a token: {reason}", file.display()))?;
     Ok((address, Some(token)))
 }
 
@@ -132,7 +129,7 @@ fn sign<T>(request: &mut tonic::Request<T>, token: Option<Token>) {
 }
 
 fn client(address: &str, args: &XdsArgs) -> Result<DebugClient<Channel>> {
-    let connector = tls::Connector::new(address, args)?;
+    let connector = tls::connector(address, args)?;
     let scheme = if args.plaintext { "http" } else { "https" };
     let wrong = || Usage::new(format!("{address:?} is not HOST:PORT"));
     host_and_port(address)?;

@@ -31,10 +31,9 @@ use mesh_runtime::{
     clock, drain,
     telemetry::log::{self, Format, LogHandle},
     tls::{
-        client::{ClientProfile, ClientTls, Mode, Simple},
+        client::{ClientTls, Simple},
         grpc::Connector,
         material::CaBundle,
-        verify::ExpectedPeer,
     },
 };
 use std::{
@@ -124,17 +123,8 @@ impl Pilot {
             names: vec!["istiod.istio-system.svc".into()],
             ..Simple::default()
         };
-        let connector = Connector {
-            address: self.addresses.xds.to_string().into(),
-            tls: Arc::new(ClientTls::anonymous()),
-            profile: ClientProfile {
-                alpn: Arc::new([b"h2".as_slice()]),
-                sni: Some("istiod.istio-system.svc".into()),
-                mode: Mode::Simple(Arc::new(simple)),
-                handshake_timeout: PATIENCE,
-            },
-            expected: ExpectedPeer::any(),
-        };
+        let (tls, name) = (Arc::new(ClientTls::anonymous()), "istiod.istio-system.svc".into());
+        let connector = Connector::plain(self.addresses.xds.to_string()).secured(tls, name, simple, PATIENCE);
         Endpoint::from_static("http://pilot").connect_with_connector_lazy(connector)
     }
 

@@ -1,24 +1,18 @@
 //! The connection to pilot: its address, its certificate, and what proves to it who we are.
 
 use super::stream::StreamError;
-use crate::net::connect::{self, ConnectOptions};
-use hyper_util::rt::TokioIo;
 use mesh_runtime::tls::{
-    client::{ClientProfile, ClientTls, Mode, Simple, TlsStream},
+    client::{ClientTls, Simple},
+    grpc::{Connector, bearer},
     material::{CaBundle, Certificate},
-    verify::ExpectedPeer,
 };
 use std::{
-    future::Future,
     io,
     net::IpAddr,
     path::{Path, PathBuf},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
     time::Duration,
 };
-use tokio::net::TcpStream;
 use tonic::{
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
@@ -28,8 +22,6 @@ use tonic::{
 const CONNECT: Duration = Duration::from_secs(10);
 /// A silent connection is asked whether it lives.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
-/// Longest token file that is accepted, in bytes.
-const MAX_TOKEN: usize = 64 << 10;
 
 /// Whom to connect to and with what.
 pub(super) struct Target {
@@ -63,17 +55,8 @@ pub(super) async fn connect(target: &Target) -> Result<(Channel, Option<Metadata
         insecure_skip_verify: false,
         certificate: target.certificate.clone(),
     };
-    let dial = Dial {
-        address: target.address.clone(),
-        sources: target.sources.clone(),
-        tls: target.tls.clone(),
-        profile: ClientProfile {
-            alpn: Arc::new([b"h2".as_slice()]),
-            sni: Some(target.server_name.clone()),
-            mode: Mode::Simple(Arc::new(simple)),
-            handshake_timeout: CONNECT,
-        },
-    };
+    let dial = Connector::plain(target.address.clone()).from(target.sources.clone());
+    let dial = dial.secured(target.tls.clone(), target.server_name.clone(), simple, CONNECT);
     let origin = format!("https://{}", target.server_name);
     let origin = origin.parse().map_err(|_| StreamError::Name(target.server_name.to_string()))?;
     let endpoint = Endpoint::from_static("http://pilot")
@@ -96,67 +79,8 @@ async fn read_token(path: &Path) -> Result<Option<MetadataValue<Ascii>>, StreamE
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(StreamError::File { path: path.to_owned(), error }),
     };
-    let text = text.trim();
     let wrong = |reason: &str| StreamError::Content { path: path.to_owned(), reason: reason.to_owned() };
-    if text.is_empty() || text.len() > MAX_TOKEN {
-        return Err(wrong("it is empty, or longer than any token"));
-    }
-    let value = format!("Bearer {text}").parse();
-    let mut value: MetadataValue<Ascii> =
-        value.map_err(|_| wrong("it contains characters that a token cannot have"))?;
-    value.set_sensitive(true);
-    Ok(Some(value))
-}
-
-/// Dials pilot, whatever URI it is asked for.
-#[derive(Clone)]
-struct Dial {
-    address: Arc<str>,
-    sources: Arc<[IpAddr]>,
-    tls: Arc<ClientTls>,
-    profile: ClientProfile,
-}
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type Dialled = Result<TokioIo<TlsStream<TcpStream>>, BoxError>;
-
-impl tonic::codegen::Service<http::Uri> for Dial {
-    type Response = TokioIo<TlsStream<TcpStream>>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Dialled> + Send>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _uri: http::Uri) -> Self::Future {
-        let this = self.clone();
-        Box::pin(async move {
-            let tcp = this.tcp().await?;
-            let (stream, _) = this.tls.connect(tcp, &this.profile, &ExpectedPeer::any()).await?;
-            Ok(TokioIo::new(stream))
-        })
-    }
-}
-
-impl Dial {
-    /// The first of pilot's addresses that answers.
-    async fn tcp(&self) -> io::Result<TcpStream> {
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for to in tokio::net::lookup_host(&*self.address).await? {
-            let source = self.sources.iter().copied().find(|ip| ip.is_ipv4() == to.is_ipv4());
-            let mut tried = connect::tcp(to, &ConnectOptions { source, keepalive: None }).await;
-            if tried.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable) && source.is_some() {
-                // Our instance's address is not one of this machine.
-                tried = connect::tcp(to, &ConnectOptions::default()).await;
-            }
-            match tried {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
+    Ok(Some(bearer(&text).map_err(wrong)?))
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {

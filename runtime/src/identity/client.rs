@@ -10,10 +10,9 @@ use crate::{
     clock::WallClock,
     snapshot,
     tls::{
-        client::{ClientProfile, ClientTls, Mode, Simple},
-        grpc::Connector,
+        client::{ClientTls, Simple},
+        grpc::{self, Connector},
         material::{CaBundle, Identity},
-        verify::ExpectedPeer,
     },
 };
 use futures_util::FutureExt;
@@ -26,9 +25,6 @@ use tonic::{
     metadata::{Ascii, MetadataValue},
     transport::Endpoint,
 };
-
-/// Longest token file that is accepted, in bytes.
-const TOKEN_LIMIT: usize = 64 * 1024;
 
 /// Longest answer that is accepted, in bytes.
 const ANSWER_LIMIT: usize = 1 << 20;
@@ -172,32 +168,15 @@ impl CaClient {
             insecure_skip_verify: false,
             certificate: shown.map(|identity| identity.material.certificate().clone()),
         };
-        Connector {
-            address: self.address.clone(),
-            tls: Arc::new(ClientTls::anonymous().with_clock(self.wall.clone())),
-            profile: ClientProfile {
-                alpn: Arc::new([b"h2".as_slice()]),
-                sni: Some(sni.clone()),
-                mode: Mode::Simple(Arc::new(simple)),
-                handshake_timeout: self.timeout,
-            },
-            expected: ExpectedPeer::any(),
-        }
+        let tls = Arc::new(ClientTls::anonymous().with_clock(self.wall.clone()));
+        Connector::plain(self.address.clone()).secured(tls, sni.clone(), simple, self.timeout)
     }
 
     async fn read_token(&self) -> Result<Option<MetadataValue<Ascii>>, CaError> {
         let Some(path) = &self.token else { return Ok(None) };
         let wrong = |reason: String| CaError::Token { path: path.clone(), reason };
         let text = tokio::fs::read_to_string(path).await.map_err(|e| wrong(e.to_string()))?;
-        let text = text.trim();
-        if text.is_empty() || text.len() > TOKEN_LIMIT {
-            return Err(wrong(format!("it must be 1 to {TOKEN_LIMIT} bytes long, not {}", text.len())));
-        }
-        let mut value: MetadataValue<Ascii> = format!("Bearer {text}")
-            .parse()
-            .map_err(|_| wrong("it contains characters that a token cannot have".to_owned()))?;
-        value.set_sensitive(true);
-        Ok(Some(value))
+        Ok(Some(grpc::bearer(&text).map_err(|reason| wrong(reason.to_owned()))?))
     }
 
     fn refused(&self, status: &Status) -> CaError {

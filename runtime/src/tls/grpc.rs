@@ -2,17 +2,14 @@
 //! own TLS is not used, since it knows neither SPIFFE identities nor rotation.
 
 mod admission;
+mod dial;
 
-use super::{
-    client::{self, ClientProfile, ClientTls},
-    server::{self, Accepted, ServerProfile, ServerTls},
-    verify::ExpectedPeer,
-};
+pub use dial::{Connector, MAX_TOKEN, bearer};
+
+use super::server::{self, Accepted, ServerProfile, ServerTls};
 use crate::drain;
 use admission::Room;
-use futures_util::{FutureExt, Stream, future::BoxFuture, stream};
-use http::Uri;
-use hyper_util::rt::TokioIo;
+use futures_util::{Stream, stream};
 use std::{
     io,
     net::SocketAddr,
@@ -29,8 +26,6 @@ use tokio::{
 };
 use tonic::transport::server::Connected;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
 /// Connections that have not sent a byte yet, at most, and how many of them from one address.
 const SILENT: usize = 4096;
 const SILENT_OF_ONE_SOURCE: usize = 1024;
@@ -41,42 +36,6 @@ const HANDSHAKES: usize = 256;
 const HANDSHAKES_OF_ONE_SOURCE: usize = 64;
 /// How long the ClientHello may take from its first byte on.
 const HELLO: Duration = Duration::from_secs(3);
-
-/// Dials one address with TLS, whatever URI it is asked for; for
-/// [`connect_with_connector_lazy`](tonic::transport::Endpoint::connect_with_connector_lazy). The endpoint's URI must
-/// be `http://…`; give the `https://…` one as its origin.
-#[derive(Clone)]
-pub struct Connector {
-    /// `host:port`.
-    pub address: Arc<str>,
-    /// Makes the handshake.
-    pub tls: Arc<ClientTls>,
-    /// How; its `alpn` should be `h2`.
-    pub profile: ClientProfile,
-    /// With whom, in mesh mode.
-    pub expected: ExpectedPeer,
-}
-
-impl tower_service::Service<Uri> for Connector {
-    type Response = TokioIo<client::TlsStream<TcpStream>>;
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _uri: Uri) -> Self::Future {
-        let this = self.clone();
-        async move {
-            let tcp = TcpStream::connect(&*this.address).await.map_err(|e| format!("{}: {e}", this.address))?;
-            tcp.set_nodelay(true)?;
-            let (stream, _) = this.tls.connect(tcp, &this.profile, &this.expected).await?;
-            Ok(TokioIo::new(stream))
-        }
-        .boxed()
-    }
-}
 
 /// The far end of a gRPC connection, found among a request's extensions.
 #[derive(Debug, Clone)]
