@@ -7,6 +7,10 @@ pub mod http2;
 use anyhow::{Context, bail};
 use bytes::BytesMut;
 use head::{Framing, read_body, read_head};
+use mesh_runtime::{
+    testing::mesh_profile,
+    tls::{client::ClientTls, verify::ExpectedPeer},
+};
 use std::{
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -194,6 +198,24 @@ pub async fn connect(to: SocketAddr, from: Option<IpAddr>) -> std::io::Result<Tc
     let stream = connected.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// A connection, in plain text or with TLS.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// One of either.
+pub type Wire = Box<dyn Stream>;
+
+/// Connects as a workload of the mesh does that offers these protocols, to whoever answers; without `tls` in plain text.
+///
+/// # Errors
+/// When there is no connection, or no handshake.
+pub async fn dial(to: SocketAddr, tls: Option<&ClientTls>, alpn: &[&'static [u8]]) -> anyhow::Result<Wire> {
+    let stream = connect(to, None).await?;
+    let Some(tls) = tls else { return Ok(Box::new(stream)) };
+    let (stream, _) = tls.connect(stream, &mesh_profile(alpn, "server.test"), &ExpectedPeer::any()).await?;
+    Ok(Box::new(stream))
 }
 
 /// Sends bytes over a connection of its own, ends, and reads all that comes back.

@@ -1,20 +1,16 @@
 //! Connections that are held open and used all the time: HTTP/1 kept alive, HTTP/2, a WebSocket, opaque bytes.
 
-use crate::client::{Call, Connection, connect, http2::Client};
+use crate::client::{Call, Connection, Wire, dial, http2::Client};
 use anyhow::{Context, ensure};
 use bytes::Bytes;
-use mesh_runtime::{
-    clock,
-    testing::mesh_profile,
-    tls::{client::ClientTls, verify::ExpectedPeer},
-};
+use mesh_runtime::{clock, tls::client::ClientTls};
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt},
     task::JoinHandle,
     time::Instant,
 };
@@ -53,10 +49,6 @@ pub(super) struct Server {
     pub(super) tcp: SocketAddr,
 }
 
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-type Wire = Box<dyn Stream>;
-
 /// A connection that is open, ready for the next exchange.
 pub(super) enum Open {
     Http1(Connection<Wire>),
@@ -81,13 +73,7 @@ impl Open {
             // Without `istio-peer-exchange`, or the proxy introduces itself before the application speaks.
             Speaks::Tcp => (server.tcp, &[b"istio", b"h2"]),
         };
-        let stream = connect(to, None).await?;
-        let wire: Wire = match &caller.tls {
-            None => Box::new(stream),
-            Some(tls) => {
-                Box::new(tls.connect(stream, &mesh_profile(alpn, "server.test"), &ExpectedPeer::any()).await?.0)
-            }
-        };
+        let wire = dial(to, caller.tls.as_deref(), alpn).await?;
         Ok(match speaks {
             Speaks::Http1 => Open::Http1(Connection::over(wire)),
             Speaks::Http2 => Open::Http2(Client::over(wire).await?),

@@ -6,21 +6,17 @@ use super::{
     place::{ECHO, HTTP, Place, UNDECLARED, nobody, partner},
 };
 use crate::{
-    client::{Call, connect},
+    client::{Call, Wire, dial},
     mesh::fqdn,
     namespace::{Inside, SERVER},
     traffic::{Load, Outcome, Pace, Shot},
     until,
 };
 use anyhow::bail;
-use mesh_runtime::{
-    snapshot::Reader,
-    testing::mesh_profile,
-    tls::{client::ClientTls, verify::ExpectedPeer},
-};
+use mesh_runtime::{snapshot::Reader, tls::client::ClientTls};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt},
     time::Instant,
 };
 
@@ -154,14 +150,11 @@ impl Shot for Outbound {
 /// Calls the server; whether it was served. Anything but an answer of the application is a refusal.
 async fn talk(tls: Option<&ClientTls>, port: u16, id: &str, patience: Duration) -> anyhow::Result<bool> {
     let work = async {
-        let stream = connect(SocketAddr::from((SERVER, port)), None).await?;
-        let Some(tls) = tls else { return said(stream, port, id).await };
         let alpn: &[&'static [u8]] = match port {
             ECHO => &[b"istio-peer-exchange", b"istio"],
             _ => &[b"istio-http/1.1", b"istio", b"http/1.1"],
         };
-        let (stream, _) = tls.connect(stream, &mesh_profile(alpn, "server.test"), &ExpectedPeer::any()).await?;
-        said(stream, port, id).await
+        said(dial(SocketAddr::from((SERVER, port)), tls, alpn).await?, port, id).await
     };
     match tokio::time::timeout(patience, work).await {
         Ok(served) => served,
@@ -169,7 +162,7 @@ async fn talk(tls: Option<&ClientTls>, port: u16, id: &str, patience: Duration) 
     }
 }
 
-async fn said<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, port: u16, id: &str) -> anyhow::Result<bool> {
+async fn said(mut stream: Wire, port: u16, id: &str) -> anyhow::Result<bool> {
     let words = match port {
         ECHO => id.to_owned(),
         _ => format!("GET / HTTP/1.1\r\nHost: {}\r\nX-Request-Id: {id}\r\nConnection: close\r\n\r\n", fqdn("server")),
