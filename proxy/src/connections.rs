@@ -2,6 +2,7 @@
 //! request for either: no timer, no channel; it is woken when there is something to do.
 
 use crate::conn::{Connection, Direction};
+use mesh_runtime::clock;
 use slab::Slab;
 use std::{
     cell::{Cell, RefCell},
@@ -170,7 +171,7 @@ impl Entry {
     pub(crate) fn due(&self) -> Wish {
         match self.wish.get() {
             // The clock is looked at only here: this is asked at every poll.
-            Wish::Finish if !self.begun.get() && self.last.get().elapsed() < FIRST_REQUEST => Wish::Last,
+            Wish::Finish if !self.begun.get() && clock::since(self.last.get()) < FIRST_REQUEST => Wish::Last,
             wish => wish,
         }
     }
@@ -320,7 +321,6 @@ mod tests {
     use super::*;
     use crate::{conn::Memo, snapshot::listener::DestinationKey};
     use mesh_config::name::Port;
-    use mesh_runtime::clock;
 
     fn conn(direction: Direction) -> Rc<Connection> {
         let port = Port::new(80).unwrap();

@@ -117,7 +117,7 @@ pub fn not_accepted(worker: &Rc<Worker>, conn: Rc<Connection>, why: &str) {
     record.stream.cluster = None;
     record.stream.flags.set(Flag::NoRoute);
     record.stream.termination = Cow::Owned(why.replace(' ', "_"));
-    record.stream.duration = record.begun.elapsed();
+    record.stream.duration = clock::since(record.begun);
     worker.observer.not_accepted(&record.stream);
     record.forget();
 }
@@ -362,7 +362,7 @@ enum Ended {
 impl Drop for Record<'_> {
     fn drop(&mut self) {
         if !self.forgotten.get() {
-            self.stream.duration = self.begun.elapsed();
+            self.stream.duration = clock::since(self.begun);
             self.worker.observer.stream(&self.stream, true);
         }
     }

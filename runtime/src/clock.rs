@@ -15,6 +15,11 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// How long ago that was.
+pub fn since(then: Instant) -> Duration {
+    now().saturating_duration_since(then)
+}
+
 /// The time of day.
 #[expect(clippy::disallowed_methods, reason = "everybody else asks here")]
 pub fn system_now() -> SystemTime {

@@ -117,7 +117,7 @@ impl Changes {
     pub async fn apply(&mut self, mesh: &Mesh, change: Change) {
         let begun = clock::now();
         self.make(mesh, change).await;
-        tracing::info!(?change, took = ?begun.elapsed(), "seen in effect");
+        tracing::info!(?change, took = ?clock::since(begun), "seen in effect");
     }
 
     async fn make(&mut self, mesh: &Mesh, change: Change) {

@@ -92,7 +92,7 @@ pub async fn policy_change(mesh: &Mesh, change: Change, each: usize) -> Found {
         if !matches!(open.exchange(&server).await, Said::Passed | Said::PassedLast) {
             break;
         }
-        longest = (in_force.elapsed(), format!("{} silent so far", goes.name));
+        longest = (clock::since(in_force), format!("{} silent so far", goes.name));
     }
     let end = clock::now() + LONGEST;
     while may_not.iter().any(|line| line.seen().stopped.is_none()) && clock::now() < end {

@@ -99,7 +99,7 @@ pub async fn starts(drill: Drill) -> anyhow::Result<Found> {
     // So many more calls are refused before and after each start is judged.
     let some = (drill.rate / 4).max(5);
     for number in 0..drill.starts {
-        if begun.elapsed() >= drill.time {
+        if clock::since(begun) >= drill.time {
             break;
         }
         let way = STARTS[number as usize % STARTS.len()];

@@ -66,9 +66,9 @@ impl Loop {
         let before = self.publisher.current();
         let begin = clock::now();
         let mesh = self.compiler.compile(&self.world, touched, Some(&before));
-        self.metrics.compile.observe(begin.elapsed().as_secs_f64());
+        self.metrics.compile.observe(clock::since(begin).as_secs_f64());
         if mesh.version() != before.version() {
-            tracing::info!(version = %mesh.version(), took = ?begin.elapsed(), "mesh changed");
+            tracing::info!(version = %mesh.version(), took = ?clock::since(begin), "mesh changed");
         } else if mesh.diagnostics() == before.diagnostics() {
             return;
         }

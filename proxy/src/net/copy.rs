@@ -81,7 +81,7 @@ async fn silence(moved: &Moved, limit: Duration) {
         let now = total();
         if now != last {
             (last, since) = (now, clock::now());
-        } else if since.elapsed() >= limit {
+        } else if clock::since(since) >= limit {
             return;
         }
     }

@@ -4,7 +4,7 @@
 //! A failed write does not end it: an upstream that has answered and closed refuses the rest of the request, and its
 //! answer is there to be read. What cannot be written is dropped, and reading tells how the connection ended.
 
-use mesh_runtime::tls::client::TlsStream;
+use mesh_runtime::{clock, tls::client::TlsStream};
 use std::{
     io,
     pin::Pin,
@@ -64,7 +64,7 @@ impl Meter {
 
     fn peer_closed(&self) {
         if !self.closed_by_peer.swap(true, Relaxed) {
-            let after = self.opened.elapsed().as_millis();
+            let after = clock::since(self.opened).as_millis();
             self.closed_at.store(u64::try_from(after).unwrap_or(u64::MAX), Relaxed);
         }
     }

@@ -105,9 +105,12 @@ async fn live_change(mesh: &Mesh) -> anyhow::Result<()> {
             let (_, v2) = count(mesh, 20).await?;
             asked += 20;
             if v2 >= 7 {
-                break begun.elapsed();
+                break clock::since(begun);
             }
-            ensure!(begun.elapsed() < Duration::from_secs(10), "the new weights are not in force after ten seconds");
+            ensure!(
+                clock::since(begun) < Duration::from_secs(10),
+                "the new weights are not in force after ten seconds"
+            );
         };
         let (v1, v2) = count(mesh, 1000).await?;
         stop.set(true);

@@ -126,7 +126,7 @@ async fn changes(settings: &Settings, report: &mut Report) {
     }
     let kinds: Vec<String> = made.iter().map(|(change, count)| format!("{change:?} {count}")).collect();
     let what = format!("{} changes, each seen in effect ({})", settings.changes, kinds.join(", "));
-    report.drill("changes", &what, begun.elapsed(), loads.stop().await);
+    report.drill("changes", &what, clock::since(begun), loads.stop().await);
 }
 
 async fn pilot(settings: &Settings, report: &mut Report) {
@@ -134,12 +134,12 @@ async fn pilot(settings: &Settings, report: &mut Report) {
     let loads = Loads::start(&mesh, settings.rate);
     let begun = clock::now();
     let mut times = 0;
-    while times < 3 || begun.elapsed() < settings.time {
+    while times < 3 || clock::since(begun) < settings.time {
         faults::pilot_restarts(&mut mesh, &loads, 1, settings.rate * 2).await;
         times += 1;
     }
     let what = format!("pilot killed and restarted {times} times, each listened to afterwards");
-    report.drill("pilot", &what, begun.elapsed(), loads.stop().await);
+    report.drill("pilot", &what, clock::since(begun), loads.stop().await);
 }
 
 async fn rotation(settings: &Settings, report: &mut Report) {
@@ -150,7 +150,7 @@ async fn rotation(settings: &Settings, report: &mut Report) {
     let wanted = usize::try_from(settings.time.as_secs() / 2).unwrap_or(2).max(3);
     let (servers, clients) = faults::rotations(&mesh, &loads, wanted).await;
     let what = format!("{servers} certificates of the server and {clients} of the client seen in new handshakes");
-    report.drill("rotation", &what, begun.elapsed(), loads.stop().await);
+    report.drill("rotation", &what, clock::since(begun), loads.stop().await);
 }
 
 async fn stale(settings: &Settings, report: &mut Report) {
@@ -158,7 +158,7 @@ async fn stale(settings: &Settings, report: &mut Report) {
     let begun = clock::now();
     // Six loads share the rate of three.
     let found = faults::stale_connections(&mesh, settings.rate / 2, settings.time).await;
-    report.stale(begun.elapsed(), found);
+    report.stale(clock::since(begun), found);
 }
 
 async fn policy(report: &mut Report) {
@@ -170,14 +170,14 @@ async fn policy(report: &mut Report) {
             found.push(faults::policy::policy_change(&mesh, change, 8).await);
         }
     }
-    report.policy(begun.elapsed(), &found);
+    report.policy(clock::since(begun), &found);
 }
 
 async fn starts(settings: &Settings, report: &mut Report) {
     let begun = clock::now();
     let drill = faults::start::Drill { starts: settings.starts, rate: settings.starts_rate, time: STARTS_TIME };
     match faults::start::starts(drill).await {
-        Ok(found) => report.starts(begun.elapsed(), settings.starts, found),
+        Ok(found) => report.starts(clock::since(begun), settings.starts, found),
         Err(error) => report.not_run("starts", &format!("{error:#}")),
     }
 }
