@@ -20,12 +20,15 @@ pub struct Secured {
     pub sni: Option<Arc<str>>,
     /// What was agreed on, empty when nothing was.
     pub alpn: Arc<[u8]>,
+    /// The handshake was the mesh's own: the peer's trust domain is one that the mesh accepts.
+    pub in_mesh: bool,
 }
 
-/// What a TLS handshake proved, in the form that connections keep.
-impl From<&Accepted> for Secured {
-    fn from(accepted: &Accepted) -> Self {
+impl Secured {
+    /// What a TLS handshake proved, in the form that connections keep. `in_mesh`: it was the mesh's own.
+    pub fn new(accepted: &Accepted, in_mesh: bool) -> Self {
         Secured {
+            in_mesh,
             peer: accepted.peer.clone(),
             own: accepted.local_uri.clone().unwrap_or_default(),
             sni: accepted.sni.as_deref().map(Arc::from),
@@ -75,7 +78,7 @@ impl Connection {
             port: self.listener_port,
             secured: self.secured.is_some(),
             peer: self.peer_certificate().and_then(|peer| peer.uri.as_ref()),
-            own: self.secured.as_ref().map(|secured| &*secured.own).filter(|own| !own.is_empty()),
+            own: self.secured.as_ref().filter(|s| s.in_mesh && !s.own.is_empty()).map(|s| &*s.own),
             source: Some(self.remote.ip()),
             destination: Some(self.local.ip()),
             sni: self.sni(),

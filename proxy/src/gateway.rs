@@ -137,5 +137,5 @@ async fn terminate(
         }
     };
     let (io, accepted) = acceptor.accept(io, &profile).await.map_err(|error| error.to_string())?;
-    Ok((io, (&accepted).into()))
+    Ok((io, Secured::new(&accepted, matches!(tls, ServerTls::Mesh))))
 }

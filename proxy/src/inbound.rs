@@ -1,7 +1,7 @@
 //! From a peer to the application: what [`crate::decide::inbound`] says of first bytes is done here.
 
 use crate::{
-    conn::{Arrival, Connection, Direction},
+    conn::{Arrival, Connection, Direction, Secured},
     connections::unless_over,
     decide::{
         self,
@@ -160,7 +160,7 @@ async fn terminate(
     match worker.mesh_tls.accept(Prefixed::new(seen, stream), &profile).await {
         Ok((io, accepted)) => {
             let arrival = Arrival { source: conn.remote, original: conn.local };
-            let secured = Some((&accepted).into());
+            let secured = Some(Secured::new(&accepted, true));
             let conn = worker.connection(conn.direction, conn.key.clone(), conn.listener_port, arrival, secured);
             let io = Prefixed::new(Bytes::new(), Io::Tls(Box::new(io)));
             if requests { Ready::Http(io, conn) } else { Ready::Opaque(io, conn, None) }

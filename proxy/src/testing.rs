@@ -149,6 +149,7 @@ impl Proxy {
             own: own.into(),
             sni: None,
             alpn: b"http/1.1".as_slice().into(),
+            in_mesh: true,
         };
         let (ours, theirs) = duplex(64 * 1024);
         let conn = self.facts(Direction::Inbound, DestinationKey::Inbound(port(number)), number, Some(secured));

@@ -21,11 +21,11 @@ pub(super) fn known<'s>(snapshot: &Snapshot) -> Result<&Local, Refused<'s>> {
 /// required now.
 pub fn stands<'s>(snapshot: &'s Snapshot, caller: &Caller<'_>) -> Result<(), Refused<'s>> {
     let local = known(snapshot)?;
-    if caller.direction != Direction::Inbound {
+    if caller.direction == Direction::Outbound {
         return Ok(());
     }
     if !caller.secured {
-        return match requires_mutual_tls(&local.inbound, caller) {
+        return match caller.direction == Direction::Inbound && requires_mutual_tls(&local.inbound, caller) {
             true => Err(Refused::PlainText),
             false => Ok(()),
         };

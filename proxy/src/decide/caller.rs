@@ -35,7 +35,8 @@ pub struct Caller<'a> {
     pub secured: bool,
     /// The identity that the peer proved.
     pub peer: Option<&'a PeerIdentity>,
-    /// The URI that this side showed; `None`: none, or not known.
+    /// The identity that this side showed, where the handshake was the mesh's own; `None`: it was not, or that is not
+    /// known.
     pub own: Option<&'a str>,
     /// The peer's address.
     pub source: Option<IpAddr>,

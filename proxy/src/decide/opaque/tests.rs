@@ -84,6 +84,31 @@ fn a_peers_bytes_pass_each_stage_or_none() {
 }
 
 #[test]
+fn what_a_gateway_took_in_the_meshs_own_tls_is_held_against_its_trust_domains() {
+    let gateway = state(complete([own()]));
+    let key = DestinationKey::Gateway(port(9000));
+    let through = |principal: &str, own: Option<&str>| {
+        let peer = PeerIdentity::new(principal);
+        let caller = Caller {
+            direction: Direction::Gateway,
+            key: &key,
+            port: port(9000),
+            secured: true,
+            peer: Some(&peer),
+            own,
+            source: None,
+            destination: None,
+            sni: None,
+        };
+        said(opaque(gateway.snapshot(), &caller, None).0)
+    };
+    let mesh = Some("spiffe://home/ns/shop/sa/gateway");
+    assert_eq!(through("spiffe://home/ns/shop/sa/web", mesh), "carried");
+    assert_eq!(through("spiffe://elsewhere/ns/a/sa/b", mesh), "trust_domain_of_the_peer_is_not_accepted");
+    assert_eq!(through("spiffe://elsewhere/ns/a/sa/b", None), "carried", "its own authority vouches for it");
+}
+
+#[test]
 fn what_left_for_an_address_of_nobody_ends_when_such_may_not_be_reached_any_more() {
     let outbound = |outbound_policy| {
         let settings = Settings { outbound_policy, ..Settings::default() };
