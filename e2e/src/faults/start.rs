@@ -141,7 +141,10 @@ async fn one(place: &mut Place, callers: &Callers, way: Start, some: u64, found:
     let begun = clock::now();
     place.start_proxy()?;
     match way {
-        Start::Fresh => found.from_push.push(callers.answered().await.duration_since(place.configured().await)),
+        Start::Fresh => {
+            let configured = place.configured().await;
+            found.from_push.push(callers.answered().await.saturating_duration_since(configured));
+        }
         Start::Kept | Start::KeptAlone => found.from_kept.push(callers.answered().await.duration_since(begun)),
         Start::FreshAlone | Start::CertificateAlone => {
             refuses_all(place, callers, way, some, found).await;

@@ -25,6 +25,12 @@ pub type Fetch<E> = Arc<dyn Fn(Option<Arc<Identity>>) -> BoxFuture<'static, Resu
 /// The wall clock is looked at this often: it may jump, and a machine may sleep.
 const LOOK: Duration = Duration::from_secs(30);
 
+/// Between attempts: the first wait, the longest while the certificate in force is good, and the longest while there is
+/// none that is: nobody can be served then, and whoever comes back is not to be waited for.
+const WAIT: Duration = Duration::from_millis(500);
+const PATIENT: Duration = Duration::from_secs(30);
+const URGENT: Duration = Duration::from_secs(2);
+
 /// When to renew: in the middle of the life, give or take a tenth of the half, so that workloads started together
 /// do not come together. Life begins when the certificate was obtained, if that is later than it says: authorities
 /// date back to allow for clocks that differ.
@@ -122,7 +128,7 @@ impl<E: fmt::Display + Send + 'static> Rotation<E> {
 
     async fn fetched(&self, current: Option<Arc<Identity>>, drain: &drain::Watch) -> Option<Arc<Identity>> {
         let mut rng = fastrand::Rng::new();
-        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+        let (mut patient, mut urgent) = (Backoff::new(WAIT, PATIENT), Backoff::new(WAIT, URGENT));
         loop {
             let attempt = tokio::select! {
                 () = drain.signaled() => return None,
@@ -138,7 +144,8 @@ impl<E: fmt::Display + Send + 'static> Rotation<E> {
                 }
                 Err(error) => {
                     self.metrics.renewed("failure");
-                    let wait = backoff.next(&mut rng);
+                    let good = current.as_ref().is_some_and(|one| self.wall.now() < one.material.not_after);
+                    let wait = if good { &mut patient } else { &mut urgent }.next(&mut rng);
                     tracing::warn!(%error, ?wait, "no certificate from the authority; will try again");
                     tokio::select! {
                         () = drain.signaled() => return None,

@@ -4,7 +4,7 @@ use crate::{
     testing::{TestCa, eventually},
 };
 use mesh_config::identity::SpiffeId;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -63,6 +63,25 @@ async fn a_new_certificate_is_published_when_due_although_an_attempt_fails() {
     assert!(text.contains("mesh_certificate_renewals_total{result=\"failure\"} 2"), "{text}");
     signal.drain(HOUR).await;
     task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_no_certificate_has_one_soon_after_the_authority_is_back() {
+    let (ca, back) = (TestCa::new("cluster.local"), Arc::new(AtomicBool::new(false)));
+    let is_back = back.clone();
+    let fetch: Fetch<String> = Arc::new(move |_| {
+        let identity = Identity { material: ca.material("shop", "cart"), roots: ca.roots() };
+        let answer = if is_back.load(Ordering::Relaxed) { Ok(identity) } else { Err("not there".to_owned()) };
+        Box::pin(async move { answer })
+    });
+    let metrics = Metrics::new(&Registry::new()).unwrap();
+    let rotation = Rotation { fetch, metrics, wall: WallClock::system(), state_dir: None, early: Arc::default() };
+    let (_signal, watch) = drain::channel();
+    let obtained = tokio::spawn(async move { rotation.obtain(&watch).await });
+    tokio::time::sleep(HOUR).await;
+    assert!(!obtained.is_finished());
+    back.store(true, Ordering::Relaxed);
+    tokio::time::timeout(URGENT, obtained).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
