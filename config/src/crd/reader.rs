@@ -15,7 +15,7 @@ pub use scalar::IntOrString;
 
 use super::form::Form;
 use super::node::{Node, Value};
-use crate::diagnostic::Severity;
+use crate::diagnostic::{ObjectRef, Severity};
 use crate::model::Labels;
 use std::sync::Arc;
 
@@ -401,6 +401,14 @@ fn join(path: &str, key: &str) -> String {
         (true, false) => key.to_owned(),
         (false, false) => format!("{path}.{key}"),
     }
+}
+
+/// What a selector selects by: the labels under `key`. `None`: there are none, or they cannot be read.
+pub fn selector_of(selector: &Node, key: &'static str) -> Option<Labels> {
+    let nobody = ObjectRef { kind: "".into(), namespace: "".into(), name: "".into() };
+    let report = Report::new(nobody, "".into());
+    let labels = Item::new(selector, "", &report).object(|f| Some(f.selector(key)))?;
+    (report.errors() == 0 && !labels.is_empty()).then_some(labels)
 }
 
 #[cfg(test)]

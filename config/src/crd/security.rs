@@ -6,6 +6,7 @@ mod peer_authentication;
 mod request_authentication;
 mod values;
 
+pub use authorization::is_dry_run;
 pub(super) use request_authentication::REQUEST_AUTHENTICATION;
 
 use super::{Object, ParseContext, reader::Fields};

@@ -50,11 +50,17 @@ fn reference(f: &mut Fields<'_>) {
     }
 }
 
-/// As [`one_way`], where objects were always in force that have several.
-pub(super) fn one_way_or_refuse(f: &mut Fields<'_>) {
+/// Whether an object that may have targets is for workloads: one with targets is for gateways and waypoints, which take
+/// none yet, and a workload must not take it for its own. `instead`: what comes of that, and what to write.
+pub(super) fn is_for_workloads(f: &mut Fields<'_>, instead: &str) -> bool {
+    let for_workloads = !f.has("targetRef") && !f.has("targetRefs");
+    f.not_acted_on_as("targetRef", &REFERENCE, instead);
+    f.list_not_acted_on_as("targetRefs", &REFERENCE, instead);
+    // Objects were always in force that have several.
     if let Some(message) = several_ways(f) {
         f.refuse(message);
     }
+    for_workloads
 }
 
 /// At most one of `targetRef`, `targetRefs` and the selector may be there.

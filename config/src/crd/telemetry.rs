@@ -13,7 +13,7 @@ pub(super) use providers::read_providers;
 use super::{
     Object, ParseContext,
     reader::{Fields, Item},
-    target::{self, REFERENCE},
+    target,
 };
 use crate::model::telemetry::{LogOutlet, LogRule, LogSide, Telemetry};
 
@@ -22,16 +22,7 @@ pub(super) fn parse(object: &Object, f: &mut Fields<'_>, context: &ParseContext)
     let labels = f.object("selector", |f| Some(f.selector("matchLabels"))).unwrap_or_default();
     f.list_not_acted_on_as("metrics", &forms::METRICS, "");
     f.list_not_acted_on_as("tracing", &forms::TRACING, "");
-    let mut for_workloads = true;
-    for name in ["targetRef", "targetRefs"] {
-        let instead = "the object is in force nowhere; select workloads with selector";
-        for_workloads &= !f.has(name);
-        match name {
-            "targetRef" => f.not_acted_on_as(name, &REFERENCE, instead),
-            _ => f.list_not_acted_on_as(name, &REFERENCE, instead),
-        }
-    }
-    target::one_way_or_refuse(f);
+    let for_workloads = target::is_for_workloads(f, "the object is in force nowhere; select workloads with selector");
     let rules: Vec<LogRule> =
         f.list("accessLogging", |item| item.object(|f| Some(rule(f, &context.logs)))).into_iter().flatten().collect();
     if rules.iter().any(|rule| rule.outlets.is_empty() && !rule.disabled) && context.logs.defaults.is_empty() {

@@ -15,6 +15,8 @@ use mesh_config::{
         self, Head, Object, ParseContext, Parsed,
         mesh_config::{MeshConfig, parse_text},
         node::{Node, Value},
+        reader::selector_of,
+        security::is_dry_run,
     },
     diagnostic::Severity,
     kind::{GroupKind, ObjectKind},
@@ -27,7 +29,7 @@ use mesh_config::{
         sidecar::EgressListener,
     },
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 /// What stands in for `object`, which has errors; `None` for one that narrows nothing.
 pub(super) fn of(object: &Object, context: &ParseContext) -> Option<Parsed> {
@@ -56,12 +58,9 @@ pub(super) fn describe(object: &Head) -> String {
 
 /// None for a policy that would refuse nobody: AUDIT, a dry run, or one for other targets than workloads.
 fn authorization(object: &Object) -> Option<Authorization> {
-    let refuses_nobody = text(object, &["action"]) == Some("AUDIT")
-        || ["targetRef", "targetRefs"].into_iter().any(|name| field(object, &[name]).is_some())
-        || matches!(
-            object.meta.annotations.get("istio.io/dry-run").map(|text| &**text),
-            Some("1" | "t" | "T" | "TRUE" | "true" | "True")
-        );
+    let refuses_nobody = field(object, "action").and_then(Node::as_str) == Some("AUDIT")
+        || ["targetRef", "targetRefs"].into_iter().any(|name| field(object, name).is_some())
+        || is_dry_run(&object.meta) == Ok(true);
     (!refuses_nobody).then(|| Authorization {
         name: object.name(),
         selector: labels(object, "selector", "matchLabels").unwrap_or_default(),
@@ -82,7 +81,7 @@ fn peer_authentication(object: &Object) -> PeerAuthentication {
 }
 
 fn sidecar(object: &Object, context: &ParseContext) -> Sidecar {
-    let listeners = match field(object, &["egress"]).map(|node| &node.value) {
+    let listeners = match field(object, "egress").map(|node| &node.value) {
         None if has_only(object, &SIDECAR_FIELDS) => Vec::new(),
         // It may stand there under a name with a slip.
         None => vec![nothing()],
@@ -149,21 +148,11 @@ fn config(object: &Object, context: &ParseContext) -> MeshConfig {
 }
 
 /// A selector of labels. `None`: there is none, or it cannot be read.
-fn labels(object: &Object, selector: &str, key: &str) -> Option<Labels> {
-    let Value::Map(fields) = &field(object, &[selector])?.value else { return None };
-    let [(name, Node { value: Value::Map(pairs), .. })] = &fields[..] else { return None };
-    let pair =
-        |(key, value): &(String, Node)| Some((Arc::<str>::from(key.as_str()), Arc::<str>::from(value.as_str()?)));
-    let labels: Labels = pairs.iter().map(pair).collect::<Option<Vec<_>>>()?.into_iter().collect();
-    let plain = labels.0.iter().all(|(key, value)| !key.contains('*') && !value.contains('*') && value.len() <= 63);
-    (name == key && !labels.is_empty() && plain).then_some(labels)
+fn labels(object: &Object, selector: &str, key: &'static str) -> Option<Labels> {
+    selector_of(field(object, selector)?, key)
 }
 
-fn field<'a>(object: &'a Object, path: &[&str]) -> Option<&'a Node> {
-    let found = path.iter().try_fold(object.root.get("spec")?, |node, name| node.get(name))?;
+fn field<'a>(object: &'a Object, name: &str) -> Option<&'a Node> {
+    let found = object.root.get("spec")?.get(name)?;
     (found.value != Value::Null).then_some(found)
-}
-
-fn text<'a>(object: &'a Object, path: &[&str]) -> Option<&'a str> {
-    field(object, path)?.as_str()
 }

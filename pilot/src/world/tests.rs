@@ -232,8 +232,11 @@ fn what_narrows_access_and_was_never_good_has_a_stand_in_until_it_is_mended_or_d
     assert_eq!(parsed_policy(&world), Some(denies.clone()));
     assert!(is_noted(&world, STANDS_IN) && is_noted(&world, "unknown-field"));
     // A selector that cannot be read selects all.
-    upsert(&mut world, &policy(BAD).replace("spec: {", "spec: {selector: {matchLabel: {app: cart}}, "));
-    assert_eq!(parsed_policy(&world), Some(Authorization { selector: Labels::default(), ..denies.clone() }));
+    for unreadable in ["{matchLabel: {app: cart}}", "{matchLabels: {'': cart}}", "{matchLabels: {app: [cart]}}"] {
+        upsert(&mut world, &policy(BAD).replace("spec: {", &format!("spec: {{selector: {unreadable}, ")));
+        let all = Authorization { selector: Labels::default(), ..denies.clone() };
+        assert_eq!(parsed_policy(&world), Some(all), "{unreadable}");
+    }
     upsert(&mut world, &config("istio", "defaultServiceExportTo: [\".\"]"));
     assert_eq!(parsed_policy(&world), Some(Authorization { selector: Labels::default(), ..denies }));
     assert_eq!(world.to_keep().count(), 0, "a stand-in is never kept");

@@ -4,8 +4,9 @@ use super::{condition, selector, values};
 use crate::{
     crd::{
         Object,
+        object::ObjectMeta,
         reader::{Fields, Item},
-        target::{self, REFERENCE},
+        target,
     },
     model::{
         Authorization,
@@ -20,7 +21,7 @@ const MAX_ENTRIES: usize = 512;
 const MAX_SERVICE_ACCOUNTS: usize = 16;
 
 pub(super) fn parse(object: &Object, f: &mut Fields<'_>) -> Option<Authorization> {
-    let for_workloads = targets_workloads(f);
+    let for_workloads = target::is_for_workloads(f, "the policy applies to nothing; select workloads with selector");
     let namespace = object.meta.namespace.clone();
     let policy = Authorization {
         name: object.name(),
@@ -41,21 +42,6 @@ pub(super) fn parse(object: &Object, f: &mut Fields<'_>) -> Option<Authorization
         f.refuse("annotation istio.io/dry-run is for actions ALLOW and DENY alone");
     }
     for_workloads.then_some(policy)
-}
-
-/// Policies with targets are for gateways and waypoints; a workload must not take them for its own.
-fn targets_workloads(f: &mut Fields<'_>) -> bool {
-    let mut for_workloads = true;
-    for name in ["targetRef", "targetRefs"] {
-        let instead = "the policy applies to nothing; select workloads with selector";
-        for_workloads &= !f.has(name);
-        match name {
-            "targetRef" => f.not_acted_on_as(name, &REFERENCE, instead),
-            _ => f.list_not_acted_on_as(name, &REFERENCE, instead),
-        }
-    }
-    target::one_way_or_refuse(f);
-    for_workloads
 }
 
 fn action(f: &mut Fields<'_>) -> Option<Action> {
@@ -81,15 +67,23 @@ fn action(f: &mut Fields<'_>) -> Option<Action> {
 }
 
 fn dry_run(object: &Object, f: &Fields<'_>) -> bool {
-    match object.meta.annotations.get("istio.io/dry-run").map(|text| &**text) {
-        None | Some("0" | "f" | "F" | "FALSE" | "false" | "False") => false,
-        Some("1" | "t" | "T" | "TRUE" | "true" | "True") => true,
-        Some(other) => {
-            let message =
-                format!("annotation istio.io/dry-run is {other:.20?}, neither true nor false: the policy is enforced");
-            f.warn("invalid-annotation", message);
-            false
-        }
+    is_dry_run(&object.meta).unwrap_or_else(|other| {
+        let message =
+            format!("annotation istio.io/dry-run is {other:.20?}, neither true nor false: the policy is enforced");
+        f.warn("invalid-annotation", message);
+        false
+    })
+}
+
+/// Whether a policy refuses nobody and only reports, by annotation `istio.io/dry-run`.
+///
+/// # Errors
+/// Its text, where that is neither true nor false.
+pub fn is_dry_run(meta: &ObjectMeta) -> Result<bool, &str> {
+    match meta.annotations.get("istio.io/dry-run").map(|text| &**text) {
+        None | Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(false),
+        Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(true),
+        Some(other) => Err(other),
     }
 }
 
