@@ -69,7 +69,7 @@ impl Loop {
         self.metrics.compile.observe(clock::since(begin).as_secs_f64());
         if mesh.version() != before.version() {
             tracing::info!(version = %mesh.version(), took = ?clock::since(begin), "mesh changed");
-        } else if mesh.diagnostics() == before.diagnostics() {
+        } else if mesh.diagnostics() == before.diagnostics() && mesh.holds() == before.holds() {
             return;
         }
         report_new(&mesh, &before);
