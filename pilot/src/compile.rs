@@ -83,8 +83,8 @@ fn whole(world: &World, previous: Option<&Mesh>) -> (Mesh, Ground) {
     parts.extend(index::compile(&registry, &in_force.routes));
     parts.extend(inputs.as_read());
     parts.extend(policies::compile(&inputs, &settings));
-    let entitled = gateways::entitled(&inputs, &mut notes);
-    parts.extend(gateways::compile(&inputs, &mut notes));
+    let (gateways, entitled) = gateways::compile(&inputs, &mut notes);
+    parts.extend(gateways);
     parts.push(Part::Settings(Arc::new(settings.clone())));
     parts.extend(destinations.into_iter().map(Part::Destination));
     parts.extend(in_force.routes.into_iter().map(|r| Part::Route(Arc::new(r))));

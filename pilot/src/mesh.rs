@@ -131,7 +131,7 @@ impl Mesh {
     fn finish(mut self, previous: Option<&Mesh>) -> Self {
         if let Some(old) = previous {
             // Visibility is no part of a service's bytes and still changes what proxies see.
-            let same = changed(old, &self).is_empty() && old.lookups.same_standing(&self.lookups);
+            let same = self.same_parts(old, Kind::ALL) && old.lookups.same_standing(&self.lookups);
             self.version = if same { old.version } else { MeshVersion(old.version.0 + 1) };
         }
         self
@@ -141,8 +141,12 @@ impl Mesh {
     #[cfg(feature = "serve")]
     pub(crate) fn differs_in_moving_parts(&self, other: &Mesh) -> bool {
         let staying = Kind::ALL.into_iter().filter(|kind| !MOVING.contains(kind));
-        Arc::ptr_eq(&self.lookups, &other.lookups)
-            && staying.into_iter().all(|kind| same(self.parts.get(&kind), other.parts.get(&kind)))
+        Arc::ptr_eq(&self.lookups, &other.lookups) && self.same_parts(other, staying)
+    }
+
+    /// Whether the two have the very same parts of these kinds.
+    fn same_parts(&self, other: &Mesh, kinds: impl IntoIterator<Item = Kind>) -> bool {
+        kinds.into_iter().all(|kind| same(self.parts.get(&kind), other.parts.get(&kind)))
     }
 
     /// Grows with every mesh that differs from the one before.
@@ -264,16 +268,6 @@ impl ChangedKeys {
     /// Nothing differs.
     pub fn is_empty(&self) -> bool {
         self.upserted.is_empty() && self.removed.is_empty()
-    }
-
-    /// Whether a part was upserted or removed.
-    pub fn contains(&self, kind: Kind, name: &PartName) -> bool {
-        [&self.upserted, &self.removed].into_iter().any(|m| m.get(&kind).is_some_and(|names| names.contains(name)))
-    }
-
-    /// Whether only parts of these kinds differ.
-    pub fn only(&self, kinds: &[Kind]) -> bool {
-        self.upserted.keys().chain(self.removed.keys()).all(|kind| kinds.contains(kind))
     }
 }
 

@@ -97,9 +97,11 @@ pub fn visible(mesh: &Mesh, facts: &ProxyFacts) -> Visible {
     parts.extend(mesh.parts(Kind::Trust).cloned());
     // Which policies select an unknown workload is unknown too, so it is told nothing else; that it has no Instance
     // tells it why.
-    let Some(uid) = &facts.workload else { return Visible { parts } };
+    if facts.workload.is_none() {
+        return Visible { parts };
+    }
     let view = View::new(mesh, facts);
-    parts.extend(instance(mesh, uid).cloned());
+    parts.extend(instance(mesh, facts).cloned());
     let sidecar = view.sidecar().and_then(|s| mesh.part(Kind::Sidecar, &s.name.to_string()));
     parts.extend(sidecar.cloned());
     policies::select(mesh, facts, &view, &mut parts);
@@ -146,8 +148,9 @@ pub fn children(mesh: &Mesh, facts: &ProxyFacts, key: &ServiceKey) -> Option<Chi
 }
 
 /// What pilot knows about the proxy's own workload.
-pub fn instance<'a>(mesh: &'a Mesh, workload: &str) -> Option<&'a Arc<SharedPart>> {
-    mesh.part(Kind::Instance, workload)
+pub fn instance<'a>(mesh: &'a Mesh, facts: &ProxyFacts) -> Option<&'a Arc<SharedPart>> {
+    facts.role.served().ok()?;
+    mesh.part(Kind::Instance, facts.workload.as_ref()?)
 }
 
 /// The memberships in a service, whose name this is. Who sees the service sees all of them.

@@ -75,11 +75,7 @@ impl World {
     /// A world whose MeshConfig is `base` until an object says otherwise: the ConfigMap that
     /// [`ParseContext::mesh_config`] of `base` names.
     pub fn with_mesh_config(base: MeshConfig) -> Self {
-        let mesh_config = ObjectId {
-            cluster: CLUSTER.into(),
-            kind: ObjectKind::ConfigMap.into(),
-            name: base.context.mesh_config.clone(),
-        };
+        let mesh_config = ObjectId::new(ObjectKind::ConfigMap, base.context.mesh_config.clone());
         World {
             inputs: BTreeMap::new(),
             sources: BTreeMap::new(),
@@ -251,14 +247,8 @@ impl World {
 }
 
 fn shadowed(object: &Head, by: SourceId) -> Diagnostic {
-    Diagnostic {
-        severity: Severity::Warning,
-        code: "duplicate-object",
-        object: object.reference(),
-        field: String::new(),
-        message: format!("the source {by} has this object too, and its version counts"),
-        origin: object.origin.clone(),
-    }
+    let message = format!("the source {by} has this object too, and its version counts");
+    input::note(object, "duplicate-object", message)
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub struct MeshConfig {
 
 impl MeshConfig {
     /// The defaults: the control plane's own namespace is the mesh's root.
-    fn of_namespace(own: &Namespace) -> Self {
+    pub fn of_namespace(own: &Namespace) -> Self {
         let mut config = MeshConfig::default();
         config.settings.root_namespace = own.clone();
         config.context.root_namespace = own.clone();

@@ -1,7 +1,7 @@
 //! What a workload accepts: plain text, mutual TLS, or both.
 
 use super::{Labels, Precedence, Subject};
-use crate::name::{Namespace, NamespacedName, Port};
+use crate::name::{NamespacedName, Port};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// What is accepted on a port.
@@ -51,24 +51,21 @@ pub struct EffectiveMtls {
     pub decided_by: Option<NamespacedName>,
 }
 
-/// The mode of `port` (`None`: of ports not named) of a workload: policies with a selector in its own namespace,
-/// then namespace-wide, then mesh-wide in `root`, the oldest of each; else PERMISSIVE. UNSET inherits. A policy
-/// with a selector in the root namespace does not count.
+/// The mode of `port` (`None`: of ports not named) of a workload: of the policies that hold for it those with a
+/// selector, then namespace-wide, then mesh-wide, the oldest of each; else PERMISSIVE. UNSET inherits.
 pub fn effective<'a>(
     policies: impl Iterator<Item = &'a Arc<PeerAuthentication>> + Clone,
-    namespace: &Namespace,
-    labels: &Labels,
-    root: &Namespace,
+    subject: &Subject<'_>,
     port: Option<Port>,
 ) -> EffectiveMtls {
-    let oldest = |level: &dyn Fn(&PeerAuthentication) -> bool| {
-        policies.clone().filter(|p| level(p)).min_by(|a, b| (&a.precedence, &a.name).cmp(&(&b.precedence, &b.name)))
+    let holding = policies.filter(|p| p.holds_for(subject));
+    let oldest = |selects: bool, of_root: bool| {
+        let here = |p: &&Arc<PeerAuthentication>| {
+            p.selector.is_some() == selects && (p.name.namespace == *subject.root) == of_root
+        };
+        holding.clone().filter(here).min_by(|a, b| (&a.precedence, &a.name).cmp(&(&b.precedence, &b.name)))
     };
-    let own = oldest(&|p| {
-        p.name.namespace == *namespace && *namespace != *root && p.selector.as_ref().is_some_and(|s| s.selects(labels))
-    });
-    let wide = oldest(&|p| p.name.namespace == *namespace && *namespace != *root && p.selector.is_none());
-    let mesh = oldest(&|p| p.name.namespace == *root && p.selector.is_none());
+    let (own, wide, mesh) = (oldest(true, false), oldest(false, false), oldest(false, true));
     let port_mode = own.zip(port).and_then(|(p, n)| p.ports.get(&n).copied().flatten().map(|m| (m, &p.name)));
     let mode = port_mode.or_else(|| [own, wide, mesh].into_iter().flatten().find_map(|p| p.mode.map(|m| (m, &p.name))));
     match mode {

@@ -3,7 +3,10 @@
 //! [`effective`] merges the objects that hold for a workload, as Istio does: the mesh's, the namespace's, the workload's.
 //! Where none of them says anything about logs, MeshConfig's access log is in force.
 
-use super::{Labels, Precedence, Subject};
+use super::{
+    Labels, Precedence, Subject,
+    settings::{AccessLog, AccessLogEncoding},
+};
 use crate::name::NamespacedName;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -64,6 +67,16 @@ pub enum LogFormat {
     Text(Arc<str>),
     /// One JSON object: keys and the command operators of their values; none: Istio's.
     Json(BTreeMap<Arc<str>, Arc<str>>),
+}
+
+/// What MeshConfig says of the mesh's log.
+impl From<&AccessLog> for LogFormat {
+    fn from(log: &AccessLog) -> Self {
+        match log.encoding {
+            AccessLogEncoding::Text => LogFormat::Text(log.format.clone()),
+            AccessLogEncoding::Json => LogFormat::Json(BTreeMap::new()),
+        }
+    }
 }
 
 /// Alternatives, each of conditions that must all hold.

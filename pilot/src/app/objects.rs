@@ -61,8 +61,7 @@ pub(super) async fn watched(task: JoinHandle<Result<(), SourceError>>) -> anyhow
 
 /// In force where no object says otherwise.
 fn base_mesh_config(settings: &Settings) -> MeshConfig {
-    let mut base = MeshConfig::default();
-    base.settings.root_namespace = settings.namespace.as_str().into();
+    let mut base = MeshConfig::of_namespace(&settings.namespace.as_str().into());
     base.settings.cluster_domain = settings.domain.as_str().into();
     if let Some(trust_domain) = &settings.trust_domain {
         base.settings.trust_domain = trust_domain.clone();
@@ -70,7 +69,6 @@ fn base_mesh_config(settings: &Settings) -> MeshConfig {
     let revision = settings.revision.as_deref().filter(|revision| !matches!(*revision, "" | "default"));
     let name = revision.map_or("istio".to_owned(), |revision| format!("istio-{revision}"));
     base.context.mesh_config = NamespacedName::new(&settings.namespace, &name);
-    base.context.root_namespace = base.settings.root_namespace.clone();
     base.context.cluster_domain = base.settings.cluster_domain.clone();
     base.context.trust_domain = base.settings.trust_domain.clone();
     base

@@ -1,6 +1,6 @@
 //! Gateways and the key pairs that they name.
 
-use super::context::{Inputs, Notes};
+use super::context::{Input, Inputs, Notes};
 use crate::object::Reference;
 use mesh_config::{
     crd::kubernetes::Secret,
@@ -13,8 +13,12 @@ use std::{
     sync::Arc,
 };
 
-/// Gateways, and of the Secrets those that a Gateway names: no other leaves this process.
-pub(super) fn compile(inputs: &Inputs<'_>, notes: &mut Notes) -> Vec<Part> {
+/// Which accounts are entitled to which Secret.
+type Entitled = BTreeMap<NamespacedName, BTreeSet<NamespacedName>>;
+
+/// Gateways, and of the Secrets those that a Gateway names: no other leaves this process, and these go to gateways of
+/// entitled accounts alone.
+pub(super) fn compile(inputs: &Inputs<'_>, notes: &mut Notes) -> (Vec<Part>, Entitled) {
     let named = credential_names(inputs);
     let mut parts = Vec::new();
     let known: BTreeSet<&Arc<str>> = inputs.secrets.iter().map(|secret| &secret.object.meta.name).collect();
@@ -32,38 +36,33 @@ pub(super) fn compile(inputs: &Inputs<'_>, notes: &mut Notes) -> Vec<Part> {
         parts.push(Part::Gateway(Arc::new(input.value.clone())));
     }
     let by_name: HashMap<&NamespacedName, &Secret> = inputs.secrets.iter().map(|s| (&s.value.name, s.value)).collect();
-    let wanted = inputs.secrets.iter().map(|input| input.value).filter(|secret| named.contains(&secret.name.name));
-    let credentials = wanted.filter_map(|secret| credential(secret, &by_name));
-    parts.extend(credentials.map(|credential| Part::Secret(Arc::new(credential))));
-    parts
-}
-
-/// Which service accounts' gateways may have the key of which Secret: those that the Secret names, in the annotation
-/// [`ACCOUNTS`], separated by commas; a name alone is one of the Secret's own namespace. Nobody else may: a Secret
-/// without the annotation stays here.
-pub(super) fn entitled(inputs: &Inputs<'_>, notes: &mut Notes) -> BTreeMap<NamespacedName, BTreeSet<NamespacedName>> {
-    let named = credential_names(inputs);
     let mut entitled = BTreeMap::new();
     for input in inputs.secrets.iter().filter(|input| named.contains(&input.value.name.name)) {
-        if input.value.credential().is_none() {
-            continue;
-        }
-        let meta = &input.object.meta;
-        let list = meta.annotations.get(ACCOUNTS).map(|text| &**text).unwrap_or_default();
-        let listed = list.split(',').map(str::trim).filter(|account| !account.is_empty());
-        let accounts: BTreeSet<NamespacedName> = listed
-            .map(|account| account.split_once('/').unwrap_or((&*meta.namespace, account)))
-            .map(|(namespace, account)| NamespacedName::new(namespace, account))
-            .collect();
-        if accounts.is_empty() {
-            let message = format!(
-                "a Gateway names it, and no gateway gets it: annotation {ACCOUNTS} must list the service accounts that may"
-            );
-            notes.warn(input.object, "secret-for-nobody", "metadata.annotations", message);
-        }
-        entitled.insert(input.value.name.clone(), accounts);
+        let Some(credential) = credential(input.value, &by_name) else { continue };
+        parts.push(Part::Secret(Arc::new(credential)));
+        entitled.insert(input.value.name.clone(), accounts(input, notes));
     }
-    entitled
+    (parts, entitled)
+}
+
+/// Which service accounts' gateways may have the key of a Secret: those that it names, in the annotation [`ACCOUNTS`],
+/// separated by commas; a name alone is one of the Secret's own namespace. Nobody else may: a Secret without the
+/// annotation stays here.
+fn accounts(input: &Input<'_, Secret>, notes: &mut Notes) -> BTreeSet<NamespacedName> {
+    let meta = &input.object.meta;
+    let list = meta.annotations.get(ACCOUNTS).map(|text| &**text).unwrap_or_default();
+    let listed = list.split(',').map(str::trim).filter(|account| !account.is_empty());
+    let accounts: BTreeSet<NamespacedName> = listed
+        .map(|account| account.split_once('/').unwrap_or((&*meta.namespace, account)))
+        .map(|(namespace, account)| NamespacedName::new(namespace, account))
+        .collect();
+    if accounts.is_empty() {
+        let message = format!(
+            "a Gateway names it, and no gateway gets it: annotation {ACCOUNTS} must list the service accounts that may"
+        );
+        notes.warn(input.object, "secret-for-nobody", "metadata.annotations", message);
+    }
+    accounts
 }
 
 /// Where VirtualServices attach themselves.

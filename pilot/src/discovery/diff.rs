@@ -88,8 +88,9 @@ fn wanted(talks: &Talks, view: &View<'_>) -> Wanted {
 fn wanted_of_moving(talks: &Talks, view: &View<'_>) -> Wanted {
     let mut wanted = Wanted::default();
     let follows_itself = talks.get(&Kind::Instance).is_some_and(|talk| talk.wildcard);
-    let workload = view.facts.workload.as_ref().filter(|_| follows_itself && view.facts.role.served().is_ok());
-    workload.and_then(|uid| scope::instance(view.mesh, uid)).into_iter().for_each(|part| wanted.add(part));
+    if follows_itself {
+        scope::instance(view.mesh, view.facts).into_iter().for_each(|part| wanted.add(part));
+    }
     let services = talks.get(&Kind::Service).into_iter().flat_map(|talk| &talk.names);
     for (service, _) in services.filter(|(_, told)| matches!(told, Some(Some(_)))) {
         scope::endpoints(view.mesh, service).iter().for_each(|part| wanted.add(part));

@@ -77,8 +77,8 @@ impl<'a> View<'a> {
     pub(super) fn routes_of(&self, host: &Host) -> Vec<&'a Arc<Route>> {
         let mut routes: Vec<&'a Arc<Route>> =
             Section::ALL.into_iter().filter_map(|section| self.route_of(host, section)).collect();
-        routes.sort_by(|a, b| a.name.cmp(&b.name));
-        routes.dedup_by(|a, b| a.name == b.name);
+        routes.sort_by_key(|route| (route.object, &route.name));
+        routes.dedup_by_key(|route| (route.object, &route.name));
         routes
     }
 

@@ -121,7 +121,7 @@ fn last_good(before: Option<Input>, latest: &Arc<Head>, context: &ParseContext) 
     Some(Good { parsed: again.unwrap_or(good.parsed), how: How::LastGood, ..good })
 }
 
-fn note(object: &Head, code: &'static str, message: String) -> Diagnostic {
+pub(super) fn note(object: &Head, code: &'static str, message: String) -> Diagnostic {
     Diagnostic {
         severity: Severity::Warning,
         code,

@@ -3,10 +3,10 @@
 use super::Own;
 use mesh_config::model::{
     Settings, Telemetry,
-    settings::{AccessLog, AccessLogEncoding},
-    telemetry::{EffectiveLog, LogFormat, LogOutlet, LogSide, effective},
+    settings::AccessLog,
+    telemetry::{EffectiveLog, LogOutlet, LogSide, effective},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// Where lines go, for each side of the proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,9 +40,6 @@ fn mesh_log(log: &AccessLog) -> Vec<EffectiveLog> {
     if log.file.is_empty() {
         return Vec::new();
     }
-    let format = match log.encoding {
-        AccessLogEncoding::Text => LogFormat::Text(log.format.clone()),
-        AccessLogEncoding::Json => LogFormat::Json(BTreeMap::new()),
-    };
-    vec![EffectiveLog { outlet: LogOutlet { name: "".into(), file: log.file.clone(), format }, filter: None }]
+    let outlet = LogOutlet { name: "".into(), file: log.file.clone(), format: log.into() };
+    vec![EffectiveLog { outlet, filter: None }]
 }

@@ -1,9 +1,7 @@
 //! Retry policies.
 
-use crate::crd::{
-    form::is_of_whole_millis,
-    reader::{Fields, Item},
-};
+use super::traffic_policy::positive;
+use crate::crd::reader::Item;
 use crate::model::route::{RetryOn, RetryPolicy};
 use std::time::Duration;
 
@@ -21,9 +19,9 @@ pub(in crate::crd) fn retries(item: &Item<'_>) -> Option<RetryPolicy> {
         f.not_acted_on("retryRemoteLocalities");
         Some(RetryPolicy {
             attempts,
-            per_try_timeout: at_least_a_millisecond(f, "perTryTimeout"),
+            per_try_timeout: positive(f, "perTryTimeout"),
             on: f.item("retryOn").and_then(|item| retry_on(&item)).unwrap_or_else(default_retry_on),
-            backoff: at_least_a_millisecond(f, "backoff").unwrap_or(Duration::from_millis(25)),
+            backoff: positive(f, "backoff").unwrap_or(Duration::from_millis(25)),
             avoid_previous: f.bool("retryIgnorePreviousHosts").unwrap_or(true),
         })
     })
@@ -32,15 +30,6 @@ pub(in crate::crd) fn retries(item: &Item<'_>) -> Option<RetryPolicy> {
 /// What is retried by default.
 pub(in crate::crd) fn default_retry_on() -> RetryOn {
     RetryOn { connect_failure: true, refused_stream: true, grpc: vec![1, 14], ..RetryOn::default() }
-}
-
-fn at_least_a_millisecond(f: &mut Fields<'_>, name: &'static str) -> Option<Duration> {
-    let item = f.item(name)?;
-    let time = item.duration()?;
-    if time >= Duration::from_millis(1) && !is_of_whole_millis(time) {
-        item.refuse("must be of whole milliseconds");
-    }
-    if time < Duration::from_millis(1) { item.invalid("must be at least 1ms") } else { Some(time) }
 }
 
 /// Comma-separated words and status codes. `None` for a text without any: the default stands.

@@ -79,12 +79,8 @@ fn load_balancer(f: &mut Fields<'_>) -> LoadBalancer {
     f.not_acted_on_as("consistentHash", &forms::CONSISTENT_HASH, "LEAST_REQUEST is used");
     f.not_acted_on_as("localityLbSetting", &forms::LOCALITY, "");
     f.not_acted_on_as("warmup", &forms::WARMUP, "");
-    if let Some(item) = f.item("warmupDurationSecs") {
-        if let Some(time) = item.duration() {
-            whole_millis(&item, time);
-        }
-        item.not_acted_on("");
-    }
+    span(f, "warmupDurationSecs");
+    f.not_acted_on("warmupDurationSecs");
     for field in ["zoneAwareLbSetting", "backendUtilization"] {
         f.not_acted_on(field);
     }
@@ -161,7 +157,7 @@ fn whole_millis(item: &Item<'_>, time: Duration) {
 }
 
 /// A time of at least a millisecond.
-fn positive(f: &mut Fields<'_>, name: &'static str) -> Option<Duration> {
+pub(super) fn positive(f: &mut Fields<'_>, name: &'static str) -> Option<Duration> {
     let item = f.item(name)?;
     let time = item.duration()?;
     if time >= Duration::from_millis(1) {

@@ -3,7 +3,7 @@
 use crate::{
     crd::reader::{Fields, Item},
     model::{
-        settings::{AccessLog, AccessLogEncoding},
+        settings::AccessLog,
         telemetry::{LogFormat, LogOutlet},
     },
 };
@@ -30,7 +30,7 @@ impl Default for LogProviders {
 
 impl LogProviders {
     fn new(mesh: &AccessLog) -> Self {
-        let outlet = |file: &str| LogOutlet { name: BUILT_IN.into(), file: file.into(), format: format_of(mesh) };
+        let outlet = |file: &str| LogOutlet { name: BUILT_IN.into(), file: file.into(), format: mesh.into() };
         let defaults = (!mesh.file.is_empty()).then(|| outlet(&mesh.file)).into_iter().collect();
         LogProviders { by_name: [(BUILT_IN.into(), outlet(STDOUT))].into(), defaults }
     }
@@ -77,7 +77,7 @@ fn provider(item: &Item<'_>, mesh: &AccessLog) -> Option<LogOutlet> {
         log?.object(|f| {
             f.not_acted_on("omitEmptyValues");
             let file = f.opt_string("path").filter(|path| !path.is_empty()).unwrap_or_else(|| STDOUT.into());
-            let format = f.object("logFormat", log_format).unwrap_or_else(|| format_of(mesh));
+            let format = f.object("logFormat", log_format).unwrap_or_else(|| mesh.into());
             Some(LogOutlet { name: name.as_str().into(), file, format })
         })
     })
@@ -90,11 +90,4 @@ fn log_format(f: &mut Fields<'_>) -> Option<LogFormat> {
     }
     let keys = f.item("labels")?.map(|key, item| Some((key.into(), item.string()?)));
     Some(LogFormat::Json(keys.into_iter().collect()))
-}
-
-fn format_of(mesh: &AccessLog) -> LogFormat {
-    match mesh.encoding {
-        AccessLogEncoding::Text => LogFormat::Text(mesh.format.clone()),
-        AccessLogEncoding::Json => LogFormat::Json(BTreeMap::new()),
-    }
 }

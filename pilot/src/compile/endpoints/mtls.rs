@@ -3,7 +3,7 @@
 use crate::compile::context::Inputs;
 use mesh_config::{
     model::{
-        Labels, PeerAuthentication, Settings,
+        Labels, PeerAuthentication, Settings, Subject,
         peer_authentication::{MtlsMode, effective},
     },
     name::{Namespace, Port},
@@ -35,6 +35,6 @@ impl PeerPolicies {
             return false;
         }
         let policies = own.iter().chain(mesh);
-        effective(policies, namespace, labels, &self.root, Some(port)).mode == MtlsMode::Disable
+        effective(policies, &Subject { namespace, labels, root: &self.root }, Some(port)).mode == MtlsMode::Disable
     }
 }

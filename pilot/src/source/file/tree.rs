@@ -28,13 +28,8 @@ pub fn read_tree(root: &Path) -> Result<Tree, SourceError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => Some(FileText::Unreadable(e.to_string())),
     };
-    let paths = list(root)?.into_keys();
+    let paths = fingerprint(root)?.into_keys();
     Ok(paths.filter_map(|path| Some((path.to_string_lossy().into(), text(&path)?))).collect())
-}
-
-/// The state of every file under `root`, without reading them.
-pub fn fingerprint(root: &Path) -> Result<Fingerprint, SourceError> {
-    list(root)
 }
 
 fn read_bounded(path: &Path) -> io::Result<String> {
@@ -45,7 +40,8 @@ fn read_bounded(path: &Path) -> io::Result<String> {
     fs::read_to_string(path)
 }
 
-fn list(root: &Path) -> Result<Fingerprint, SourceError> {
+/// The state of every file under `root`, without reading them.
+pub fn fingerprint(root: &Path) -> Result<Fingerprint, SourceError> {
     let mut listing = Listing::default();
     listing.add(root, 0)?;
     Ok(listing.found)

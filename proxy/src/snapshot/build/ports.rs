@@ -111,10 +111,8 @@ fn mtls(sources: &Sources<'_>, port: Option<Port>) -> EffectiveMtls {
     if let Some(unreadable) = sources.parts.unreadable(Kind::PeerAuthentication).next() {
         return EffectiveMtls { mode: MtlsMode::Strict, decided_by: Some(unreadable) };
     }
-    let own = sources.own;
-    let root = &sources.settings.root_namespace;
     let policies = sources.parts.peer_authentications.values();
-    peer_authentication::effective(policies, &own.namespace, &own.labels, root, port)
+    peer_authentication::effective(policies, &sources.own.subject(sources.settings), port)
 }
 
 fn kept(new: Cluster, before: Option<&Inbound>) -> Arc<Cluster> {
