@@ -18,7 +18,7 @@ use mesh_proxy::{
     detect::Detected,
     offline::{Desk, Teller},
     route::{Answer, Routed, rewrite},
-    snapshot::{OwnFacts, Snapshot, build::Changes, listener::DestinationKey, outbound::Said},
+    snapshot::{OwnFacts, Snapshot, build::Changes, cluster::ClusterKey, listener::DestinationKey, outbound::Said},
 };
 use std::{net::IpAddr, sync::Arc};
 
@@ -153,13 +153,17 @@ impl<'m> Decider<'m> {
         draw: u64,
     ) -> Verdict {
         let own = Arriving { port, said: Detected::NeedMore, peer: None, source: self.address };
-        let caller = |key| arrived(Direction::Outbound, key, &own, self.address);
+        let address = self.address;
+        let caller = |key| arrived(Direction::Outbound, key, &own, address);
         match (self.desk.outgoing(entrance, said, draw), request) {
             (Outgoing::Requests(key) | Outgoing::Detect { key, .. }, Some(request)) => {
-                let caller = arrived(Direction::Outbound, &key, &own, self.address);
-                decided(&mut self.desk, &caller, request, "http", draw)
+                decided(&mut self.desk, &caller(&key), request, "http", draw)
             }
             (Outgoing::Requests(_), None) => no_request(),
+            // The rule's destination does not exist.
+            (Outgoing::Detect { cluster, rule: Some(_), .. }, _) if cluster.key == ClusterKey::BlackHole => {
+                close(&cluster.name)
+            }
             (Outgoing::Detect { key, cluster, .. } | Outgoing::Opaque { key, cluster, .. }, _) => {
                 carry(&self.desk.snapshot(), &caller(&key), &cluster.name)
             }
@@ -192,7 +196,7 @@ impl<'m> Decider<'m> {
                 decided(&mut self.desk, &caller, request, if secured { "https" } else { "http" }, 0)
             }
             (Admission::Requests | Admission::Terminate { requests: true }, None) => {
-                decide::stands(&snapshot, &caller).map_or_else(|why| close(&why), |()| no_request())
+                decide::stands(&snapshot, &caller).map_or_else(|why| close(&why), |_| no_request())
             }
             (Admission::Terminate { requests: false } | Admission::Opaque { .. }, _) => {
                 carry(&snapshot, &caller, &policy.cluster.name)
@@ -203,36 +207,39 @@ impl<'m> Decider<'m> {
 
     /// A connection to a port of a gateway, and the request on it; without one, bytes that are none.
     pub fn from_outside(&mut self, arriving: &Arriving, request: Option<&Request>) -> Verdict {
-        let found = self.desk.arriving(arriving.port, &arriving.said, 0, |_, found| match found {
-            gateway::Arriving::Requests(key) => Ok((key, false, None)),
-            gateway::Arriving::Terminate { tls, .. } if asks_for_certificate(tls) && arriving.peer.is_none() => {
-                Err(close(&"no client certificate"))
+        let (key, tls, bytes) = match self.desk.arriving(arriving.port, &arriving.said, 0) {
+            gateway::Arriving::Requests(key) => (key, None, None),
+            gateway::Arriving::Terminate { tls, .. } if tls.asks_for_certificate() && arriving.peer.is_none() => {
+                return close(&"no client certificate");
             }
-            gateway::Arriving::Terminate { key, bytes, .. } => Ok((key, true, bytes)),
-            gateway::Arriving::Opaque { key, bytes } => Ok((key, false, Some(bytes))),
-            gateway::Arriving::Refuse(why) => Err(close(&why)),
+            gateway::Arriving::Terminate { tls, key, bytes } => (key, Some(tls), bytes),
+            gateway::Arriving::Opaque { key, bytes } => (key, None, Some(bytes)),
+            gateway::Arriving::Refuse(why) => return close(&why),
             gateway::Arriving::Hear | gateway::Arriving::Ask(_) => panic!("still undecided: {arriving:?}"),
-        });
-        let (key, secured, bytes) = match found {
-            Ok(found) => found,
-            Err(verdict) => return verdict,
+        };
+        let asked = tls.as_ref().is_some_and(ServerTls::asks_for_certificate);
+        let peer = arriving.peer.as_deref().filter(|_| asked).map(PeerIdentity::new);
+        let caller = Caller {
+            secured: tls.is_some(),
+            peer: peer.as_ref(),
+            own: self.own.as_deref().filter(|_| tls == Some(ServerTls::Mesh)),
+            ..arrived(Direction::Gateway, &key, arriving, self.address)
         };
         if let Some(bytes) = bytes {
-            let peer = arriving.peer.as_deref().filter(|_| secured).map(PeerIdentity::new);
-            let caller = arrived(Direction::Gateway, &key, arriving, self.address);
-            let caller = Caller { secured, peer: peer.as_ref(), ..caller };
+            // Whether it may go on is asked before where to.
+            let snapshot = self.desk.snapshot();
             return match bytes.to {
-                Ok(cluster) => carry(&self.desk.snapshot(), &caller, &cluster.name),
-                Err(missing) => close(&missing),
+                Ok(cluster) => carry(&snapshot, &caller, &cluster.name),
+                Err(missing) => match carry(&snapshot, &caller, &missing) {
+                    Verdict::Carry { .. } => close(&missing),
+                    refused => refused,
+                },
             };
         }
-        let Some(request) = request.filter(|_| secured || !matches!(arriving.said, Detected::Tls(_))) else {
-            return no_request();
-        };
-        let peer = arriving.peer.as_deref().filter(|_| secured).map(PeerIdentity::new);
-        let caller = arrived(Direction::Gateway, &key, arriving, self.address);
-        let caller = Caller { secured, peer: peer.as_ref(), ..caller };
-        decided(&mut self.desk, &caller, request, if secured { "https" } else { "http" }, 0)
+        match request.filter(|_| tls.is_some() || !matches!(arriving.said, Detected::Tls(_))) {
+            Some(request) => decided(&mut self.desk, &caller, request, if tls.is_some() { "https" } else { "http" }, 0),
+            None => no_request(),
+        }
     }
 }
 
@@ -257,13 +264,6 @@ fn arrived<'a>(
         source: Some(arriving.source),
         destination: Some(destination),
         sni,
-    }
-}
-
-fn asks_for_certificate(tls: &ServerTls) -> bool {
-    match tls {
-        ServerTls::Mesh => true,
-        ServerTls::Secret { require_client_certificate, .. } => *require_client_certificate,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
         Snapshot,
         cluster::{Cluster, ClusterKey},
         listener::ListenerKind,
-        outbound::{Destination, GatewayPort},
+        outbound::{Destination, GatewayPort, shown},
         virtual_host::{Action, Resolved, VirtualHost, table::HostTable},
     },
 };
@@ -86,19 +86,17 @@ fn listeners(snapshot: &Snapshot, bound: &BoundSet) -> Vec<Value> {
                 };
                 vec![row("ALL".into(), format!("Cluster: {name}"))]
             }
-            Purpose::Configured(ListenerKind::Gateway { port, tls }) => {
-                let gateway = snapshot.outbound.gateway(*port);
-                match (gateway.map(|g| &**g), tls) {
-                    (Some(gateway), true) => gateway
-                        .tls
+            Purpose::Configured(ListenerKind::Gateway { port, .. }) => {
+                match snapshot.outbound.gateway(*port).map(|gateway| &**gateway) {
+                    Some(GatewayPort::Tls(servers)) => servers
                         .iter()
                         .map(|s| {
                             let hosts: Vec<&str> = s.hosts.iter().map(|h| h.as_str()).collect();
                             row(format!("SNI: {}", hosts.join(",")), s.then.shown(&s.route_config))
                         })
                         .collect(),
-                    (Some(GatewayPort { tcp: Some(server), .. }), _) => vec![row("ALL".into(), server.shown())],
-                    _ => vec![row("ALL".into(), format!("Route: http.{port}"))],
+                    Some(GatewayPort::Bytes(to)) => vec![row("ALL".into(), shown(to.as_ref()))],
+                    Some(GatewayPort::Requests(_)) | None => vec![row("ALL".into(), format!("Route: http.{port}"))],
                 }
             }
         }
@@ -136,8 +134,7 @@ fn routes(snapshot: &Snapshot) -> Vec<Value> {
         table(&mut rows, &egress.table);
     }
     for (_, gateway) in outbound.gateways() {
-        table(&mut rows, &gateway.http);
-        gateway.tls.iter().filter_map(|server| server.then.table()).for_each(|hosts| table(&mut rows, hosts));
+        gateway.tables().for_each(|hosts| table(&mut rows, hosts));
     }
     for port in snapshot.local().into_iter().flat_map(|local| local.inbound.declared()) {
         rows.push(json!({

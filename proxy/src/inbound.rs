@@ -16,21 +16,13 @@ use crate::{
     opening::{self, Opening},
     snapshot::{inbound::PortPolicy, listener::DestinationKey},
     tcp::{self, Dialled, Race},
-    worker::Worker,
+    worker::{Worker, credentials::in_mesh},
 };
 use bytes::{Bytes, BytesMut};
 use mesh_config::name::Port;
-use mesh_runtime::{
-    clock,
-    tls::server::{ClientAuth, HANDSHAKE_TIMEOUT, ServerProfile},
-};
+use mesh_runtime::{clock, tls::server::HANDSHAKE_TIMEOUT};
 use std::{rc::Rc, sync::Arc};
 use tokio::net::TcpStream;
-
-/// ALPN of chains that carry HTTP, in order of preference.
-const HTTP_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
-/// ALPN of chains that carry opaque bytes.
-const TCP_ALPN: [&[u8]; 3] = [b"istio-peer-exchange", b"h2", b"http/1.1"];
 
 /// A connection that is ready to be carried.
 enum Ready {
@@ -155,9 +147,7 @@ async fn terminate(
     requests: bool,
     conn: &Rc<Connection>,
 ) -> Ready {
-    let alpn: &[&'static [u8]] = if requests { &HTTP_ALPN } else { &TCP_ALPN };
-    let profile = ServerProfile::new(alpn.to_vec(), ClientAuth::Required);
-    match worker.mesh_tls.accept(Prefixed::new(seen, stream), &profile).await {
+    match worker.mesh_tls.accept(Prefixed::new(seen, stream), &in_mesh(requests)).await {
         Ok((io, accepted)) => {
             let arrival = Arrival { source: conn.remote, original: conn.local };
             let secured = Some(Secured::new(&accepted, true));

@@ -67,16 +67,10 @@ impl<T: Teller> Desk<T> {
         look(&self.settled(|snapshot| look(snapshot).asks()))
     }
 
-    /// What a connection to a port of a gateway is for, handed on with the configuration that it was decided with.
-    pub fn arriving<R>(
-        &mut self,
-        port: Port,
-        said: &Detected,
-        draw: u64,
-        then: impl FnOnce(&Snapshot, Arriving<'_>) -> R,
-    ) -> R {
-        let snapshot = self.settled(|snapshot| arriving(snapshot, port, Some(said), draw).asks());
-        then(&snapshot, arriving(&snapshot, port, Some(said), draw))
+    /// What a connection to a port of a gateway is for.
+    pub fn arriving(&mut self, port: Port, said: &Detected, draw: u64) -> Arriving {
+        let look = |snapshot: &Snapshot| arriving(snapshot, port, Some(said), draw);
+        look(&self.settled(|snapshot| look(snapshot).asks()))
     }
 
     /// Decides on a request, and hands on what was decided with the configuration that it was decided with.

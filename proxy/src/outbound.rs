@@ -3,7 +3,7 @@
 use crate::{
     conn::{Arrival, Connection, Direction},
     decide::{
-        self, Ask,
+        Ask,
         outbound::{Entrance, Outgoing, are_requests, outgoing},
     },
     detect::{Detected, Look},
@@ -12,7 +12,7 @@ use crate::{
     opening::{self, Opening},
     snapshot::{cluster::Cluster, listener::DestinationKey, outbound::Said},
     tcp,
-    worker::{PENDING, Worker},
+    worker::Worker,
 };
 use bytes::{Bytes, BytesMut};
 use mesh_config::{
@@ -80,19 +80,8 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, arrival: Arrival, entr
     }
 }
 
-/// What the newest configuration says; where details are missing, once they are here, or the wait is over. What is in
-/// the index is never passed through meanwhile.
-async fn decided(worker: &Rc<Worker>, entrance: &Entrance, said: Option<Said<'_>>, draw: u64) -> Outgoing {
-    let first = outgoing(&worker.snapshot(), entrance, said, draw);
-    if first.asks().is_none() {
-        return first;
-    }
-    let settled = async {
-        let mut fetching = worker.requests.fetching(PENDING);
-        decide::settle(&mut fetching, |snapshot| outgoing(snapshot, entrance, said, draw).asks()).await
-    };
-    let snapshot = Box::pin(settled).await;
-    outgoing(&snapshot, entrance, said, draw)
+async fn decided(worker: &Worker, entrance: &Entrance, said: Option<Said<'_>>, draw: u64) -> Outgoing {
+    worker.decided(|snapshot| outgoing(snapshot, entrance, said, draw), Outgoing::asks).await
 }
 
 /// Decides with the name in the client's hello, and tells it. `None`: the client ended before it had said anything. One that is silent,

@@ -5,6 +5,7 @@ pub mod credentials;
 
 use crate::{
     conn::{Arrival, Connection, Direction, Memo, Secured},
+    decide::{self, Ask},
     http::Requests,
     observe::Observer,
     opening::Verdicts,
@@ -28,7 +29,7 @@ use std::{
 const FIRST_CONFIGURATION: Duration = Duration::from_secs(5);
 
 /// How long a connection waits for details that pilot has not sent yet.
-pub(crate) const PENDING: Duration = Duration::from_secs(1);
+const PENDING: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub struct Worker {
@@ -68,6 +69,22 @@ impl Worker {
     pub async fn configured(&self) -> bool {
         // The wait is seldom, and in a box: connections would have its room otherwise.
         self.snapshot().local().is_some() || Box::pin(self.requests.configured(FIRST_CONFIGURATION)).await
+    }
+
+    /// What `look` decides with the newest configuration; where it asks for details, once they are here, or the wait is
+    /// over. What is in the index is never passed through meanwhile.
+    pub async fn decided<D>(&self, look: impl Fn(&Snapshot) -> D, asks: impl Fn(&D) -> Option<Ask>) -> D {
+        let first = look(&self.snapshot());
+        if asks(&first).is_none() {
+            return first;
+        }
+        // Seldom, and in a box: connections would have its room otherwise.
+        let settled = async {
+            let mut fetching = self.requests.fetching(PENDING);
+            decide::settle(&mut fetching, |snapshot| asks(&look(snapshot))).await
+        };
+        let snapshot = Box::pin(settled).await;
+        look(&snapshot)
     }
 
     /// The facts of a connection.

@@ -89,6 +89,16 @@ pub enum ServerTls {
     Mesh,
 }
 
+impl ServerTls {
+    /// Whether clients must show a certificate; others are not asked for one, and what they claim proves nothing.
+    pub fn asks_for_certificate(&self) -> bool {
+        match self {
+            ServerTls::Mesh => true,
+            ServerTls::Secret { require_client_certificate, .. } => *require_client_certificate,
+        }
+    }
+}
+
 /// An entry of `hosts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerHost {

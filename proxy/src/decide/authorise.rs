@@ -9,33 +9,25 @@ use mesh_config::model::peer_authentication::MtlsMode;
 use serde_json::Value;
 use std::net::IpAddr;
 
-/// What holds for the workload, if that is known.
-pub(super) fn known<'s>(snapshot: &Snapshot) -> Result<&Local, Refused<'s>> {
-    match snapshot.local() {
-        Some(local) => Ok(local),
-        None => Err(Refused::NotKnown),
-    }
-}
-
-/// Whether a connection that is open could still be opened. What it proved when it began is held against what is
-/// required now.
-pub fn stands<'s>(snapshot: &'s Snapshot, caller: &Caller<'_>) -> Result<(), Refused<'s>> {
-    let local = known(snapshot)?;
+/// Whether a connection that is open could still be opened, and what holds for the workload: if that is not known, none
+/// could. What the connection proved when it began is held against what is required now.
+pub fn stands<'s>(snapshot: &'s Snapshot, caller: &Caller<'_>) -> Result<&'s Local, Refused<'s>> {
+    let local = snapshot.local().ok_or(Refused::NotKnown)?;
     if caller.direction == Direction::Outbound {
-        return Ok(());
+        return Ok(local);
     }
     if !caller.secured {
         return match caller.direction == Direction::Inbound && requires_mutual_tls(&local.inbound, caller) {
             true => Err(Refused::PlainText),
-            false => Ok(()),
+            false => Ok(local),
         };
     }
-    let (Some(peer), Some(own)) = (caller.peer.and_then(|p| p.trust_domain()), caller.own) else { return Ok(()) };
+    let (Some(peer), Some(own)) = (caller.peer.and_then(|p| p.trust_domain()), caller.own) else { return Ok(local) };
     let home = own.strip_prefix("spiffe://").and_then(|rest| rest.split('/').next()).unwrap_or("");
     let aliases = || snapshot.settings.trust_domain_aliases.iter().map(|alias| alias.as_str());
     // As at the handshake, where trust domains are compared without case.
     match std::iter::once(home).chain(aliases()).any(|accepted| accepted.eq_ignore_ascii_case(peer)) {
-        true => Ok(()),
+        true => Ok(local),
         false => Err(Refused::TrustDomain),
     }
 }

@@ -7,7 +7,7 @@ use crate::{
         Snapshot,
         cluster::Cluster,
         listener::DestinationKey,
-        outbound::{ThenTls, TlsServer},
+        outbound::{GatewayPort, ThenTls},
         stream::StreamRoute,
     },
 };
@@ -16,19 +16,17 @@ use std::sync::Arc;
 
 /// What becomes of a connection.
 #[derive(Debug)]
-pub enum Arriving<'s> {
+pub enum Arriving {
     /// Fetch this, and decide again.
     Ask(Ask),
     /// What the client says first decides: read that, and decide again.
     Hear,
     /// Requests in plain text, held against the rules of this key.
     Requests(DestinationKey),
-    /// TLS, to be terminated with these credentials.
+    /// TLS, which ends here.
     Terminate {
-        /// The server that answers to the name in the hello.
-        server: &'s TlsServer,
-        /// Its credentials.
-        tls: &'s ServerTls,
+        /// Those of the server that answers to the name in the hello.
+        tls: ServerTls,
         /// Which rules hold for what is in it.
         key: DestinationKey,
         /// Where opaque bytes in it go; `None`: requests are in it.
@@ -54,7 +52,7 @@ pub struct Bytes {
     pub to: Result<Arc<Cluster>, Arc<str>>,
 }
 
-impl Arriving<'_> {
+impl Arriving {
     /// What has to be fetched first.
     pub fn asks(&self) -> Option<Ask> {
         match self {
@@ -66,26 +64,20 @@ impl Arriving<'_> {
 
 /// Decides on a connection to `port`, of which nothing need have been heard yet: without `said`, [`Arriving::Hear`] may
 /// ask for it. `draw` is a random number that decides between weighted destinations; the same when it is decided again.
-pub fn arriving<'s>(snapshot: &'s Snapshot, port: Port, said: Option<&Detected>, draw: u64) -> Arriving<'s> {
+pub fn arriving(snapshot: &Snapshot, port: Port, said: Option<&Detected>, draw: u64) -> Arriving {
     match servers(snapshot, port, said, draw) {
         Ok(arriving) | Err(arriving) => arriving,
     }
 }
 
-fn servers<'s>(
-    snapshot: &'s Snapshot,
-    port: Port,
-    said: Option<&Detected>,
-    draw: u64,
-) -> Result<Arriving<'s>, Arriving<'s>> {
+fn servers(snapshot: &Snapshot, port: Port, said: Option<&Detected>, draw: u64) -> Result<Arriving, Arriving> {
     let refuse = |why| Err(Arriving::Refuse(why));
     let Some(gateway) = snapshot.outbound.gateway(port) else { return refuse(Refused::NoServer) };
-    if let Some(server) = &gateway.tcp {
-        let bytes = bytes(server.to.as_ref(), draw)?;
-        return Ok(Arriving::Opaque { key: DestinationKey::Gateway(port), bytes });
-    }
-    if gateway.tls.is_empty() {
-        return Ok(Arriving::Requests(DestinationKey::Gateway(port)));
+    let key = DestinationKey::Gateway(port);
+    match &**gateway {
+        GatewayPort::Requests(_) => return Ok(Arriving::Requests(key)),
+        GatewayPort::Bytes(to) => return Ok(Arriving::Opaque { key, bytes: bytes(to.as_ref(), draw)? }),
+        GatewayPort::Tls(_) => {}
     }
     let hello = match said {
         None => return Ok(Arriving::Hear),
@@ -95,14 +87,16 @@ fn servers<'s>(
     let Some(server) = gateway.tls_server(hello.sni.as_deref()) else { return refuse(Refused::NoServer) };
     let key = DestinationKey::GatewayTls { port, server: server.route_config.clone() };
     Ok(match &server.then {
-        ThenTls::Requests { tls, .. } => Arriving::Terminate { server, tls, key, bytes: None },
-        ThenTls::Bytes { tls, to } => Arriving::Terminate { server, tls, key, bytes: Some(bytes(to.as_ref(), draw)?) },
+        ThenTls::Requests { tls, .. } => Arriving::Terminate { tls: tls.clone(), key, bytes: None },
+        ThenTls::Bytes { tls, to } => {
+            Arriving::Terminate { tls: tls.clone(), key, bytes: Some(bytes(to.as_ref(), draw)?) }
+        }
         ThenTls::Sealed { to } => Arriving::Opaque { key, bytes: bytes(Some(to), draw)? },
     })
 }
 
 /// Where a rule sends opaque bytes. A server for which no VirtualService has one accepts nothing.
-fn bytes<'s>(rule: Option<&Arc<StreamRoute>>, draw: u64) -> Result<Bytes, Arriving<'s>> {
+fn bytes(rule: Option<&Arc<StreamRoute>>, draw: u64) -> Result<Bytes, Arriving> {
     let Some(rule) = rule else { return Err(Arriving::Refuse(Refused::NoRule)) };
     let to = match onward(rule, draw) {
         Onward::To(cluster) => Ok(cluster),

@@ -8,7 +8,7 @@ use crate::{
         Snapshot,
         cluster::Cluster,
         listener::DestinationKey,
-        outbound::{Destination, lookup},
+        outbound::{Destination, Said, Way, by_opening, lookup},
         stream::StreamRoute,
         virtual_host::Resolved,
     },
@@ -54,8 +54,7 @@ fn stages<'s>(
     metadata: Option<&Value>,
     verdict: &mut Option<Verdict<'s>>,
 ) -> Result<(), Refused<'s>> {
-    let local = authorise::known(snapshot)?;
-    authorise::stands(snapshot, caller)?;
+    let local = authorise::stands(snapshot, caller)?;
     *verdict = authorise::authorise(local, caller, None, None, metadata);
     if let Some(verdict) = verdict {
         verdict.allowed().map_err(Refused::Policy)?;
@@ -65,10 +64,13 @@ fn stages<'s>(
 
 /// A destination outside the registry may be one that must not be reached any more.
 fn registered<'s>(snapshot: &Snapshot, caller: &Caller<'_>) -> Result<(), Refused<'s>> {
-    match caller.key {
-        DestinationKey::Unknown(address) if matches!(lookup(snapshot, *address), Destination::Refused(_)) => {
-            Err(Refused::OutsideRegistry)
-        }
+    let DestinationKey::Unknown(address) = caller.key else { return Ok(()) };
+    let found = match lookup(snapshot, *address) {
+        Destination::Opening(_) => by_opening(snapshot, Way::Captured(*address), Said::Tls(caller.sni)),
+        found => found,
+    };
+    match found {
+        Destination::Refused(_) => Err(Refused::OutsideRegistry),
         _ => Ok(()),
     }
 }

@@ -87,8 +87,7 @@ fn stages<'s>(
     request: &Request<'_>,
     verdict: &mut Option<Verdict<'s>>,
 ) -> Result<Plan, Step<'s>> {
-    let local = authorise::known(snapshot).map_err(Step::Refuse)?;
-    authorise::stands(snapshot, caller).map_err(Step::Refuse)?;
+    let local = authorise::stands(snapshot, caller).map_err(Step::Refuse)?;
     policies(local, caller, request, verdict)?;
     let routed = route(snapshot, caller, request)?;
     Ok(Plan { permit: Permit(()), routed })

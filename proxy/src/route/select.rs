@@ -30,16 +30,14 @@ pub fn select(snapshot: &Snapshot, key: &DestinationKey, request: &RequestView<'
             Some(egress) => through_listener(snapshot, egress, request, draw),
             None => NOWHERE,
         },
-        DestinationKey::Gateway(port) => match snapshot.outbound.gateway(*port) {
-            Some(gateway) => at_gateway(&gateway.http, request, draw),
+        DestinationKey::Gateway(port) => match snapshot.outbound.gateway(*port).and_then(|g| g.requests()) {
+            Some(table) => at_gateway(table, request, draw),
             None => NOWHERE,
         },
         DestinationKey::GatewayTls { port, server } => {
-            match snapshot.outbound.gateway(*port).and_then(|g| g.tls.iter().find(|s| s.route_config == *server)) {
-                Some(server) => match server.then.table() {
-                    Some(table) => at_gateway(table, request, draw),
-                    None => NOWHERE,
-                },
+            let servers = snapshot.outbound.gateway(*port).map_or(&[][..], |gateway| gateway.tls());
+            match servers.iter().find(|s| s.route_config == *server).and_then(|s| s.then.table()) {
+                Some(table) => at_gateway(table, request, draw),
                 None => NOWHERE,
             }
         }

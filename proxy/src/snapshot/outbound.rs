@@ -5,7 +5,7 @@ mod gateway;
 mod lookup;
 mod resolve;
 
-pub use gateway::{GatewayPort, TcpServer, ThenTls, TlsServer};
+pub use gateway::{GatewayPort, ThenTls, TlsServer, shown};
 pub use lookup::{Destination, Said, Way, by_opening, lookup, through};
 pub(super) use resolve::{cluster_name, resolve};
 

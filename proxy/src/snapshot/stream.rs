@@ -89,7 +89,7 @@ impl StreamEntry {
 impl StreamTable {
     /// Of the rules that a VirtualService has for opaque connections, those that hold at a place. `None`: none does.
     pub(super) fn new(route: &Arc<Route>, section: Section, place: &Place<'_>) -> Option<Self> {
-        let entries: Vec<_> = rules(route, section, place).flat_map(|(entries, _)| entries).collect();
+        let entries: Vec<_> = entries(route, section, place).collect();
         (!entries.is_empty()).then_some(StreamTable { entries })
     }
 
@@ -103,26 +103,21 @@ impl StreamTable {
         ranked.max_by(|a, b| a.0.cmp(&b.0)).map(|(_, entry)| &entry.to)
     }
 
-    /// The VirtualServices whose rules these are, and what they lead to.
-    pub fn routes(&self) -> impl Iterator<Item = &Arc<StreamRoute>> {
-        self.entries.iter().map(|entry| &entry.to)
-    }
-
     pub(super) fn same(&self, other: &StreamTable) -> bool {
         self.entries.len() == other.entries.len() && self.entries.iter().zip(&other.entries).all(|(a, b)| a.same(b))
     }
 }
 
-/// Each rule that holds at a place: its entries, one for each match that can hold here.
-fn rules<'a>(
+/// The entries of each rule that holds at a place, one for each match that can hold here.
+fn entries<'a>(
     route: &'a Arc<Route>,
     section: Section,
     place: &'a Place<'_>,
-) -> impl Iterator<Item = (Vec<StreamEntry>, Arc<StreamRoute>)> + 'a {
-    route.streams(section).iter().filter_map(move |rule| {
+) -> impl Iterator<Item = StreamEntry> + 'a {
+    route.streams(section).iter().flat_map(move |rule| {
         let here: Vec<&StreamMatch> = rule.matches.iter().filter(|m| applies(m, place)).collect();
         if here.is_empty() && !rule.matches.is_empty() {
-            return None;
+            return Vec::new();
         }
         let to = Arc::new(compiled(route, rule, place));
         let entry = |m: &StreamMatch| StreamEntry {
@@ -131,20 +126,18 @@ fn rules<'a>(
             to: to.clone(),
         };
         let everything = StreamMatch::default();
-        let entries = if here.is_empty() { vec![entry(&everything)] } else { here.into_iter().map(entry).collect() };
-        Some((entries, to))
+        if here.is_empty() { vec![entry(&everything)] } else { here.into_iter().map(entry).collect() }
     })
 }
 
 /// The rule of a gateway's server for opaque bytes: the first that holds there.
 pub(super) fn first(route: &Arc<Route>, place: &Place<'_>) -> Option<Arc<StreamRoute>> {
-    rules(route, Section::Tcp, place).next().map(|(_, to)| to)
+    entries(route, Section::Tcp, place).next().map(|entry| entry.to)
 }
 
 /// The rules of a gateway's server that carries TLS on: names in the client's hello, and where they lead.
 pub(super) fn by_name(route: &Arc<Route>, place: &Place<'_>) -> Vec<(Vec<Host>, Arc<StreamRoute>)> {
-    let entries = rules(route, Section::Tls, place).flat_map(|(entries, _)| entries);
-    entries.map(|entry| (entry.server_names, entry.to)).collect()
+    entries(route, Section::Tls, place).map(|entry| (entry.server_names, entry.to)).collect()
 }
 
 /// Whether the conditions hold that do not depend on a connection. Who the client is, only its own proxy knows.

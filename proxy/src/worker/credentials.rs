@@ -1,4 +1,4 @@
-//! Acceptors of a gateway's TLS servers, made from credentials.
+//! What TLS is accepted with: the profiles of servers, and acceptors of a gateway's servers, made from credentials.
 
 use crate::snapshot::Snapshot;
 use mesh_config::{model::Credential, name::NamespacedName};
@@ -6,10 +6,21 @@ use mesh_runtime::{
     snapshot::Reader,
     tls::{
         material::{CaBundle, Certificate},
-        server::{ServerTls, Serving},
+        server::{ClientAuth, ServerProfile, ServerTls, Serving},
     },
 };
 use std::{cell::RefCell, collections::HashMap, sync::Arc};
+
+/// ALPN of servers whose connections carry requests, in order of preference.
+pub const HTTP_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+/// ALPN of servers of the mesh whose connections carry opaque bytes: proxies may introduce themselves.
+const TCP_ALPN: [&[u8]; 3] = [b"istio-peer-exchange", b"h2", b"http/1.1"];
+
+/// For the mesh's own TLS.
+pub fn in_mesh(requests: bool) -> ServerProfile {
+    let alpn: &[&'static [u8]] = if requests { &HTTP_ALPN } else { &TCP_ALPN };
+    ServerProfile::new(alpn.to_vec(), ClientAuth::Required)
+}
 
 /// Acceptors made from credentials, kept while the credential is the same. Servers of different modes may share one:
 /// who asks for client certificates and who does not are two acceptors.

@@ -176,6 +176,11 @@ impl Call {
         self.source.as_ref()?.principal.as_deref().filter(|p| !p.is_empty())
     }
 
+    /// What earlier filters found; `None`: nothing.
+    pub(super) fn metadata(&self) -> Option<&Value> {
+        self.metadata.as_ref().filter(|metadata| !metadata.is_null())
+    }
+
     /// The connection's security; without a word on it, a caller with an identity comes by mutual TLS.
     pub(super) fn tls(&self) -> CallTls {
         match self.tls.as_deref().map(str::to_ascii_lowercase).as_deref() {

@@ -4,17 +4,13 @@ use super::{
     answer::Answer,
     case::{Call, CallTls},
     desk::Desk,
-    inbound::verdict_answer,
     outbound::{forwarded, missing, port_of, ruled},
-    request::{self, Proof, caller, refused_by},
+    request::{self, Proof, caller},
 };
-use mesh_config::{
-    model::gateway::ServerTls,
-    name::{Port, host_of_authority},
-};
+use mesh_config::{model::gateway::ServerTls, name::host_of_authority};
 use mesh_proxy::{
     decide::{
-        self, Ask, Caller, Direction, Refused,
+        Ask, Caller, Direction, Refused,
         gateway::{Arriving, Bytes},
     },
     detect::{ClientHello, Detected},
@@ -34,56 +30,59 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
     let Some(gateway) = snapshot.outbound.gateway(port) else {
         return Answer::refuse("no listener", format!("no Gateway that selects this workload has port {port}"));
     };
+    let has_routes = gateway.requests().is_some_and(|table| table.iter().next().is_some());
     let listener = listener_name(&snapshot, port.get());
-    let refused =
-        |reason, detail: String| Found::Answer(Box::new(at(listener.clone(), Answer::refuse(reason, detail))));
     let draw = desk.draw();
-    let found = desk.proxy.arriving(port, &said(call), draw, |_, arriving| match arriving {
-        Arriving::Requests(key) if call.tls() == CallTls::Plaintext => Ok((key, "http")),
-        Arriving::Requests(_) => Err(refused("tls error", format!("port {port} speaks plain text"))),
-        Arriving::Terminate { tls: ServerTls::Mesh, .. } if call.tls() != CallTls::Mtls => {
-            Err(refused("mtls error", format!("port {port} asks for a certificate of the mesh")))
+    let found = match desk.proxy.arriving(port, &said(call), draw) {
+        Arriving::Requests(key) if call.tls() == CallTls::Plaintext => {
+            Ok((key, "http", Proof::of(call, desk.who()), None))
         }
-        Arriving::Terminate { key, bytes: None, .. } => Ok((key, "https")),
-        Arriving::Terminate { key, bytes: Some(bytes), .. } => Err(Found::Bytes { key, bytes, sealed: false }),
-        Arriving::Opaque { key, bytes } => Err(Found::Bytes { key, bytes, sealed: true }),
+        Arriving::Requests(_) => Err(Answer::refuse("tls error", format!("port {port} speaks plain text"))),
+        Arriving::Terminate { tls, .. } if tls.asks_for_certificate() && call.tls() != CallTls::Mtls => {
+            let whose = if tls == ServerTls::Mesh { "of the mesh" } else { "that its authority vouches for" };
+            Err(Answer::refuse("mtls error", format!("port {port} asks for a certificate {whose}")))
+        }
+        Arriving::Terminate { tls, key, bytes } => {
+            Ok((key, "https", Proof::at_server(call, desk.who(), &tls), bytes.map(|bytes| (bytes, false))))
+        }
+        Arriving::Opaque { key, bytes } => Ok((key, "", Proof::none(), Some((bytes, true)))),
         Arriving::Refuse(Refused::NoTls) | Arriving::Hear => {
-            Err(refused("tls error", format!("port {port} expects TLS, but plain text arrived")))
+            Err(Answer::refuse("tls error", format!("port {port} expects TLS, but plain text arrived")))
         }
         Arriving::Refuse(Refused::NoRule) => {
-            Err(refused("no filter chain", format!("no VirtualService says where bytes on port {port} go")))
+            Err(Answer::refuse("no filter chain", format!("no VirtualService says where bytes on port {port} go")))
         }
         Arriving::Refuse(why) => {
             let sni = server_name(call).unwrap_or_default();
-            Err(refused("no filter chain", format!("no server of the port is for the name {sni:?} ({why})")))
+            Err(Answer::refuse("no filter chain", format!("no server of the port is for the name {sni:?} ({why})")))
         }
         Arriving::Ask(Ask::Details(service)) => {
-            Err(refused("no route", format!("pilot gives no details of {service}, which the rules name")))
-        }
-    });
-    let (key, scheme) = match found {
-        Ok(found) => found,
-        Err(Found::Answer(answer)) => return *answer,
-        Err(Found::Bytes { key, bytes, sealed }) => {
-            return at(listener, opaque(desk, call, port, &key, &bytes, sealed));
+            Err(Answer::refuse("no route", format!("pilot gives no details of {service}, which the rules name")))
         }
     };
+    let (key, scheme, proof, bytes) = match found {
+        Ok(found) => found,
+        Err(answer) => return at(listener, answer),
+    };
+    let name = server_name(call).filter(|_| call.tls() != CallTls::Plaintext);
+    let caller = Caller { sni: name.as_deref(), ..caller(call, &proof, Direction::Gateway, &key, port) };
+    if let Some((bytes, sealed)) = bytes {
+        return at(listener, opaque(desk, call, &Caller { secured: !sealed, ..caller }, &bytes));
+    }
     if !call.is_http() {
         return at(
             listener,
             Answer::refuse("protocol error", format!("port {port} carries HTTP, but something else arrived")),
         );
     }
-    let proof = Proof::of(call, desk.who());
-    let mut answer = request::decide(desk, call, &caller(call, &proof, Direction::Gateway, &key, port), scheme);
+    let mut answer = request::decide(desk, call, &caller, scheme);
     if answer.route_config.is_none() {
         answer.route_config = Some(match &key {
             DestinationKey::GatewayTls { server, .. } => server.to_string(),
             _ => format!("http.{port}"),
         });
     }
-    if answer.reason == Some("no virtual host") && answer.virtual_host.is_none() && gateway.http.iter().next().is_none()
-    {
+    if answer.reason == Some("no virtual host") && answer.virtual_host.is_none() && !has_routes {
         // Servers without any route: whatever the host, there is nothing to match.
         answer.reason = Some("no route");
         answer.virtual_host = Some(format!("blackhole:{port}"));
@@ -91,37 +90,14 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
     at(listener, answer)
 }
 
-/// A connection on which no request is looked for.
-enum Found {
-    /// It is refused.
-    Answer(Box<Answer>),
-    /// Its bytes are carried; `sealed`: whatever they are.
-    Bytes { key: DestinationKey, bytes: Bytes, sealed: bool },
-}
-
 /// A stream of bytes.
-fn opaque(desk: &Desk<'_>, call: &Call, port: Port, key: &DestinationKey, bytes: &Bytes, sealed: bool) -> Answer {
+fn opaque(desk: &Desk<'_>, call: &Call, caller: &Caller<'_>, bytes: &Bytes) -> Answer {
     let snapshot = desk.snapshot();
-    let proof = if sealed { Proof::none() } else { Proof::of(call, desk.who()) };
-    let called = caller(call, &proof, Direction::Gateway, key, port);
-    let name = server_name(call);
-    let sni = if call.tls() == CallTls::Plaintext { None } else { name.as_deref() };
-    let called = Caller { secured: !sealed, sni, ..called };
-    let metadata = call.metadata.as_ref().filter(|m| !m.is_null());
-    let (permit, verdict) = decide::opaque(&snapshot, &called, metadata);
-    let said = verdict.as_ref().map(verdict_answer).unwrap_or_default();
-    match permit {
-        Err(Refused::Policy(_)) => return said,
-        Err(why) => return refused_by(&why),
-        Ok(_) => {}
-    }
-    let answer = match &bytes.to {
-        Ok(cluster) => forwarded(&snapshot, cluster),
-        Err(cluster) => missing(cluster),
+    let to = || match &bytes.to {
+        Ok(cluster) => ruled(forwarded(&snapshot, cluster), Some(&bytes.rule)),
+        Err(cluster) => ruled(missing(cluster), Some(&bytes.rule)),
     };
-    let Answer { policy, asks_external, audited, shadow, detail, .. } = said;
-    let answer = Answer { policy, asks_external, audited, shadow, detail: answer.detail.or(detail), ..answer };
-    ruled(answer, Some(&bytes.rule))
+    request::carried(&snapshot, call, caller, to)
 }
 
 /// The name in the hello of a call, which is its host when the call does not say; addresses are no names.

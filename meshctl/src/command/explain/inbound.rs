@@ -5,7 +5,7 @@ use super::{
     case::{Call, CallTls},
     desk::Desk,
     outbound::port_of,
-    request::{self, Proof, caller, refused_by},
+    request::{self, Proof, caller},
 };
 use mesh_config::{
     model::{authorization::Action, peer_authentication::MtlsMode},
@@ -14,7 +14,7 @@ use mesh_config::{
 use mesh_proxy::{
     authz::{Decision, Denial, Verdict},
     decide::{
-        self, Caller, Direction, Refused,
+        Caller, Direction, Refused,
         inbound::{Admission, admit},
     },
     detect::{ClientHello, Detected},
@@ -102,15 +102,9 @@ fn opaque(desk: &Desk<'_>, call: &Call, port: Port, policy: &PortPolicy, sealed:
     let proof = if sealed { Proof::none() } else { Proof::of(call, desk.who()) };
     let secured = call.tls() != CallTls::Plaintext && !sealed;
     let caller = Caller { secured, ..caller(call, &proof, Direction::Inbound, &key, port) };
-    let metadata = call.metadata.as_ref().filter(|m| !m.is_null());
-    let (permit, verdict) = decide::opaque(&snapshot, &caller, metadata);
-    let said = verdict.as_ref().map(verdict_answer).unwrap_or_default();
     let cluster = Some(policy.cluster.name.to_string());
-    let mut answer = match permit {
-        Err(Refused::Policy(_)) => said,
-        Err(why) => return refused_by(&why),
-        Ok(_) => Answer { outcome: Outcome::Forward, reason: None, status: None, cluster, ..said },
-    };
+    let to = || Answer { outcome: Outcome::Forward, cluster, ..Answer::default() };
+    let mut answer = request::carried(&snapshot, call, &caller, to);
     if sealed && answer.detail.is_none() {
         answer.detail = Some("TLS of the application's own: forwarded unchanged, checked against TCP rules".to_owned());
     }

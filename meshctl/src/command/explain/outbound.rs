@@ -72,6 +72,12 @@ fn carried(desk: &mut Desk<'_>, call: &Call, port: Port, outgoing: Outgoing) -> 
                 "port {port} carries HTTP, but something else arrived; name the port tcp-… where it carries something else"
             ),
         ),
+        // As the proxy does, which looks at nothing more once bytes are no request.
+        Outgoing::Detect { cluster, rule: Some(rule), .. } if cluster.key == ClusterKey::BlackHole => {
+            let detail = "the rule leads to nothing that exists (UH)";
+            let nowhere = Answer { cluster: Some(cluster.name.to_string()), ..Answer::refuse("no route", detail) };
+            ruled(nowhere, Some(&rule))
+        }
         Outgoing::Detect { key, cluster, rule, .. } | Outgoing::Opaque { key, cluster, rule } => {
             let mut answer = ruled(forwarded(&desk.snapshot(), &cluster), rule.as_deref());
             let unknown = matches!(key, DestinationKey::Unknown(_)) && cluster.key == ClusterKey::Passthrough;

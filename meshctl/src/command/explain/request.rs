@@ -8,9 +8,9 @@ use super::{
     objects::Who,
     outbound::{forward, of_meta, refused},
 };
-use mesh_config::{identity::PeerIdentity, name::Port, path};
+use mesh_config::{identity::PeerIdentity, model::gateway::ServerTls, name::Port, path};
 use mesh_proxy::{
-    decide::{Ask, Caller, Decision, Direction, Refused, Request, Step},
+    decide::{self, Ask, Caller, Decision, Direction, Refused, Request, Step},
     route,
     snapshot::{Snapshot, listener::DestinationKey},
 };
@@ -22,6 +22,16 @@ pub(super) struct Proof {
 }
 
 impl Proof {
+    /// At a gateway's server for TLS: who is not asked for a certificate proves nothing, and only the mesh's own TLS holds
+    /// trust domains against each other.
+    pub(super) fn at_server(call: &Call, who: &Who, tls: &ServerTls) -> Self {
+        let proof = if tls.asks_for_certificate() { Proof::of(call, who) } else { Proof::none() };
+        match tls {
+            ServerTls::Mesh => proof,
+            ServerTls::Secret { .. } => Proof { own: None, ..proof },
+        }
+    }
+
     /// The identity that the caller of `call` proves to the workload of `who`, and that one's own.
     pub(super) fn of(call: &Call, who: &Who) -> Self {
         Proof { peer: call.principal().map(PeerIdentity::new), own: who.shows.as_ref().map(|identity| identity.uri()) }
@@ -68,7 +78,7 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call, caller: &Caller<'_>, sche
         path: &path,
         headers: &call.headers,
         client: call.source.as_ref().and_then(|source| source.remote_ip),
-        metadata: call.metadata.as_ref().filter(|m| !m.is_null()),
+        metadata: call.metadata(),
         draw: desk.draw(),
     };
     let mut answer = desk.proxy.request(caller, &request, |snapshot, decision| {
@@ -89,9 +99,27 @@ fn answer(snapshot: &Snapshot, decision: Decision<'_>, path: &str) -> Answer {
         }
         Step::Forward(plan) => forward(snapshot, &plan.routed, path),
     };
-    let Some(said) = policies else { return answer };
+    match policies {
+        Some(said) => with_policies(answer, said),
+        None => answer,
+    }
+}
+
+/// An answer, with what policies said on the way.
+fn with_policies(answer: Answer, said: Answer) -> Answer {
     let Answer { policy, asks_external, audited, shadow, detail, .. } = said;
     Answer { policy, asks_external, audited, shadow, detail: answer.detail.or(detail), ..answer }
+}
+
+/// Decides on a stream of bytes; `to`: where it goes if it may.
+pub(super) fn carried(snapshot: &Snapshot, call: &Call, caller: &Caller<'_>, to: impl FnOnce() -> Answer) -> Answer {
+    let (permit, verdict) = decide::opaque(snapshot, caller, call.metadata());
+    let said = verdict.as_ref().map(verdict_answer).unwrap_or_default();
+    match permit {
+        Err(Refused::Policy(_)) => said,
+        Err(why) => refused_by(&why),
+        Ok(_) => with_policies(to(), said),
+    }
 }
 
 /// A path without canonical form.
@@ -106,7 +134,7 @@ fn unnormal(rejected: &path::Rejected) -> Answer {
 }
 
 /// Refused before any policy was asked.
-pub(super) fn refused_by(why: &Refused<'_>) -> Answer {
+fn refused_by(why: &Refused<'_>) -> Answer {
     match why {
         Refused::TrustDomain => Answer::refuse(
             "mtls error",

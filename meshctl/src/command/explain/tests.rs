@@ -296,6 +296,55 @@ spec:
 }
 
 #[test]
+fn a_gateways_server_says_who_proves_what() {
+    let objects = |mode: &str| {
+        format!(
+            r#"
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {{name: edge, namespace: edge}}
+spec:
+  servers:
+  - port: {{number: 443, name: https, protocol: HTTPS}}
+    hosts: [shop.example]
+    tls: {{mode: {mode}, credentialName: pair}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: shop, namespace: edge}}
+spec:
+  hosts: [shop.example]
+  gateways: [edge]
+  http: [{{directResponse: {{status: 201}}}}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: named, namespace: edge}}
+spec:
+  action: DENY
+  rules:
+  - when: [{{key: connection.sni, values: [shop.example]}}, {{key: source.principal, values: ["*"]}}]
+"#
+        )
+    };
+    let outcome = |mode: &str, tls: &str| {
+        let mut call = json!({"direction": "gateway", "port": 443, "tls": tls, "host": "shop.example"});
+        if tls == "mtls" {
+            call["source"] = json!({"principal": "spiffe://elsewhere.example/ns/a/sa/b"});
+        }
+        let workload = json!({"type": "router", "namespace": "edge", "service_account": "edge"});
+        let case = json!({"id": 1, "objects": objects(mode), "workload": workload, "calls": [call]});
+        let result = cases::answer(&case)["results"][0].clone();
+        (result["outcome"].clone(), result["reason"].clone())
+    };
+    let (answer, denied) = ((json!("answer"), Value::Null), (json!("refuse"), json!("denied")));
+    assert_eq!(outcome("SIMPLE", "tls"), answer, "nobody is asked who they are");
+    assert_eq!(outcome("SIMPLE", "mtls"), answer, "a certificate that is not asked for is not shown");
+    assert_eq!(outcome("MUTUAL", "tls"), (json!("refuse"), json!("mtls error")));
+    assert_eq!(outcome("MUTUAL", "mtls"), denied, "of whatever trust domain, and by the name in the hello");
+}
+
+#[test]
 fn what_is_in_no_service_is_carried_or_refused_as_the_outbound_policy_says() {
     let outcome = |mode: &str| {
         let call = json!({"direction": "outbound", "protocol": "tcp", "address": "203.0.113.5", "port": 5432});

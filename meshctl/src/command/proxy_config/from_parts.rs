@@ -23,6 +23,7 @@ use mesh_proxy::{
         cluster::{self, ClusterKey},
         inbound::PortPolicy,
         listener::ListenerKind,
+        outbound::{GatewayPort, shown},
         virtual_host::{Action, Resolved, VirtualHost, table::HostTable},
     },
 };
@@ -84,19 +85,15 @@ fn listeners(snapshot: &Snapshot) -> Vec<Listener> {
                 let kind = if policy.is_some_and(|p| p.protocol.is_http()) { "HTTP" } else { "TCP" };
                 (kind, format!("Cluster: {}", policy.map_or("", |p| &p.cluster.name)))
             }
-            ListenerKind::Gateway { port, tls } => {
-                let gateway = snapshot.outbound.gateway(*port);
-                match (tls, gateway.and_then(|g| g.tcp.as_ref())) {
-                    (false, Some(server)) => ("TCP", server.shown()),
-                    (false, None) => ("HTTP", format!("Route: http.{port}")),
-                    (true, _) => {
-                        let servers = || gateway.iter().flat_map(|g| &g.tls);
-                        let shown: Vec<String> = servers().map(|s| s.then.shown(&s.route_config)).collect();
-                        let requests = servers().any(|s| s.then.table().is_some());
-                        (if requests { "HTTP" } else { "TCP" }, shown.join("; "))
-                    }
+            ListenerKind::Gateway { port, .. } => match snapshot.outbound.gateway(*port).map(|gateway| &**gateway) {
+                Some(GatewayPort::Bytes(to)) => ("TCP", shown(to.as_ref())),
+                Some(GatewayPort::Requests(_)) | None => ("HTTP", format!("Route: http.{port}")),
+                Some(GatewayPort::Tls(servers)) => {
+                    let shown: Vec<String> = servers.iter().map(|s| s.then.shown(&s.route_config)).collect();
+                    let requests = servers.iter().any(|s| s.then.table().is_some());
+                    (if requests { "HTTP" } else { "TCP" }, shown.join("; "))
                 }
-            }
+            },
         };
         Listener {
             name: spec.name.to_string(),
@@ -117,8 +114,7 @@ fn routes(snapshot: &Snapshot) -> Vec<Route> {
     outbound.ports().for_each(|(_, port)| table(&port.table));
     outbound.all_egress().for_each(|egress| table(&egress.table));
     for (_, gateway) in outbound.gateways() {
-        table(&gateway.http);
-        gateway.tls.iter().filter_map(|server| server.then.table()).for_each(&mut table);
+        gateway.tables().for_each(&mut table);
     }
     outbound.all_sniffed().for_each(|host| host_routes(host, &mut routes));
     routes.extend(declared(snapshot).map(|policy| Route {

@@ -25,7 +25,7 @@ fn hello(sni: Option<&str>) -> Detected {
     Detected::Tls(ClientHello { sni: sni.map(str::to_owned), alpn: Vec::new() })
 }
 
-fn said(arriving: Arriving<'_>) -> String {
+fn said(arriving: Arriving) -> String {
     let onward = |bytes: Bytes| {
         let to = bytes.to.map(|cluster| cluster.name.to_string()).unwrap_or_else(|missing| format!("no {missing}"));
         format!("{to} by {}", bytes.rule.object)
@@ -34,8 +34,10 @@ fn said(arriving: Arriving<'_>) -> String {
         Arriving::Ask(Ask::Details(service)) => format!("ask {service}"),
         Arriving::Hear => "hear".to_owned(),
         Arriving::Requests(key) => format!("{key:?}"),
-        Arriving::Terminate { server, tls, key, bytes } => {
-            assert!(matches!(&key, DestinationKey::GatewayTls { server: named, .. } if *named == server.route_config));
+        Arriving::Terminate { tls, key, bytes } => {
+            let scheme = if bytes.is_some() { "tls.443." } else { "https.443." };
+            let server = |server: &str| server.starts_with(scheme) && server.ends_with(".edge.shop");
+            assert!(matches!(&key, DestinationKey::GatewayTls { server: named, .. } if server(named)), "{key:?}");
             let name = match tls {
                 ServerTls::Secret { name, .. } => name.to_string(),
                 ServerTls::Mesh => "mesh".to_owned(),
@@ -173,6 +175,15 @@ fn tls_ends_before_opaque_bytes_or_is_carried_on_by_name() {
 }
 
 #[test]
+fn a_port_for_tls_without_any_rule_takes_nothing() {
+    let state = state(vec![of(ServerProtocol::Passthrough, 443, &["*"])], vec![], &[]);
+    let refused = |why: Refused<'_>| why.to_string();
+    assert_eq!(at(&state, 443, None, 0), "hear");
+    assert_eq!(at(&state, 443, Some(&hello(Some("a.test"))), 0), refused(Refused::NoServer));
+    assert_eq!(at(&state, 443, Some(&Detected::Http1), 0), refused(Refused::NoTls));
+}
+
+#[test]
 fn the_first_server_says_what_a_port_is_for() {
     let tcp = |hosts: &[&str]| of(ServerProtocol::Tcp, 9000, hosts);
     let rule = || vec![fixture::stream(vec![], &[("db.test:3306", 1)])];
@@ -207,7 +218,7 @@ fn a_server_is_bound_where_the_services_of_the_gateway_lead_to() {
     assert_eq!(bound(&state), [8080, 8081]);
     assert_eq!(at(&state, 8080, None, 0), "Gateway(Port(8080))");
     assert_eq!(at(&state, 80, None, 0), Refused::NoServer.to_string());
-    let table = &state.snapshot().outbound.gateway(fixture::port(8080)).unwrap().http;
+    let table = state.snapshot().outbound.gateway(fixture::port(8080)).unwrap().requests().unwrap();
     let names: Vec<_> = table.iter().map(|host| (&*host.meta.route_config, &*host.meta.virtual_host)).collect();
     assert_eq!(names, [("http.8080", "blackhole:80")]);
     // Two services that have the port, and lead to two.

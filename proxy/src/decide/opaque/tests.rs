@@ -4,7 +4,7 @@ use crate::{
     snapshot::{
         OwnFacts,
         build::{Changes, State},
-        fixture::{complete, instance, mutual_tls, policy, port},
+        fixture::{complete, in_use, instance, mutual_tls, policy, port, service},
     },
 };
 use mesh_config::{
@@ -110,9 +110,15 @@ fn what_a_gateway_took_in_the_meshs_own_tls_is_held_against_its_trust_domains() 
 
 #[test]
 fn what_left_for_an_address_of_nobody_ends_when_such_may_not_be_reached_any_more() {
-    let outbound = |outbound_policy| {
+    // On a port with services that are reached by name, what the client said decides.
+    let named_service = |number| {
+        let service = service("shop/named.test", "", &[(number, Protocol::Tls)]);
+        in_use(&service).into_iter().collect::<Vec<_>>()
+    };
+    let outbound = |outbound_policy, named: &[Part]| {
         let settings = Settings { outbound_policy, ..Settings::default() };
-        let state = state(complete([own(), Part::Settings(Arc::new(settings))]));
+        let parts = complete([own(), Part::Settings(Arc::new(settings))]).into_iter().chain(named.iter().cloned());
+        let state = state(parts);
         let key = DestinationKey::Unknown(([203, 0, 113, 5], 5432).into());
         let caller = Caller {
             direction: Direction::Outbound,
@@ -127,6 +133,8 @@ fn what_left_for_an_address_of_nobody_ends_when_such_may_not_be_reached_any_more
         };
         said(opaque(state.snapshot(), &caller, None).0)
     };
-    assert_eq!(outbound(OutboundPolicy::AllowAny), "carried");
-    assert_eq!(outbound(OutboundPolicy::RegistryOnly), "outside_the_registry");
+    for named in [vec![], named_service(5432)] {
+        assert_eq!(outbound(OutboundPolicy::AllowAny, &named), "carried", "{named:?}");
+        assert_eq!(outbound(OutboundPolicy::RegistryOnly, &named), "outside_the_registry", "{named:?}");
+    }
 }

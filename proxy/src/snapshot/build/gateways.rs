@@ -3,7 +3,7 @@
 
 use super::{Services, Sources, named::Named};
 use crate::snapshot::{
-    outbound::{GatewayPort, Outbound, TcpServer, ThenTls, TlsServer, resolve},
+    outbound::{GatewayPort, Outbound, ThenTls, TlsServer, resolve},
     stream::{self, StreamRoute},
     virtual_host::{
         RouteEntry, VirtualHost,
@@ -103,21 +103,18 @@ impl Build<'_> {
     fn port(&self, bound: Port, servers: &[Placed<'_>], before: Option<&GatewayPort>) -> GatewayPort {
         match &servers[0].server.protocol {
             ServerProtocol::Http => {
-                let table = self.table(servers, format!("http.{bound}").into(), before.map(|b| &b.http));
-                GatewayPort { http: table, ..GatewayPort::default() }
+                let before = before.and_then(GatewayPort::requests);
+                GatewayPort::Requests(self.table(servers, format!("http.{bound}").into(), before))
             }
-            ServerProtocol::Tcp => {
-                let tcp = Some(TcpServer { to: self.bytes(&servers[0]) });
-                GatewayPort { tcp, ..GatewayPort::default() }
-            }
+            ServerProtocol::Tcp => GatewayPort::Bytes(self.bytes(&servers[0])),
             ServerProtocol::Https(_) | ServerProtocol::Tls(_) | ServerProtocol::Passthrough => {
-                GatewayPort { tls: self.secured(servers, before), ..GatewayPort::default() }
+                GatewayPort::Tls(self.secured(servers, before.map_or(&[], GatewayPort::tls)))
             }
         }
     }
 
     /// What speaks TLS. A name that an older server has is not served twice.
-    fn secured(&self, servers: &[Placed<'_>], before: Option<&GatewayPort>) -> Vec<TlsServer> {
+    fn secured(&self, servers: &[Placed<'_>], before: &[TlsServer]) -> Vec<TlsServer> {
         let mut tls: Vec<TlsServer> = Vec::new();
         let free = |tls: &[TlsServer], host: &Host| !tls.iter().any(|server| server.hosts.contains(host));
         for placed in servers {
@@ -143,7 +140,7 @@ impl Build<'_> {
             let (route_config, then): (Arc<str>, ThenTls) = match &placed.server.protocol {
                 ServerProtocol::Https(settings) => {
                     let route_config: Arc<str> = name("https").into();
-                    let was = before.and_then(|b| b.tls.iter().find(|s| s.route_config == route_config));
+                    let was = before.iter().find(|s| s.route_config == route_config);
                     let was = was.and_then(|server| server.then.table());
                     let table = self.table(std::slice::from_ref(placed), route_config.clone(), was);
                     (route_config, ThenTls::Requests { tls: settings.clone(), table })

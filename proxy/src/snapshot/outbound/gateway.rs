@@ -5,21 +5,15 @@ use mesh_config::{model::gateway::ServerTls, name::Host};
 use std::sync::Arc;
 
 /// One port of a gateway.
-#[derive(Debug, Clone, Default)]
-pub struct GatewayPort {
-    /// Plain text: hosts of all servers on the port. Empty for a port with TLS or opaque bytes.
-    pub http: HostTable,
-    /// What becomes of opaque bytes in plain text, if the port is for such.
-    pub tcp: Option<TcpServer>,
-    /// Servers for TLS, in the order in which they may claim a name.
-    pub tls: Vec<TlsServer>,
-}
-
-/// A server for opaque bytes.
 #[derive(Debug, Clone)]
-pub struct TcpServer {
-    /// Where to; `None`: no VirtualService says.
-    pub to: Option<Arc<StreamRoute>>,
+pub enum GatewayPort {
+    /// Requests in plain text: hosts of all servers on the port.
+    Requests(HostTable),
+    /// Opaque bytes in plain text. Where to; `None`: no VirtualService says.
+    Bytes(Option<Arc<StreamRoute>>),
+    /// TLS: servers in the order in which they may claim a name. None where TLS is carried on and no VirtualService says
+    /// where to.
+    Tls(Vec<TlsServer>),
 }
 
 /// One server for TLS, or one rule of a server that carries TLS on.
@@ -63,8 +57,8 @@ impl ThenTls {
     pub fn shown(&self, route_config: &str) -> String {
         match self {
             ThenTls::Requests { .. } => format!("Route: {route_config}"),
-            ThenTls::Bytes { to: None, .. } => "no rule".to_owned(),
-            ThenTls::Bytes { to: Some(to), .. } | ThenTls::Sealed { to } => format!("Cluster: {}", to.destinations()),
+            ThenTls::Bytes { to, .. } => shown(to.as_ref()),
+            ThenTls::Sealed { to } => shown(Some(to)),
         }
     }
 
@@ -88,26 +82,43 @@ impl ThenTls {
     }
 }
 
-impl TcpServer {
-    /// Where connections go, as lists show it.
-    pub fn shown(&self) -> String {
-        self.to.as_ref().map_or_else(|| "no rule".to_owned(), |to| format!("Cluster: {}", to.destinations()))
-    }
+/// Where opaque bytes go, as lists show it.
+pub fn shown(to: Option<&Arc<StreamRoute>>) -> String {
+    to.map_or_else(|| "no rule".to_owned(), |to| format!("Cluster: {}", to.destinations()))
 }
 
 impl GatewayPort {
+    /// The virtual hosts of requests in plain text.
+    pub fn requests(&self) -> Option<&HostTable> {
+        match self {
+            GatewayPort::Requests(table) => Some(table),
+            GatewayPort::Bytes(_) | GatewayPort::Tls(_) => None,
+        }
+    }
+
+    /// The servers for TLS.
+    pub fn tls(&self) -> &[TlsServer] {
+        match self {
+            GatewayPort::Tls(servers) => servers,
+            GatewayPort::Requests(_) | GatewayPort::Bytes(_) => &[],
+        }
+    }
+
+    /// The virtual hosts of requests, in plain text and in TLS that ends here.
+    pub fn tables(&self) -> impl Iterator<Item = &HostTable> {
+        self.requests().into_iter().chain(self.tls().iter().filter_map(|server| server.then.table()))
+    }
+
     pub(super) fn same(&self, other: &GatewayPort) -> bool {
         let server = |(a, b): (&TlsServer, &TlsServer)| {
             a.route_config == b.route_config && a.hosts == b.hosts && a.then.same(&b.then)
         };
-        let tcp = match (&self.tcp, &other.tcp) {
-            (Some(a), Some(b)) => StreamRoute::both_same(a.to.as_ref(), b.to.as_ref()),
-            (a, b) => a.is_none() && b.is_none(),
-        };
-        self.http.same(&other.http)
-            && tcp
-            && self.tls.len() == other.tls.len()
-            && self.tls.iter().zip(&other.tls).all(server)
+        match (self, other) {
+            (GatewayPort::Requests(a), GatewayPort::Requests(b)) => a.same(b),
+            (GatewayPort::Bytes(a), GatewayPort::Bytes(b)) => StreamRoute::both_same(a.as_ref(), b.as_ref()),
+            (GatewayPort::Tls(a), GatewayPort::Tls(b)) => a.len() == b.len() && a.iter().zip(b).all(server),
+            _ => false,
+        }
     }
 
     /// The server for the name in a client's hello: the most specific host wins. Without a name only a server for
@@ -121,7 +132,7 @@ impl GatewayPort {
             };
             server.hosts.iter().filter(fits).map(Host::specificity).max()
         };
-        let ranked = self.tls.iter().rev().filter_map(|server| Some((rank(server)?, server)));
+        let ranked = self.tls().iter().rev().filter_map(|server| Some((rank(server)?, server)));
         ranked.max_by(|a, b| a.0.cmp(&b.0)).map(|(_, server)| server)
     }
 }

@@ -85,7 +85,7 @@ fn a_route_that_two_servers_bring_counts_once() {
     let rules = vec![when(vec![prefix("/a")], answer(201)), answer(202)];
     let state = gateway_state(vec![own], vec![for_gateway("shop/g", route("shop/r", &["h.com"], 1, rules))]);
     let gateway = state.snapshot().outbound.gateway(port(80)).unwrap();
-    assert_eq!(gateway.http.exact("h.com").unwrap().entries.len(), 2);
+    assert_eq!(gateway.requests().unwrap().exact("h.com").unwrap().entries.len(), 2);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::snapshot::{
     fixture::{server_names, stream},
-    outbound::ThenTls,
+    outbound::{GatewayPort, ThenTls},
 };
 use mesh_config::model::{
     Credential, PeerAuthentication, Telemetry, TrustBundle,
@@ -174,13 +174,15 @@ fn outbound(snapshot: &Snapshot) -> Vec<String> {
     ));
     all.extend(sorted(outbound.streams.iter()));
     for (port, gateway) in outbound.gateways() {
-        all.push(format!("{port} {}", hosts(&gateway.http)));
+        all.extend(gateway.requests().map(|table| format!("{port} {}", hosts(table))));
         let then = |s: &crate::snapshot::outbound::TlsServer| match &s.then {
             ThenTls::Requests { tls, table } => format!("{tls:?} {}", hosts(table)),
             other => text(other),
         };
-        all.extend(gateway.tls.iter().map(|s| format!("{} {:?} {}", s.route_config, s.hosts, then(s))));
-        all.push(text(&gateway.tcp));
+        all.extend(gateway.tls().iter().map(|s| format!("{} {:?} {}", s.route_config, s.hosts, then(s))));
+        if let GatewayPort::Bytes(to) = &**gateway {
+            all.push(format!("{port} {}", text(to)));
+        }
     }
     all.push(text(&(
         outbound.policy(),
