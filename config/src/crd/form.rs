@@ -1,6 +1,6 @@
-//! What a message may hold, declared: name, type and meaning of each field, and a rule over several. A form is how
-//! fields are read that nothing acts on yet, so that what is wrong with them is found all the same; schemas and
-//! reference pages can be made from the same declaration.
+//! What a message may hold, declared: name, type and meaning of each field, what else is said of it, and rules over
+//! several. Schemas and reference pages are made from this, and fields that nothing acts on yet are read by it, so that
+//! what is wrong with them is found all the same.
 
 use super::reader::{Fields, Item};
 use std::time::Duration;
@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Form {
     /// In the order of the reference.
     pub fields: &'static [Field],
+    /// What an API server is told about several fields.
+    pub together: &'static [Fact],
     /// What fields must be together, or beyond their types.
     pub rule: Option<fn(&mut Fields<'_>)>,
 }
@@ -21,6 +23,64 @@ pub struct Field {
     pub holds: Holds,
     /// What it means, for people.
     pub text: &'static str,
+    /// What else is said of it.
+    pub facts: &'static [Fact],
+}
+
+/// What is said of a field beside its type, or of a message's fields together. Where nothing else is said, it is for the
+/// schema that an API server has, which is often wider than what validation takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Fact {
+    /// The message is none without the field, for validation and for API servers.
+    Required,
+    /// What holds without it, for people.
+    Default(&'static str),
+    /// It is read, and has no effect yet: what happens instead, or nothing more to say. Beneath such a field nothing has
+    /// an effect.
+    Inert(&'static str),
+    /// A whole number of 32 bits with a sign, without bounds.
+    Signed,
+    /// Least number.
+    Least(i64),
+    /// Greatest number.
+    Most(i64),
+    /// Fewest characters of a text.
+    LeastLength(u32),
+    /// Most characters of a text.
+    MostLength(u32),
+    /// Regular expression that a text must match.
+    Pattern(&'static str),
+    /// Fewest entries of a list or a map.
+    LeastEntries(u32),
+    /// Most entries of a list or a map.
+    MostEntries(u32),
+    /// Facts about each entry of a list, or each value of a map.
+    Each(&'static [Fact]),
+    /// A list's entries differ in this field.
+    KeyedBy(&'static str),
+    /// An expression in CEL that must hold, and the message when it does not.
+    Rule(&'static str, &'static str),
+    /// Of these fields of a message at most one may be set.
+    OneOf(&'static [&'static str]),
+}
+
+/// What API servers are told about most time spans.
+pub const WHOLE_SPAN: Fact =
+    Fact::Rule("duration(self) >= duration('1ms')", "must be a valid duration greater than 1ms");
+
+impl Field {
+    /// Whether its message is none without it.
+    pub fn is_required(&self) -> bool {
+        self.facts.contains(&Fact::Required)
+    }
+
+    /// What happens instead of an effect, if it has none yet.
+    pub fn inert(&self) -> Option<&'static str> {
+        self.facts.iter().find_map(|fact| match fact {
+            Fact::Inert(instead) => Some(*instead),
+            _ => None,
+        })
+    }
 }
 
 /// What a field may hold.
@@ -54,16 +114,23 @@ pub enum Holds {
     Of(&'static Form),
     /// Whatever is a map; its content is for somebody else.
     Struct,
+    /// A whole number or a text.
+    IntOrString,
     /// A text that this judges.
     Judged(fn(&Item<'_>)),
 }
 
-/// A [`Form`]: `NAME { field: Holds, "meaning"; … } => rule;`.
+/// A [`Form`]: `NAME { field: Holds, "meaning", Fact, …; … } with [Fact, …] => rule;`.
 macro_rules! forms {
-    ($($(#[$doc:meta])* $vis:vis $name:ident { $($field:literal: $holds:expr, $text:literal;)* } $(=> $rule:path)?;)*) => {$(
+    ($(
+        $(#[$doc:meta])*
+        $vis:vis $name:ident { $($field:literal: $holds:expr, $text:literal $(, $fact:expr)*;)* }
+        $(with [$($together:expr),* $(,)?])? $(=> $rule:path)?;
+    )*) => {$(
         $(#[$doc])*
         $vis static $name: $crate::crd::form::Form = $crate::crd::form::Form {
-            fields: &[$($crate::crd::form::Field { name: $field, holds: $holds, text: $text }),*],
+            fields: &[$($crate::crd::form::Field { name: $field, holds: $holds, text: $text, facts: &[$($fact),*] }),*],
+            together: &[$($($together),*)?],
             rule: $crate::crd::form::forms!(@ $($rule)?),
         };
     )*};
@@ -81,7 +148,8 @@ impl Form {
     /// [`Fields::finish`].
     pub fn check(&self, f: &mut Fields<'_>) {
         for field in self.fields {
-            if let Some(item) = f.item(field.name) {
+            let item = if field.is_required() { f.required(field.name) } else { f.item(field.name) };
+            if let Some(item) = item {
                 field.holds.check(&item);
             }
         }
@@ -131,6 +199,7 @@ impl Holds {
             })),
             Holds::Of(form) => form.check_in(item),
             Holds::Struct => drop(item.map(|_, _| None::<()>)),
+            Holds::IntOrString => drop(item.int_or_string()),
             Holds::Judged(judge) => judge(item),
         }
     }
