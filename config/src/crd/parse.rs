@@ -113,6 +113,16 @@ macro_rules! parsed {
                 $(ObjectKind::$kind => Shape::$shape(fate!($kind $([$form])? $($reader)?)),)*
             }
         }
+
+        /// What the fields of a kind are, declared: of its `spec`, or of the whole where fields stand at the top.
+        pub fn form(kind: ObjectKind) -> Option<&'static Form> {
+            match kind {
+                $(ObjectKind::$kind => {
+                    let forms: &[&'static Form] = &[$(&$form)?];
+                    forms.first().copied()
+                })*
+            }
+        }
     };
 }
 
@@ -120,7 +130,7 @@ macro_rules! fate {
     ($kind:ident [$form:path]) => {
         Fate::Checked(&$form)
     };
-    ($kind:ident $reader:path) => {
+    ($kind:ident $([$form:path])? $reader:path) => {
         Fate::Into(|object, fields, context| $reader(object, fields, context).map(Parsed::$kind))
     };
 }

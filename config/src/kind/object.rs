@@ -26,8 +26,8 @@ pub enum Lane {
 ///
 /// - kind; API group, word for the kind, served versions (the one to write first), plural, short names;
 /// - [`Scope`](crate::kind::Scope), [`Lane`](crate::kind::Lane);
-/// - where its fields stand, `Spec` or `Root` (beside `metadata`); the form of a kind that is not acted on, or what
-///   reads them;
+/// - where its fields stand, `Spec` or `Root` (beside `metadata`); in brackets their form, which alone reads a kind that
+///   is not acted on; what reads them otherwise;
 /// - what it is read into, `as` the name of the list of its objects, where passes of the compiler go through one, and `for`
 ///   the kind of part that each is as it was read.
 #[macro_export]
