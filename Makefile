@@ -42,8 +42,9 @@ bench: ## CPU, latency and memory beside Envoy, nginx, haproxy and a bare proxy 
 fuzz: ## fuzz what peers send, FUZZ_SECONDS each (needs a nightly toolchain and cargo-fuzz)
 	@.ci/fuzz
 
-generate: ## regenerate the protobuf code from config/proto
+generate: ## regenerate the protobuf code, the definitions for API servers and the pages of the reference
 	$(CARGO) run --locked --manifest-path config/generate/Cargo.toml --target-dir target/generate
+	GENERATE=1 $(CARGO) test --locked -p mesh-config --features crd --test reference what_is_generated
 
 layers: ## which crate and which module may use which
 	@.ci/layers

@@ -19,5 +19,5 @@ pub mod telemetry;
 mod validate;
 
 pub use object::{Head, Object, ObjectMeta, PackedObject, read_text};
-pub use parse::{ParseContext, Parsed, depends_on_context, form, parse};
+pub use parse::{ParseContext, Parsed, depends_on_context, form, is_read_by_form, is_under_spec, parse};
 pub use validate::validate;

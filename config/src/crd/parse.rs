@@ -95,6 +95,16 @@ enum Shape {
     Root(Fate),
 }
 
+/// Whether the fields of a kind stand under `spec`, and not beside `metadata`.
+pub fn is_under_spec(kind: ObjectKind) -> bool {
+    matches!(shape(kind), Shape::Spec(_))
+}
+
+/// Whether a kind has no effect yet, and is checked by its form alone.
+pub fn is_read_by_form(kind: ObjectKind) -> bool {
+    matches!(shape(kind), Shape::Spec(Fate::Checked(_)) | Shape::Root(Fate::Checked(_)))
+}
+
 /// [`Parsed`], and what makes one.
 macro_rules! parsed {
     ($(

@@ -1,0 +1,76 @@
+//! The examples under `examples/fields`: together they hold every field of every kind.
+
+use super::page::inner;
+use mesh_config::crd::form::{Form, Holds};
+use mesh_config::crd::node::{Node, Value};
+use mesh_config::crd::{Object, read_text};
+use mesh_config::kind::ObjectKind;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// The objects of a kind's file; none where it has no file.
+pub(crate) fn of_kind(folder: &Path, kind: ObjectKind) -> Vec<Object> {
+    let name = format!("{}.yaml", kind.label().to_lowercase());
+    let Ok(text) = std::fs::read_to_string(folder.join(&name)) else { return Vec::new() };
+    let (objects, findings) = read_text(&name.as_str().into(), &text);
+    assert_eq!(findings, [], "{name}");
+    objects
+}
+
+/// The paths of a form's fields; lists and maps stand as `[]` and `.*`. Beneath a field without an effect too.
+pub(crate) fn paths(form: &'static Form, at: &str) -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    walk(form, at, &mut Vec::new(), &mut |path, _| {
+        paths.insert(path.to_owned());
+    });
+    paths
+}
+
+/// Calls `see` for each field, with whether it or one above it is marked as without effect.
+pub(crate) fn walk(form: &'static Form, at: &str, above: &mut Vec<*const Form>, see: &mut impl FnMut(&str, bool)) {
+    go(form, at, false, above, see);
+}
+
+fn go(form: &'static Form, at: &str, inert: bool, above: &mut Vec<*const Form>, see: &mut impl FnMut(&str, bool)) {
+    above.push(form);
+    for field in form.fields {
+        let path = join(at, field.name);
+        let inert = inert || field.inert().is_some();
+        see(&path, inert);
+        if let Some((inner, suffix)) = inner(field.holds)
+            && !above.contains(&std::ptr::from_ref(inner))
+        {
+            go(inner, &format!("{path}{suffix}"), inert, above, see);
+        }
+    }
+    above.pop();
+}
+
+/// The paths that a node holds, by a form; what the form does not have is there too.
+pub(crate) fn paths_in(node: &Node, form: &'static Form, at: &str, paths: &mut BTreeSet<String>) {
+    let Value::Map(entries) = &node.value else { return };
+    for (key, node) in entries {
+        let path = join(at, key);
+        paths.insert(path.clone());
+        if let Some(field) = form.fields.iter().find(|field| field.name == key) {
+            values_in(node, field.holds, &path, paths);
+        }
+    }
+}
+
+fn values_in(node: &Node, holds: Holds, at: &str, paths: &mut BTreeSet<String>) {
+    match (holds, &node.value) {
+        (Holds::Of(form), _) => paths_in(node, form, at, paths),
+        (Holds::List(of), Value::Seq(items)) => {
+            items.iter().for_each(|item| values_in(item, *of, &format!("{at}[]"), paths));
+        }
+        (Holds::Map(of), Value::Map(entries)) => {
+            entries.iter().for_each(|(_, item)| values_in(item, *of, &format!("{at}.*"), paths));
+        }
+        _ => {}
+    }
+}
+
+fn join(at: &str, name: &str) -> String {
+    if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") }
+}
