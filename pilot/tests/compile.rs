@@ -52,6 +52,10 @@ fn the_examples_compile_without_a_finding() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     for example in fs::read_dir(examples).unwrap() {
         let directory = example.unwrap().path();
+        if directory.ends_with("fields") {
+            // Every field there is, also those that a finding is about.
+            continue;
+        }
         let tree = mesh_pilot::source::file::read_tree(&directory).unwrap();
         let mut source = mesh_pilot::source::file::Directory::default();
         let mut world = mesh_pilot::World::default();
