@@ -1,7 +1,8 @@
 //! One write a turn. HTTP/2 sends small frames one by one: each would be a system call, a TLS record and a segment of
 //! its own. Between it and what carries its bytes, [`Gather`] holds them until the connection's task has nothing more
-//! to do now, and [`Turns`] then writes them at once. Where other requests are on the connection, what they have to say
-//! soon goes with it: the worker's other tasks have their turn first, and time never passes idle. Otherwise nothing is held
+//! to do now, and [`Turns`] then writes them at once. While requests are on a client's connection, or others on an
+//! upstream's, what they have to say soon goes with it: the worker's other tasks have their turn first, and time never
+//! passes idle. Otherwise nothing is held
 //! while the task sleeps, unless the peer does not take more.
 
 use pin_project_lite::pin_project;
