@@ -10,7 +10,13 @@ mod samples;
 #[path = "reference/schema.rs"]
 mod schema;
 
-use mesh_config::crd::{self, ParseContext, form::Form, validate};
+use mesh_config::crd::{
+    self, Object, ParseContext,
+    form::Form,
+    mesh_config::{MESH_CONFIG, MESH_NETWORKS},
+    node::{self, Node},
+    validate,
+};
 use mesh_config::diagnostic::Severity;
 use mesh_config::kind::ObjectKind;
 use std::collections::BTreeSet;
@@ -39,10 +45,81 @@ fn hold(path: &str, should: &str) -> Option<String> {
     Some(path.to_owned())
 }
 
-/// Kinds that have a form, with where their fields stand.
-fn forms() -> impl Iterator<Item = (ObjectKind, &'static Form, &'static str)> {
-    let at = |kind: ObjectKind| if crd::is_under_spec(kind) { "spec" } else { "" };
-    ObjectKind::ALL.into_iter().filter_map(move |kind| Some((kind, crd::form(kind)?, at(kind))))
+/// Something that has a form: a kind of object, or a text within one.
+struct Subject {
+    /// As people call it.
+    name: String,
+    form: &'static Form,
+    /// Path of its fields in findings.
+    at: &'static str,
+    /// Whether nothing acts on it at all.
+    is_inert: bool,
+    /// Head of its page.
+    head: String,
+    /// Where its examples are.
+    examples: Vec<Object>,
+}
+
+impl Subject {
+    fn of_kind(kind: ObjectKind, form: &'static Form) -> Self {
+        let group = if kind.group().is_empty() { "core" } else { kind.group() };
+        let versions: Vec<_> = kind.versions().iter().map(|version| format!("`{version}`")).collect();
+        Subject {
+            name: kind.label().to_owned(),
+            form,
+            at: if crd::is_under_spec(kind) { "spec" } else { "" },
+            is_inert: crd::is_read_by_form(kind),
+            head: format!("Group `{group}`, versions {}; every field is in each of them.", versions.join(", ")),
+            examples: samples::of_kind(&samples_in(), kind.label()),
+        }
+    }
+
+    /// A key of the mesh's ConfigMap.
+    fn of_text(name: &str, form: &'static Form, at: &'static str, is_inert: bool) -> Self {
+        let key = at.rsplit('.').next().unwrap_or_default();
+        Subject {
+            name: name.to_owned(),
+            form,
+            at,
+            is_inert,
+            head: format!(
+                "Key `{key}` of ConfigMap `istio` (with `--revision REV`: `istio-REV`) of pilot's own namespace, as YAML."
+            ),
+            examples: samples::of_kind(&samples_in(), "MeshConfig"),
+        }
+    }
+
+    /// Its fields in an example.
+    fn node(&self, object: &Object) -> Option<Node> {
+        match self.at.strip_prefix("data.") {
+            Some(key) => {
+                let text = object.root.get("data")?.get(key)?.as_str()?.to_owned();
+                Some(node::read(&text).into_iter().next()?.ok()?.node)
+            }
+            None if self.at.is_empty() => Some(object.root.clone()),
+            None => object.root.get(self.at).cloned(),
+        }
+    }
+
+    /// Paths of the fields that its examples hold.
+    fn held(&self) -> BTreeSet<String> {
+        let mut held = BTreeSet::new();
+        for node in self.examples.iter().filter_map(|object| self.node(object)) {
+            samples::paths_in(&node, self.form, self.at, &mut held);
+        }
+        if self.at.is_empty() {
+            held.retain(|path| !["apiVersion", "kind", "metadata", "status"].contains(&path.as_str()));
+        }
+        held
+    }
+}
+
+fn subjects() -> Vec<Subject> {
+    let mut subjects: Vec<_> =
+        ObjectKind::ALL.into_iter().filter_map(|kind| Some(Subject::of_kind(kind, crd::form(kind)?))).collect();
+    subjects.push(Subject::of_text("MeshConfig", &MESH_CONFIG, "data.mesh", false));
+    subjects.push(Subject::of_text("MeshNetworks", &MESH_NETWORKS, "data.meshNetworks", true));
+    subjects
 }
 
 #[test]
@@ -57,36 +134,31 @@ fn what_is_generated_is_current() {
     let mut list = "# Kinds\n\nEvery kind and field that is read. Made from the declarations of the code; `make generate` writes it.\n\n\
         A field acts unless it is marked **No effect yet**: then it is read and checked, `meshctl validate` and pilot say so, and the rest of \
         the object is in force unless a finding says otherwise. A kind that is marked is checked and has no effect yet at all.\n\n\
-        | kind | group | versions | |\n| --- | --- | --- | --- |\n"
+        | kind | |\n| --- | --- |\n"
         .to_owned();
-    for (kind, form, at) in forms() {
-        let name = kind.label().to_lowercase();
-        let mark = if crd::is_read_by_form(kind) { "no effect yet" } else { "" };
-        let versions = kind.versions().join(", ");
-        list.push_str(&format!("| [{}]({name}.md) | {} | {versions} | {mark} |\n", kind.label(), kind.group()));
-        stale.extend(hold(&format!("docs/reference/kinds/{name}.md"), &page::of_kind(kind, form, at)));
+    for subject in subjects() {
+        let file = format!("{}.md", subject.name.to_lowercase());
+        let mark = if subject.is_inert { "no effect yet" } else { "" };
+        list.push_str(&format!("| [{}]({file}) | {mark} |\n", subject.name));
+        let page = page::of(&subject.name, &subject.head, subject.is_inert, subject.form, page_at(subject.at));
+        stale.extend(hold(&format!("docs/reference/kinds/{file}"), &page));
     }
     stale.extend(hold("docs/reference/kinds/README.md", &list));
     assert_eq!(stale, Vec::<String>::new(), "run `make generate`");
 }
 
+/// On its page a text's fields stand at the top.
+fn page_at(at: &str) -> &str {
+    if at.starts_with("data.") { "" } else { at }
+}
+
 #[test]
 fn examples_hold_every_field_and_no_other() {
     let mut wrong = Vec::new();
-    for (kind, form, at) in forms() {
-        let should = samples::paths(form, at);
-        let mut is = BTreeSet::new();
-        let objects = samples::of_kind(&samples_in(), kind);
-        if objects.is_empty() {
-            continue;
-        }
-        for object in objects {
-            let node = if at.is_empty() { Some(&object.root) } else { object.root.get("spec") };
-            samples::paths_in(node.expect("an example has fields"), form, at, &mut is);
-        }
-        is.retain(|path| !at.is_empty() || !["apiVersion", "kind", "metadata", "status"].contains(&path.as_str()));
-        wrong.extend(should.difference(&is).map(|path| format!("{kind:?}: no example has {path}")));
-        wrong.extend(is.difference(&should).map(|path| format!("{kind:?}: no form has {path}")));
+    for subject in subjects().into_iter().filter(|subject| !subject.examples.is_empty()) {
+        let (name, should, is) = (&subject.name, samples::paths(subject.form, subject.at), subject.held());
+        wrong.extend(should.difference(&is).map(|path| format!("{name}: no example has {path}")));
+        wrong.extend(is.difference(&should).map(|path| format!("{name}: no form has {path}")));
     }
     assert_eq!(wrong, Vec::<String>::new(), "see examples/fields");
 }
@@ -94,36 +166,34 @@ fn examples_hold_every_field_and_no_other() {
 #[test]
 fn examples_may_be_written_and_what_has_no_effect_is_said() {
     let mut wrong = Vec::new();
-    for (kind, form, at) in forms() {
-        let mut inert = BTreeSet::new();
-        samples::walk(form, at, &mut Vec::new(), &mut |path, is_inert| {
-            if is_inert {
-                inert.insert(path.to_owned());
-            }
-        });
+    for subject in subjects() {
+        let name = &subject.name;
         let mut said = BTreeSet::new();
-        let mut held = BTreeSet::new();
-        for object in samples::of_kind(&samples_in(), kind) {
-            for finding in validate(&object, &ParseContext::default()) {
+        for object in &subject.examples {
+            for finding in validate(object, &ParseContext::default()) {
                 if finding.severity == Severity::Error {
-                    wrong.push(format!("{kind:?} {}: {} {}", object.meta.name, finding.field, finding.message));
+                    wrong.push(format!("{name} {}: {} {}", object.meta.name, finding.field, finding.message));
                 }
                 if matches!(finding.code, "field-not-acted-on" | "field-not-served") {
                     said.insert(general(&finding.field));
                 }
             }
-            let node = if at.is_empty() { Some(&object.root) } else { object.root.get("spec") };
-            samples::paths_in(node.expect("an example has fields"), form, at, &mut held);
         }
-        if crd::is_read_by_form(kind) {
+        if subject.is_inert {
             continue;
         }
+        let mut inert = BTreeSet::new();
+        samples::walk(subject.form, subject.at, &mut Vec::new(), &mut |path, is_inert| {
+            if is_inert {
+                inert.insert(path.to_owned());
+            }
+        });
         let is_said = |path: &str| said.iter().any(|said| path == said || below(path, said));
-        for path in held {
+        for path in subject.held() {
             match (inert.contains(&path), is_said(&path)) {
-                (true, false) => wrong.push(format!("{kind:?}: {path} is marked and no finding says so")),
+                (true, false) => wrong.push(format!("{name}: {path} is marked and no finding says so")),
                 (false, true) => {
-                    wrong.push(format!("{kind:?}: a finding says that {path} has no effect and it is not marked"))
+                    wrong.push(format!("{name}: a finding says that {path} has no effect and it is not marked"))
                 }
                 _ => {}
             }

@@ -158,6 +158,19 @@ impl Form {
         }
     }
 
+    /// Reads the fields that have no effect yet, and says so of each; what is wrong with them is refused when it is
+    /// written, and leaves the object in force.
+    pub fn read_inert(&self, f: &mut Fields<'_>) {
+        for field in self.fields {
+            if let Some(instead) = field.inert()
+                && let Some(item) = f.item(field.name)
+            {
+                item.leniently(|item| field.holds.check(item));
+                item.not_acted_on(instead);
+            }
+        }
+    }
+
     /// Reads a value that must be such a message.
     pub fn check_in(&self, item: &Item<'_>) {
         item.object(|f| {

@@ -3,7 +3,13 @@
 //! Unlike other objects it survives fields that are not known: a mesh whose settings are dropped for one word would
 //! lose its trust domain with it. A wrong value is an error all the same.
 
+mod forms;
 mod providers;
+
+pub(super) use forms::DEFAULT_PROVIDERS;
+pub use forms::{MESH_CONFIG, MESH_NETWORKS};
+
+use forms::{MESH_TLS, OUTBOUND, PROXY_CONFIG, TOPOLOGY};
 
 use super::{
     Object, ParseContext,
@@ -76,7 +82,25 @@ pub(super) fn config_map(object: &Object, fields: &mut Fields<'_>, context: &Par
         return None;
     }
     let own = &context.mesh_config.namespace;
-    data.map(|key, item| (key == "mesh").then(|| from_text_of(&item, own)).flatten()).pop().map(Box::new)
+    let read = |key: &str, item: Item<'_>| match key {
+        "mesh" => from_text_of(&item, own),
+        "meshNetworks" => {
+            networks(&item);
+            None
+        }
+        _ => None,
+    };
+    data.map(read).pop().map(Box::new)
+}
+
+/// Where workloads of other networks are reached: looked at, and without effect yet.
+fn networks(item: &Item<'_>) {
+    item.leniently(|item| match item.string().and_then(|text| node::read(&text).into_iter().next()) {
+        Some(Ok(document)) => MESH_NETWORKS.check_in(&item.embedded(&document.node)),
+        Some(Err(broken)) => drop(item.invalid::<()>(broken.to_string())),
+        None => {}
+    });
+    item.not_acted_on("every endpoint is reached at its own address");
 }
 
 fn from_text_of(item: &Item<'_>, own: &Namespace) -> Option<MeshConfig> {
@@ -101,20 +125,18 @@ fn mesh_config(f: &mut Fields<'_>, mut config: MeshConfig) -> MeshConfig {
     let meshwide = [("TLS_AUTO", false), ("TLSV1_2", false), ("TLSV1_3", true)];
     f.object("meshMTLS", |f| {
         config.settings.require_tls13 = f.enum_of("minProtocolVersion", &meshwide).unwrap_or(false);
-        f.not_acted_on("cipherSuites");
-        f.not_acted_on("ecdhCurves");
+        MESH_TLS.read_inert(f);
         Some(())
     });
-    let providers = f.item("extensionProviders");
-    if let Some(item) = &providers {
-        config.settings.external_authorizers = providers::external_authorizers(item);
-    }
-    config.context.logs = telemetry::read_providers(f, providers.as_ref(), &config.settings.access_log);
+    let providers = f.item("extensionProviders").map(|list| providers::read(&list, &config.settings.access_log));
+    let (authorizers, outlets) = providers.unwrap_or_default();
+    config.settings.external_authorizers = authorizers;
+    config.context.logs = telemetry::log_providers(f, outlets, &config.settings.access_log);
     export_defaults(f, &mut config.context);
     config.context.root_namespace = config.settings.root_namespace.clone();
     config.context.trust_domain = config.settings.trust_domain.clone();
     config.context.cluster_domain = config.settings.cluster_domain.clone();
-    NOT_ACTED_ON.iter().for_each(|name| f.not_acted_on(name));
+    MESH_CONFIG.read_inert(f);
     f.finish_leniently();
     config
 }
@@ -147,7 +169,6 @@ fn traffic(f: &mut Fields<'_>, settings: &mut Settings) {
     let time = |f: &mut Fields<'_>, name, default: Duration| f.duration(name).unwrap_or(default);
     settings.connect_timeout = time(f, "connectTimeout", settings.connect_timeout);
     settings.protocol_detection_timeout = time(f, "protocolDetectionTimeout", settings.protocol_detection_timeout);
-    f.not_acted_on_because("dnsRefreshRate", "names are resolved again when their records expire");
     settings.tcp_keepalive = f.object("tcpKeepalive", |f| Some(traffic_policy::keepalive(f)));
     let upgrades = [("DO_NOT_UPGRADE", H2Upgrade::DoNotUpgrade), ("UPGRADE", H2Upgrade::Upgrade)];
     settings.h2_upgrade = f.enum_of("h2UpgradePolicy", &upgrades).unwrap_or(settings.h2_upgrade);
@@ -155,7 +176,7 @@ fn traffic(f: &mut Fields<'_>, settings: &mut Settings) {
 }
 
 fn outbound_policy(f: &mut Fields<'_>) -> Option<OutboundPolicy> {
-    f.not_acted_on("tls");
+    OUTBOUND.read_inert(f);
     let mode = f.item("mode")?;
     match &*mode.string()? {
         "ALLOW_ANY" => Some(OutboundPolicy::AllowAny),
@@ -177,16 +198,14 @@ fn access_log(f: &mut Fields<'_>, log: &mut AccessLog) {
 
 /// `defaultConfig`, a ProxyConfig.
 fn proxy_config(f: &mut Fields<'_>, settings: &mut Settings) {
-    f.not_acted_on_because("drainDuration", "changes of listeners close no connections");
     settings.termination_drain_duration =
         f.duration("terminationDrainDuration").unwrap_or(settings.termination_drain_duration);
     f.object("gatewayTopology", |f| {
         settings.trusted_proxies = f.u32("numTrustedProxies").unwrap_or(0);
-        f.not_acted_on("forwardClientCertDetails");
-        f.not_acted_on("proxyProtocol");
+        TOPOLOGY.read_inert(f);
         Some(())
     });
-    PROXY_NOT_ACTED_ON.iter().for_each(|name| f.not_acted_on(name));
+    PROXY_CONFIG.read_inert(f);
     f.finish_leniently();
 }
 
@@ -202,91 +221,6 @@ fn export_defaults(f: &mut Fields<'_>, context: &mut ParseContext) {
         }
     }
 }
-
-/// Fields of MeshConfig that are known and have no effect yet.
-const NOT_ACTED_ON: &[&str] = &[
-    "proxyListenPort",
-    "proxyInboundListenPort",
-    "proxyHttpPort",
-    "hboneIdleTimeout",
-    "ingressClass",
-    "ingressService",
-    "ingressSelector",
-    "ingressControllerMode",
-    "enableTracing",
-    "enableEnvoyAccessLogService",
-    "disableEnvoyListenerLog",
-    "inboundTrafficPolicy",
-    "configSources",
-    "caCertificates",
-    "localityLbSetting",
-    "zoneAwareLbSetting",
-    "inboundClusterStatName",
-    "outboundClusterStatName",
-    "serviceSettings",
-    "serviceScopeConfigs",
-    "enablePrometheusMerge",
-    "ca",
-    "discoverySelectors",
-    "defaultInboundHttpRetryPolicy",
-    "tlsDefaults",
-    "defaultTrafficPolicy",
-    "serviceEntryVisibility",
-    "verifyCertificateAtClient",
-    "certificates",
-    "thriftConfig",
-    "mixerCheckServer",
-    "mixerReportServer",
-    "reportBatchMaxEntries",
-    "reportBatchMaxTime",
-    "policyCheckFailOpen",
-    "disablePolicyChecks",
-    "enableClientSidePolicyCheck",
-    "disableMixerHttpReports",
-];
-
-/// Fields of ProxyConfig that are known and have no effect yet.
-const PROXY_NOT_ACTED_ON: &[&str] = &[
-    "configPath",
-    "binaryPath",
-    "serviceCluster",
-    "tracingServiceName",
-    "discoveryAddress",
-    "proxyAdminPort",
-    "statusPort",
-    "statNameLength",
-    "controlPlaneAuthPolicy",
-    "concurrency",
-    "interceptionMode",
-    "proxyMetadata",
-    "tracing",
-    "zipkinAddress",
-    "meshId",
-    "proxyStatsMatcher",
-    "extraStatTags",
-    "holdApplicationUntilProxyStarts",
-    "readinessProbe",
-    "image",
-    "privateKeyProvider",
-    "runtimeValues",
-    "customConfigFile",
-    "proxyBootstrapTemplatePath",
-    "envoyAccessLogService",
-    "envoyMetricsService",
-    "envoyMetricsServiceAddress",
-    "statsdUdpAddress",
-    "sds",
-    "availabilityZone",
-    "proxyHeaders",
-    "fileFlushInterval",
-    "fileFlushMinSizeKb",
-    "statsCompression",
-    "caCertificatesPem",
-    "connectionSettings",
-    "parentShutdownDuration",
-    "discoveryRefreshDelay",
-    "connectTimeout",
-];
 
 #[cfg(test)]
 mod tests;

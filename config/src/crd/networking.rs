@@ -24,8 +24,10 @@ pub use workload_entry::{EntryEndpoint, WorkloadEntry};
 
 pub(super) use destination_rule::destination_rule;
 pub(super) use envoy_filter::ENVOY_FILTER;
+pub(super) use forms::{KEEPALIVE, LOCALITY, OUTLIERS, POOL};
 pub(super) use gateway::gateway;
 pub(super) use proxy_config::PROXY_CONFIG;
+pub(super) use retry::RETRIES;
 pub(super) use service_entry::service_entry;
 pub(super) use sidecar::sidecar;
 pub(super) use virtual_service::virtual_service;

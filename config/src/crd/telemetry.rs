@@ -8,7 +8,7 @@ mod forms;
 mod providers;
 
 pub use providers::LogProviders;
-pub(super) use providers::read_providers;
+pub(super) use providers::{log_providers, outlet};
 
 use super::{
     Object, ParseContext,

@@ -1,24 +1,13 @@
 //! The pages of the reference: a page a kind, a table a message.
 
-use mesh_config::crd::{
-    self,
-    form::{Fact, Field, Form, Holds},
-};
-use mesh_config::kind::ObjectKind;
+use mesh_config::crd::form::{Fact, Field, Form, Holds};
 use std::fmt::Write as _;
 
-/// Everything about a kind's fields.
-pub(crate) fn of_kind(kind: ObjectKind, form: &'static Form, at: &str) -> String {
-    let group = if kind.group().is_empty() { "core" } else { kind.group() };
-    let mut page = format!(
-        "# {}\n\nGroup `{group}`, versions {}; every field is in each of them. What the marks mean stands in [the list of kinds](README.md).\n",
-        kind.label(),
-        words(kind.versions()),
-    );
-    if crd::is_read_by_form(kind) {
-        page.push_str(
-            "\n**No effect yet:** objects of this kind are checked, and a finding says that nothing acts on them.\n",
-        );
+/// Everything about the fields of something.
+pub(crate) fn of(name: &str, head: &str, is_inert: bool, form: &'static Form, at: &str) -> String {
+    let mut page = format!("# {name}\n\n{head} What the marks mean stands in [the list of kinds](README.md).\n");
+    if is_inert {
+        page.push_str("\n**No effect yet:** this is checked, and a finding says that nothing acts on it.\n");
     }
     // Messages that stand in several places are told about where they stand first.
     let mut told: Vec<(*const Form, String)> = Vec::new();
@@ -35,7 +24,7 @@ fn message(page: &mut String, form: &'static Form, path: &str, inert: bool, told
         return;
     }
     told.push((form, path.to_owned()));
-    let title = if path.is_empty() { "the object" } else { path };
+    let title = if path.is_empty() { "Fields" } else { path };
     let _ = write!(page, "\n## {title}\n\n| field | type | default | meaning |\n| --- | --- | --- | --- |\n");
     for field in form.fields {
         row(page, field, inert);

@@ -4,13 +4,12 @@ use super::page::inner;
 use mesh_config::crd::form::{Form, Holds};
 use mesh_config::crd::node::{Node, Value};
 use mesh_config::crd::{Object, read_text};
-use mesh_config::kind::ObjectKind;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// The objects of a kind's file; none where it has no file.
-pub(crate) fn of_kind(folder: &Path, kind: ObjectKind) -> Vec<Object> {
-    let name = format!("{}.yaml", kind.label().to_lowercase());
+/// The objects of the file of a kind; none where it has no file.
+pub(crate) fn of_kind(folder: &Path, kind: &str) -> Vec<Object> {
+    let name = format!("{}.yaml", kind.to_lowercase());
     let Ok(text) = std::fs::read_to_string(folder.join(&name)) else { return Vec::new() };
     let (objects, findings) = read_text(&name.as_str().into(), &text);
     assert_eq!(findings, [], "{name}");

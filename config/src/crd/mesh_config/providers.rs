@@ -1,18 +1,27 @@
-//! `extensionProviders`: whom policies may ask.
+//! `extensionProviders`: whom policies may ask, and where logs go.
 //!
 //! A provider whose definition is wrong is kept, marked as unusable: what names it is refused rather than let through.
 
+use super::forms::{FILE_LOG, PROVIDER};
 use crate::{
-    crd::reader::{Fields, Item},
-    model::settings::ExternalAuthorizer,
+    crd::{
+        reader::{Fields, Item},
+        telemetry,
+    },
+    model::{
+        settings::{AccessLog, ExternalAuthorizer},
+        telemetry::LogOutlet,
+    },
     name::{Host, Port},
 };
 use std::sync::Arc;
 
-/// Those of the external authorisation kinds.
-pub(super) fn external_authorizers(list: &Item<'_>) -> Vec<ExternalAuthorizer> {
-    let mut authorizers: Vec<ExternalAuthorizer> = Vec::new();
-    for found in list.list(|item| item.object(provider)).into_iter().flatten() {
+/// Those that decide on requests, and those that logs go to.
+pub(super) fn read(list: &Item<'_>, mesh: &AccessLog) -> (Vec<ExternalAuthorizer>, Vec<LogOutlet>) {
+    let (mut authorizers, mut outlets) = (Vec::<ExternalAuthorizer>::new(), Vec::new());
+    for (authorizer, outlet) in list.list(|item| item.object(|f| provider(f, mesh))) {
+        outlets.extend(outlet);
+        let Some(found) = authorizer else { continue };
         match authorizers.iter_mut().find(|known| known.name == found.name) {
             Some(known) => {
                 list.warn("invalid-provider", format!("provider {:?} is defined twice; neither is used", found.name));
@@ -21,46 +30,32 @@ pub(super) fn external_authorizers(list: &Item<'_>) -> Vec<ExternalAuthorizer> {
             None => authorizers.push(found),
         }
     }
-    authorizers
+    (authorizers, outlets)
 }
 
-/// `Some(None)`: a provider of another kind.
-fn provider(f: &mut Fields<'_>) -> Option<Option<ExternalAuthorizer>> {
+fn provider(f: &mut Fields<'_>, mesh: &AccessLog) -> Option<(Option<ExternalAuthorizer>, Option<LogOutlet>)> {
+    PROVIDER.read_inert(f);
     let name = f.required("name")?.non_empty()?;
     let mut authorizer = None;
     for (kind, grpc) in [("envoyExtAuthzHttp", false), ("envoyExtAuthzGrpc", true)] {
-        if let Some(item) = f.item(kind) {
-            item.not_acted_on("requests that need its answer are refused");
-            authorizer = item.object(|f| {
-                let authorizer = external_authorizer(f, name.clone(), grpc);
-                f.finish_leniently();
-                Some(authorizer)
-            });
-            if let Some(reason) = authorizer.as_ref().and_then(|a| a.invalid.as_deref()) {
-                item.warn("invalid-provider", format!("provider {name:?} cannot be used: {reason}"));
-            }
+        let Some(item) = f.item(kind) else { continue };
+        authorizer = item.object(|f| {
+            let authorizer = external_authorizer(f, name.clone(), grpc);
+            // The form has looked at the rest.
+            f.ignore_rest();
+            Some(authorizer)
+        });
+        if let Some(reason) = authorizer.as_ref().and_then(|a| a.invalid.as_deref()) {
+            item.warn("invalid-provider", format!("provider {name:?} cannot be used: {reason}"));
         }
     }
-    OTHER_KINDS.iter().for_each(|kind| f.not_acted_on(kind));
-    // Those of logs are read beside Telemetry, which names them.
-    f.ignore(&["envoyFileAccessLog"]);
-    Some(authorizer)
+    let outlet = f.object("envoyFileAccessLog", |f| {
+        FILE_LOG.read_inert(f);
+        Some(telemetry::outlet(f, &name, mesh))
+    });
+    f.finish_leniently();
+    Some((authorizer, outlet))
 }
-
-const OTHER_KINDS: &[&str] = &[
-    "zipkin",
-    "lightstep",
-    "datadog",
-    "stackdriver",
-    "opencensus",
-    "skywalking",
-    "opentelemetry",
-    "prometheus",
-    "envoyHttpAls",
-    "envoyTcpAls",
-    "envoyOtelAls",
-    "sds",
-];
 
 fn external_authorizer(f: &mut Fields<'_>, name: Arc<str>, grpc: bool) -> ExternalAuthorizer {
     let mut wrong: Vec<String> = Vec::new();
@@ -81,19 +76,6 @@ fn external_authorizer(f: &mut Fields<'_>, name: Arc<str>, grpc: bool) -> Extern
     if let Some(prefix) = f.opt_string("pathPrefix").filter(|prefix| !prefix.is_empty() && !prefix.starts_with('/')) {
         wrong.push(format!("pathPrefix {prefix:?} does not begin with a slash"));
     }
-    // How to ask: read when somebody asks.
-    f.ignore(&[
-        "timeout",
-        "failOpen",
-        "clearRouteCache",
-        "includeHeadersInCheck",
-        "includeRequestHeadersInCheck",
-        "includeAdditionalHeadersInCheck",
-        "includeRequestBodyInCheck",
-        "headersToUpstreamOnAllow",
-        "headersToDownstreamOnDeny",
-        "headersToDownstreamOnAllow",
-    ]);
     let invalid = (!wrong.is_empty()).then(|| wrong.join("; ").into());
     ExternalAuthorizer { name, grpc, service, port, invalid }
 }

@@ -90,10 +90,10 @@ fn what_is_not_acted_on_is_named() {
     );
     let want = [
         "outboundTrafficPolicy.mode",
-        "dnsRefreshRate",
         "defaultConfig.drainDuration",
         "defaultConfig.concurrency",
         "enableTracing",
+        "dnsRefreshRate",
     ];
     assert_eq!(found, want.map(|field| format!("Warning field-not-acted-on {field}")));
 }
@@ -104,6 +104,43 @@ fn keep_alive_numbers_of_zero_are_the_systems() {
     assert_eq!(
         read.tcp_keepalive,
         Some(TcpKeepalive { time: Some(Duration::from_secs(60)), ..TcpKeepalive::default() })
+    );
+}
+
+#[test]
+fn fields_within_what_is_not_acted_on_are_checked() {
+    let (_, found) = read("{extensionProviders: [{name: spans, zipkin: {service: a, port: 9411, path: 7}}]}");
+    let want = [
+        "Warning refused-by-validation extensionProviders[0].zipkin.path",
+        "Warning field-not-acted-on extensionProviders[0].zipkin",
+    ];
+    assert_eq!(found, want);
+}
+
+#[test]
+fn a_provider_is_read_once() {
+    let (_, found) = read("{extensionProviders: [{envoyFileAccessLog: {path: /dev/stdout}}, 7]}");
+    assert_eq!(found, ["Error missing-field extensionProviders[0].name", "Error invalid-field extensionProviders[1]"]);
+}
+
+#[test]
+fn networks_are_checked_and_said_to_have_no_effect() {
+    let found = |networks: &str| {
+        let text = format!(
+            "{{apiVersion: v1, kind: ConfigMap, metadata: {{name: istio, namespace: istio-system}}, data: {{meshNetworks: {networks:?}}}}}"
+        );
+        let (objects, _) = crd::read_text(&"f".into(), &text);
+        let found = crd::validate(&objects[0], &crd::ParseContext::default());
+        found.iter().map(|d| format!("{:?} {} {}", d.severity, d.code, d.field)).collect::<Vec<_>>()
+    };
+    let good = "networks: {one: {endpoints: [{fromRegistry: a}], gateways: [{address: 1.2.3.4, port: 15443}]}}";
+    assert_eq!(found(good), ["Warning field-not-acted-on data.meshNetworks"]);
+    assert_eq!(
+        found("networks: {one: {endpoint: []}}"),
+        [
+            "Error refused-by-validation data.meshNetworks.networks.one.endpoint",
+            "Warning field-not-acted-on data.meshNetworks"
+        ]
     );
 }
 
@@ -173,7 +210,7 @@ fn only_the_config_map_of_the_own_namespace_and_revision_counts() {
         assert_eq!(config.settings.trust_domain.as_str(), "td1");
         assert_eq!(found.iter().map(|d| &*d.field).collect::<Vec<_>>(), ["data.mesh.colour"]);
     }
-    for (name, key) in [("app", "mesh"), ("istio", "meshNetworks")] {
+    for (name, key) in [("app", "mesh"), ("istio", "other")] {
         assert_eq!(parse("istio-system", name, key, "istio"), (None, Vec::new()), "{name} {key}");
     }
     for (namespace, name, own) in [

@@ -101,7 +101,7 @@ forms! {
     } => warmup;
 
     /// `localityLbSetting`.
-    pub(super) LOCALITY {
+    pub(in crate::crd) LOCALITY {
         "enabled": Holds::Bool, "Whether localities count.";
         "distribute": Holds::List(&Holds::Of(&DISTRIBUTE)), "Shares of localities.";
         "failover": Holds::List(&Holds::Of(&FAILOVER)), "Where calls go when a region fails.";
@@ -119,7 +119,7 @@ forms! {
     } => failover;
 
     /// `outlierDetection`.
-    pub(super) OUTLIERS {
+    pub(in crate::crd) OUTLIERS {
         "consecutiveErrors": NUMBER, "Superseded by consecutive5xxErrors and consecutiveGatewayErrors.";
         "splitExternalLocalOriginErrors": Holds::Bool, "Whether failures to connect count apart.";
         "consecutiveLocalOriginFailures": COUNT, "Failures to connect in a row that eject an endpoint.";
@@ -163,7 +163,7 @@ forms! {
     };
 
     /// `inboundConnectionPool` of a Sidecar, `connectionPool` of a listener of it.
-    pub(super) POOL {
+    pub(in crate::crd) POOL {
         "tcp": Holds::Of(&TCP), "Of connections.";
         "http": Holds::Of(&HTTP), "Of requests.";
     } => pool;
@@ -176,7 +176,8 @@ forms! {
         "idleTimeout": Holds::SpanOrZero, "How long one may be idle.";
     };
 
-    KEEPALIVE {
+    /// `tcpKeepalive`.
+    pub(in crate::crd) KEEPALIVE {
         "probes": COUNT, "How many, before it counts as broken.";
         "time": Holds::Span, "Idle time before the first.";
         "interval": Holds::Span, "Time from one to the next.";

@@ -1,9 +1,25 @@
 //! Retry policies.
 
 use super::traffic_policy::positive;
-use crate::crd::reader::Item;
+use crate::crd::{
+    form::{Fact, Holds, forms},
+    reader::Item,
+};
 use crate::model::route::{RetryOn, RetryPolicy};
 use std::time::Duration;
+
+forms! {
+    /// `retries` of a rule, also MeshConfig's.
+    pub(in crate::crd) RETRIES {
+        "attempts": Holds::Whole(0, i32::MAX as i64), "How often a request is sent again at most; 0: never.", Fact::Default("2"), Fact::Signed;
+        "perTryTimeout": Holds::Span, "How long one attempt may take.", Fact::Default("no limit");
+        "retryOn": Holds::Text, "What is retried: words of Envoy and status codes, with commas between them.",
+            Fact::Default("connect-failure,refused-stream,unavailable,cancelled");
+        "retryRemoteLocalities": Holds::Bool, "Whether other localities are tried.", Fact::Inert("");
+        "retryIgnorePreviousHosts": Holds::Bool, "Whether endpoints that were tried are avoided.", Fact::Default("true");
+        "backoff": Holds::Span, "Least time before the first retry; it doubles with each.", Fact::Default("25ms");
+    };
+}
 
 /// `retries` of a rule, also MeshConfig's `defaultHttpRetryPolicy`.
 pub(in crate::crd) fn retries(item: &Item<'_>) -> Option<RetryPolicy> {

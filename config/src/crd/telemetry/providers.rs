@@ -1,7 +1,7 @@
 //! Providers of access logs: `envoyFileAccessLog` among MeshConfig's `extensionProviders`, and the built-in `envoy`.
 
 use crate::{
-    crd::reader::{Fields, Item},
+    crd::{mesh_config::DEFAULT_PROVIDERS, reader::Fields},
     model::{
         settings::AccessLog,
         telemetry::{LogFormat, LogOutlet},
@@ -41,15 +41,14 @@ impl LogProviders {
     }
 }
 
-/// Of MeshConfig: `mesh` is its access log, whose format holds for providers that have none.
-pub(in crate::crd) fn read_providers(f: &mut Fields<'_>, list: Option<&Item<'_>>, mesh: &AccessLog) -> LogProviders {
+/// Of MeshConfig: `mesh` is its access log, `outlets` are its providers.
+pub(in crate::crd) fn log_providers(f: &mut Fields<'_>, outlets: Vec<LogOutlet>, mesh: &AccessLog) -> LogProviders {
     let mut providers = LogProviders::new(mesh);
-    for outlet in list.iter().flat_map(|list| list.list(|item| provider(&item, mesh))) {
+    for outlet in outlets {
         providers.by_name.insert(outlet.name.clone(), outlet);
     }
     let defaults = f.object("defaultProviders", |f| {
-        f.not_acted_on("tracing");
-        f.ignore(&["metrics"]);
+        DEFAULT_PROVIDERS.read_inert(f);
         Some(f.list("accessLogging", |item| {
             let name = item.non_empty()?;
             let outlet = providers.get(&name).cloned();
@@ -68,19 +67,11 @@ pub(in crate::crd) fn read_providers(f: &mut Fields<'_>, list: Option<&Item<'_>>
     providers
 }
 
-/// `None`: one of another kind, about which others report.
-fn provider(item: &Item<'_>, mesh: &AccessLog) -> Option<LogOutlet> {
-    item.object(|f| {
-        let name = f.opt_string("name")?.to_lowercase();
-        let log = f.item("envoyFileAccessLog");
-        f.ignore_rest();
-        log?.object(|f| {
-            f.not_acted_on("omitEmptyValues");
-            let file = f.opt_string("path").filter(|path| !path.is_empty()).unwrap_or_else(|| STDOUT.into());
-            let format = f.object("logFormat", log_format).unwrap_or_else(|| mesh.into());
-            Some(LogOutlet { name: name.as_str().into(), file, format })
-        })
-    })
+/// `envoyFileAccessLog` of a provider with this name; the mesh's format holds where it has none.
+pub(in crate::crd) fn outlet(f: &mut Fields<'_>, name: &str, mesh: &AccessLog) -> LogOutlet {
+    let file = f.opt_string("path").filter(|path| !path.is_empty()).unwrap_or_else(|| STDOUT.into());
+    let format = f.object("logFormat", log_format).unwrap_or_else(|| mesh.into());
+    LogOutlet { name: name.to_lowercase().into(), file, format }
 }
 
 fn log_format(f: &mut Fields<'_>) -> Option<LogFormat> {
