@@ -116,6 +116,8 @@ pub enum Holds {
     Struct,
     /// A whole number or a text.
     IntOrString,
+    /// Any value; it is for somebody else.
+    Any,
     /// A text that this judges.
     Judged(fn(&Item<'_>)),
 }
@@ -213,6 +215,7 @@ impl Holds {
             Holds::Of(form) => form.check_in(item),
             Holds::Struct => drop(item.map(|_, _| None::<()>)),
             Holds::IntOrString => drop(item.int_or_string()),
+            Holds::Any => {}
             Holds::Judged(judge) => judge(item),
         }
     }

@@ -3,7 +3,7 @@
 use super::node::{self, Digest, Node, Packed, Value};
 use super::reader::{Fields, Item, Report};
 use crate::diagnostic::{Diagnostic, ObjectRef, Origin, Severity};
-use crate::kind::{GroupKind, Scope};
+use crate::kind::{GroupKind, ObjectKind, Scope};
 use crate::model::{Labels, Precedence};
 use crate::name::NamespacedName;
 use crate::time;
@@ -174,7 +174,12 @@ fn object(root: Node, file: &Arc<str>, position: String) -> Result<Object, Vec<D
     let head = Item::new(&root, "", &report).object(|f| {
         let api_version = f.required("apiVersion").and_then(|item| item.non_empty());
         let kind = f.required("kind").and_then(|item| item.non_empty());
-        let meta = f.required("metadata").and_then(|item| item.object(|f| metadata_fields(f)));
+        // No API server has ever seen it, so it may have no name.
+        let is_a_file = kind.as_deref() == Some(ObjectKind::IstioOperator.word());
+        let meta = match f.has("metadata") || !is_a_file {
+            true => f.required("metadata").and_then(|item| item.object(|f| metadata_fields(f, is_a_file))),
+            false => Some(ObjectMeta::default()),
+        };
         f.ignore_rest();
         Some((api_version?, kind?, meta?))
     });
@@ -193,8 +198,11 @@ fn object(root: Node, file: &Arc<str>, position: String) -> Result<Object, Vec<D
     }
 }
 
-fn metadata_fields(f: &mut Fields<'_>) -> Option<ObjectMeta> {
-    let name = f.required("name").and_then(|item| item.non_empty());
+fn metadata_fields(f: &mut Fields<'_>, is_a_file: bool) -> Option<ObjectMeta> {
+    let name = match f.has("name") || !is_a_file {
+        true => f.required("name").and_then(|item| item.non_empty()),
+        false => Some("".into()),
+    };
     let namespace = f.opt_string("namespace").filter(|ns| !ns.is_empty());
     let created = f.item("creationTimestamp").and_then(|item| {
         let text = item.string()?;
@@ -228,6 +236,15 @@ mod tests {
         assert_eq!((objects[1].group(), objects[1].version()), ("g", "v2"));
         let codes: Vec<_> = found.iter().map(|d| (d.code, &*d.field, d.origin.line)).collect();
         assert_eq!(codes, [("missing-field", "apiVersion", 5), ("missing-field", "metadata", 5)]);
+    }
+
+    #[test]
+    fn a_file_for_installing_needs_no_name() {
+        let head = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\n";
+        for text in [head.to_owned(), format!("{head}metadata: {{namespace: a}}\n")] {
+            let (objects, found) = read_text(&"f".into(), &text);
+            assert_eq!((objects.len(), found), (1, Vec::new()), "{text}");
+        }
     }
 
     #[test]

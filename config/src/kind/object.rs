@@ -83,6 +83,9 @@ macro_rules! objects {
             /// Code that proxies run.
             TrafficExtension: "extensions.istio.io" "TrafficExtension" ["v1alpha1"] "trafficextensions" []
                 Namespaced Rest Spec [crd::extensions::TRAFFIC_EXTENSION];
+            /// How a mesh is installed; a file for commands.
+            IstioOperator: "install.istio.io" "IstioOperator" ["v1alpha1"] "istiooperators" ["iop"]
+                Namespaced Rest Spec [crd::install::ISTIO_OPERATOR];
             /// Of these the one that holds MeshConfig.
             ConfigMap: "" "ConfigMap" ["v1"] "configmaps" ["cm"]
                 Namespaced Rest Root crd::mesh_config::config_map => Box<$crate::crd::mesh_config::MeshConfig>;

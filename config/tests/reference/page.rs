@@ -107,6 +107,7 @@ fn type_of(holds: Holds) -> String {
         Holds::Of(_) => "message".into(),
         Holds::Struct => "any map".into(),
         Holds::IntOrString => "whole number or text".into(),
+        Holds::Any => "any value".into(),
     }
 }
 

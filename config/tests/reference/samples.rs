@@ -4,7 +4,7 @@ use super::page::inner;
 use mesh_config::crd::form::{Form, Holds};
 use mesh_config::crd::node::{Node, Value};
 use mesh_config::crd::{Object, read_text};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The objects of the file of a kind; none where it has no file.
@@ -68,6 +68,54 @@ fn values_in(node: &Node, holds: Holds, at: &str, paths: &mut BTreeSet<String>) 
         }
         _ => {}
     }
+}
+
+/// The fields of every message, told apart by message and not by place, with one place of each.
+pub(crate) fn fields(form: &'static Form, at: &str) -> BTreeMap<(usize, &'static str), String> {
+    let mut fields = BTreeMap::new();
+    let mut open = vec![(form, at.to_owned())];
+    while let Some((form, at)) = open.pop() {
+        for field in form.fields {
+            let path = join(&at, field.name);
+            let key = (std::ptr::from_ref(form).addr(), field.name);
+            if fields.insert(key, path.clone()).is_none()
+                && let Some((inner, suffix)) = inner(field.holds)
+            {
+                open.push((inner, format!("{path}{suffix}")));
+            }
+        }
+    }
+    fields
+}
+
+/// Of these paths, those whose message's field stands in none of the examples, wherever the message stands.
+pub(crate) fn missing(form: &'static Form, at: &str, held: &BTreeSet<String>) -> Vec<String> {
+    let mut keys = BTreeSet::new();
+    walk_forms(form, at, &mut Vec::new(), &mut |form, name, path| {
+        if held.contains(path) {
+            keys.insert((std::ptr::from_ref(form).addr(), name));
+        }
+    });
+    fields(form, at).into_iter().filter(|(key, _)| !keys.contains(key)).map(|(_, path)| path).collect()
+}
+
+fn walk_forms(
+    form: &'static Form,
+    at: &str,
+    above: &mut Vec<*const Form>,
+    see: &mut impl FnMut(&'static Form, &'static str, &str),
+) {
+    above.push(form);
+    for field in form.fields {
+        let path = join(at, field.name);
+        see(form, field.name, &path);
+        if let Some((inner, suffix)) = inner(field.holds)
+            && !above.contains(&std::ptr::from_ref(inner))
+        {
+            walk_forms(inner, &format!("{path}{suffix}"), above, see);
+        }
+    }
+    above.pop();
 }
 
 fn join(at: &str, name: &str) -> String {

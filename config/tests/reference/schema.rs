@@ -53,6 +53,7 @@ fn of_holds(holds: Holds) -> Map<String, Value> {
         Holds::Map(of) => json!({"type": "object", "additionalProperties": of_holds(*of)}),
         Holds::Of(form) => of_form(form),
         Holds::Struct => json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
+        Holds::Any => json!({"x-kubernetes-preserve-unknown-fields": true}),
         Holds::IntOrString => {
             json!({"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": true})
         }
