@@ -32,6 +32,30 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     /// Version of this command, of the control plane and of the proxies.
     Version(VersionArgs),
+    /// Commands whose form may change.
+    #[command(visible_alias = "experimental", subcommand, arg_required_else_help = true)]
+    X(ExperimentalCommand),
+}
+
+/// `x`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExperimentalCommand {
+    /// Objects as they are written today: newest versions, fields that took the place of others. Shows a diff.
+    Convert(ConvertArgs),
+}
+
+/// `x convert`.
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// Files and directories of YAML or JSON objects; `-` is standard input.
+    #[arg(short, long, value_delimiter = ',')]
+    pub(crate) filename: Vec<PathBuf>,
+    /// Change the files, and print the names of those that changed.
+    #[arg(short, long, conflicts_with = "whole")]
+    pub(crate) write: bool,
+    /// Print the whole text as it would be, and not a diff.
+    #[arg(long)]
+    pub(crate) whole: bool,
 }
 
 /// `explain`.

@@ -13,7 +13,7 @@ use clap::{
     Parser,
     error::{ContextKind, ContextValue, ErrorKind},
 };
-use cli::{Cli, Command};
+use cli::{Cli, Command, ExperimentalCommand};
 use context::{Context, format};
 use std::{
     io::{self, Write as _},
@@ -59,6 +59,11 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Validate(args) => {
             say(&command::validate::run(args)?);
             Ok(())
+        }
+        Command::X(ExperimentalCommand::Convert(args)) => {
+            let converted = command::convert::run(args)?;
+            say(&converted.notes);
+            report::write(&converted.out)
         }
         Command::Version(args) => {
             let format = format(&args.output, "no -o for text")?;

@@ -110,10 +110,15 @@ impl Report {
             // There is nobody to tell that standard error is closed.
             let _ = writeln!(io::stderr().lock(), "{warning}");
         }
-        match io::stdout().lock().write_all(text.as_bytes()) {
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.context("cannot write to standard output"),
-        }
+        write(&text)
+    }
+}
+
+/// Writes to standard output. That nobody reads it to the end is no failure.
+pub(crate) fn write(text: &str) -> Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to standard output"),
     }
 }
 

@@ -142,6 +142,18 @@ macro_rules! forms {
 
 pub(super) use forms;
 
+/// A field's name as protobuf has it: `exportTo` is `export_to`.
+pub fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    for c in name.chars() {
+        if c.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(c.to_ascii_lowercase());
+    }
+    snake
+}
+
 /// Longest span that Envoy takes.
 const MAX_SPAN: Duration = Duration::from_secs(315_576_000_000);
 

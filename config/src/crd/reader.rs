@@ -13,7 +13,7 @@ pub(super) use report::REFUSED;
 pub use report::Report;
 pub use scalar::IntOrString;
 
-use super::form::Form;
+use super::form::{Form, snake_case};
 use super::node::{Node, Value};
 use crate::diagnostic::{ObjectRef, Severity};
 use crate::model::Labels;
@@ -150,8 +150,13 @@ impl<'a> Fields<'a> {
     /// A field that is there and not null.
     pub fn item(&mut self, name: &'static str) -> Option<Item<'a>> {
         self.known.push(name);
-        let place = self.entries.iter().position(|(key, _)| key == name)?;
+        let place = self.entries.iter().position(|(key, _)| is_called(key, name))?;
         self.seen[place] = true;
+        if self.entries[place].0 != name {
+            let (key, node) = &self.entries[place];
+            let message = format!("is called {name} in objects: an API server drops {key}");
+            self.report.add(Severity::Warning, "protobuf-name", (&join(&self.path, key), node.line), message);
+        }
         let node = &self.entries[place].1;
         let item = || Item { node, path: join(&self.path, name), report: self.report };
         (node.value != Value::Null).then(item)
@@ -170,7 +175,7 @@ impl<'a> Fields<'a> {
 
     /// Whether a field is there and not null; does not mark it as read.
     pub fn has(&self, name: &str) -> bool {
-        self.entries.iter().any(|(key, node)| key == name && node.value != Value::Null)
+        self.entries.iter().any(|(key, node)| is_called(key, name) && node.value != Value::Null)
     }
 
     /// E.g. `spec.http[0]`.
@@ -392,6 +397,11 @@ fn report_unknown(report: &Report, path: &str, (name, node): &(String, Node), ne
     let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
     let message = format!("there is no field {name:?} here{hint}");
     report.add(severity, "unknown-field", (&join(path, name), node.line), message);
+}
+
+/// By its name, or as protobuf has it: JSON made from protobuf messages may have either.
+fn is_called(key: &str, name: &str) -> bool {
+    key == name || (key.contains('_') && snake_case(name) == key)
 }
 
 /// `path.key`, with keys that hold dots in brackets.

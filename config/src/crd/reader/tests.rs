@@ -133,3 +133,15 @@ fn fields_that_are_not_known_are_reported_also_where_there_is_nothing_to_return(
     assert_eq!(found("{}"), [""; 0]);
     assert_eq!(found("{mode: [1], mod: STRICT}"), ["invalid-field spec.mode:1"]);
 }
+
+#[test]
+fn fields_may_have_the_names_that_protobuf_gives_them() {
+    let node = node::read("{export_to: 7, plain: 8}").remove(0).unwrap().node;
+    let reference = ObjectRef { kind: "".into(), namespace: "".into(), name: "".into() };
+    let report = Report::new(reference, "".into());
+    let read =
+        Item::new(&node, "spec", &report).object(|f| Some((f.has("exportTo"), f.u32("exportTo"), f.u32("plain"))));
+    assert_eq!(read, Some((true, Some(7), Some(8))));
+    let found: Vec<_> = report.into_diagnostics().iter().map(|d| format!("{} {}", d.code, d.field)).collect();
+    assert_eq!(found, ["protobuf-name spec.export_to"]);
+}
