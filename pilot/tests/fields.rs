@@ -9,8 +9,9 @@ use mesh_config::crd::{
     node::{Node, Value},
 };
 use mesh_config::kind::{ObjectKind, Role};
+use mesh_config::model::Part;
 use mesh_config::name::Namespace;
-use mesh_pilot::{offline, scope::ProxyFacts};
+use mesh_pilot::{Mesh, offline, scope::ProxyFacts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -27,16 +28,24 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// What everybody is told of a world with these objects beside its own.
-fn told(world: &str, objects: &str) -> String {
-    let (mesh, _) = offline::compile_text(&format!("{world}\n---\n{objects}"), None);
-    let mut told: Vec<String> = mesh.all().map(|shared| format!("{:?}", shared.part())).collect();
-    for (role, namespace, account, address) in VIEWERS {
-        let namespace = Namespace::from(namespace);
-        let facts = ProxyFacts::resolve(&mesh, role, (&namespace, account), None, &[address.parse().unwrap()]);
-        told.extend(offline::everything(&mesh, &facts).iter().map(|part| format!("{account}: {part:?}")));
-    }
-    told.join("\n")
+/// Whether a world changes for anybody when other objects are beside its own.
+fn differs(before: &Mesh, after: &Mesh) -> bool {
+    all(before) != all(after) || VIEWERS.iter().any(|viewer| visible(before, *viewer) != visible(after, *viewer))
+}
+
+fn mesh(world: &str, objects: &str) -> Mesh {
+    offline::compile_text(&format!("{world}\n---\n{objects}"), None).0
+}
+
+fn all(mesh: &Mesh) -> Vec<&Part> {
+    mesh.all().map(|shared| shared.part()).collect()
+}
+
+/// What one is told.
+fn visible(mesh: &Mesh, (role, namespace, account, address): (Role, &str, &str, &str)) -> Vec<Part> {
+    let namespace = Namespace::from(namespace);
+    let facts = ProxyFacts::resolve(mesh, role, (&namespace, account), None, &[address.parse().unwrap()]);
+    offline::everything(mesh, &facts)
 }
 
 /// Who looks: a server, a client of its namespace, one of another, a gateway.
@@ -91,7 +100,7 @@ fn beneath(
 
 /// The tree with another value at a place, or none.
 fn with(node: &Node, place: &[Step], value: Option<&Value>) -> Node {
-    let (first, rest) = place.split_first().unwrap();
+    let Some((first, rest)) = place.split_first() else { return node.clone() };
     let mut node = node.clone();
     let change = |inner: &Node| match rest {
         [] => value.map(|value| Node { value: value.clone(), ..inner.clone() }),
@@ -175,48 +184,104 @@ fn is_valid(text: &str) -> bool {
     found.is_empty() && !objects.iter().any(wrong)
 }
 
+/// Marked fields that proxies are told of all the same: `meshctl explain` says whom a policy would ask.
+const TOLD: [&str; 2] = ["extensionProviders[].envoyExtAuthzHttp", "extensionProviders[].envoyExtAuthzGrpc"];
+
+/// What came of changing the fields of one thing.
+#[derive(Default)]
+struct Seen {
+    /// Path of a field to whether any change of it changed anything.
+    acted: BTreeMap<String, bool>,
+    marked: BTreeSet<String>,
+}
+
+impl Seen {
+    /// Changes each field of `root` at a place in turn. `text` makes the object that is then read.
+    fn look(
+        &mut self,
+        world: &str,
+        form: &'static Form,
+        (root, place): (&Node, Place),
+        text: impl Fn(&Node) -> String,
+    ) {
+        let before = mesh(world, &text(root));
+        values(at(root, &place), form, (&place, "", false), &mut |field, place, path, inert| {
+            if inert {
+                self.marked.insert(path.to_owned());
+                // The mark above speaks for what is beneath it.
+                let above = path.rsplit_once('.').map_or("", |(above, _)| above.trim_end_matches("[]"));
+                if self.marked.contains(above) {
+                    return;
+                }
+            }
+            if self.acted.get(path).is_some_and(|acted| *acted) {
+                return;
+            }
+            let value = &at(root, place).value;
+            let ways = [None].into_iter().chain(others(field.holds, value).into_iter().map(Some));
+            let changes = |other: Option<Value>| {
+                let text = text(&with(root, place, other.as_ref()));
+                is_valid(&text) && differs(&before, &mesh(world, &text))
+            };
+            let any = ways.into_iter().any(changes);
+            self.acted.insert(path.to_owned(), any);
+        });
+    }
+
+    fn wrong(&self, name: &str) -> Vec<String> {
+        let judge = |(path, acted): (&String, &bool)| match (self.marked.contains(path), acted) {
+            (true, true) if TOLD.contains(&&**path) => None,
+            (false, false) => Some(format!("{name}: {path} has no effect and is not marked")),
+            (true, true) => Some(format!("{name}: {path} is marked and has an effect")),
+            _ => None,
+        };
+        self.acted.iter().filter_map(judge).collect()
+    }
+}
+
+fn data(name: &str) -> String {
+    std::fs::read_to_string(root().join(format!("pilot/tests/data/fields/{name}.yaml"))).unwrap()
+}
+
+/// The examples of a kind; none where there is no file yet.
+fn examples(name: &str) -> Vec<Object> {
+    let file = root().join(format!("examples/fields/{}.yaml", name.to_lowercase()));
+    let Ok(text) = std::fs::read_to_string(&file) else { return Vec::new() };
+    crd::read_text(&name.into(), &text).0
+}
+
 #[test]
 fn fields_have_an_effect_unless_they_are_marked() {
-    let world = std::fs::read_to_string(root().join("pilot/tests/data/fields/world.yaml")).unwrap();
+    let world = data("world");
     let mut wrong = Vec::new();
     for kind in ObjectKind::ALL {
         let Some(form) = crd::form(kind) else { continue };
         if crd::is_read_by_form(kind) || !crd::is_under_spec(kind) {
             continue;
         }
-        let file = root().join(format!("examples/fields/{}.yaml", kind.label().to_lowercase()));
-        let Ok(text) = std::fs::read_to_string(&file) else { continue };
-        let (objects, _) = crd::read_text(&kind.label().into(), &text);
-        // Path of a field to whether any change of it changed anything.
-        let mut acted: BTreeMap<String, bool> = BTreeMap::new();
-        let mut marked = BTreeSet::new();
-        for object in &objects {
-            let before = told(&world, &json(&object.root).to_string());
-            let spec = vec![Step::Key("spec".to_owned())];
-            values(object.root.get("spec").unwrap(), form, (&spec, "spec", false), &mut |field, place, path, inert| {
-                if inert {
-                    marked.insert(path.to_owned());
-                }
-                if acted.get(path).is_some_and(|acted| *acted) {
-                    return;
-                }
-                let value = &at(&object.root, place).value;
-                let ways = [None].into_iter().chain(others(field.holds, value).into_iter().map(Some));
-                let changes = |other: Option<Value>| {
-                    let text = json(&with(&object.root, place, other.as_ref())).to_string();
-                    is_valid(&text) && told(&world, &text) != before
-                };
-                let any = ways.into_iter().any(changes);
-                acted.insert(path.to_owned(), any);
-            });
+        let mut seen = Seen::default();
+        for object in examples(kind.label()) {
+            let place = vec![Step::Key("spec".to_owned())];
+            seen.look(&world, form, (&object.root, place), |root| json(root).to_string());
         }
-        for (path, acted) in acted {
-            match (marked.contains(&path), acted) {
-                (false, false) => wrong.push(format!("{kind:?}: {path} has no effect and is not marked")),
-                (true, true) => wrong.push(format!("{kind:?}: {path} is marked and has an effect")),
-                _ => {}
-            }
-        }
+        wrong.extend(seen.wrong(kind.label()));
     }
     assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn fields_of_mesh_config_have_an_effect_unless_they_are_marked() {
+    let world = format!("{}\n---\n{}", data("world"), data("mesh"));
+    let mut seen = Seen::default();
+    for object in examples("MeshConfig") {
+        let mesh = object.root.get("data").unwrap().get("mesh").unwrap().as_str().unwrap().to_owned();
+        let mesh = mesh_config::crd::node::read(&mesh).remove(0).unwrap().node;
+        let object = |mesh: &Node| {
+            let metadata = serde_json::json!({"name": "istio", "namespace": "istio-system"});
+            let data = serde_json::json!({"mesh": json(mesh).to_string()});
+            serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}).to_string()
+        };
+        seen.look(&world, &crd::mesh_config::MESH_CONFIG, (&mesh, Vec::new()), object);
+    }
+    assert_eq!(seen.wrong("MeshConfig"), Vec::<String>::new());
 }

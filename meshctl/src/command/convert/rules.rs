@@ -57,8 +57,8 @@ impl<'t> Edits<'t> {
         self.replace(key.range.clone(), new);
     }
 
-    /// A value in braces or brackets on one line, as JSON where the text is.
-    fn flow(&self, node: &Node, json: bool) -> String {
+    /// A value in braces or brackets on one line. Keys and scalars are as in the source, so that JSON stays JSON.
+    fn flow(&self, node: &Node) -> String {
         let all = |parts: Vec<String>| parts.join(", ");
         match &node.value {
             Value::Scalar(text) => {
@@ -70,9 +70,9 @@ impl<'t> Edits<'t> {
                 }
             }
             Value::Alias => self.source(node).to_owned(),
-            Value::Seq(items) => format!("[{}]", all(items.iter().map(|item| self.flow(item, json)).collect())),
+            Value::Seq(items) => format!("[{}]", all(items.iter().map(|item| self.flow(item)).collect())),
             Value::Map(entries) => {
-                let entry = |(key, value): &(Node, Node)| format!("{}: {}", self.source(key), self.flow(value, json));
+                let entry = |(key, value): &(Node, Node)| format!("{}: {}", self.source(key), self.flow(value));
                 format!("{{{}}}", all(entries.iter().map(entry).collect()))
             }
         }
@@ -81,8 +81,7 @@ impl<'t> Edits<'t> {
     /// `old: VALUE` becomes `new: {inner: VALUE}`.
     fn wrap(&mut self, map: &Node, old: &str, new: &str, inner: &str) {
         let Some((key, value)) = self.alone(map, old, &[new]) else { return };
-        let json = self.source(key).starts_with('"');
-        let text = format!("{{{}: {}}}", self.like(key, inner), self.flow(value, json));
+        let text = format!("{{{}: {}}}", self.like(key, inner), self.flow(value));
         self.rename(key, new);
         self.replace(value.range.clone(), text);
     }
@@ -164,9 +163,8 @@ fn http_rule(rule: &Node, edits: &mut Edits<'_>) {
         let Some((key, value)) = edits.alone(cors, "allowOrigin", &["allowOrigins"]) else { return };
         edits.rename(key, "allowOrigins");
         let Value::Seq(origins) = &value.value else { return };
-        let json = edits.source(key).starts_with('"');
         for origin in origins {
-            let exact = format!("{{{}: {}}}", edits.like(key, "exact"), edits.flow(origin, json));
+            let exact = format!("{{{}: {}}}", edits.like(key, "exact"), edits.flow(origin));
             edits.replace(origin.range.clone(), exact);
         }
     });
@@ -193,7 +191,7 @@ fn targets(spec: &Node, edits: &mut Edits<'_>) {
     let Some((key, value)) = edits.alone(spec, "targetRef", &["targetRefs"]) else { return };
     let json = edits.source(key).starts_with('"');
     let colon = if json { ":" } else { ": " };
-    let new = format!("{}{colon}[{}]", edits.like(key, "targetRefs"), edits.flow(value, json));
+    let new = format!("{}{colon}[{}]", edits.like(key, "targetRefs"), edits.flow(value));
     edits.replace(key.range.start..value.range.end, new);
 }
 
