@@ -4,7 +4,7 @@ SHELL := /bin/bash
 SUITES ?= ../shared/suites
 CARGO ?= cargo
 
-.PHONY: help demo build test check storm suites bench fuzz generate layers size fmt clippy docs tools
+.PHONY: help demo build test check storm suites cluster-programs bench fuzz generate layers size fmt clippy docs tools
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,10 +30,14 @@ storm: ## timed drills under load: changes, restarts, rotation, stale connection
 	@.ci/tools storm
 	.ci/build -p mesh-e2e -p mesh-pilot -p mesh-proxy --bin storm --bin pilot --bin proxy && target/release/storm $(STORM)
 
-suites: ## judges from outside, read from SUITES=DIR
-	@.ci/tools build
-	.ci/build -p meshctl
+suites: ## judges from outside, read from SUITES=DIR, and a real API server (built from source the first time)
+	@.ci/tools suites
+	$(CARGO) build --locked --workspace --bin meshctl --bin suites
 	@.ci/suites $(SUITES)
+
+cluster-programs: ## Kubernetes and etcd for tests, from source, in target/cluster/bin
+	@.ci/tools suites
+	@.ci/cluster
 
 bench: ## CPU, latency and memory beside Envoy, nginx, haproxy and a bare proxy (root; several minutes)
 	@bench/setup

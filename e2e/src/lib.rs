@@ -2,10 +2,12 @@
 //!
 //! [`mesh`]: pilot, its certificate authority and proxies on a directory of objects, each on loopback addresses of
 //! its own. [`workload`]: the applications. [`client`]: calls as an application without a mesh would make them.
+//! [`cluster`]: Kubernetes itself, for what an API server decides.
 //! [`traffic`]: load that does not wait for answers. [`faults`]: drills, what is done to a mesh under load.
 //! Everything here panics rather than returns errors where a test could not go on.
 
 pub mod client;
+pub mod cluster;
 pub mod faults;
 pub mod golden;
 pub mod mesh;

@@ -1,0 +1,89 @@
+//! Programs of a cluster as children: each in a process group of its own, so that Ctrl-C in a terminal reaches only whoever
+//! started them, who ends them in order; and with a parent-death signal, so that they end also where that one is killed.
+//! The signal is sent when the *thread* that started a program ends: start from one that stays.
+
+use anyhow::{Context, Result, bail};
+use mesh_runtime::clock;
+use std::{
+    fs,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// Longest wait for a program to be ready; generous, as machines are loaded.
+const READY: Duration = Duration::from_secs(120);
+/// Time between two looks at a program that starts.
+const LOOK: Duration = Duration::from_millis(50);
+/// Bytes of a log that an error shows.
+const SHOWN: usize = 3000;
+
+/// A running component; killed when dropped.
+#[derive(Debug)]
+pub struct Component {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Component {
+    /// Starts a program of a folder; what it says goes to a file in `logs`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(programs: &Path, name: &str, args: &[String], logs: &Path) -> Result<Self> {
+        let program = programs.join(name);
+        if !program.exists() {
+            bail!("{} is not there: .ci/cluster builds it", program.display());
+        }
+        let log = logs.join(format!("{name}.log"));
+        let output = fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(&program)
+            .args(args)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .context("cannot run setpriv (Debian package util-linux)")?;
+        Ok(Component { name: name.to_owned(), child, log })
+    }
+
+    /// Waits until `probe` answers; gives its answer.
+    ///
+    /// # Errors
+    /// With the end of the log, when the program ends or the time is over.
+    pub async fn ready<T, F: Future<Output = Result<T>>>(&mut self, mut probe: impl FnMut() -> F) -> Result<T> {
+        let end = clock::now() + READY;
+        loop {
+            let last = match probe().await {
+                Ok(answer) => return Ok(answer),
+                Err(last) => last,
+            };
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended ({status}) before it was ready:\n{}", self.name, self.said());
+            }
+            if clock::now() > end {
+                bail!("{} is not ready within {READY:?} ({last:#}):\n{}", self.name, self.said());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The end of its log.
+    fn said(&self) -> String {
+        let text = fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&text[text.len().saturating_sub(SHOWN)..]).into_owned()
+    }
+}
+
+impl Drop for Component {
+    fn drop(&mut self) {
+        // Nothing of a test's cluster is worth an orderly end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
