@@ -43,17 +43,17 @@ macro_rules! objects {
                 Namespaced Rest Spec crd::networking::destination_rule => $crate::model::Destination as destination_rules;
             /// What gateways listen on.
             Gateway: "networking.istio.io" "Gateway" ["v1" "v1beta1" "v1alpha3"] "gateways" ["gw"]
-                Namespaced Rest Spec crd::networking::gateway => $crate::model::Gateway as gateways;
+                Namespaced Rest Spec [crd::networking::GATEWAY] crd::networking::gateway => $crate::model::Gateway as gateways;
             /// What sidecars listen on, and whom they reach.
             Sidecar: "networking.istio.io" "Sidecar" ["v1" "v1beta1" "v1alpha3"] "sidecars" []
-                Namespaced Rest Spec crd::networking::sidecar => $crate::model::Sidecar as sidecars for Sidecar;
+                Namespaced Rest Spec [crd::networking::SIDECAR] crd::networking::sidecar => $crate::model::Sidecar as sidecars for Sidecar;
             /// A service that Kubernetes does not know.
             ServiceEntry: "networking.istio.io" "ServiceEntry" ["v1" "v1beta1" "v1alpha3"] "serviceentries" ["se"]
-                Namespaced Rest Spec crd::networking::service_entry => $crate::crd::networking::ServiceEntry as service_entries;
+                Namespaced Rest Spec [crd::networking::SERVICE_ENTRY] crd::networking::service_entry => $crate::crd::networking::ServiceEntry as service_entries;
             /// A workload that is no pod.
             WorkloadEntry: "networking.istio.io" "WorkloadEntry" ["v1" "v1beta1" "v1alpha3"] "workloadentries" ["we"]
                 Namespaced Endpoints
-                Spec crd::networking::workload_entry => $crate::crd::networking::WorkloadEntry as workload_entries;
+                Spec [crd::networking::WORKLOAD_ENTRY] crd::networking::workload_entry => $crate::crd::networking::WorkloadEntry as workload_entries;
             /// What workload entries are made from that register themselves.
             WorkloadGroup: "networking.istio.io" "WorkloadGroup" ["v1" "v1beta1" "v1alpha3"] "workloadgroups" ["wg"]
                 Namespaced Rest Spec [crd::networking::WORKLOAD_GROUP];

@@ -1,14 +1,18 @@
 //! EnvoyFilter: patches of Envoy's configuration. Nothing here is Envoy, so none is acted on.
 
-use super::matching::repeats_a_repetition;
+use super::{
+    matching::repeats_a_repetition,
+    workload_entry::form::{PORT_RANGE, WORKLOAD_SELECTOR},
+};
 use crate::crd::{
-    form::{Holds, forms},
+    form::{Fact, Holds, forms},
     reader::{Fields, Item},
     target::{self, REFERENCE},
 };
 use regex::Regex;
 
-const PLACES: [&str; 11] = [
+const PLACES: [&str; 12] = [
+    "INVALID",
     "LISTENER",
     "FILTER_CHAIN",
     "NETWORK_FILTER",
@@ -41,15 +45,15 @@ const PORT: Holds = Holds::Whole(0, 65_535);
 forms! {
     /// `spec`.
     pub(in crate::crd) ENVOY_FILTER {
-        "workloadSelector": Holds::Of(&LABELS), "Which workloads; without it, those of the namespace.";
-        "targetRefs": Holds::List(&Holds::Of(&REFERENCE)), "What it is for, instead of a selector.";
+        "workloadSelector": Holds::Of(&WORKLOAD_SELECTOR), "Which workloads; without it, those of the namespace.";
+        "targetRefs": Holds::List(&Holds::Of(&REFERENCE)), "What it is for, instead of a selector.", Fact::MostEntries(16);
         "configPatches": Holds::List(&Holds::Of(&CONFIG_PATCH)), "The patches, in order.";
-        "priority": Holds::Whole(i32::MIN as i64, i32::MAX as i64), "Order among filters: the lesser comes first.";
-    } => target::one_way;
-
-    LABELS {
-        "labels": Holds::Map(&Holds::Text), "Labels that a workload must have, all of them.";
-    } => labels;
+        "priority": Holds::Whole(i32::MIN as i64, i32::MAX as i64), "Order among filters: the lesser comes first.",
+            Fact::Default("0");
+    } with [Fact::Rule(
+        "!(has(self.targetRefs) && has(self.workloadSelector))",
+        "only one of targetRefs or workloadSelector can be set",
+    )] => target::one_way;
 
     CONFIG_PATCH {
         "applyTo": Holds::Word(&PLACES), "What is patched.";
@@ -64,7 +68,13 @@ forms! {
         "routeConfiguration": Holds::Of(&ROUTES), "Which routes.";
         "cluster": Holds::Of(&CLUSTER), "Which cluster.";
         "waypoint": Holds::Of(&WAYPOINT), "Which part of a waypoint.";
-    } => one_object;
+    } with [
+        Fact::OneOf(&["listener", "routeConfiguration", "cluster", "waypoint"]),
+        Fact::Rule(
+            "has(self.waypoint) == (has(self.context) && self.context == 'WAYPOINT')",
+            "only support waypointMatch when context is WAYPOINT",
+        ),
+    ] => one_object;
 
     PROXY {
         "proxyVersion": Holds::Judged(expression), "Regular expression for the version.";
@@ -125,25 +135,26 @@ forms! {
     };
 
     WAYPOINT {
-        "portNumber": PORT, "Port of the service.";
+        "portNumber": PORT, "Port of the service.", PORT_RANGE;
         "filter": Holds::Of(&FILTER), "A filter.";
         "route": Holds::Of(&NAMED), "A route.";
     };
 
     PATCH {
         "operation": OPERATIONS, "What is done.";
-        "value": Holds::Judged(value), "What is put in: a message of Envoy as JSON.";
+        "value": Holds::Struct, "What is put in: a message of Envoy as JSON.";
         "filterClass": Holds::Word(&["UNSPECIFIED", "AUTHN", "AUTHZ", "STATS"]), "Where a new filter goes.";
     } => patch;
 }
 
-fn labels(f: &mut Fields<'_>) {
-    f.selector("labels");
-}
-
 fn config_patch(f: &mut Fields<'_>) {
     f.required("patch");
-    let Some(place) = f.required("applyTo").and_then(|item| item.string()) else { return };
+    let Some(place) = f.required("applyTo") else { return };
+    if place.node().as_str() == Some("INVALID") {
+        place.invalid::<()>("must say what is patched");
+        return;
+    }
+    let Some(place) = place.string() else { return };
     let object = match &*place {
         "LISTENER" | "FILTER_CHAIN" | "NETWORK_FILTER" | "HTTP_FILTER" | "LISTENER_FILTER" => Some("listener"),
         "ROUTE_CONFIGURATION" | "VIRTUAL_HOST" | "HTTP_ROUTE" => Some("routeConfiguration"),
@@ -177,6 +188,9 @@ fn config_patch(f: &mut Fields<'_>) {
 }
 
 fn patch(f: &mut Fields<'_>) {
+    if let Some(item) = f.item("value") {
+        value(&item);
+    }
     match f.opt_string("operation").as_deref() {
         None | Some("INVALID") => drop(f.one_is_required::<()>(&["operation"], "operation must say what is done")),
         Some("REMOVE") => {}

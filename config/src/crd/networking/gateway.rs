@@ -1,5 +1,6 @@
 //! Gateway: the listeners of gateway proxies. Servers of a kind that is not served yet are left out, and named.
 
+pub(super) mod form;
 pub(super) mod tls;
 
 use super::names;
@@ -56,9 +57,8 @@ fn server(f: &mut Fields<'_>, object: &Object, names: &mut BTreeSet<Arc<str>>) -
         }
         _ => item.parsed().map(Some),
     });
-    // A server's name is for Istio's statistics alone; the default endpoint never had an effect.
-    f.ignore(&["name"]);
-    f.not_acted_on("defaultEndpoint");
+    f.not_acted_on_because("name", "it is for statistics alone");
+    f.not_acted_on_because("defaultEndpoint", "it never had an effect");
     let tls_item = f.item("tls");
     let (port, hosts) = (port?, hosts?);
     let secured = match port.protocol {
@@ -106,8 +106,7 @@ fn port<'a>(f: &mut Fields<'a>, names: &mut BTreeSet<Arc<str>>) -> Option<Server
         }
         Some(name)
     });
-    // Deprecated, and without effect in Istio too.
-    f.ignore(&["targetPort"]);
+    f.not_acted_on_because("targetPort", "it never had an effect");
     let protocol_item = f.required("protocol")?;
     let protocol = names::protocol(&protocol_item)?;
     if protocol == Protocol::Auto {

@@ -1,5 +1,7 @@
 //! ServiceEntry: names that the platform does not know.
 
+pub(super) mod form;
+
 use super::{EntryEndpoint, names, workload_entry};
 use crate::{
     crd::{

@@ -1,5 +1,7 @@
 //! Sidecar: what a workload's proxy sees and listens on.
 
+pub(super) mod form;
+
 use super::{forms, gateway::tls, http_action, names};
 use crate::{
     crd::{
@@ -73,8 +75,7 @@ fn port(f: &mut Fields<'_>) -> Option<(Port, Protocol, Arc<str>)> {
         names::protocol(&item)
     });
     let name = f.opt_string("name").unwrap_or_default();
-    // Deprecated, and without effect in Istio too.
-    f.ignore(&["targetPort"]);
+    f.not_acted_on_because("targetPort", "it never had an effect");
     Some((number?, protocol.unwrap_or(Protocol::Auto), name))
 }
 

@@ -1,5 +1,7 @@
 //! WorkloadEntry: a workload that is no pod; also the inline endpoints of a ServiceEntry.
 
+pub(super) mod form;
+
 use super::names;
 use crate::{
     crd::{

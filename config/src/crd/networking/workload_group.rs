@@ -1,77 +1,68 @@
 //! WorkloadGroup: what the WorkloadEntries of workloads are made from that register themselves.
 
+use super::workload_entry::form::{NO_PORTS_ON_SOCKETS, PORT_RANGE, WORKLOAD_ENTRY};
 use crate::crd::{
-    form::{Holds, forms},
+    form::{Fact, Form, Holds, forms},
     reader::{Fields, Item},
 };
 
 const NUMBER: Holds = Holds::Whole(0, i32::MAX as i64);
 
+/// `template`: a WorkloadEntry without an address.
+static TEMPLATE: Form = Form { fields: WORKLOAD_ENTRY.fields, together: &[NO_PORTS_ON_SOCKETS], rule: Some(template) };
+
 forms! {
     /// `spec`.
     pub(in crate::crd) WORKLOAD_GROUP {
         "metadata": Holds::Of(&METADATA), "What each entry gets.";
-        "template": Holds::Of(&TEMPLATE), "The entry; its address is the workload's.";
+        "template": Holds::Of(&TEMPLATE), "The entry; its address is the workload's.", Fact::Required;
         "probe": Holds::Of(&PROBE), "When a workload is healthy.";
-    } => workload_group;
-
-    METADATA {
-        "labels": Holds::Labels, "Labels.";
-        "annotations": Holds::Map(&Holds::Text), "Annotations.";
     };
 
-    TEMPLATE {
-        "address": Holds::Text, "Must be left out.";
-        "ports": Holds::Map(&Holds::Port), "Ports by the names that the service has for them.";
-        "labels": Holds::Labels, "Labels.";
-        "network": Holds::Text, "Network that the workload is in.";
-        "locality": Holds::Text, "Where it is: region/zone/subzone.";
-        "weight": Holds::Whole(0, u32::MAX as i64), "Its share of the requests.";
-        "serviceAccount": Holds::Text, "Account that it proves.";
-    } => template;
+    METADATA {
+        "labels": Holds::Labels, "Labels.", Fact::MostEntries(256);
+        "annotations": Holds::Map(&Holds::Text), "Annotations.", Fact::MostEntries(256);
+    };
 
     PROBE {
-        "initialDelaySeconds": NUMBER, "How long after the start the first probe comes.";
-        "timeoutSeconds": NUMBER, "How long a probe may take.";
-        "periodSeconds": NUMBER, "How long it is from one to the next.";
-        "successThreshold": NUMBER, "How many must succeed in a row.";
-        "failureThreshold": NUMBER, "How many must fail in a row.";
+        "initialDelaySeconds": NUMBER, "How long after the start the first probe comes.", Fact::Signed, Fact::Least(0), Fact::Default("0");
+        "timeoutSeconds": NUMBER, "How long a probe may take.", Fact::Signed, Fact::Least(0), Fact::Default("1");
+        "periodSeconds": NUMBER, "How long it is from one to the next.", Fact::Signed, Fact::Least(0), Fact::Default("10");
+        "successThreshold": NUMBER, "How many must succeed in a row.", Fact::Signed, Fact::Least(0), Fact::Default("1");
+        "failureThreshold": NUMBER, "How many must fail in a row.", Fact::Signed, Fact::Least(0), Fact::Default("3");
         "httpGet": Holds::Of(&HTTP), "A request.";
         "tcpSocket": Holds::Of(&TCP), "A connection.";
         "exec": Holds::Of(&EXEC), "A command.";
         "grpc": Holds::Of(&GRPC), "A call of the health service.";
-    } => one_way;
+    } with [Fact::OneOf(&["httpGet", "tcpSocket", "exec", "grpc"])] => one_way;
 
     HTTP {
-        "path": Holds::Text, "Path.";
-        "port": Holds::Port, "Port.";
-        "host": Holds::Text, "Host that is dialled.";
-        "scheme": Holds::Word(&["HTTP", "HTTPS"]), "Scheme.";
+        "path": Holds::Text, "Path.", Fact::Default("/");
+        "port": Holds::Port, "Port.", Fact::Required, PORT_RANGE;
+        "host": Holds::Text, "Host that is dialled.", Fact::Default("the workload's address");
+        "scheme": Holds::Judged(scheme), "HTTP or HTTPS.", Fact::Default("HTTP"),
+            Fact::Rule("self in ['', 'HTTP', 'HTTPS']", "scheme must be one of [HTTP, HTTPS]");
         "httpHeaders": Holds::List(&Holds::Of(&HEADER)), "Headers.";
-    } => with_port;
+    };
 
     HEADER {
-        "name": Holds::Text, "Name.";
+        "name": Holds::Text, "Name.", Fact::Pattern("^[-_A-Za-z0-9]+$");
         "value": Holds::Text, "Value.";
     };
 
     TCP {
-        "host": Holds::Text, "Host that is dialled.";
-        "port": Holds::Port, "Port.";
-    } => with_port;
+        "host": Holds::Text, "Host that is dialled.", Fact::Default("localhost");
+        "port": Holds::Port, "Port.", Fact::Required, PORT_RANGE;
+    };
 
     EXEC {
-        "command": Holds::List(&Holds::Text), "Program and arguments.";
+        "command": Holds::List(&Holds::Text), "Program and arguments.", Fact::Required, Fact::Each(&[Fact::LeastLength(1)]);
     } => command;
 
     GRPC {
-        "port": Holds::Port, "Port.";
+        "port": Holds::Port, "Port.", PORT_RANGE;
         "service": Holds::Text, "Service that is asked about.";
     } => with_port;
-}
-
-fn workload_group(f: &mut Fields<'_>) {
-    f.required("template");
 }
 
 fn template(f: &mut Fields<'_>) {
@@ -86,6 +77,12 @@ fn one_way(f: &mut Fields<'_>) {
     let ways = ["httpGet", "tcpSocket", "exec", "grpc"];
     if ways.into_iter().filter(|way| f.has(way)).count() != 1 {
         f.one_is_required::<()>(&ways, format!("exactly one of {} must be set", ways.join(", ")));
+    }
+}
+
+fn scheme(item: &Item<'_>) {
+    if let Some(scheme) = item.string().filter(|scheme| !["", "HTTP", "HTTPS"].contains(&&**scheme)) {
+        item.invalid::<()>(format!("{scheme:.20?} is neither HTTP nor HTTPS"));
     }
 }
 
