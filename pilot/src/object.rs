@@ -37,6 +37,8 @@ pub enum InForce {
     Latest,
     /// It has errors; the last good version is.
     LastGood,
+    /// It has errors and was never good; its servers, rules and hosts that can be read are.
+    InPart,
     /// It has errors and was never good; something that narrows access stands in for it.
     StandIn,
     /// It has errors, or means nothing to the mesh.
@@ -52,6 +54,7 @@ impl InForce {
         match self {
             InForce::Latest => "latest",
             InForce::LastGood => "last good",
+            InForce::InPart => "in part",
             InForce::StandIn => "stand-in",
             InForce::Nothing => "nothing",
             InForce::Held => "held",

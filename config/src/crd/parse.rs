@@ -147,7 +147,8 @@ macro_rules! fate {
 
 crate::objects!(parsed);
 
-/// The object's meaning (`None`: dropped for its errors, or nothing to this mesh), and all findings about it.
+/// The object's meaning (`None`: dropped for its errors, or nothing to this mesh), and all findings about it. Where there is
+/// a meaning and an error, entries of the object were left out: servers, rules, hosts.
 pub fn parse(object: &Object, context: &ParseContext) -> (Option<Parsed>, Vec<Diagnostic>) {
     let report = Report::new(object.reference(), object.origin.file.clone());
     let root = Item::new(&object.root, "", &report);
@@ -181,6 +182,6 @@ pub fn parse(object: &Object, context: &ParseContext) -> (Option<Parsed>, Vec<Di
             fate.read(object, f, context)
         }),
     };
-    let parsed = parsed.filter(|_| report.errors() == 0);
+    let parsed = parsed.filter(|_| report.is_usable());
     (parsed, report.into_diagnostics())
 }

@@ -3,7 +3,7 @@
 //! [`Fields`] is a cursor over a map, [`Item`] over any value. Every getter marks its field as read; what is left
 //! over at the end is reported as unknown, so a field is read, named as not acted on, or an error: never ignored
 //! in silence. A getter that returns nothing for a field that is there has recorded an error, and an object
-//! with any error is dropped whole. As in protobuf's JSON, numbers may be texts; `null` is an absent field.
+//! with any error is dropped whole, unless all of them are about entries that can be left out ([`Item::apart`]). As in protobuf's JSON, numbers may be texts; `null` is an absent field.
 
 mod report;
 mod scalar;
@@ -64,12 +64,27 @@ impl<'a> Item<'a> {
         self.warn(REFUSED, message);
     }
 
+    /// An entry of a list that is read by itself: what is wrong with it is an error, and takes the entry out of force
+    /// alone. `None` then.
+    pub fn apart<T>(&self, read: impl FnOnce(&Self) -> Option<T>) -> Option<T> {
+        let before = self.report.about_all();
+        let value = read(self);
+        let own = self.report.about_all() - before;
+        self.report.set_apart(own);
+        value.filter(|_| own == 0)
+    }
+
     /// Looks at a value that nothing acts on: what is wrong with it is refused when it is written, and leaves the
     /// object that holds it in force.
     pub fn leniently(&self, look: impl FnOnce(&Self)) {
         let before = self.report.lenient.replace(true);
         look(self);
         self.report.lenient.set(before);
+    }
+
+    /// How many errors the whole object has so far.
+    pub fn errors(&self) -> usize {
+        self.report.errors()
     }
 
     /// Reports something of note about the value.
@@ -316,6 +331,15 @@ impl<'a> Fields<'a> {
     /// A list of maps of fields; absent is empty.
     pub fn objects<T>(&mut self, name: &'static str, mut read: impl FnMut(&mut Fields<'a>) -> Option<T>) -> Vec<T> {
         self.list(name, |item| item.object(&mut read))
+    }
+
+    /// As [`Self::objects`], with entries that are read [apart](Item::apart).
+    pub fn objects_apart<T>(
+        &mut self,
+        name: &'static str,
+        mut read: impl FnMut(&mut Fields<'a>) -> Option<T>,
+    ) -> Vec<T> {
+        self.list(name, |item| item.apart(|item| item.object(&mut read)))
     }
 
     /// A list of texts; absent is empty.

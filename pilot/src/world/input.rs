@@ -1,7 +1,7 @@
 //! One object as received, and the version of it that is in force.
 //!
-//! An object that has errors does not simply vanish. Its last good version stays; where there is none and the object
-//! narrows access, something that narrows all the way stands in for it (see [`stand_in`]).
+//! An object that has errors does not simply vanish. Its last good version stays. Where there is none, the rest of it is in
+//! force when the errors are about servers, rules or hosts that can be left out; and where the object narrows access, something that narrows all the way stands in for it (see [`stand_in`]).
 
 use super::stand_in;
 use crate::object::InForce;
@@ -42,6 +42,8 @@ pub(super) enum How {
     Latest,
     /// The latest has errors; this is the last good one.
     LastGood,
+    /// The latest has errors about entries that can be left out, and no good version is known; this is the rest.
+    InPart,
     /// The latest has errors, no good version is known, and the object narrows access: this denies instead.
     StandIn,
 }
@@ -62,13 +64,17 @@ impl Input {
         let has_errors = notes.iter().any(|note| note.severity == Severity::Error);
         let now = |parsed, how| Good { head: latest.clone(), parsed, source: source.clone(), how };
         let good = match parsed {
-            Some(parsed) => Some(now(parsed, How::Latest)),
+            Some(parsed) if !has_errors => Some(now(parsed, How::Latest)),
+            Some(parsed) => {
+                last_good(before.filter(Input::was_good), latest, context).or_else(|| Some(now(parsed, How::InPart)))
+            }
             None if has_errors => last_good(before, latest, context)
                 .or_else(|| stand_in::of(object, context).map(|parsed| now(parsed, How::StandIn))),
             None => None,
         };
         match good.as_ref().map(|good| good.how) {
             Some(How::LastGood) => notes.push(note(latest, "last-good-kept", KEPT.to_owned())),
+            Some(How::InPart) => notes.push(note(latest, "in-force-in-part", IN_PART.to_owned())),
             Some(How::StandIn) => notes.push(note(latest, STANDS_IN, stand_in::describe(latest))),
             Some(How::Latest) | None => {}
         }
@@ -96,9 +102,15 @@ impl Input {
         match self.good.as_ref().map(|good| good.how) {
             Some(How::Latest) => InForce::Latest,
             Some(How::LastGood) => InForce::LastGood,
+            Some(How::InPart) => InForce::InPart,
             Some(How::StandIn) => InForce::StandIn,
             None => InForce::Nothing,
         }
+    }
+
+    /// Whether what is in force was once good as a whole.
+    fn was_good(&self) -> bool {
+        self.good.as_ref().is_some_and(|good| matches!(good.how, How::Latest | How::LastGood))
     }
 
     /// As it was last received.
@@ -108,6 +120,9 @@ impl Input {
 }
 
 const KEPT: &str = "has errors, so its last good version stays in force until it is fixed or deleted";
+
+const IN_PART: &str =
+    "has errors and was never good: the entries that they are about are left out, the rest is in force";
 
 fn last_good(before: Option<Input>, latest: &Arc<Head>, context: &ParseContext) -> Option<Good> {
     let before = before?;

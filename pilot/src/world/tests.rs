@@ -214,6 +214,41 @@ fn an_object_that_breaks_keeps_its_last_good_version_until_it_is_mended_or_delet
     assert_eq!(methods(&world), Some(0), "a deleted object is forgotten: something stands in for the new one");
 }
 
+#[test]
+fn an_object_with_a_bad_entry_is_in_force_without_it_unless_it_was_good_before() {
+    let rules = |rules: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: cart, namespace: shop}}\n\
+             spec: {{hosts: [cart], http: [{rules}]}}\n"
+        )
+    };
+    let names = |world: &World| {
+        let route = world.parsed().find_map(|(_, parsed)| match parsed {
+            Parsed::VirtualService(route) => Some(route),
+            _ => None,
+        });
+        route.unwrap().rules.iter().map(|rule| rule.name.to_string()).collect::<Vec<_>>()
+    };
+    let rule = |name: &str| format!("{{name: {name}, route: [{{destination: {{host: cart}}}}]}}");
+    let bad = "{name: bad, timeout: soon, route: [{destination: {host: cart}}]}";
+    let mut world = World::default();
+    upsert(&mut world, &rules(&format!("{bad}, {}", rule("one"))));
+    assert_eq!(names(&world), ["one"]);
+    assert!(is_noted(&world, "in-force-in-part") && is_noted(&world, "invalid-field"));
+    // In part, again.
+    upsert(&mut world, &rules(&format!("{bad}, {}", rule("two"))));
+    assert_eq!(names(&world), ["two"]);
+    // Nothing of it can be read: what was in force stays.
+    upsert(&mut world, &rules("7"));
+    assert_eq!(names(&world), ["two"]);
+    // A version that was good as a whole comes before a part of a later one.
+    upsert(&mut world, &rules(&rule("three")));
+    assert!(!is_noted(&world, "in-force-in-part") && !is_noted(&world, "last-good-kept"));
+    upsert(&mut world, &rules(&format!("{bad}, {}", rule("four"))));
+    assert_eq!(names(&world), ["three"]);
+    assert!(is_noted(&world, "last-good-kept"));
+}
+
 fn delete_policy(world: &mut World) {
     remove(world, ObjectKind::AuthorizationPolicy, NamespacedName::new("shop", "cart"));
 }

@@ -23,7 +23,7 @@ pub(in crate::crd) fn gateway(object: &Object, f: &mut Fields<'_>, _context: &Pa
     let selector = f.selector("selector");
     let item = f.required("servers")?;
     let (mut names, before) = (BTreeSet::new(), f.errors());
-    let servers = item.list(|entry| entry.object(|f| server(f, object, &mut names)));
+    let servers = item.list(|entry| entry.apart(|entry| entry.object(|f| server(f, object, &mut names))));
     if servers.is_empty() && f.errors() == before {
         return item.invalid("at least one server is required");
     }
@@ -116,7 +116,7 @@ fn port<'a>(f: &mut Fields<'a>, names: &mut BTreeSet<Arc<str>>) -> Option<Server
 }
 
 fn hosts(item: &Item<'_>, object: &Object) -> Option<Vec<ServerHost>> {
-    let hosts = item.list(|entry| {
+    let read = |entry: &Item<'_>| {
         let text = entry.non_empty()?;
         let (namespace, name) = text.split_once('/').map_or((None, &*text), |(ns, name)| (Some(ns), name));
         let namespace = match namespace {
@@ -130,8 +130,9 @@ fn hosts(item: &Item<'_>, object: &Object) -> Option<Vec<ServerHost>> {
                 Some(other.into())
             }
         };
-        Some(ServerHost { namespace, host: names::qualified_host(&entry, name)? })
-    });
+        Some(ServerHost { namespace, host: names::qualified_host(entry, name)? })
+    };
+    let hosts = item.list(|entry| entry.apart(read));
     if hosts.is_empty() { item.invalid("at least one host is required") } else { Some(hosts) }
 }
 

@@ -123,8 +123,8 @@ fn resolution(f: &mut Fields<'_>) -> Resolution {
 
 fn hosts(item: &Item<'_>) -> Option<Vec<Host>> {
     let mut known = BTreeSet::new();
-    let hosts = item.list(|entry| {
-        let host = names::literal_host(&entry)?;
+    let mut read = |entry: &Item<'_>| {
+        let host = names::literal_host(entry)?;
         if host.as_str() == "*" {
             return entry.invalid("the host * alone is not allowed");
         }
@@ -135,11 +135,15 @@ fn hosts(item: &Item<'_>) -> Option<Vec<Host>> {
             return entry.invalid(format!("{host} is listed twice"));
         }
         Some(host)
-    });
-    if known.is_empty() {
-        return item.invalid("at least one host is required");
+    };
+    let before = item.errors();
+    let hosts = item.list(|entry| entry.apart(&mut read));
+    match hosts.is_empty() {
+        true if item.errors() == before => item.invalid("at least one host is required"),
+        // Each of them is said already.
+        true => None,
+        false => Some(bounded(item, hosts, 256)),
     }
-    Some(bounded(item, hosts, 256))
 }
 
 fn address(item: &Item<'_>, resolution: Resolution) -> Option<IpNet> {

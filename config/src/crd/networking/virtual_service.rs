@@ -24,12 +24,12 @@ pub(in crate::crd) fn virtual_service(object: &Object, f: &mut Fields<'_>, conte
     let before = f.errors();
     let of = opaque_rule::Of { object, context, parents: &parents, hosts: hosts.as_deref().unwrap_or_default() };
     let mut given = false;
-    let rules = f.objects("http", |f| {
+    let rules = f.objects_apart("http", |f| {
         given = true;
         rule(f, object, context, &parents)
     });
-    let tls = f.objects("tls", |f| opaque_rule::tls(f, of));
-    let tcp = f.objects("tcp", |f| opaque_rule::tcp(f, of));
+    let tls = f.objects_apart("tls", |f| opaque_rule::tls(f, of));
+    let tcp = f.objects_apart("tcp", |f| opaque_rule::tcp(f, of));
     if !given && tls.is_empty() && tcp.is_empty() && f.errors() == before {
         return f.one_is_required(&["http", "tls", "tcp"], "one of http, tls and tcp is required");
     }
@@ -80,8 +80,8 @@ fn hosts(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &
     let item = f.required("hosts")?;
     let mut hosts: Vec<Host> = Vec::new();
     let before = f.errors();
-    item.list(|entry| {
-        let host = names::service_host(&entry, object, context)?;
+    let mut read = |entry: &Item<'_>| {
+        let host = names::service_host(entry, object, context)?;
         if host.as_str() == "*" && parents.contains(&Parent::Mesh) {
             return entry
                 .invalid::<()>("the host * is only allowed on gateways, and this VirtualService is bound to the mesh");
@@ -91,11 +91,14 @@ fn hosts(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &
         }
         hosts.push(host);
         Some(())
-    });
-    if hosts.is_empty() && f.errors() == before {
-        return item.invalid("at least one host is required");
+    };
+    item.list(|entry| entry.apart(&mut read));
+    match hosts.is_empty() {
+        true if f.errors() == before => item.invalid("at least one host is required"),
+        // Each of them is said already.
+        true => None,
+        false => Some(hosts),
     }
-    Some(hosts)
 }
 
 /// One entry of `http`. Inner `None`: it is well-formed and left out, which has been reported.

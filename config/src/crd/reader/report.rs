@@ -17,6 +17,8 @@ pub struct Report {
     file: Arc<str>,
     found: RefCell<Vec<Diagnostic>>,
     errors: Cell<usize>,
+    /// Those among them that take an entry out of force, and leave the rest of the object in it.
+    apart: Cell<usize>,
     /// What is wrong keeps nothing out of force; see [`Item::leniently`].
     pub(super) lenient: Cell<bool>,
 }
@@ -28,7 +30,14 @@ pub(in crate::crd) const REFUSED: &str = "refused-by-validation";
 impl Report {
     /// For one object of one file.
     pub fn new(object: ObjectRef, file: Arc<str>) -> Self {
-        Report { object, file, found: RefCell::default(), errors: Cell::new(0), lenient: Cell::new(false) }
+        Report {
+            object,
+            file,
+            found: RefCell::default(),
+            errors: Cell::new(0),
+            apart: Cell::new(0),
+            lenient: Cell::new(false),
+        }
     }
 
     /// Adds a finding.
@@ -55,6 +64,21 @@ impl Report {
     /// How many errors were found so far.
     pub fn errors(&self) -> usize {
         self.errors.get()
+    }
+
+    /// How many of them are about the object as a whole.
+    pub(super) fn about_all(&self) -> usize {
+        self.errors.get() - self.apart.get()
+    }
+
+    /// Counts errors as about an entry alone.
+    pub(super) fn set_apart(&self, errors: usize) {
+        self.apart.set(self.apart.get() + errors);
+    }
+
+    /// Whether nothing is wrong but entries that can be left out.
+    pub fn is_usable(&self) -> bool {
+        self.about_all() == 0
     }
 
     /// Everything found, in order.
