@@ -87,3 +87,39 @@ impl Drop for Component {
         let _ = self.child.wait();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Component;
+    use anyhow::{Result, bail};
+    use std::path::Path;
+
+    #[tokio::test]
+    async fn a_component_that_ends_at_once_says_why() {
+        let logs = tempfile::tempdir().expect("a folder");
+        let args = ["-c".to_owned(), "echo no such flag; exit 3".to_owned()];
+        let mut component = Component::start(Path::new("/bin"), "sh", &args, logs.path()).expect("a shell");
+        let never = || async { Result::<()>::Err(anyhow::anyhow!("nobody listens")) };
+        let error = component.ready(never).await.expect_err("it has ended").to_string();
+        assert_eq!(error, "sh ended (exit status: 3) before it was ready:\nno such flag\n");
+    }
+
+    #[tokio::test]
+    async fn a_component_ends_with_whoever_started_it() {
+        let logs = tempfile::tempdir().expect("a folder");
+        let args = ["-c".to_owned(), "echo $$; exec sleep 600".to_owned()];
+        let mut component = Component::start(Path::new("/bin"), "sh", &args, logs.path()).expect("a shell");
+        let log = logs.path().join("sh.log");
+        let said = || async {
+            match std::fs::read_to_string(&log)? {
+                text if text.ends_with('\n') => Ok(text),
+                text => bail!("only {text:?}"),
+            }
+        };
+        let pid = component.ready(said).await.expect("a pid");
+        let process = Path::new("/proc").join(pid.trim());
+        assert!(process.exists());
+        drop(component);
+        assert!(!process.exists());
+    }
+}

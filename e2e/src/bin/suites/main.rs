@@ -1,6 +1,7 @@
 //! What a real API server says about our definitions: tables of objects that it must take or refuse, and objects that must
 //! come back with every field. One line a judge, `name: passed/total`, and a line for each case that fails.
 
+mod keeps;
 mod round;
 mod table;
 
@@ -24,14 +25,12 @@ const CRDS_MAY_FAIL: usize = 1;
 struct Places {
     /// The tables.
     suites: PathBuf,
-    /// `bin` of the cluster's programs, and beside it what runs of them write.
+    /// What `.ci/cluster` makes: `bin` with the programs of a cluster, `modules` with other projects' definitions.
     cluster: PathBuf,
     /// Our definitions.
     definitions: PathBuf,
     /// The folder of examples.
     examples: PathBuf,
-    /// The Gateway API's module, with its definitions.
-    gateway_api: PathBuf,
 }
 
 // One thread, which stays to the end: what it starts ends when it does, however it ends.
@@ -65,28 +64,33 @@ async fn run() -> Result<bool> {
     let places = places()?;
     let server = ApiServer::start(&places.cluster.join("bin"), &places.cluster.join("runs")).await?;
     let mut client = server.client().await?;
-    client.define(&document::of_file(&places.definitions)?).await?;
+    let ours = document::of_file(&places.definitions)?;
+    let theirs = places.cluster.join("modules/istio-api/kubernetes/customresourcedefinitions.gen.yaml");
+    let kept = keeps::all(&document::of_file(&theirs)?, &ours);
+
+    client.define(&ours).await?;
     let crds = Table::read(&places.suites.join("crds.json"))?;
     let schema = schema(&mut client, &crds).await?;
 
-    client.define(&gateway_definitions(&places.gateway_api)?).await?;
+    client.define(&gateway_definitions(&places.cluster.join("modules/gateway-api"))?).await?;
     let tables = [crds, Table::read(&places.suites.join("validation.json"))?];
     let round = round::trip(&mut client, &places.examples, &tables).await?;
 
+    let kept = kept.say("kept fields", 0);
     let schema = schema.say("crds", CRDS_MAY_FAIL);
     let round = round.say("round trip", 0);
-    Ok(schema && round)
+    Ok(kept && schema && round)
 }
 
 fn places() -> Result<Places> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let [suites, cluster, definitions, examples, gateway_api] = arguments.try_into().map_err(|_| {
+    let [suites, cluster, definitions, examples] = arguments.try_into().map_err(|_| {
         anyhow::anyhow!(
-            "usage: suites TABLES CLUSTER DEFINITIONS EXAMPLES GATEWAY-API: folder of the tables, folder of programs, our \
-             definitions, folder of examples, folder of the Gateway API's module (.ci/suites calls it)"
+            "usage: suites TABLES CLUSTER DEFINITIONS EXAMPLES: folder of the tables, folder that .ci/cluster makes, our \
+             definitions, folder of examples"
         )
     })?;
-    Ok(Places { suites, cluster, definitions, examples, gateway_api })
+    Ok(Places { suites, cluster, definitions, examples })
 }
 
 /// The experimental channel, which has every kind and field.

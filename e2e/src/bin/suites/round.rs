@@ -92,3 +92,18 @@ fn within(at: &mut String, step: &str, then: impl FnOnce(&mut String)) {
     then(at);
     at.truncate(length);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::compare;
+    use serde_json::json;
+
+    #[test]
+    fn what_was_dropped_or_changed_is_named_and_what_was_added_is_not() {
+        let sent = json!({"a": null, "b": {"c": 1, "d": "x"}, "e": [{"f": true}, 2], "g": [1], "h": 3.0});
+        let stored = json!({"b": {"c": 1, "new": 1}, "e": [{"f": false, "new": 1}, 2], "g": [1, 2], "h": 3});
+        let mut lost = Vec::new();
+        compare(&sent, &stored, &mut String::new(), &mut lost);
+        assert_eq!(lost, [".b.d", ".e[0].f (true became false)", ".g ([1] became [1,2])"]);
+    }
+}
