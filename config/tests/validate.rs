@@ -218,7 +218,7 @@ fn what_is_inside_fields_that_nothing_acts_on_yet() {
             ),
             (
                 &policy("loadBalancer: {consistentHash: {useSourceIp: true, maglev: {tableSize: 65536}}}"),
-                "spec.trafficPolicy.loadBalancer.consistentHash",
+                "spec.trafficPolicy.loadBalancer.consistentHash.maglev.tableSize",
             ),
             (
                 &policy("loadBalancer: {consistentHash: {minimumRingSize: 3}}"),

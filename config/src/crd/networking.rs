@@ -24,7 +24,7 @@ pub use workload_entry::{EntryEndpoint, WorkloadEntry};
 
 pub(super) use destination_rule::destination_rule;
 pub(super) use envoy_filter::ENVOY_FILTER;
-pub(super) use forms::{KEEPALIVE, LOCALITY, OUTLIERS, POOL};
+pub(super) use forms::{DESTINATION_RULE, KEEPALIVE, LOCALITY, OUTLIERS, POOL, VIRTUAL_SERVICE};
 pub(super) use gateway::form::GATEWAY;
 pub(super) use gateway::gateway;
 pub(super) use proxy_config::PROXY_CONFIG;

@@ -37,10 +37,12 @@ macro_rules! objects {
         $use! {
             /// Where requests and connections to hosts go.
             VirtualService: "networking.istio.io" "VirtualService" ["v1" "v1beta1" "v1alpha3"] "virtualservices" ["vs"]
-                Namespaced Rest Spec crd::networking::virtual_service => $crate::model::Route as virtual_services;
+                Namespaced Rest
+                Spec [crd::networking::VIRTUAL_SERVICE] crd::networking::virtual_service => $crate::model::Route as virtual_services;
             /// How clients reach a host.
             DestinationRule: "networking.istio.io" "DestinationRule" ["v1" "v1beta1" "v1alpha3"] "destinationrules" ["dr"]
-                Namespaced Rest Spec crd::networking::destination_rule => $crate::model::Destination as destination_rules;
+                Namespaced Rest
+                Spec [crd::networking::DESTINATION_RULE] crd::networking::destination_rule => $crate::model::Destination as destination_rules;
             /// What gateways listen on.
             Gateway: "networking.istio.io" "Gateway" ["v1" "v1beta1" "v1alpha3"] "gateways" ["gw"]
                 Namespaced Rest Spec [crd::networking::GATEWAY] crd::networking::gateway => $crate::model::Gateway as gateways;

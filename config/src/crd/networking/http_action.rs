@@ -38,8 +38,7 @@ pub(super) fn outcome(
     exclusive(f)?;
     let of_rule = headers::headers(f);
     let rewrite = f.object("rewrite", rewrite);
-    if let Some(item) = f.item("delegate") {
-        item.not_acted_on("the rule is left out");
+    if f.has("delegate") {
         return Some(None);
     }
     if of_rule.authority.is_some() && rewrite.as_ref().is_some_and(|rewrite| rewrite.authority.is_some()) {

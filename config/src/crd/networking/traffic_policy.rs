@@ -30,9 +30,7 @@ pub(super) fn traffic_policy(f: &mut Fields<'_>) -> Option<TrafficPolicy> {
     if f.has("tunnel") && f.has("proxyProtocol") {
         return f.invalid("tunnel and proxyProtocol are mutually exclusive");
     }
-    f.not_acted_on_as("tunnel", &forms::TUNNEL, "");
-    f.not_acted_on_as("proxyProtocol", &forms::PROXY_PROTOCOL, "");
-    f.not_acted_on_as("retryBudget", &forms::RETRY_BUDGET, "");
+    forms::TRAFFIC_POLICY.read_inert(f);
     let blocks = blocks(f);
     Some(TrafficPolicy {
         load_balancer: blocks.load_balancer,
@@ -44,7 +42,6 @@ pub(super) fn traffic_policy(f: &mut Fields<'_>) -> Option<TrafficPolicy> {
 
 /// The blocks that stand at both levels.
 fn blocks(f: &mut Fields<'_>) -> PortPolicy {
-    f.not_acted_on_as("outlierDetection", &forms::OUTLIERS, "");
     PortPolicy {
         load_balancer: f.object("loadBalancer", |f| Some(load_balancer(f))),
         connection_pool: f.object("connectionPool", connection_pool),
@@ -57,6 +54,7 @@ fn ports(f: &mut Fields<'_>) -> BTreeMap<Port, PortPolicy> {
     f.list("portLevelSettings", |item: Item<'_>| {
         let (port, policy) = item.object(|f| {
             let port = f.required("port").and_then(|item| item.object(|f| f.required("number")?.port()));
+            forms::PORT_POLICY.read_inert(f);
             let policy = blocks(f);
             Some((port?, policy))
         })?;
@@ -76,14 +74,7 @@ fn load_balancer(f: &mut Fields<'_>) -> LoadBalancer {
     if f.has("localityLbSetting") && f.has("zoneAwareLbSetting") {
         f.invalid::<()>("localityLbSetting and zoneAwareLbSetting are mutually exclusive");
     }
-    f.not_acted_on_as("consistentHash", &forms::CONSISTENT_HASH, "LEAST_REQUEST is used");
-    f.not_acted_on_as("localityLbSetting", &forms::LOCALITY, "");
-    f.not_acted_on_as("warmup", &forms::WARMUP, "");
-    span(f, "warmupDurationSecs");
-    f.not_acted_on("warmupDurationSecs");
-    for field in ["zoneAwareLbSetting", "backendUtilization"] {
-        f.not_acted_on(field);
-    }
+    forms::LOAD_BALANCER.read_inert(f);
     let simple = [
         ("UNSPECIFIED", LoadBalancer::LeastRequest),
         ("LEAST_REQUEST", LoadBalancer::LeastRequest),
@@ -125,7 +116,7 @@ fn http(f: &mut Fields<'_>, pool: &mut ConnectionPool) -> Option<()> {
     pool.h2_upgrade = f.enum_of("h2UpgradePolicy", &upgrade).flatten();
     pool.use_client_protocol = f.bool("useClientProtocol").unwrap_or(false);
     pool.max_concurrent_streams = limit(f, "maxConcurrentStreams");
-    f.not_acted_on("http2KeepAlive");
+    forms::HTTP.read_inert(f);
     if pool.use_client_protocol && pool.h2_upgrade == Some(H2Upgrade::Upgrade) {
         return f.invalid("useClientProtocol and h2UpgradePolicy UPGRADE are mutually exclusive");
     }

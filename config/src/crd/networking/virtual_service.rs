@@ -105,21 +105,7 @@ fn hosts(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &
 fn rule(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &[Parent]) -> Option<Option<RouteRule>> {
     let name = f.opt_string("name").unwrap_or_default();
     let matches = f.objects("match", |f| matching::route_match(f, object, parents));
-    f.not_acted_on_as("fault", &forms::FAULT, "");
-    f.not_acted_on_as("mirror", &forms::MIRROR, "");
-    f.list_not_acted_on_as("mirrors", &forms::MIRRORS, "");
-    f.not_acted_on_as("mirrorPercentage", &forms::MIRROR_SHARE, "");
-    f.not_acted_on_as("corsPolicy", &forms::CORS, "");
-    for field in ["mirrorPercent", "mirror_percent"] {
-        if let Some(item) = f.item(field) {
-            item.leniently(|item| {
-                if item.u32().is_some_and(|percent| percent > 100) {
-                    item.invalid::<()>("is not within 0 to 100");
-                }
-            });
-            item.not_acted_on("");
-        }
-    }
+    forms::HTTP_RULE.read_inert(f);
     if f.has("mirror") && f.has("mirrors") {
         f.refuse("mirror and mirrors are mutually exclusive");
     }
