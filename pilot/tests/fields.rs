@@ -155,7 +155,16 @@ fn others(holds: Holds, value: &Value) -> Vec<Value> {
         (_, Value::Int(number)) => vec![Value::Int(number + 1), Value::Int(number - 1)],
         (_, Value::Float(number)) => vec![Value::Float(number + 1.0), Value::Float(number / 2.0)],
         (_, Value::String(text)) => {
-            let mut texts = words(&["7s", "77", "/other", "v2", "http", "ratings.shop.svc.cluster.local", "other"]);
+            let mut texts = words(&[
+                "7s",
+                "77",
+                "/other",
+                "v2",
+                "http",
+                "ratings.shop.svc.cluster.local",
+                "other",
+                "connection.sni",
+            ]);
             texts.extend([format!("{text}x"), format!("x{text}"), format!("1{text}")].map(Value::String));
             texts
         }
@@ -184,8 +193,10 @@ fn is_valid(text: &str) -> bool {
     found.is_empty() && !objects.iter().any(wrong)
 }
 
-/// Marked fields that proxies are told of all the same: `meshctl explain` says whom a policy would ask.
-const TOLD: [&str; 2] = ["extensionProviders[].envoyExtAuthzHttp", "extensionProviders[].envoyExtAuthzGrpc"];
+/// Marked fields that make a difference all the same: `meshctl explain` says whom a policy would ask, and an object is in
+/// force nowhere that has targets, but is without them.
+const TOLD: [&str; 4] =
+    ["extensionProviders[].envoyExtAuthzHttp", "extensionProviders[].envoyExtAuthzGrpc", "targetRef", "targetRefs"];
 
 /// What came of changing the fields of one thing.
 #[derive(Default)]
@@ -228,9 +239,16 @@ impl Seen {
         });
     }
 
+    fn acts_beneath(&self, path: &str) -> bool {
+        let is_beneath = |other: &str| other.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[']));
+        self.acted.iter().any(|(other, acted)| *acted && is_beneath(other))
+    }
+
     fn wrong(&self, name: &str) -> Vec<String> {
         let judge = |(path, acted): (&String, &bool)| match (self.marked.contains(path), acted) {
             (true, true) if TOLD.contains(&&**path) => None,
+            // A message that must be there acts by its fields.
+            (false, false) if self.acts_beneath(path) => None,
             (false, false) => Some(format!("{name}: {path} has no effect and is not marked")),
             (true, true) => Some(format!("{name}: {path} is marked and has an effect")),
             _ => None,

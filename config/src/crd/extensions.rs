@@ -1,9 +1,9 @@
 //! Code that proxies run: WasmPlugin and TrafficExtension of `extensions.istio.io`.
 
 use super::{
-    form::{Holds, forms},
+    form::{Fact, Holds, forms},
     reader::{Fields, Item},
-    target::{self, REFERENCE, SELECTOR},
+    target::{self, MOST_TARGETS, ONE_OF_THREE, ONE_OF_TWO, REFERENCE, SELECTOR},
 };
 
 /// Most bytes of a name.
@@ -12,84 +12,98 @@ const MAX_NAME: usize = 255;
 const MAX_SCRIPT: usize = 64 << 10;
 
 const PHASES: Holds = Holds::Word(&["UNSPECIFIED_PHASE", "AUTHN", "AUTHZ", "STATS"]);
+/// The same, as TrafficExtension has it.
+const STAGES: Holds = Holds::Word(&["UNSPECIFIED", "AUTHN", "AUTHZ", "STATS"]);
 const POLICIES: Holds = Holds::Word(&["UNSPECIFIED_POLICY", "IfNotPresent", "Always"]);
 const FAILURES: Holds = Holds::Word(&["FAIL_CLOSE", "FAIL_OPEN", "FAIL_RELOAD"]);
 const KINDS: Holds = Holds::Word(&["UNSPECIFIED_PLUGIN_TYPE", "HTTP", "NETWORK"]);
 const MODES: Holds = Holds::Word(&["UNDEFINED", "CLIENT", "SERVER", "CLIENT_AND_SERVER"]);
 const ORDER: Holds = Holds::Whole(i32::MIN as i64, i32::MAX as i64);
 
+/// What API servers are told about a module's URL; one without a scheme is looked at as a host.
+const MODULE: Fact = Fact::Rule(
+    "[self, 'http://' + self].exists(u, isURL(u) && url(u).getScheme() in ['', 'http', 'https', 'file', 'oci'])",
+    "url must have schema one of [http, https, file, oci]",
+);
+
 forms! {
     /// `spec`.
     pub(super) WASM_PLUGIN {
         "selector": Holds::Of(&SELECTOR), "Which workloads; without it, and without a target, those of the namespace.";
         "targetRef": Holds::Of(&REFERENCE), "What it is for, instead of a selector. Superseded by targetRefs.";
-        "targetRefs": Holds::List(&Holds::Of(&REFERENCE)), "What it is for, instead of a selector.";
-        "url": Holds::Judged(url), "Where the module is: oci, http, https or file; without a scheme an image.";
-        "sha256": Holds::Judged(sha256), "Checksum of the module.";
+        "targetRefs": Holds::List(&Holds::Of(&REFERENCE)), "What it is for, instead of a selector.", MOST_TARGETS;
+        "url": Holds::Judged(url), "Where the module is: oci, http, https or file; without a scheme an image.",
+            Fact::Required, Fact::LeastLength(1), MODULE;
+        "sha256": Holds::Judged(sha256), "Checksum of the module.", Fact::Pattern("^([a-f0-9]{64})?$");
         "imagePullPolicy": POLICIES, "When an image is fetched.";
-        "imagePullSecret": Holds::Judged(name), "Secret of the own namespace to fetch it with.";
+        "imagePullSecret": Holds::Judged(name), "Secret of the own namespace to fetch it with.",
+            Fact::LeastLength(1), Fact::MostLength(253);
         "verificationKey": Holds::Text, "Key that the image is signed by.";
         "pluginConfig": Holds::Struct, "What the module is given.";
-        "pluginName": Holds::Judged(name), "Its name within the module.";
+        "pluginName": Holds::Judged(name), "Its name within the module.", Fact::LeastLength(1), Fact::MostLength(256);
         "phase": PHASES, "Before which of the mesh's own filters it stands.";
-        "priority": ORDER, "Order within a phase: the greater comes first.";
+        "priority": ORDER, "Order within a phase: the greater comes first.", Fact::Nullable;
         "failStrategy": FAILURES, "What becomes of a request when the module fails.";
         "vmConfig": Holds::Of(&VM), "Settings of its machine.";
         "match": Holds::List(&Holds::Of(&MATCH)), "Which traffic it sees.";
         "type": KINDS, "Whether it sees requests or connections.";
-    } => wasm_plugin;
+    } with [ONE_OF_THREE] => target::one_way;
 
     /// `spec`.
     pub(super) TRAFFIC_EXTENSION {
         "selector": Holds::Of(&SELECTOR), "Which workloads; without it, and without a target, those of the namespace.";
-        "targetRefs": Holds::List(&Holds::Of(&REFERENCE)), "What it is for, instead of a selector.";
-        "phase": PHASES, "Before which of the mesh's own filters it stands.";
-        "priority": ORDER, "Order within a phase: the greater comes first.";
+        "targetRefs": Holds::List(&Holds::Of(&REFERENCE)), "What it is for, instead of a selector.", MOST_TARGETS;
+        "phase": STAGES, "Before which of the mesh's own filters it stands.";
+        "priority": ORDER, "Order within a phase: the greater comes first.", Fact::Nullable;
         "match": Holds::List(&Holds::Of(&MATCH)), "Which traffic it sees.";
         "wasm": Holds::Of(&WASM), "A module.";
         "lua": Holds::Of(&LUA), "A script.";
-    } => traffic_extension;
+    } with [
+        Fact::OneOf(&["wasm", "lua"]),
+        Fact::Rule("has(self.wasm) != has(self.lua)", "exactly one of wasm or lua must be set"),
+        ONE_OF_TWO,
+    ] => traffic_extension;
 
     WASM {
-        "url": Holds::Judged(url), "Where the module is: oci, http, https or file; without a scheme an image.";
-        "sha256": Holds::Judged(sha256), "Checksum of the module.";
+        "url": Holds::Judged(url), "Where the module is: oci, http, https or file; without a scheme an image.",
+            Fact::Required, Fact::LeastLength(1), MODULE;
+        "sha256": Holds::Judged(sha256), "Checksum of the module.", Fact::Pattern("^([a-f0-9]{64})?$");
         "imagePullPolicy": POLICIES, "When an image is fetched.";
-        "imagePullSecret": Holds::Judged(name), "Secret of the own namespace to fetch it with.";
+        "imagePullSecret": Holds::Judged(name), "Secret of the own namespace to fetch it with.",
+            Fact::LeastLength(1), Fact::MostLength(253);
         "verificationKey": Holds::Text, "Key that the image is signed by.";
         "pluginConfig": Holds::Struct, "What the module is given.";
-        "pluginName": Holds::Judged(name), "Its name within the module.";
+        "pluginName": Holds::Judged(name), "Its name within the module.", Fact::LeastLength(1), Fact::MostLength(256);
         "failStrategy": FAILURES, "What becomes of a request when the module fails.";
         "vmConfig": Holds::Of(&VM), "Settings of its machine.";
         "type": KINDS, "Whether it sees requests or connections.";
-    } => with_url;
+    };
 
     LUA {
-        "inlineCode": Holds::Judged(script), "The script.";
-    } => with_script;
+        "inlineCode": Holds::Judged(script), "The script.", Fact::Required, Fact::LeastLength(1), Fact::MostLength(65536);
+    };
 
     VM {
-        "env": Holds::List(&Holds::Of(&ENV)), "Its environment.";
+        "env": Holds::List(&Holds::Of(&ENV)), "Its environment.", Fact::MostEntries(256), Fact::KeyedBy("name");
     } => vm;
 
     ENV {
-        "name": Holds::Judged(name), "Name of the variable.";
+        "name": Holds::Judged(name), "Name of the variable.", Fact::Required, Fact::LeastLength(1), Fact::MostLength(256);
         "valueFrom": Holds::Word(&["INLINE", "HOST"]), "Where its value is.";
-        "value": Holds::Text, "Its value, with INLINE.";
-    } => env;
+        "value": Holds::Text, "Its value, with INLINE.", Fact::MostLength(2048);
+    } with [
+        Fact::Rule("!(has(self.value) && has(self.valueFrom) && self.valueFrom == 'HOST')",
+            "value may only be set when valueFrom is INLINE"),
+    ] => env;
 
     MATCH {
         "mode": MODES, "Which side of a call.";
-        "ports": Holds::List(&Holds::Of(&PORT)), "Which ports; none: all.";
+        "ports": Holds::List(&Holds::Of(&PORT)), "Which ports; none: all.", Fact::KeyedBy("number");
     };
 
     PORT {
-        "number": Holds::Port, "The port.";
-    } => port;
-}
-
-fn wasm_plugin(f: &mut Fields<'_>) {
-    target::one_way(f);
-    f.required("url");
+        "number": Holds::Port, "The port.", Fact::Required, Fact::Least(1), Fact::Most(65535);
+    };
 }
 
 fn traffic_extension(f: &mut Fields<'_>) {
@@ -99,20 +113,7 @@ fn traffic_extension(f: &mut Fields<'_>) {
     }
 }
 
-fn with_url(f: &mut Fields<'_>) {
-    f.required("url");
-}
-
-fn with_script(f: &mut Fields<'_>) {
-    f.required("inlineCode");
-}
-
-fn port(f: &mut Fields<'_>) {
-    f.required("number");
-}
-
 fn env(f: &mut Fields<'_>) {
-    f.required("name");
     let from_host = f.opt_string("valueFrom").as_deref() == Some("HOST");
     if let Some(item) = f.item("value").filter(|_| from_host)
         && item.string().is_some_and(|value| !value.is_empty())

@@ -40,6 +40,8 @@ pub enum Fact {
     Inert(&'static str),
     /// A whole number of 32 bits with a sign, without bounds.
     Signed,
+    /// `null` may be written for it, which says nothing.
+    Nullable,
     /// Least number.
     Least(i64),
     /// Greatest number.

@@ -6,7 +6,9 @@ mod peer_authentication;
 mod request_authentication;
 mod values;
 
+pub(super) use authorization::AUTHORIZATION_POLICY;
 pub use authorization::is_dry_run;
+pub(super) use peer_authentication::PEER_AUTHENTICATION;
 pub(super) use request_authentication::REQUEST_AUTHENTICATION;
 
 use super::{Object, ParseContext, reader::Fields};

@@ -1,24 +1,45 @@
 //! Which workloads an object is for: by labels, or by the names of what stands before them.
 
 use super::{
-    form::{Holds, forms},
+    form::{Fact, Holds, forms},
     reader::Fields,
 };
 
 forms! {
     /// Labels, under `matchLabels`.
     pub(super) SELECTOR {
-        "matchLabels": Holds::Map(&Holds::Text), "Labels that a workload must have, all of them.";
+        "matchLabels": Holds::Map(&Holds::Text), "Labels that a workload must have, all of them.",
+            Fact::MostEntries(4096),
+            Fact::Rule("self.all(name, name != '')", "key must not be empty"),
+            Fact::Rule("!self.exists(name, name.contains('*'))", "wildcard not allowed in label key match"),
+            Fact::Each(&[
+                Fact::MostLength(63),
+                Fact::Rule("!self.contains('*')", "wildcard not allowed in label value match"),
+            ]);
     } => selector;
 
     /// A Gateway, Service or other object by name.
     pub(super) REFERENCE {
-        "group": Holds::Text, "API group of the target.";
-        "kind": Holds::Filled, "Kind of the target.";
-        "name": Holds::Filled, "Name of the target.";
-        "namespace": Holds::Text, "Must be left out: the target stands in the object's own namespace.";
+        "group": Holds::Text, "API group of the target.",
+            Fact::MostLength(253), Fact::Pattern(r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$");
+        "kind": Holds::Filled, "Kind of the target.", Fact::Required,
+            Fact::LeastLength(1), Fact::MostLength(63), Fact::Pattern("^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$");
+        "name": Holds::Filled, "Name of the target.", Fact::Required, Fact::LeastLength(1), Fact::MostLength(253);
+        "namespace": Holds::Text, "Must be left out: the target stands in the object's own namespace.",
+            Fact::Rule("self == ''", "cross namespace referencing is not currently supported");
     } => reference;
 }
+
+/// Most targets of an object.
+pub(super) const MOST_TARGETS: Fact = Fact::MostEntries(16);
+/// What [`one_way`] checks, for API servers: of kinds that may have a `targetRef`,
+pub(super) const ONE_OF_THREE: Fact = Fact::Rule(
+    "[has(self.selector), has(self.targetRef), has(self.targetRefs)].filter(way, way).size() <= 1",
+    "only one of targetRefs or selector can be set",
+);
+/// and of others.
+pub(super) const ONE_OF_TWO: Fact =
+    Fact::Rule("!(has(self.selector) && has(self.targetRefs))", "only one of targetRefs or selector can be set");
 
 /// What may be named, by group and kind.
 const TARGETS: [(&str, &str); 5] = [
@@ -34,7 +55,6 @@ fn selector(f: &mut Fields<'_>) {
 }
 
 fn reference(f: &mut Fields<'_>) {
-    f.required("name");
     let text = |f: &mut Fields<'_>, name| f.opt_string(name).unwrap_or_default();
     let (group, kind) = (text(f, "group"), text(f, "kind"));
     if !TARGETS.contains(&(&*group, &*kind)) {

@@ -7,6 +7,7 @@ mod filter;
 mod forms;
 mod providers;
 
+pub(super) use forms::TELEMETRY;
 pub use providers::LogProviders;
 pub(super) use providers::{log_providers, outlet};
 

@@ -68,17 +68,17 @@ macro_rules! objects {
             /// Who may call.
             AuthorizationPolicy: "security.istio.io" "AuthorizationPolicy" ["v1" "v1beta1"] "authorizationpolicies" ["ap"]
                 Namespaced Rest
-                Spec crd::security::authorization_policy => $crate::model::Authorization as authorization_policies;
+                Spec [crd::security::AUTHORIZATION_POLICY] crd::security::authorization_policy => $crate::model::Authorization as authorization_policies;
             /// Whether callers must use mutual TLS.
             PeerAuthentication: "security.istio.io" "PeerAuthentication" ["v1" "v1beta1"] "peerauthentications" ["pa"]
                 Namespaced Rest
-                Spec crd::security::peer_authentication => $crate::model::PeerAuthentication as peer_authentications for PeerAuthentication;
+                Spec [crd::security::PEER_AUTHENTICATION] crd::security::peer_authentication => $crate::model::PeerAuthentication as peer_authentications for PeerAuthentication;
             /// Which tokens of end users are valid.
             RequestAuthentication: "security.istio.io" "RequestAuthentication" ["v1" "v1beta1"]
                 "requestauthentications" ["ra"] Namespaced Rest Spec [crd::security::REQUEST_AUTHENTICATION];
             /// What is logged, counted and traced.
             Telemetry: "telemetry.istio.io" "Telemetry" ["v1" "v1alpha1"] "telemetries" ["telemetry"]
-                Namespaced Rest Spec crd::telemetry::parse => $crate::model::Telemetry as telemetries for Telemetry;
+                Namespaced Rest Spec [crd::telemetry::TELEMETRY] crd::telemetry::parse => $crate::model::Telemetry as telemetries for Telemetry;
             /// Code that proxies run.
             WasmPlugin: "extensions.istio.io" "WasmPlugin" ["v1alpha1"] "wasmplugins" []
                 Namespaced Rest Spec [crd::extensions::WASM_PLUGIN];

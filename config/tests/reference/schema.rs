@@ -71,6 +71,7 @@ fn apply(schema: &mut Map<String, Value>, fact: &Fact) {
             schema.remove("maximum");
             schema.insert("format".into(), json!("int32"));
         }
+        Fact::Nullable => drop(schema.insert("nullable".into(), json!(true))),
         Fact::Least(number) => drop(schema.insert("minimum".into(), json!(number))),
         Fact::Most(number) => drop(schema.insert("maximum".into(), json!(number))),
         Fact::LeastLength(length) => drop(schema.insert("minLength".into(), json!(length))),

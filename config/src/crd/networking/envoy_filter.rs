@@ -96,7 +96,7 @@ forms! {
         "applicationProtocols": Holds::Text, "Application protocols that it matches, separated by commas.";
         "destinationPort": PORT, "Port that it matches.";
         "filter": Holds::Of(&FILTER), "A filter of it.";
-        "transportSocket": Holds::Of(&NAMED), "Its transport socket.";
+        "transportSocket": Holds::Text, "Its transport socket.";
     };
 
     FILTER {

@@ -1,5 +1,9 @@
 //! AuthorizationPolicy: who may call what.
 
+mod form;
+
+pub(in crate::crd) use form::AUTHORIZATION_POLICY;
+
 use super::{condition, selector, values};
 use crate::{
     crd::{

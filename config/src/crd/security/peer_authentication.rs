@@ -2,10 +2,35 @@
 
 use super::selector;
 use crate::{
-    crd::{Object, node::Value, reader::Fields},
+    crd::{
+        Object,
+        form::{Fact, Holds, forms},
+        node::Value,
+        reader::Fields,
+        target::SELECTOR,
+    },
     model::{PeerAuthentication, peer_authentication::MtlsMode},
     name::Port,
 };
+
+forms! {
+    /// `spec`.
+    pub(in crate::crd) PEER_AUTHENTICATION {
+        "selector": Holds::Of(&SELECTOR), "Which workloads; without it those of the namespace, in the root namespace all.";
+        "mtls": Holds::Of(&MTLS), "For all ports.";
+        "portLevelMtls": Holds::Map(&Holds::Of(&MTLS)), "For single ports of the workload, by number.", Fact::LeastEntries(1),
+            Fact::Rule("!self.exists(port, int(port) < 1 || int(port) > 65535)", "port must be between 1-65535");
+    } with [
+        Fact::Rule(
+            "!has(self.portLevelMtls) || (has(self.selector) && has(self.selector.matchLabels) && self.selector.matchLabels.size() > 0)",
+            "portLevelMtls requires selector"),
+    ];
+
+    MTLS {
+        "mode": Holds::Word(&["UNSET", "DISABLE", "PERMISSIVE", "STRICT"]), "Plain text, both, or mutual TLS alone; UNSET takes the wider \
+            object's.", Fact::Default("PERMISSIVE, where no wider object says otherwise");
+    };
+}
 
 pub(super) fn parse(object: &Object, f: &mut Fields<'_>) -> Option<PeerAuthentication> {
     let labels = selector(f);

@@ -52,7 +52,7 @@ forms! {
         "subjectAltNames": TEXTS, "Names of which a client's certificate must have one.", LEFT_OUT;
         "verifyCertificateSpki": TEXTS, "Hashes of keys of which a client's must be one.", LEFT_OUT;
         "verifyCertificateHash": TEXTS, "Hashes of certificates of which a client's must be one.", LEFT_OUT;
-        "insecureSkipVerify": Holds::Bool, "Whether clients' certificates are taken unseen.", LEFT_OUT;
+        "insecureSkipVerify": Holds::Bool, "Whether clients' certificates are taken unseen.", LEFT_OUT, Fact::Nullable;
         "minProtocolVersion": VERSIONS, "Least version of TLS.", SERVED, Fact::Default("TLSV1_2");
         "maxProtocolVersion": VERSIONS, "Greatest version of TLS.", SERVED, Fact::Default("TLSV1_3");
         "cipherSuites": TEXTS, "Cipher suites that are offered.", Fact::Inert("the strong ones are offered");
