@@ -25,6 +25,8 @@ const CRDS_MAY_FAIL: usize = 1;
 struct Places {
     /// The tables.
     suites: PathBuf,
+    /// A table of objects of the Gateway API, each of which a schema takes or refuses.
+    gateway: PathBuf,
     /// What `.ci/cluster` makes: `bin` with the programs of a cluster, `modules` with other projects' definitions.
     cluster: PathBuf,
     /// Our definitions.
@@ -73,7 +75,7 @@ async fn run() -> Result<bool> {
     let schema = schema(&mut client, &crds).await?;
 
     client.define(&gateway_definitions(&places.cluster.join("modules/gateway-api"))?).await?;
-    let tables = [crds, Table::read(&places.suites.join("validation.json"))?];
+    let tables = [crds, Table::read(&places.suites.join("validation.json"))?, Table::read(&places.gateway)?];
     let round = round::trip(&mut client, &places.examples, &tables).await?;
 
     let kept = kept.say("kept fields", 0);
@@ -84,13 +86,13 @@ async fn run() -> Result<bool> {
 
 fn places() -> Result<Places> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let [suites, cluster, definitions, examples] = arguments.try_into().map_err(|_| {
+    let [suites, gateway, cluster, definitions, examples] = arguments.try_into().map_err(|_| {
         anyhow::anyhow!(
-            "usage: suites TABLES CLUSTER DEFINITIONS EXAMPLES: folder of the tables, folder that .ci/cluster makes, our \
-             definitions, folder of examples"
+            "usage: suites TABLES GATEWAY CLUSTER DEFINITIONS EXAMPLES: folder of the tables, table of the Gateway API, folder \
+             that .ci/cluster makes, our definitions, folder of examples"
         )
     })?;
-    Ok(Places { suites, cluster, definitions, examples })
+    Ok(Places { suites, gateway, cluster, definitions, examples })
 }
 
 /// The experimental channel, which has every kind and field.

@@ -40,6 +40,10 @@ async fn one(client: &mut Client, id: &str, mut object: Value, score: &mut Score
         // A status is not the author's to write: the server keeps it from creation on.
         fields.remove("status");
     }
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        // Nor is this.
+        metadata.remove("creationTimestamp");
+    }
     if object["metadata"]["name"].as_str().unwrap_or_default().is_empty() {
         object["metadata"]["name"] = "unnamed".into();
     }
