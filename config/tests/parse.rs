@@ -452,7 +452,7 @@ fn a_service_entry_is_read_whole() {
     let addresses: Vec<_> = db.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["192.0.2.1/32", "198.51.100.0/24", "2001:db8::1/128"]);
     let ports =
-        [entry_port(5432, "pg", Protocol::Tcp, Some(port(15432))), entry_port(443, "web", Protocol::Https, None)];
+        [entry_port(5432, "pg", Protocol::Tls, Some(port(15432))), entry_port(443, "web", Protocol::Https, None)];
     assert_eq!(db.ports, ports);
     assert_eq!((db.external, db.resolution), (false, Resolution::Static));
     assert_eq!(db.visibility, Visibility::Namespaces([].into()));
@@ -462,13 +462,13 @@ fn a_service_entry_is_read_whole() {
     assert_eq!(first.ports, [(Arc::from("pg"), port(25432))].into());
     assert_eq!((&*first.network, first.weight, &*first.service_account), ("n", 5, "sa"));
     assert_eq!(first.locality, Locality { region: "r".into(), zone: "z".into(), subzone: "s".into() });
-    assert_eq!(db.endpoints[1].address, Some(EndpointAddress::Unix("/run/pg.sock".into())));
+    assert_eq!(db.endpoints[1].address, Some(EndpointAddress::Ip("192.0.2.10".parse().unwrap())));
 }
 
 #[test]
 fn a_service_entry_that_says_little_has_istios_defaults() {
     let (_, ext, _) = entries();
-    assert_eq!((ext.external, ext.resolution), (true, Resolution::Passthrough));
+    assert_eq!((ext.external, ext.resolution), (true, Resolution::Static));
     assert_eq!(ext.visibility, Visibility::Everywhere);
     assert_eq!(ext.workload_selector, Some(labels(&[("app", "ext")])));
     assert_eq!((ext.ports.len(), ext.addresses.len(), ext.endpoints.len()), (0, 0, 0));

@@ -1,5 +1,8 @@
 //! What may be written: for each kind, specs that are taken and specs that are refused, with the field that is named.
 
+#[path = "validate/edge.rs"]
+mod edge;
+
 use mesh_config::{
     crd::{ParseContext, parse, read_text, validate},
     diagnostic::Severity,
@@ -117,10 +120,6 @@ fn patches_groups_and_proxies() {
                 "spec.configPatches[0].match",
             ),
             (
-                "{configPatches: [{applyTo: CLUSTER, patch: {operation: REPLACE, value: {}}}]}",
-                "spec.configPatches[0].patch",
-            ),
-            (
                 "{configPatches: [{applyTo: HTTP_FILTER, match: {listener: {filterChain: {filter: {name: x, subFilter: {name: y}}}}}, patch: {operation: REMOVE}}]}",
                 "spec.configPatches[0].match.listener.filterChain.filter",
             ),
@@ -145,7 +144,6 @@ fn patches_groups_and_proxies() {
         &["{template: {serviceAccount: a, ports: {http: 80}}, probe: {periodSeconds: 3, exec: {command: [true-ish]}}}"],
         &[
             ("{}", "spec.template"),
-            ("{template: {address: 10.0.0.1}}", "spec.template.address"),
             ("{template: {}, metadata: {labels: {'.': x}}}", "spec.metadata.labels[\".\"]"),
             ("{template: {labels: {a: '~'}}}", "spec.template.labels.a"),
             ("{template: {}, probe: {periodSeconds: -1, grpc: {port: 1}}}", "spec.probe.periodSeconds"),
@@ -266,7 +264,7 @@ fn what_must_not_be_written_and_has_a_meaning_all_the_same() {
         ),
         (
             ObjectKind::Gateway,
-            "{servers: [{port: {number: 1, protocol: HTTP}, hosts: ['~/a.b']}]}",
+            "{servers: [{port: {number: 1, name: http, protocol: HTTP}, hosts: ['~/a.b']}]}",
             "spec.servers[0].hosts[0]",
         ),
     ];
@@ -281,8 +279,9 @@ fn what_must_not_be_written_and_has_a_meaning_all_the_same() {
 
 #[test]
 fn certificates_of_servers() {
-    let tls =
-        |tls: &str| format!("{{servers: [{{port: {{number: 443, protocol: HTTPS}}, hosts: ['*'], tls: {{{tls}}}}}]}}");
+    let tls = |tls: &str| {
+        format!("{{servers: [{{port: {{number: 443, name: https, protocol: HTTPS}}, hosts: ['*'], tls: {{{tls}}}}}]}}")
+    };
     let field = "spec.servers[0].tls";
     check(
         ObjectKind::Gateway,

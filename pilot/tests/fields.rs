@@ -160,6 +160,8 @@ fn others(holds: Holds, value: &Value) -> Vec<Value> {
                 "77",
                 "/other",
                 "v2",
+                "TLS",
+                "TCP",
                 "http",
                 "ratings.shop.svc.cluster.local",
                 "other",
@@ -194,9 +196,14 @@ fn is_valid(text: &str) -> bool {
 }
 
 /// Marked fields that make a difference all the same: `meshctl explain` says whom a policy would ask, and an object is in
-/// force nowhere that has targets, but is without them.
-const TOLD: [&str; 4] =
-    ["extensionProviders[].envoyExtAuthzHttp", "extensionProviders[].envoyExtAuthzGrpc", "targetRef", "targetRefs"];
+/// force nowhere that has targets, or a sidecar's TLS, but is without them.
+const TOLD: [&str; 5] = [
+    "extensionProviders[].envoyExtAuthzHttp",
+    "extensionProviders[].envoyExtAuthzGrpc",
+    "targetRef",
+    "targetRefs",
+    "ingress[].tls",
+];
 
 /// What came of changing the fields of one thing.
 #[derive(Default)]

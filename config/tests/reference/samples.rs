@@ -88,15 +88,50 @@ pub(crate) fn fields(form: &'static Form, at: &str) -> BTreeMap<(usize, &'static
     fields
 }
 
-/// Of these paths, those whose message's field stands in none of the examples, wherever the message stands.
-pub(crate) fn missing(form: &'static Form, at: &str, held: &BTreeSet<String>) -> Vec<String> {
+/// A field of a message, wherever the message stands.
+type FieldKey = (usize, &'static str);
+
+/// The fields that these paths are of.
+pub(crate) fn held_fields(form: &'static Form, at: &str, held: &BTreeSet<String>) -> BTreeSet<FieldKey> {
     let mut keys = BTreeSet::new();
     walk_forms(form, at, &mut Vec::new(), &mut |form, name, path| {
         if held.contains(path) {
             keys.insert((std::ptr::from_ref(form).addr(), name));
         }
     });
+    keys
+}
+
+/// Fields whose message's field stands in none of the examples, wherever the message stands.
+pub(crate) fn missing(form: &'static Form, at: &str, held: &BTreeSet<String>) -> Vec<String> {
+    let keys = held_fields(form, at, held);
     fields(form, at).into_iter().filter(|(key, _)| !keys.contains(key)).map(|(_, path)| path).collect()
+}
+
+/// Paths that no example holds. Beneath a field without an effect a message is read alike wherever it stands, so that an
+/// example of any kind will do.
+pub(crate) fn missing_beside_marks(
+    form: &'static Form,
+    at: &str,
+    held: &BTreeSet<String>,
+    everywhere: &BTreeSet<FieldKey>,
+) -> Vec<String> {
+    let mut marked = BTreeSet::new();
+    walk(form, at, &mut Vec::new(), &mut |path, is_inert| {
+        if is_inert {
+            marked.insert(path.to_owned());
+        }
+    });
+    let above = |path: &str| path.rsplit_once('.').map(|(above, _)| above.trim_end_matches("[]").to_owned());
+    let mut missing = Vec::new();
+    walk_forms(form, at, &mut Vec::new(), &mut |form, name, path| {
+        let is_beneath = above(path).is_some_and(|above| marked.contains(&above));
+        let elsewhere = is_beneath && everywhere.contains(&(std::ptr::from_ref(form).addr(), name));
+        if !held.contains(path) && !elsewhere {
+            missing.push(path.to_owned());
+        }
+    });
+    missing
 }
 
 fn walk_forms(

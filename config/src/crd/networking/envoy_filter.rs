@@ -156,7 +156,7 @@ fn config_patch(f: &mut Fields<'_>) {
     }
     let Some(place) = place.string() else { return };
     let object = match &*place {
-        "LISTENER" | "FILTER_CHAIN" | "NETWORK_FILTER" | "HTTP_FILTER" | "LISTENER_FILTER" => Some("listener"),
+        "LISTENER" | "FILTER_CHAIN" | "NETWORK_FILTER" | "HTTP_FILTER" => Some("listener"),
         "ROUTE_CONFIGURATION" | "VIRTUAL_HOST" | "HTTP_ROUTE" => Some("routeConfiguration"),
         "CLUSTER" => Some("cluster"),
         _ => None,
@@ -177,10 +177,10 @@ fn config_patch(f: &mut Fields<'_>) {
     f.object("patch", |f| {
         let operation = f.opt_string("operation").unwrap_or_default();
         if &*operation == "REPLACE" && !["HTTP_FILTER", "NETWORK_FILTER", "LISTENER_FILTER"].contains(&&*place) {
-            f.invalid::<()>("REPLACE is for filters alone");
+            f.warn("no-effect", "REPLACE is for filters alone");
         }
         if f.opt_string("filterClass").is_some_and(|class| &*class != "UNSPECIFIED") && &*place != "HTTP_FILTER" {
-            f.invalid::<()>("filterClass is for applyTo HTTP_FILTER alone");
+            f.warn("no-effect", "filterClass is for applyTo HTTP_FILTER alone");
         }
         f.ignore_rest();
         Some(())
@@ -206,6 +206,10 @@ fn one_object(f: &mut Fields<'_>) {
     let there: Vec<&str> = objects.into_iter().filter(|name| f.has(name)).collect();
     if there.len() > 1 {
         f.invalid::<()>(format!("only one of {} may be set", there.join(" and ")));
+    }
+    let is_waypoint = f.opt_string("context").as_deref() == Some("WAYPOINT");
+    if is_waypoint != f.has("waypoint") {
+        f.invalid::<()>("context WAYPOINT and a match of waypoint go together");
     }
 }
 

@@ -8,6 +8,7 @@ use crate::kind::ObjectKind;
 use crate::{
     crd::{
         Object, ParseContext,
+        node::Value,
         reader::{Fields, Item},
     },
     model::{
@@ -20,6 +21,12 @@ use std::{collections::BTreeSet, sync::Arc};
 
 /// The whole Gateway.
 pub(in crate::crd) fn gateway(object: &Object, f: &mut Fields<'_>, _context: &ParseContext) -> Option<Gateway> {
+    if !names::is_label(&object.meta.name) {
+        f.refuse(format!(
+            "{:.80?} is no name of a Gateway: lower-case letters, digits and - between them",
+            object.meta.name
+        ));
+    }
     let selector = f.selector("selector");
     let item = f.required("servers")?;
     let (mut names, before) = (BTreeSet::new(), f.errors());
@@ -47,16 +54,14 @@ struct ServerPort<'a> {
 
 /// Inner `None`: left out, which has been reported.
 fn server(f: &mut Fields<'_>, object: &Object, names: &mut BTreeSet<Arc<str>>) -> Option<Option<Server>> {
+    let socket = f.item("bind").filter(|item| item.node().as_str().is_some_and(|bind| bind.starts_with("unix://")));
+    if let Some(item) = socket {
+        on_socket(f, &item);
+        return Some(None);
+    }
     let port = f.required("port").and_then(|item| item.object(|f| port(f, names)));
     let hosts = f.required("hosts").and_then(|item| hosts(&item, object));
-    let bind = f.item("bind").and_then(|item| match item.string()? {
-        text if text.is_empty() => None,
-        text if text.starts_with("unix://") => {
-            item.not_acted_on("the server is left out");
-            Some(None)
-        }
-        _ => item.parsed().map(Some),
-    });
+    let bind = f.item("bind").filter(names::is_filled).and_then(|item| item.parsed());
     f.not_acted_on_because("name", "it is for statistics alone");
     f.not_acted_on_because("defaultEndpoint", "it never had an effect");
     let tls_item = f.item("tls");
@@ -76,17 +81,29 @@ fn server(f: &mut Fields<'_>, object: &Object, names: &mut BTreeSet<Arc<str>>) -
         },
         Protocol::Udp => port.protocol_item.invalid("a gateway does not serve UDP"),
     }?;
-    if bind == Some(None) {
-        return Some(None);
-    }
     Some(secured.map(|(protocol, https_redirect)| Server {
         port: port.number,
         port_name: port.name,
         protocol,
-        bind: bind.flatten(),
+        bind,
         hosts,
         https_redirect,
     }))
+}
+
+/// A server on a unix socket: it has no port, and is left out.
+fn on_socket(f: &mut Fields<'_>, bind: &Item<'_>) {
+    bind.not_acted_on("the server is left out");
+    if !bind.node().as_str().and_then(|bind| bind.strip_prefix("unix://")).is_some_and(names::is_socket_path) {
+        bind.refuse("a unix socket is written unix:///absolute/path or unix://@name");
+    }
+    if let Some(port) = f.required("port")
+        && port.node().get("number").is_some_and(|number| number.value != Value::Int(0))
+    {
+        port.refuse("number must be 0 for a unix socket");
+    }
+    f.required("hosts");
+    f.ignore_rest();
 }
 
 fn protocol(settings: tls::Settings, declared: Protocol) -> ServerProtocol {
@@ -106,7 +123,10 @@ fn port<'a>(f: &mut Fields<'a>, names: &mut BTreeSet<Arc<str>>) -> Option<Server
         }
         Some(name)
     });
-    f.not_acted_on_because("targetPort", "it never had an effect");
+    if !f.item("name").is_some_and(|item| names::is_filled(&item)) {
+        f.refuse("name is required: what the port is called");
+    }
+    names::no_target_port(f);
     let protocol_item = f.required("protocol")?;
     let protocol = names::protocol(&protocol_item)?;
     if protocol == Protocol::Auto {
@@ -139,10 +159,14 @@ fn hosts(item: &Item<'_>, object: &Object) -> Option<Vec<ServerHost>> {
 /// `tls` of a plain-text server: it may redirect, and no more. The value says whether it does.
 fn plain_tls(f: &mut Fields<'_>) -> Option<bool> {
     let redirect = f.bool("httpsRedirect").unwrap_or(false);
-    let terminates = tls::CERTIFICATES.iter().chain(&["credentialName"]).any(|name| f.has(name));
-    if terminates || f.has("mode") && !redirect {
+    let mode = f.item("mode").map_or(Some("PASSTHROUGH".into()), |item| item.string())?;
+    let terminates = ["serverCertificate", "privateKey", "caCertificates"]
+        .into_iter()
+        .any(|name| f.item(name).is_some_and(|item| names::is_filled(&item)));
+    if terminates || !matches!(&*mode, "PASSTHROUGH" | "AUTO_PASSTHROUGH") {
         return f.invalid("a plain-text server has no TLS; only httpsRedirect may be given");
     }
-    f.ignore(&["mode", "minProtocolVersion", "maxProtocolVersion", "cipherSuites", "ecdhCurves"]);
+    tls::certificates(f, &mode);
+    tls::without_effect(f, "has no effect on a plain-text server");
     Some(redirect)
 }

@@ -3,8 +3,10 @@
 use crate::{
     crd::{
         Object, ParseContext,
+        node::Value,
         reader::{Fields, Item},
     },
+    kind::ObjectKind,
     model::{Protocol, Visibility, route::Parent},
     name::{Host, NamespacedName},
 };
@@ -21,6 +23,9 @@ pub(super) fn host_text(item: &Item<'_>, text: &str) -> Option<Host> {
     let is_address = text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
     if !is_address && !is_dns_name(text) {
         return item.invalid(format!("{text:?} is not a DNS name such as a.example.com or *.example.com"));
+    }
+    if !is_address && let Some(reason) = stricter(text) {
+        item.refuse(format!("{text:.80?} is not a DNS name: {reason}"));
     }
     text.parse().map_err(|e: crate::name::NameError| item.invalid::<()>(e.to_string())).ok()
 }
@@ -64,6 +69,61 @@ fn is_dns_name(text: &str) -> bool {
     (first == "*" || label(first.strip_prefix("*-").unwrap_or(first))) && labels.all(label)
 }
 
+/// Why a name that can be looked up must not be written all the same.
+fn stricter(text: &str) -> Option<&'static str> {
+    if text.len() > 255 {
+        return Some("it is longer than 255 characters");
+    }
+    // Gateways between networks name a service's port in server names: outbound_.80_.v1_.host.
+    if text.contains('_') && !text.starts_with("outbound_") {
+        return Some("labels are of letters, digits and -");
+    }
+    let last = text.rsplit('.').next().unwrap_or(text);
+    last.bytes().all(|b| b.is_ascii_digit()).then_some("its last label is a number")
+}
+
+/// Whether a value says something: an empty text, list or map and `false` are as if they were not there.
+pub(super) fn is_filled(item: &Item<'_>) -> bool {
+    match &item.node().value {
+        Value::String(text) => !text.is_empty(),
+        Value::Seq(items) => !items.is_empty(),
+        Value::Map(entries) => !entries.is_empty(),
+        value => *value != Value::Bool(false),
+    }
+}
+
+/// `targetPort` of a port that says which one it is: it never had an effect.
+pub(super) fn no_target_port(f: &mut Fields<'_>) {
+    if let Some(item) = f.item("targetPort") {
+        item.not_acted_on("it never had an effect");
+        if item.i64().is_some_and(|number| number != 0) {
+            item.refuse("must be left out: it never had an effect");
+        }
+    }
+}
+
+/// The path of a unix socket, as it stands after `unix://`.
+pub(super) fn is_socket_path(path: &str) -> bool {
+    path.starts_with('@') || (path.starts_with('/') && !path.ends_with('/'))
+}
+
+/// The name of a port, where it must have one.
+pub(super) fn port_name(item: Option<Item<'_>>, missing: impl FnOnce()) -> Arc<str> {
+    let name = item.as_ref().and_then(Item::string).unwrap_or_default();
+    match item {
+        Some(item) if !name.is_empty() => check_port_name(&item, &name),
+        _ => missing(),
+    }
+    name
+}
+
+/// Names of ports are DNS labels.
+pub(super) fn check_port_name(item: &Item<'_>, name: &str) {
+    if !is_subset(name) {
+        item.refuse(format!("{name:.80?} is no name of a port: at most 63 letters, digits and - between them"));
+    }
+}
+
 /// A name of a subset.
 pub(super) fn is_subset(text: &str) -> bool {
     (1..=63).contains(&text.len())
@@ -93,6 +153,16 @@ pub(super) fn visibility(f: &mut Fields<'_>, object: &Object, default: &[Arc<str
     }
     if entries.iter().any(|e| &**e == ".") && distinct.contains(&object.meta.namespace) {
         return item.invalid("\".\" and the object's own namespace are the same");
+    }
+    for entry in &entries {
+        match &**entry {
+            "~" if &*object.kind != ObjectKind::ServiceEntry.word() => {
+                item.refuse("\"~\" is for ServiceEntries alone; name namespaces, or \".\"");
+            }
+            "." | "*" | "~" => {}
+            other if !is_label(other) => item.refuse(format!("{other:.80?} is no name of a namespace")),
+            _ => {}
+        }
     }
     let default = if entries.is_empty() { default } else { &entries };
     Some(resolve_visibility(default, object))

@@ -2,7 +2,10 @@
 
 pub(super) mod form;
 
-use super::{EntryEndpoint, names, workload_entry};
+use super::{
+    EntryEndpoint, names,
+    workload_entry::{self, form::labels},
+};
 use crate::{
     crd::{
         Object, ObjectMeta, ParseContext,
@@ -69,7 +72,12 @@ pub(in crate::crd) fn service_entry(
     let ports = f.item("ports").map(|item| bounded(&item, ports(&item), 256)).unwrap_or_default();
     let location = f.enum_of("location", &[("MESH_EXTERNAL", true), ("MESH_INTERNAL", false)]);
     let selector = f.item("workloadSelector");
-    let workload_selector = selector.as_ref().and_then(|item| item.object(|f| Some(f.selector("labels"))));
+    let workload_selector = selector.as_ref().and_then(|item| item.object(|f| Some(labels(f))));
+    if let Some(item) = &selector
+        && resolution == Resolution::Passthrough
+    {
+        item.warn("no-effect", "has no effect with resolution NONE");
+    }
     let endpoints = f.item("endpoints").map(|item| {
         if selector.is_some() {
             item.invalid::<()>("endpoints and workloadSelector are mutually exclusive");
@@ -77,8 +85,15 @@ pub(in crate::crd) fn service_entry(
         bounded(&item, endpoints(&item, resolution, &ports), 4096)
     });
     let (endpoints, hosts) = (endpoints.unwrap_or_default(), hosts?);
-    if is_dns(resolution) && endpoints.is_empty() && selector.is_none() && hosts.iter().any(Host::is_wildcard) {
-        return f.invalid("a wildcard host cannot be resolved: give endpoints, or another resolution");
+    if is_dns(resolution) && endpoints.is_empty() && hosts.iter().any(Host::is_wildcard) {
+        let reason = "a wildcard host cannot be resolved: give endpoints, or another resolution";
+        match selector {
+            None => return f.invalid(reason),
+            Some(_) => f.refuse(reason),
+        }
+    }
+    if resolution != Resolution::Passthrough && hosts.len() > 1 && ports.iter().any(|p| !names_hosts(p.port.protocol)) {
+        f.refuse("several hosts need ports of HTTP or TLS: nothing else says which of them is meant");
     }
     Some(ServiceEntry {
         name: object.name(),
@@ -125,6 +140,9 @@ fn hosts(item: &Item<'_>) -> Option<Vec<Host>> {
     let mut known = BTreeSet::new();
     let mut read = |entry: &Item<'_>| {
         let host = names::literal_host(entry)?;
+        if host.as_str().parse::<IpAddr>().is_ok() {
+            entry.refuse(format!("{host} is an address; a host is a name, and addresses stand in addresses"));
+        }
         if host.as_str() == "*" {
             return entry.invalid("the host * alone is not allowed");
         }
@@ -132,7 +150,8 @@ fn hosts(item: &Item<'_>) -> Option<Vec<Host>> {
             entry.warn("short-host", format!("{host} is used as written: only this exact name reaches it"));
         }
         if !known.insert(host.clone()) {
-            return entry.invalid(format!("{host} is listed twice"));
+            entry.warn("listed-twice", format!("{host} is listed twice"));
+            return None;
         }
         Some(host)
     };
@@ -176,7 +195,8 @@ fn ports(item: &Item<'_>) -> Vec<EntryPort> {
 
 fn port(f: &mut Fields<'_>) -> Option<EntryPort> {
     let number = f.required("number").and_then(|item| item.port());
-    let name = f.opt_string("name").unwrap_or_default();
+    let item = f.item("name");
+    let name = names::port_name(item, || f.refuse("name is required: what the port is called"));
     let protocol = f.item("protocol").map_or(Some(Protocol::Auto), |item| names::protocol(&item));
     // 0 is what a missing target port looks like on the wire.
     let target_port = f.item("targetPort").filter(|item| item.i64() != Some(0)).and_then(|item| item.port());
@@ -188,6 +208,13 @@ fn endpoints(item: &Item<'_>, resolution: Resolution, ports: &[EntryPort]) -> Ve
         let endpoint = entry.object(workload_entry::endpoint)?;
         if let Some(unknown) = endpoint.ports.keys().find(|name| !ports.iter().any(|p| p.port.name == **name)) {
             return entry.invalid(format!("ports names {unknown}, which is not a port of the ServiceEntry"));
+        }
+        match (&endpoint.address, resolution) {
+            (None, _) if is_dns(resolution) => entry.refuse("resolution DNS needs an address"),
+            (Some(EndpointAddress::Unix(_)), Resolution::Static) if ports.len() != 1 => {
+                entry.refuse("a unix socket serves one port: the ServiceEntry must have exactly one");
+            }
+            _ => {}
         }
         match (&endpoint.address, resolution) {
             (Some(EndpointAddress::Name(name)), Resolution::Static) => {
@@ -213,6 +240,14 @@ fn bounded<T>(item: &Item<'_>, list: Vec<T>, most: usize) -> Vec<T> {
         item.invalid::<()>(format!("has {} entries; at most {most} are allowed", list.len()));
     }
     list
+}
+
+/// Whether what is carried says for which host it is.
+fn names_hosts(protocol: Protocol) -> bool {
+    match protocol {
+        Protocol::Http | Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb | Protocol::Https | Protocol::Tls => true,
+        Protocol::Tcp | Protocol::Udp | Protocol::Auto => false,
+    }
 }
 
 /// Names are resolved.

@@ -2,10 +2,16 @@
 
 pub(super) mod form;
 
-use super::{forms, gateway::tls, http_action, names};
+use super::{
+    forms,
+    gateway::{form::SERVER_TLS, tls},
+    http_action, names,
+    workload_entry::form::labels,
+};
 use crate::{
     crd::{
         Object, ParseContext,
+        node::Value,
         reader::{Fields, Item},
     },
     model::{
@@ -17,19 +23,20 @@ use crate::{
 };
 use std::{
     collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
 /// The whole Sidecar.
 pub(in crate::crd) fn sidecar(object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<Sidecar> {
-    let workload_selector = f.object("workloadSelector", |f| Some(f.selector("labels")));
+    let workload_selector = f.object("workloadSelector", |f| Some(labels(f)));
     let mut taken = BTreeSet::new();
     let ingress = f.list("ingress", |item| unique(&item, item.object(ingress)?, |l| taken.insert(l.port)));
     let egress = egress_listeners(f);
     let outbound_policy = f.object("outboundTrafficPolicy", |f| outbound_policy(f, object, context)).flatten();
     f.not_acted_on_as("inboundConnectionPool", &forms::POOL, "");
-    if !["ingress", "egress", "outboundTrafficPolicy", "inboundConnectionPool"].into_iter().any(|name| f.has(name)) {
+    let says = |name| f.item(name).is_some_and(|item| item.node().value != Value::Seq(Vec::new()));
+    if !["ingress", "egress", "outboundTrafficPolicy", "inboundConnectionPool"].into_iter().any(says) {
         f.refuse("says nothing: give ingress, egress or outboundTrafficPolicy");
     }
     Some(Sidecar { name: object.name(), workload_selector, ingress, egress: egress?, outbound_policy })
@@ -56,7 +63,12 @@ fn bind(f: &mut Fields<'_>) -> Option<IpAddr> {
     let item = f.item("bind")?;
     match item.string()? {
         text if text.is_empty() => None,
-        text if text.starts_with("unix://") => item.not_served("a unix socket to bind"),
+        text if text.starts_with("unix://") => {
+            if !text.strip_prefix("unix://").is_some_and(names::is_socket_path) {
+                item.refuse("a unix socket is written unix:///absolute/path or unix://@name");
+            }
+            item.not_served("a unix socket to bind")
+        }
         _ => item.parsed(),
     }
 }
@@ -74,12 +86,22 @@ fn port(f: &mut Fields<'_>) -> Option<(Port, Protocol, Arc<str>)> {
         }
         names::protocol(&item)
     });
-    let name = f.opt_string("name").unwrap_or_default();
-    f.not_acted_on_because("targetPort", "it never had an effect");
+    let name = f.item("name").and_then(|item| {
+        let name = item.string()?;
+        if !name.is_empty() {
+            names::check_port_name(&item, &name);
+        }
+        Some(name)
+    });
+    let name = name.unwrap_or_default();
+    names::no_target_port(f);
     Some((number?, protocol.unwrap_or(Protocol::Auto), name))
 }
 
 fn ingress(f: &mut Fields<'_>) -> Option<IngressListener> {
+    if binds_socket(f) || number_of(f).is_some_and(|number| number == 0) {
+        f.refuse("what comes in comes to a port: number is 1 to 65535, and bind an address");
+    }
     let listener = f.required("port").and_then(|item| item.object(port));
     let (bind, capture) = (bind(f), capture(f));
     let default_endpoint = f.item("defaultEndpoint").map_or(Some(IngressEndpoint::Loopback), |item| endpoint(&item));
@@ -88,6 +110,9 @@ fn ingress(f: &mut Fields<'_>) -> Option<IngressListener> {
     if let Some(item) = f.item("tls") {
         item.not_served::<()>("tls");
         item.leniently(ingress_tls);
+        if listener.as_ref().is_some_and(|(_, protocol, _)| !matches!(protocol, Protocol::Https | Protocol::Tls)) {
+            item.refuse("tls needs protocol HTTPS or TLS");
+        }
     }
     let (port, protocol, name) = listener?;
     if bind.is_some() && capture != Capture::None {
@@ -98,19 +123,33 @@ fn ingress(f: &mut Fields<'_>) -> Option<IngressListener> {
     Some(IngressListener { port, protocol, name, bind, default_endpoint: default_endpoint? })
 }
 
+/// Whether a listener is bound to a unix socket.
+fn binds_socket(f: &mut Fields<'_>) -> bool {
+    f.item("bind").is_some_and(|item| item.node().as_str().is_some_and(|bind| bind.starts_with("unix://")))
+}
+
+/// The number of a listener's port, where it has one that is a number.
+fn number_of(f: &mut Fields<'_>) -> Option<i64> {
+    match f.item("port")?.node().get("number")?.value {
+        Value::Int(number) => Some(number),
+        _ => None,
+    }
+}
+
 /// A sidecar has certificates in files, one pair.
 fn ingress_tls(item: &Item<'_>) {
     item.object(|f| {
-        let mode = f.item("mode").and_then(|item| item.string()).unwrap_or_default();
-        if !["SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"].contains(&&*mode) {
-            f.refuse("a sidecar's mode is SIMPLE, MUTUAL or OPTIONAL_MUTUAL");
+        let mode = f.item("mode").and_then(|item| item.string()).unwrap_or_else(|| "PASSTHROUGH".into());
+        if ["ISTIO_MUTUAL", "AUTO_PASSTHROUGH"].contains(&&*mode) {
+            f.refuse("a sidecar's mode is PASSTHROUGH, SIMPLE, MUTUAL or OPTIONAL_MUTUAL");
         }
-        let gateways = ["httpsRedirect", "credentialName", "credentialNames", "subjectAltNames", "tlsCertificates"];
-        for name in gateways.into_iter().filter(|name| f.has(name)) {
-            f.refuse(format!("{name} is for gateways alone"));
+        for name in ["httpsRedirect", "credentialName", "credentialNames", "subjectAltNames", "tlsCertificates"] {
+            if let Some(item) = f.item(name).filter(names::is_filled) {
+                item.refuse("is for gateways alone");
+            }
         }
         tls::certificates(f, &mode);
-        f.ignore_rest();
+        SERVER_TLS.check(f);
         Some(())
     });
 }
@@ -122,16 +161,19 @@ fn endpoint(item: &Item<'_>) -> Option<IngressEndpoint> {
         return Some(IngressEndpoint::Loopback);
     }
     if let Some(path) = text.strip_prefix("unix://") {
-        return match path.starts_with(['/', '@']) && path.len() > 1 {
+        return match names::is_socket_path(path) {
             true => Some(IngressEndpoint::Unix(path.into())),
             false => item.invalid("a unix socket is written unix:///absolute/path or unix://@name"),
         };
     }
-    let address: Option<SocketAddr> = text.parse().ok();
+    let address: Option<SocketAddr> = match text.starts_with(':') {
+        true => format!("127.0.0.1{text}").parse().ok(),
+        false => text.parse().ok(),
+    };
     match address.and_then(|a| Some((a, Port::new(a.port())?))) {
         Some((address, port)) if address.ip().is_unspecified() => Some(IngressEndpoint::InstancePort(port)),
         Some((address, _)) => {
-            if !address.ip().is_loopback() {
+            if ![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].contains(&address.ip()) {
                 item.refuse("the application listens on 127.0.0.1, [::1], or wherever it is called (0.0.0.0, [::])");
             }
             Some(IngressEndpoint::Address(address))
@@ -144,9 +186,16 @@ fn endpoint(item: &Item<'_>) -> Option<IngressEndpoint> {
 
 fn egress_listeners(f: &mut Fields<'_>) -> Option<Vec<EgressListener>> {
     let Some(item) = f.item("egress") else { return Some(Vec::new()) };
-    let mut taken = BTreeSet::new();
+    let (mut taken, mut numbers, mut sockets) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let listeners = item.list(|entry| {
+        let bind = entry.node().get("bind").and_then(|bind| bind.as_str()).filter(|bind| bind.starts_with("unix://"));
+        if bind.is_some_and(|bind| !sockets.insert(bind)) {
+            entry.refuse("another listener of this object is bound to the same socket");
+        }
         let listener = entry.object(|f| egress(f))?;
+        if listener.port.is_some_and(|port| !numbers.insert(port)) {
+            entry.refuse("another listener of this object has the same port");
+        }
         unique(&entry, listener, |l| l.port.is_none() || taken.insert((l.port, l.bind)))
     });
     let catch_all = |l: &EgressListener| l.port.is_none();
@@ -161,9 +210,12 @@ fn egress_listeners(f: &mut Fields<'_>) -> Option<Vec<EgressListener>> {
 fn egress(f: &mut Fields<'_>) -> Option<EgressListener> {
     let listener = f.object("port", port);
     let (bind, capture) = (bind(f), capture(f));
-    let on_file = f.item("bind").is_some_and(|item| item.node().as_str().is_some_and(|bind| bind.starts_with("unix:")));
-    if on_file && capture == Capture::Iptables {
+    let on_socket = binds_socket(f);
+    if on_socket && capture == Capture::Iptables {
         f.refuse("a unix socket is bound with captureMode DEFAULT or NONE");
+    }
+    if number_of(f).is_some_and(|number| (number == 0) != on_socket) {
+        f.refuse("port 0 is for a unix socket, and such a socket has no other");
     }
     let hosts = f.required("hosts").and_then(|item| hosts(&item));
     let (number, protocol, name) = match listener {
@@ -171,7 +223,7 @@ fn egress(f: &mut Fields<'_>) -> Option<EgressListener> {
         None => (None, Protocol::Auto, "".into()),
     };
     if capture == Capture::None && number.is_none() {
-        return f.invalid("captureMode NONE needs a port to bind");
+        return f.item("captureMode")?.not_served("captureMode NONE without a port to bind");
     }
     let bind = match capture {
         Capture::None => Some(bind.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))),
@@ -193,7 +245,7 @@ fn hosts(item: &Item<'_>) -> Option<Vec<EgressHost>> {
     }
     let all = |h: &EgressHost| !h.exclude && h.namespace == EgressNamespace::Any && h.host.as_str() == "*";
     if hosts.iter().any(all) && hosts.iter().filter(|h| !h.exclude).count() > 1 {
-        return item.invalid("*/* includes everything: it must be the only host");
+        item.warn("no-effect", "*/* includes everything: the other hosts have no effect");
     }
     Some(hosts)
 }
@@ -204,6 +256,9 @@ fn egress_host(item: &Item<'_>) -> Option<EgressHost> {
         return item.invalid(format!("{text:?} is not of the form namespace/host"));
     };
     let host = names::qualified_host(item, name)?;
+    if host.as_str().parse::<IpAddr>().is_ok() {
+        item.refuse(format!("{host} is an address; hosts are names"));
+    }
     let (namespace, exclude) = match namespace {
         "~" => return None,
         _ => namespace.strip_prefix('~').map_or((namespace, false), |ns| (ns, true)),
@@ -233,6 +288,9 @@ fn outbound_policy(f: &mut Fields<'_>, object: &Object, context: &ParseContext) 
     let Some(item) = f.item("egressProxy") else { return Some(Some(mode)) };
     if mode != OutboundPolicy::AllowAny {
         return item.invalid("egressProxy needs mode ALLOW_ANY");
+    }
+    if item.node().get("port").is_none() {
+        item.refuse("port is required");
     }
     let target = http_action::target(&item, object, context)?;
     Some(Some(OutboundPolicy::EgressProxy(target)))

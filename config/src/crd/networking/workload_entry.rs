@@ -57,16 +57,16 @@ pub(in crate::crd) fn workload_entry(
 
 /// A WorkloadEntry's fields, also where it appears inside a ServiceEntry.
 pub(super) fn endpoint(f: &mut Fields<'_>) -> Option<EntryEndpoint> {
-    let (has_address, has_ports) = (f.item("address"), f.has("ports"));
+    let has_address = f.item("address").filter(names::is_filled);
     let address = has_address.as_ref().and_then(address);
     let network = f.opt_string("network").unwrap_or_default();
     if has_address.is_none() && network.is_empty() {
         return f.one_is_required(&["address", "network"], "one of address and network is required");
     }
-    if matches!(address, Some(EndpointAddress::Unix(_))) && has_ports {
+    let ports = ports(f);
+    if matches!(address, Some(EndpointAddress::Unix(_))) && !ports.is_empty() {
         return f.invalid("a unix socket has no ports");
     }
-    let ports = ports(f);
     let labels = f.labels("labels");
     if let Some(item) = f.item("labels") {
         item.leniently(|item| Holds::Labels.check(item));
@@ -84,8 +84,7 @@ pub(super) fn endpoint(f: &mut Fields<'_>) -> Option<EntryEndpoint> {
 fn address(item: &Item<'_>) -> Option<EndpointAddress> {
     let text = item.non_empty()?;
     if let Some(path) = text.strip_prefix("unix://") {
-        let file = path.starts_with('/') && !path.ends_with('/');
-        return match file || path.starts_with('@') && path.len() > 1 {
+        return match names::is_socket_path(path) {
             true => Some(EndpointAddress::Unix(path.into())),
             false => item.invalid("a unix socket is written unix:///absolute/path or unix://@name"),
         };
@@ -101,11 +100,16 @@ fn address(item: &Item<'_>) -> Option<EndpointAddress> {
 
 fn ports(f: &mut Fields<'_>) -> BTreeMap<Arc<str>, Port> {
     let Some(item) = f.item("ports") else { return BTreeMap::new() };
-    let ports: BTreeMap<_, _> = item.map(|name, item| Some((Arc::from(name), item.port()?))).into_iter().collect();
+    let ports: BTreeMap<_, _> = item.map(port).into_iter().collect();
     if ports.len() > 128 {
         item.invalid::<()>("at most 128 ports");
     }
     ports
+}
+
+fn port(name: &str, item: Item<'_>) -> Option<(Arc<str>, Port)> {
+    names::check_port_name(&item, name);
+    Some((name.into(), item.port()?))
 }
 
 /// `region/zone/subzone`, fewer parts allowed.

@@ -3,6 +3,7 @@
 use super::workload_entry::form::{NO_PORTS_ON_SOCKETS, PORT_RANGE, WORKLOAD_ENTRY};
 use crate::crd::{
     form::{Fact, Form, Holds, forms},
+    node::Value,
     reader::{Fields, Item},
 };
 
@@ -46,7 +47,7 @@ forms! {
     };
 
     HEADER {
-        "name": Holds::Text, "Name.", Fact::Pattern("^[-_A-Za-z0-9]+$");
+        "name": Holds::Judged(header), "Name.", Fact::Pattern("^[-_A-Za-z0-9]+$");
         "value": Holds::Text, "Value.";
     };
 
@@ -56,7 +57,7 @@ forms! {
     };
 
     EXEC {
-        "command": Holds::List(&Holds::Text), "Program and arguments.", Fact::Required, Fact::Each(&[Fact::LeastLength(1)]);
+        "command": Holds::List(&Holds::Filled), "Program and arguments.", Fact::Required, Fact::Each(&[Fact::LeastLength(1)]);
     } => command;
 
     GRPC {
@@ -69,7 +70,7 @@ fn template(f: &mut Fields<'_>) {
     if let Some(item) = f.item("address")
         && item.string().is_some_and(|address| !address.is_empty())
     {
-        item.invalid::<()>("must not be set: each workload has its own");
+        item.warn("no-effect", "has no effect: each workload has its own");
     }
 }
 
@@ -86,13 +87,22 @@ fn scheme(item: &Item<'_>) {
     }
 }
 
+fn header(item: &Item<'_>) {
+    let fits =
+        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    if let Some(name) = item.string().filter(|name| !fits(name)) {
+        item.invalid::<()>(format!("{name:.40?} is no name of a header: letters, digits, - and _"));
+    }
+}
+
 fn with_port(f: &mut Fields<'_>) {
     f.required("port");
 }
 
 fn command(f: &mut Fields<'_>) {
-    let program = |item: &Item<'_>| item.node().as_str().is_some_and(|text| !text.is_empty());
-    if !f.list("command", |item| Some(program(&item))).first().copied().unwrap_or_default() {
-        f.one_is_required::<()>(&["command"], "a command is required");
+    if let Some(item) = f.item("command")
+        && item.node().value == Value::Seq(Vec::new())
+    {
+        item.invalid::<()>("a command is required");
     }
 }

@@ -1,5 +1,6 @@
 //! `tls` of a Gateway's server.
 
+use crate::crd::networking::names;
 use crate::{
     crd::reader::{Fields, Item},
     model::gateway::ServerTls,
@@ -41,7 +42,7 @@ enum Mode {
 pub(super) fn settings(item: &Item<'_>) -> Option<Option<Settings>> {
     item.object(|f| {
         if f.bool("httpsRedirect") == Some(true) {
-            return f.invalid("httpsRedirect is only allowed on plain-text servers");
+            f.warn("no-effect", "httpsRedirect only has an effect on plain-text servers");
         }
         let modes = [
             ("PASSTHROUGH", Mode::Passthrough),
@@ -75,7 +76,7 @@ pub(super) fn settings(item: &Item<'_>) -> Option<Option<Settings>> {
                 versions(f);
                 f.not_acted_on("cipherSuites");
                 f.not_acted_on("ecdhCurves");
-                let credential = f.item("credentialName");
+                let credential = f.item("credentialName").filter(names::is_filled);
                 if left_out {
                     return Some(None);
                 }
@@ -98,32 +99,42 @@ fn ends(f: &mut Fields<'_>, mode: Mode, credential: Option<Item<'_>>) -> Option<
 
 /// Which certificates a mode needs, and which it cannot have. A server without the right ones is left out.
 pub(in crate::crd::networking) fn certificates(f: &mut Fields<'_>, mode: &str) {
-    let mut filled = |name| f.item(name).is_some_and(|item| item.node().as_str().is_none_or(|text| !text.is_empty()));
+    let mut filled = |name| f.item(name).is_some_and(|item| names::is_filled(&item));
     let given = |names: &[&'static str], filled: &mut dyn FnMut(&'static str) -> bool| -> Vec<&'static str> {
         names.iter().copied().filter(|name| filled(name)).collect()
     };
     let files = given(&["serverCertificate", "privateKey"], &mut filled);
-    let authority = filled("caCertificates");
+    let (authority, revoked) = (filled("caCertificates"), filled("caCrl"));
     let named = given(&["credentialName", "credentialNames", "tlsCertificates"], &mut filled);
     let refused = match mode {
         "ISTIO_MUTUAL" if !files.is_empty() || !named.is_empty() || authority => {
             Some("ISTIO_MUTUAL shows the mesh's own certificate: leave all others out".to_owned())
         }
+        "ISTIO_MUTUAL" => None,
+        _ if named.len() + usize::from(files.len() == 2) > 1 => Some(format!(
+            "only one of {} may be set",
+            named.iter().chain(&files).copied().collect::<Vec<_>>().join(", ")
+        )),
         "SIMPLE" | "MUTUAL" | "OPTIONAL_MUTUAL" => match (&named[..], &files[..]) {
-            ([_, _, ..], _) | ([_], [_, ..]) => Some(format!(
-                "only one of {} may be set",
-                named.iter().chain(&files).copied().collect::<Vec<_>>().join(", ")
-            )),
             ([], [] | [_]) => Some("serverCertificate and privateKey, or credentialName, are required".to_owned()),
             (["tlsCertificates"], []) | ([], _) if mode != "SIMPLE" && !authority => {
                 Some(format!("{mode} needs caCertificates, or a credentialName"))
             }
+            (["tlsCertificates"] | [], _) if mode == "SIMPLE" && revoked => {
+                Some("caCrl is about clients' certificates, which SIMPLE does not ask for".to_owned())
+            }
             _ => None,
         },
+        _ if revoked && named.contains(&"credentialName") => {
+            Some("caCrl goes with files: a credentialName's Secret has its own".to_owned())
+        }
         _ => None,
     };
     if let Some(message) = refused {
         f.refuse(message);
+    }
+    if !["SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"].contains(&mode) {
+        return;
     }
     f.list("tlsCertificates", |item| {
         let filled = |name| item.node().get(name).and_then(|text| text.as_str()).is_some_and(|text| !text.is_empty());
@@ -136,10 +147,15 @@ pub(in crate::crd::networking) fn certificates(f: &mut Fields<'_>, mode: &str) {
 
 /// Bytes that are carried on as they are need no certificate, and nobody is looked at.
 fn passthrough(f: &mut Fields<'_>) {
+    without_effect(f, "has no effect with PASSTHROUGH: what the client sends is carried on as it is");
+}
+
+/// Names the settings of TLS that ends nowhere here.
+pub(super) fn without_effect(f: &mut Fields<'_>, reason: &str) {
     let others = ["credentialName", "minProtocolVersion", "maxProtocolVersion", "cipherSuites", "ecdhCurves"];
     for name in CERTIFICATES.iter().chain(&NARROWING).chain(&others) {
-        if let Some(item) = f.item(name) {
-            item.warn("no-effect", "has no effect with PASSTHROUGH: what the client sends is carried on as it is");
+        if let Some(item) = f.item(name).filter(names::is_filled) {
+            item.warn("no-effect", reason);
         }
     }
 }

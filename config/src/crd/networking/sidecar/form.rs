@@ -55,7 +55,7 @@ forms! {
     EGRESS_PROXY {
         "host": Holds::Filled, "Host of the service; a name without dots is one of the namespace.", Fact::Required;
         "subset": Holds::Text, "Subset of the service.";
-        "port": Holds::Of(&SELECTED), "Port of the service.", Fact::Default("its only one");
+        "port": Holds::Of(&SELECTED), "Port of the service.", Fact::Default("its only one; validation wants it");
     };
 
     SELECTED {

@@ -5,6 +5,7 @@ use crate::crd::{
     form::{Fact, Holds, forms},
     reader::Fields,
 };
+use crate::model::Labels;
 
 /// What API servers are told about a port.
 pub(in crate::crd::networking) const PORT_RANGE: Fact =
@@ -31,8 +32,8 @@ forms! {
             Fact::Rule("self.all(name, size(name) < 63 && name.matches('^[a-zA-Z0-9]([-a-zA-Z0-9]*[a-zA-Z0-9])?$'))",
                 "port name must be valid");
         "labels": Holds::Labels, "Labels of the workload.", Fact::MostEntries(256);
-        "network": Holds::Text, "Network that the workload is in.", Fact::Default("one flat network"), Fact::MostLength(2048);
-        "locality": Holds::Text, "Where the workload runs: `region/zone/subzone`.", Fact::MostLength(2048);
+        "network": Holds::Text, "Network that the workload is in. It does not influence balancing yet.", Fact::Default("one flat network"), Fact::MostLength(2048);
+        "locality": Holds::Text, "Where the workload runs: `region/zone/subzone`. It does not influence balancing yet.", Fact::MostLength(2048);
         "weight": Holds::Whole(0, u32::MAX as i64), "Its share of the requests, relative to others.", Fact::Default("1");
         "serviceAccount": Holds::Text, "Service account that the workload proves to be.", Fact::MostLength(253);
     } with [
@@ -45,9 +46,18 @@ forms! {
         "labels": Holds::Map(&Holds::Text), "Labels that a workload must have, all of them.",
             Fact::MostEntries(256),
             Fact::Each(&[Fact::MostLength(63), Fact::Rule("!self.contains('*')", "wildcard is not supported in selector")]);
-    } => labels;
+    } => checked;
 }
 
-fn labels(f: &mut Fields<'_>) {
-    f.selector("labels");
+/// What a `workloadSelector` selects by.
+pub(in crate::crd::networking) fn labels(f: &mut Fields<'_>) -> Labels {
+    let labels = f.selector("labels");
+    if labels.is_empty() {
+        f.warn("no-effect", "has no labels: it selects every workload of the namespace");
+    }
+    labels
+}
+
+fn checked(f: &mut Fields<'_>) {
+    labels(f);
 }
