@@ -57,9 +57,10 @@ forms! {
         "maxProtocolVersion": VERSIONS, "Greatest version of TLS.", SERVED, Fact::Default("TLSV1_3");
         "cipherSuites": TEXTS, "Cipher suites that are offered.", Fact::Inert("the strong ones are offered");
         "ecdhCurves": TEXTS, "Groups for the exchange of keys.", Fact::Inert("the strong ones are offered");
+        "alpnProtocols": TEXTS, "Protocols that are offered to clients.", Fact::Inert("h2 and http/1.1 are offered");
     } with [
         Fact::Rule("!(has(self.credentialNames) && has(self.tlsCertificates))",
-            "only one of credentialNames or tlsCertificates can be set"),
+            "only one of credentialName or tlsCertificates can be set"),
         Fact::Rule("!(has(self.credentialName) && has(self.credentialNames))",
             "only one of credentialName or credentialNames can be set"),
     ];

@@ -76,6 +76,7 @@ pub(super) fn settings(item: &Item<'_>) -> Option<Option<Settings>> {
                 versions(f);
                 f.not_acted_on("cipherSuites");
                 f.not_acted_on("ecdhCurves");
+                f.not_acted_on("alpnProtocols");
                 let credential = f.item("credentialName").filter(names::is_filled);
                 if left_out {
                     return Some(None);
@@ -152,7 +153,8 @@ fn passthrough(f: &mut Fields<'_>) {
 
 /// Names the settings of TLS that ends nowhere here.
 pub(super) fn without_effect(f: &mut Fields<'_>, reason: &str) {
-    let others = ["credentialName", "minProtocolVersion", "maxProtocolVersion", "cipherSuites", "ecdhCurves"];
+    let others =
+        ["credentialName", "minProtocolVersion", "maxProtocolVersion", "cipherSuites", "ecdhCurves", "alpnProtocols"];
     for name in CERTIFICATES.iter().chain(&NARROWING).chain(&others) {
         if let Some(item) = f.item(name).filter(names::is_filled) {
             item.warn("no-effect", reason);
