@@ -6,6 +6,7 @@
 
 pub mod extensions;
 pub mod form;
+mod gateway_api;
 mod install;
 pub mod kubernetes;
 pub mod mesh_config;

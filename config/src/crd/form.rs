@@ -2,6 +2,8 @@
 //! several. Schemas and reference pages are made from this, and fields that nothing acts on yet are read by it, so that
 //! what is wrong with them is found all the same.
 
+mod bounds;
+
 use super::reader::{Fields, Item};
 use std::time::Duration;
 
@@ -60,6 +62,10 @@ pub enum Fact {
     Each(&'static [Fact]),
     /// A list's entries differ in this field.
     KeyedBy(&'static str),
+    /// A list's entries differ.
+    Distinct,
+    /// Of a message: validation holds to what API servers are told of the types and sizes of its fields.
+    Strict,
     /// An expression in CEL that must hold, and the message when it does not.
     Rule(&'static str, &'static str),
     /// Of these fields of a message at most one may be set.
@@ -163,10 +169,14 @@ impl Form {
     /// Reads every field, and reports what is wrong. What the form does not have is left over for
     /// [`Fields::finish`].
     pub fn check(&self, f: &mut Fields<'_>) {
+        let is_strict = self.together.contains(&Fact::Strict);
         for field in self.fields {
             let item = if field.is_required() { f.required(field.name) } else { f.item(field.name) };
             if let Some(item) = item {
                 field.holds.check(&item);
+                if is_strict {
+                    bounds::check(field.holds, field.facts, &item);
+                }
             }
         }
         if let Some(rule) = self.rule {

@@ -188,6 +188,11 @@ impl<'a> Fields<'a> {
         item
     }
 
+    /// A field as it is written; does not mark it as read.
+    pub fn node(&self, name: &str) -> Option<&'a Node> {
+        self.entries.iter().find(|(key, _)| is_called(key, name)).map(|(_, node)| node)
+    }
+
     /// Whether a field is there and not null; does not mark it as read.
     pub fn has(&self, name: &str) -> bool {
         self.entries.iter().any(|(key, node)| is_called(key, name) && node.value != Value::Null)

@@ -88,6 +88,45 @@ macro_rules! objects {
             /// How a mesh is installed; a file for commands.
             IstioOperator: "install.istio.io" "IstioOperator" ["v1alpha1"] "istiooperators" ["iop"]
                 Namespaced Rest Spec [crd::install::ISTIO_OPERATOR];
+            /// What is listened on, and for whom, in the Gateway API.
+            KubernetesGateway: "gateway.networking.k8s.io" "Gateway" ["v1" "v1beta1"] "gateways" ["gtw"]
+                Namespaced Rest Spec [crd::gateway_api::KUBERNETES_GATEWAY];
+            /// Who serves gateways of a class.
+            GatewayClass: "gateway.networking.k8s.io" "GatewayClass" ["v1" "v1beta1"] "gatewayclasses" ["gc"]
+                Cluster Rest Spec [crd::gateway_api::GATEWAY_CLASS];
+            /// More listeners for a gateway.
+            ListenerSet: "gateway.networking.k8s.io" "ListenerSet" ["v1"] "listenersets" ["lset"]
+                Namespaced Rest Spec [crd::gateway_api::LISTENER_SET];
+            /// Where HTTP requests go.
+            HTTPRoute: "gateway.networking.k8s.io" "HTTPRoute" ["v1" "v1beta1"] "httproutes" []
+                Namespaced Rest Spec [crd::gateway_api::HTTP_ROUTE];
+            /// Where gRPC calls go.
+            GRPCRoute: "gateway.networking.k8s.io" "GRPCRoute" ["v1"] "grpcroutes" []
+                Namespaced Rest Spec [crd::gateway_api::GRPC_ROUTE];
+            /// Where TLS connections go.
+            TLSRoute: "gateway.networking.k8s.io" "TLSRoute" ["v1" "v1alpha3" "v1alpha2"] "tlsroutes" []
+                Namespaced Rest Spec [crd::gateway_api::TLS_ROUTE];
+            /// Where TCP connections go.
+            TCPRoute: "gateway.networking.k8s.io" "TCPRoute" ["v1" "v1alpha2"] "tcproutes" []
+                Namespaced Rest Spec [crd::gateway_api::STREAM_ROUTE];
+            /// Where UDP datagrams go.
+            UDPRoute: "gateway.networking.k8s.io" "UDPRoute" ["v1" "v1alpha2"] "udproutes" []
+                Namespaced Rest Spec [crd::gateway_api::STREAM_ROUTE];
+            /// Who may refer to objects of a namespace.
+            ReferenceGrant: "gateway.networking.k8s.io" "ReferenceGrant" ["v1" "v1beta1"] "referencegrants" ["refgrant"]
+                Namespaced Rest Spec [crd::gateway_api::REFERENCE_GRANT];
+            /// TLS towards backends.
+            BackendTLSPolicy: "gateway.networking.k8s.io" "BackendTLSPolicy" ["v1" "v1alpha3"] "backendtlspolicies" ["btlspolicy"]
+                Namespaced Rest Spec [crd::gateway_api::BACKEND_TLS_POLICY];
+            /// A backend outside.
+            XBackend: "gateway.networking.x-k8s.io" "XBackend" ["v1alpha1"] "xbackends" ["xbackend"]
+                Namespaced Rest Spec [crd::gateway_api::X_BACKEND];
+            /// Sessions and retries of backends.
+            XBackendTrafficPolicy: "gateway.networking.x-k8s.io" "XBackendTrafficPolicy" ["v1alpha1"] "xbackendtrafficpolicies" ["xbtrafficpolicy"]
+                Namespaced Rest Spec [crd::gateway_api::X_TRAFFIC_POLICY];
+            /// Who serves a mesh.
+            XMesh: "gateway.networking.x-k8s.io" "XMesh" ["v1alpha1"] "xmeshes" ["mesh"]
+                Cluster Rest Spec [crd::gateway_api::GATEWAY_CLASS];
             /// Of these the one that holds MeshConfig.
             ConfigMap: "" "ConfigMap" ["v1"] "configmaps" ["cm"]
                 Namespaced Rest Root crd::mesh_config::config_map => Box<$crate::crd::mesh_config::MeshConfig>;
