@@ -201,7 +201,7 @@ fn a_virtual_service_is_read_whole() {
     let want = Route {
         object: ObjectKind::VirtualService,
         name: NamespacedName::new("shop", "reviews"),
-        hosts: vec![host("reviews.shop.svc.cluster.local"), host("*.example.com"), host("api.example.com")],
+        hosts: vec![host("reviews.shop.svc.cluster.local"), host("*.example.com"), host("api.example.org")],
         parents: vec![
             Parent::Mesh,
             gateway("shop", "edge"),

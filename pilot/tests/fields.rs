@@ -256,12 +256,18 @@ impl Seen {
             (true, true) if TOLD.contains(&&**path) => None,
             // A message that must be there acts by its fields.
             (false, false) if self.acts_beneath(path) => None,
+            // A message that its object cannot be without acts by what is in it.
+            (false, false) if self.acted.iter().any(|(inner, acted)| *acted && is_beneath(inner, path)) => None,
             (false, false) => Some(format!("{name}: {path} has no effect and is not marked")),
             (true, true) => Some(format!("{name}: {path} is marked and has an effect")),
             _ => None,
         };
         self.acted.iter().filter_map(judge).collect()
     }
+}
+
+fn is_beneath(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.starts_with(['.', '[']))
 }
 
 fn data(name: &str) -> String {

@@ -44,6 +44,8 @@ pub enum Fact {
     Signed,
     /// `null` may be written for it, which says nothing.
     Nullable,
+    /// It is in the schema, and validation refuses it: it never had an effect.
+    Forbidden,
     /// Least number.
     Least(i64),
     /// Greatest number.

@@ -114,9 +114,13 @@ fn type_of(holds: Holds) -> String {
 /// What an API server holds a value to, in words.
 fn rule(fact: &Fact) -> Option<String> {
     Some(match fact {
-        Fact::Required | Fact::Default(_) | Fact::Inert(_) | Fact::Signed | Fact::Nullable | Fact::Strict => {
-            return None;
-        }
+        Fact::Required
+        | Fact::Default(_)
+        | Fact::Inert(_)
+        | Fact::Signed
+        | Fact::Nullable
+        | Fact::Strict
+        | Fact::Forbidden => return None,
         Fact::Distinct => "no entry twice".into(),
         Fact::Least(number) => format!("at least {number}"),
         Fact::Most(number) => format!("at most {number}"),

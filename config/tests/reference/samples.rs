@@ -1,7 +1,7 @@
 //! The examples under `examples/fields`: together they hold every field of every kind.
 
 use super::page::inner;
-use mesh_config::crd::form::{Form, Holds};
+use mesh_config::crd::form::{Fact, Form, Holds};
 use mesh_config::crd::node::{Node, Value};
 use mesh_config::crd::{Object, read_text};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ pub(crate) fn walk(form: &'static Form, at: &str, above: &mut Vec<*const Form>, 
 
 fn go(form: &'static Form, at: &str, inert: bool, above: &mut Vec<*const Form>, see: &mut impl FnMut(&str, bool)) {
     above.push(form);
-    for field in form.fields {
+    for field in form.fields.iter().filter(|field| !field.facts.contains(&Fact::Forbidden)) {
         let path = join(at, field.name);
         let inert = inert || field.inert().is_some();
         see(&path, inert);
@@ -75,7 +75,7 @@ pub(crate) fn fields(form: &'static Form, at: &str) -> BTreeMap<(usize, &'static
     let mut fields = BTreeMap::new();
     let mut open = vec![(form, at.to_owned())];
     while let Some((form, at)) = open.pop() {
-        for field in form.fields {
+        for field in form.fields.iter().filter(|field| !field.facts.contains(&Fact::Forbidden)) {
             let path = join(&at, field.name);
             let key = (std::ptr::from_ref(form).addr(), field.name);
             if fields.insert(key, path.clone()).is_none()
@@ -141,7 +141,7 @@ fn walk_forms(
     see: &mut impl FnMut(&'static Form, &'static str, &str),
 ) {
     above.push(form);
-    for field in form.fields {
+    for field in form.fields.iter().filter(|field| !field.facts.contains(&Fact::Forbidden)) {
         let path = join(at, field.name);
         see(form, field.name, &path);
         if let Some((inner, suffix)) = inner(field.holds)

@@ -55,7 +55,7 @@ fn visibility(
 
 fn subset(f: &mut Fields<'_>, known: &mut BTreeSet<Arc<str>>) -> Option<Subset> {
     let name = f.required("name").and_then(|item| subset_name(&item, known));
-    let labels = f.selector("labels");
+    let labels = names::labels(f, "labels");
     let policy = f.object("trafficPolicy", |f| traffic_policy(f)).unwrap_or_default();
     Some(Subset { name: name?, labels, policy })
 }

@@ -14,7 +14,7 @@ pub(in crate::crd) use virtual_service::VIRTUAL_SERVICE;
 pub(super) use connection_pool::HTTP;
 pub(super) use destination_rule::{PORT_POLICY, TRAFFIC_POLICY};
 pub(super) use load_balancer::LOAD_BALANCER;
-pub(super) use virtual_service::HTTP_RULE;
+pub(super) use virtual_service::{HTTP_MATCH, HTTP_RULE, TCP_MATCH};
 
 use crate::crd::form::{Fact, Holds, forms};
 

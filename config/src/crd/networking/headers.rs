@@ -59,16 +59,16 @@ fn change(f: &mut Fields<'_>, side: Side, mut authority: Option<&mut Option<Arc<
                 **authority = Some(value);
                 None
             }
-            _ => allowed(&name, &item).then_some((name, value)),
+            _ => allowed(&name, &item, false).then_some((name, value)),
         }
     });
     let add = f.map("add", |key, item| {
         let (name, value) = (name(key, &item)?, value(&item, side)?);
-        allowed(&name, &item).then_some((name, value))
+        allowed(&name, &item, side == Side::Request).then_some((name, value))
     });
     let remove = f.list("remove", |item| {
         let name = name(&item.string()?, &item)?;
-        allowed(&name, &item).then_some(name)
+        allowed(&name, &item, false).then_some(name)
     });
     HeaderChange { remove, set, add }
 }
@@ -129,11 +129,17 @@ fn is_plain_header(name: &str) -> bool {
     is_header_name(name) && !name.starts_with(':')
 }
 
-/// Pseudo-headers and the host are not changed by header operations.
-fn allowed(name: &str, item: &Item<'_>) -> bool {
+/// Pseudo-headers and the host are not changed by header operations, and must not be written there; the host may where
+/// it says so.
+fn allowed(name: &str, item: &Item<'_>, may_be_host: bool) -> bool {
     let internal = name.starts_with(':') || name == "host";
     if internal {
-        item.warn("no-effect", format!("{name} cannot be changed by header operations; use rewrite instead"));
+        let message = format!("{name} cannot be changed by header operations; use rewrite instead");
+        if may_be_host && matches!(name, ":authority" | "host") {
+            item.warn("no-effect", message);
+        } else {
+            item.refuse(message);
+        }
     }
     !internal
 }

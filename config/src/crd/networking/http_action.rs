@@ -160,17 +160,23 @@ pub(super) fn target(item: &Item<'_>, object: &Object, context: &ParseContext) -
 }
 
 fn rewrite(f: &mut Fields<'_>) -> Option<Rewrite> {
-    let uri = f.item("uri").and_then(|item| item.non_empty());
+    let uri = f.opt_string("uri").filter(|uri| !uri.is_empty());
     let uri_regex = f.object("uriRegexRewrite", |f| {
         let pattern = f.required("match").and_then(|item| matching::pattern(&item));
-        let rewrite = f.string("rewrite");
+        let rewrite = f.required("rewrite").and_then(|item| {
+            let text = item.string()?;
+            if text.is_empty() {
+                item.refuse("must not be empty");
+            }
+            Some(text)
+        });
         Some((pattern?, rewrite?))
     });
     let authority = f.opt_string("authority").filter(|a| !a.is_empty());
-    if f.has("uri") && f.has("uriRegexRewrite") {
+    if uri.is_some() && f.has("uriRegexRewrite") {
         return f.invalid("uri and uriRegexRewrite are mutually exclusive");
     }
-    if !(f.has("uri") || f.has("uriRegexRewrite") || authority.is_some()) {
+    if !(uri.is_some() || f.has("uriRegexRewrite") || authority.is_some()) {
         let message = "one of uri, uriRegexRewrite and authority is required";
         return f.one_is_required(&["uri", "uriRegexRewrite", "authority"], message);
     }
@@ -214,6 +220,7 @@ fn redirect(f: &mut Fields<'_>, matches: &[RouteMatch]) -> Option<Redirect> {
     let code = f.item("redirectCode").and_then(|item| match item.u32()? {
         0 => None,
         code @ (301 | 302 | 303 | 307 | 308) => u16::try_from(code).ok(),
+        code @ 300..=399 => item.not_served(format!("a redirect with {code}")),
         other => item.invalid(format!("{other} is not one of 301, 302, 303, 307 and 308")),
     });
     Some(Redirect {

@@ -1,6 +1,6 @@
 //! What a VirtualService's rule matches on.
 
-use super::names;
+use super::{forms, names};
 use crate::{
     crd::{
         Object,
@@ -16,9 +16,9 @@ pub(super) fn route_match(f: &mut Fields<'_>, object: &Object, parents: &[Parent
     let ignore_case = f.bool("ignoreUriCase").unwrap_or(false);
     let path = f.item("uri").and_then(|item| string_match(&item, Regex::MustCompile));
     let text = |f: &mut Fields<'_>, name| f.item(name).and_then(|item| string_match(&item, Regex::MustCompile));
-    let mut headers = header_matches(f, "headers", false);
-    headers.extend(header_matches(f, "withoutHeaders", true));
-    f.not_acted_on("statPrefix");
+    let mut headers = header_matches(f, "headers", false, parents);
+    headers.extend(header_matches(f, "withoutHeaders", true, parents));
+    forms::HTTP_MATCH.read_inert(f);
     Some(RouteMatch {
         name: f.opt_string("name").unwrap_or_default(),
         // An empty match on the path asks for nothing: every request has one.
@@ -29,8 +29,8 @@ pub(super) fn route_match(f: &mut Fields<'_>, object: &Object, parents: &[Parent
         headers,
         query: f.map("queryParams", query_match),
         port: f.port("port"),
-        source_labels: f.selector("sourceLabels"),
-        source_namespace: f.opt_string("sourceNamespace").filter(|ns| !ns.is_empty()).map(|ns| (&*ns).into()),
+        source_labels: names::labels(f, "sourceLabels"),
+        source_namespace: names::source_namespace(f),
         parents: match_parents(f, object, parents),
     })
 }
@@ -46,9 +46,12 @@ pub(super) fn match_parents(f: &mut Fields<'_>, object: &Object, of_route: &[Par
     })
 }
 
-fn header_matches(f: &mut Fields<'_>, field: &'static str, invert: bool) -> Vec<HeaderMatch> {
+fn header_matches(f: &mut Fields<'_>, field: &'static str, invert: bool, parents: &[Parent]) -> Vec<HeaderMatch> {
     f.map(field, |key, item| {
         if key.starts_with("@request.auth.claims") {
+            if parents.iter().all(|parent| *parent == Parent::Mesh) {
+                item.refuse("a token's claims are matched at gateways alone, and this VirtualService is for none");
+            }
             return item.not_served("matching on a token's claims");
         }
         if !is_header_name(key) {
@@ -63,10 +66,8 @@ fn query_match(key: &str, item: Item<'_>) -> Option<QueryMatch> {
     if key.is_empty() {
         return item.invalid("a query parameter needs a name");
     }
-    match string_match(&item, Regex::StarIsPresence)? {
-        StringMatch::Prefix(_) => item.invalid("a query parameter is matched by exact or regex, not by prefix"),
-        matcher => Some(QueryMatch { name: key.into(), matcher }),
-    }
+    let matcher = string_match(&item, Regex::StarIsPresence)?;
+    Some(QueryMatch { name: key.into(), matcher })
 }
 
 /// What the expression `*` means, which is none by itself.
@@ -82,7 +83,11 @@ pub(super) enum Regex {
 pub(super) fn string_match(item: &Item<'_>, star: Regex) -> Option<StringMatch> {
     item.object(|f| {
         let exact = f.item("exact").map(|item| item.string().map(StringMatch::Exact));
-        let prefix = f.item("prefix").map(|item| item.non_empty().map(StringMatch::Prefix));
+        let prefix = f.item("prefix").map(|item| match &*item.string()? {
+            // Everything begins with nothing.
+            "" if star == Regex::MustCompile => Some(StringMatch::Present),
+            _ => item.non_empty().map(StringMatch::Prefix),
+        });
         let regex = f.item("regex").map(|item| match &*item.non_empty()? {
             "*" if star == Regex::StarIsPresence => Some(StringMatch::Present),
             _ => pattern(&item).map(StringMatch::Regex),

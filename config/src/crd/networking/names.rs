@@ -3,12 +3,13 @@
 use crate::{
     crd::{
         Object, ParseContext,
+        form::Holds,
         node::Value,
         reader::{Fields, Item},
     },
     kind::ObjectKind,
-    model::{Protocol, Visibility, route::Parent},
-    name::{Host, NamespacedName},
+    model::{Labels, Protocol, Visibility, route::Parent},
+    name::{Host, Namespace, NamespacedName},
 };
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
@@ -138,6 +139,26 @@ pub(super) fn is_label(text: &str) -> bool {
         && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
         && !text.starts_with('-')
         && !text.ends_with('-')
+}
+
+/// Labels, as Kubernetes takes them; those that nothing can have are refused when they are written.
+pub(super) fn labels(f: &mut Fields<'_>, name: &'static str) -> Labels {
+    let before = f.errors();
+    let labels = f.selector(name);
+    if let Some(item) = f.item(name).filter(|_| f.errors() == before) {
+        item.leniently(|item| Holds::Labels.check(item));
+    }
+    labels
+}
+
+/// `sourceNamespace` of a match.
+pub(super) fn source_namespace(f: &mut Fields<'_>) -> Option<Namespace> {
+    let item = f.item("sourceNamespace")?;
+    let namespace = item.string().filter(|namespace| !namespace.is_empty())?;
+    if !is_label(&namespace) {
+        item.refuse(format!("{namespace:.80?} is no name of a namespace"));
+    }
+    Some((&*namespace).into())
 }
 
 /// `exportTo`, or the mesh's default for the kind.

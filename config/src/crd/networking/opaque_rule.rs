@@ -1,7 +1,7 @@
 //! What a VirtualService says about opaque connections: entries of `tls`, which are told apart by server name, and of
 //! `tcp`.
 
-use super::{http_action, matching, names};
+use super::{forms, http_action, matching, names};
 use crate::{
     crd::{
         Object, ParseContext,
@@ -35,7 +35,10 @@ pub(super) fn tls(f: &mut Fields<'_>, of: Of<'_>) -> Option<StreamRule> {
 
 /// One entry of `tcp`.
 pub(super) fn tcp(f: &mut Fields<'_>, of: Of<'_>) -> Option<StreamRule> {
-    let matches = f.objects("match", |f| Some(conditions(f, of, Vec::new())));
+    let matches = f.objects("match", |f| {
+        forms::TCP_MATCH.read_inert(f);
+        Some(conditions(f, of, Vec::new()))
+    });
     Some(StreamRule { matches, backends: route(f, of)? })
 }
 
@@ -64,18 +67,18 @@ fn server_name(item: &Item<'_>, of: Of<'_>) -> Option<Host> {
 }
 
 fn conditions(f: &mut Fields<'_>, of: Of<'_>, server_names: Vec<Host>) -> StreamMatch {
-    f.not_acted_on("sourceSubnet");
     StreamMatch {
         server_names,
         subnets: f.list("destinationSubnets", |item| subnet(&item)),
         port: f.port("port"),
-        source_labels: f.selector("sourceLabels"),
-        source_namespace: f.opt_string("sourceNamespace").filter(|ns| !ns.is_empty()).map(|ns| (&*ns).into()),
+        source_labels: names::labels(f, "sourceLabels"),
+        source_namespace: names::source_namespace(f),
         parents: matching::match_parents(f, of.object, of.parents),
     }
 }
 
-fn subnet(item: &Item<'_>) -> Option<IpNet> {
+/// An address or a block of them.
+pub(super) fn subnet(item: &Item<'_>) -> Option<IpNet> {
     let text = item.non_empty()?;
     let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
     match text.parse::<IpNet>().ok().or_else(address) {

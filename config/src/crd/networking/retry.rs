@@ -15,8 +15,8 @@ forms! {
         "perTryTimeout": Holds::Span, "How long one attempt may take.", Fact::Default("no limit");
         "retryOn": Holds::Text, "What is retried: words of Envoy and status codes, with commas between them.",
             Fact::Default("connect-failure,refused-stream,unavailable,cancelled");
-        "retryRemoteLocalities": Holds::Bool, "Whether other localities are tried.", Fact::Inert("");
-        "retryIgnorePreviousHosts": Holds::Bool, "Whether endpoints that were tried are avoided.", Fact::Default("true");
+        "retryRemoteLocalities": Holds::Bool, "Whether other localities are tried.", Fact::Inert(""), Fact::Nullable;
+        "retryIgnorePreviousHosts": Holds::Bool, "Whether endpoints that were tried are avoided.", Fact::Default("true"), Fact::Nullable;
         "backoff": Holds::Span, "Least time before the first retry; it doubles with each.", Fact::Default("25ms");
     };
 }
@@ -24,13 +24,12 @@ forms! {
 /// `retries` of a rule, also MeshConfig's `defaultHttpRetryPolicy`.
 pub(in crate::crd) fn retries(item: &Item<'_>) -> Option<RetryPolicy> {
     item.object(|f| {
-        let detailed = ["perTryTimeout", "retryOn", "backoff", "retryRemoteLocalities", "retryIgnorePreviousHosts"]
-            .iter()
-            .any(|name| f.has(name));
+        let detailed = ["perTryTimeout", "retryOn", "retryRemoteLocalities"].iter().any(|name| f.has(name));
         let before = f.errors();
         let attempts = f.u32("attempts").unwrap_or(0);
         if attempts == 0 && detailed && f.errors() == before {
-            return f.invalid("attempts of 0 disables retries, so no other field may be set");
+            return f
+                .invalid("attempts of 0 disables retries: leave perTryTimeout, retryOn and retryRemoteLocalities out");
         }
         f.not_acted_on("retryRemoteLocalities");
         Some(RetryPolicy {
@@ -75,7 +74,12 @@ fn retry_on(item: &Item<'_>) -> Option<RetryOn> {
                 item.warn("field-not-acted-on", format!("retryOn: {word} is not acted on yet"));
             }
             _ => match word.parse::<u16>() {
-                Ok(code @ 100..=599) => push(&mut on.status_codes, code),
+                Ok(code @ 100..=599) => {
+                    if !is_status(code) {
+                        item.refuse(format!("{code} is no status that HTTP has"));
+                    }
+                    push(&mut on.status_codes, code);
+                }
                 _ => {
                     item.warn("unknown-word", format!("retryOn: {word:?} is not known and has no effect"));
                     item.refuse(format!("{word:.40?} is no condition to retry on"));
@@ -84,6 +88,14 @@ fn retry_on(item: &Item<'_>) -> Option<RetryOn> {
         }
     }
     Some(on)
+}
+
+/// Whether a status has a meaning that is registered.
+fn is_status(code: u16) -> bool {
+    matches!(
+        code,
+        100..=103 | 200..=208 | 226 | 300..=305 | 307 | 308 | 400..=418 | 421..=426 | 428 | 429 | 431 | 451 | 500..=508 | 510 | 511
+    )
 }
 
 fn push<T: PartialEq>(list: &mut Vec<T>, value: T) {

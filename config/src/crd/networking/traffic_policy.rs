@@ -54,6 +54,9 @@ fn ports(f: &mut Fields<'_>) -> BTreeMap<Port, PortPolicy> {
     f.list("portLevelSettings", |item: Item<'_>| {
         let (port, policy) = item.object(|f| {
             let port = f.required("port").and_then(|item| item.object(|f| f.required("number")?.port()));
+            if !BLOCKS[..4].iter().any(|name| f.has(name)) {
+                f.refuse(format!("says nothing: one of {} is required", BLOCKS[..4].join(", ")));
+            }
             forms::PORT_POLICY.read_inert(f);
             let policy = blocks(f);
             Some((port?, policy))
@@ -110,7 +113,14 @@ fn http(f: &mut Fields<'_>, pool: &mut ConnectionPool) -> Option<()> {
     pool.max_requests = limit(f, "http2MaxRequests");
     pool.max_requests_per_connection = limit(f, "maxRequestsPerConnection");
     pool.max_retries = limit(f, "maxRetries");
-    pool.http_idle_timeout = span(f, "idleTimeout");
+    pool.http_idle_timeout = f.item("idleTimeout").and_then(|item| {
+        let time = item.duration()?;
+        whole_millis(&item, time);
+        if time < Duration::from_millis(1) {
+            item.refuse("must be at least 1ms");
+        }
+        Some(time)
+    });
     let upgrade =
         [("DEFAULT", None), ("UPGRADE", Some(H2Upgrade::Upgrade)), ("DO_NOT_UPGRADE", Some(H2Upgrade::DoNotUpgrade))];
     pool.h2_upgrade = f.enum_of("h2UpgradePolicy", &upgrade).flatten();

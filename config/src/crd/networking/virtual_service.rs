@@ -5,12 +5,14 @@ use crate::kind::ObjectKind;
 use crate::{
     crd::{
         Object, ParseContext,
+        form::is_of_whole_millis,
         node::Value,
         reader::{Fields, Item},
     },
     model::route::{Parent, Route, RouteRule},
     name::Host,
 };
+use std::time::Duration;
 
 /// The rules of `http`, `tls` and `tcp`; `None` without an error where there are only rules that are not served yet:
 /// without a route, requests go where they would without the object.
@@ -89,6 +91,9 @@ fn hosts(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &
         if hosts.contains(&host) {
             return entry.invalid(format!("{host} is listed twice"));
         }
+        if let Some(other) = hosts.iter().find(|other| other.covers(&host) || host.covers(other)) {
+            entry.refuse(format!("{host} and {other} have hosts in common"));
+        }
         hosts.push(host);
         Some(())
     };
@@ -109,7 +114,15 @@ fn rule(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &[
     if f.has("mirror") && f.has("mirrors") {
         f.refuse("mirror and mirrors are mutually exclusive");
     }
-    let timeout = f.duration("timeout");
+    let timeout = f.item("timeout").and_then(|item| {
+        let timeout = item.duration()?;
+        if timeout < Duration::from_millis(1) {
+            item.refuse("must be at least 1ms; leave it out for no limit");
+        } else if !is_of_whole_millis(timeout) {
+            item.refuse("must be of whole milliseconds");
+        }
+        Some(timeout)
+    });
     let retries = f.item("retries").and_then(|item: Item<'_>| retry::retries(&item));
     let outcome = http_action::outcome(f, object, context, &matches)?;
     Some(outcome.map(|o| RouteRule {

@@ -11,13 +11,15 @@ forms! {
     pub(in crate::crd) OUTLIERS {
         "consecutiveErrors": NUMBER, "Superseded by consecutive5xxErrors and consecutiveGatewayErrors.", Fact::Signed;
         "splitExternalLocalOriginErrors": Holds::Bool, "Whether failures to connect count apart.";
-        "consecutiveLocalOriginFailures": COUNT, "Failures to connect in a row that eject an endpoint; with splitExternalLocalOriginErrors alone.";
-        "consecutiveGatewayErrors": COUNT, "Answers 502, 503, 504 in a row that eject an endpoint.";
-        "consecutive5xxErrors": COUNT, "Answers 5xx in a row that eject an endpoint.", Fact::Default("5");
+        "consecutiveLocalOriginFailures": COUNT, "Failures to connect in a row that eject an endpoint; with splitExternalLocalOriginErrors alone.", Fact::Nullable;
+        "consecutiveGatewayErrors": COUNT, "Answers 502, 503, 504 in a row that eject an endpoint.", Fact::Nullable;
+        "consecutive5xxErrors": COUNT, "Answers 5xx in a row that eject an endpoint.", Fact::Default("5"), Fact::Nullable;
         "interval": Holds::Span, "Time between two looks.", Fact::Default("10s");
         "baseEjectionTime": Holds::Span, "Least time of an ejection, times how often there was one.", Fact::Default("30s");
         "maxEjectionPercent": Holds::Whole(0, 100), "Most endpoints that are ejected at a time, in percent.", Fact::Default("10"), Fact::Signed;
         "minHealthPercent": Holds::Whole(0, 100), "Below this share of healthy endpoints, all are used.", Fact::Default("0"), Fact::Signed;
+        "failurePercentageThreshold": Holds::Whole(0, 100), "Share of failures that ejects an endpoint, in percent.",
+            Fact::Least(0), Fact::Most(100), Fact::Nullable;
         "outlierDetectionHttpErrorCodes": Holds::List(&Holds::Whole(100, 599)), "Statuses that count as errors, beside 5xx.",
             Fact::Each(&[Fact::Least(100), Fact::Most(599)]);
     } => outliers;

@@ -57,14 +57,15 @@ forms! {
         "privateKey": Holds::Text, "File with its key, for MUTUAL.", Fact::Inert(NOT_SERVED);
         "caCertificates": Holds::Text, "File with the roots that the server's certificate must come from.", Fact::Default("those of the system");
         "credentialName": Holds::Text, "Secret with certificate, key and roots, instead of files.", Fact::Inert(NOT_SERVED);
+        "caCertCredentialName": Holds::Text, "Secret with the roots alone.", Fact::Inert(NOT_SERVED);
         "subjectAltNames": Holds::List(&Holds::Text), "Names of which the server's certificate must hold one.";
         "sni": Holds::Text, "Server name that is asked for.";
-        "insecureSkipVerify": Holds::Bool, "Whether the server's certificate is taken as it is.", Fact::Default("false");
+        "insecureSkipVerify": Holds::Bool, "Whether the server's certificate is taken as it is.", Fact::Default("false"), Fact::Nullable;
         "caCrl": Holds::Text, "File with certificates that are revoked.", Fact::Inert(NOT_SERVED);
     };
 
     TUNNEL {
-        "protocol": Holds::Word(&["CONNECT", "POST"]), "How it is asked for.", Fact::Default("CONNECT");
+        "protocol": Holds::Judged(tunnel_protocol), "How it is asked for.", Fact::Default("CONNECT");
         "targetHost": Holds::Judged(single_host), "Where it ends.", Fact::Required;
         "targetPort": Holds::Port, "Port where it ends.", Fact::Required;
     };
@@ -75,7 +76,7 @@ forms! {
 
     RETRY_BUDGET {
         "percent": Holds::Number(0.0, 100.0), "Share of the active requests that may be retries.", Fact::Default("20"),
-            Fact::Least(0), Fact::Most(100);
+            Fact::Least(0), Fact::Most(100), Fact::Nullable;
         "minRetryConcurrency": COUNT, "Retries that are always allowed.", Fact::Default("3");
         "budgetInterval": Holds::SpanOrZero, "Time over which requests are counted.", Fact::Default("0s");
     };
@@ -86,5 +87,11 @@ const NOT_SERVED: &str = "the object is not served";
 fn single_host(item: &Item<'_>) {
     if names::literal_host(item).is_some_and(|host| host.is_wildcard()) {
         item.invalid::<()>("must be a single host, not a wildcard");
+    }
+}
+
+fn tunnel_protocol(item: &Item<'_>) {
+    if let Some(protocol) = item.string().filter(|protocol| !["", "CONNECT", "POST"].contains(&&**protocol)) {
+        item.invalid::<()>(format!("{protocol:.40?} is neither CONNECT nor POST"));
     }
 }

@@ -19,14 +19,14 @@ forms! {
         "percent": Holds::Whole(0, 100), "Share of the requests, as a whole number. Superseded by percentage.", Fact::Signed;
         "percentage": Holds::Of(&SHARE), "Share of the requests; without it, none.";
         "fixedDelay": Holds::Span, "How long.";
-        "exponentialDelay": Holds::Judged(never_served), "Must be left out: it never had an effect.", WHOLE_SPAN;
+        "exponentialDelay": Holds::Judged(never_served), "Must be left out: it never had an effect.", Fact::Forbidden, WHOLE_SPAN;
     } with [Fact::OneOf(&["fixedDelay", "exponentialDelay"])] => delay;
 
     ABORT {
         "percentage": Holds::Of(&SHARE), "Share of the requests; without it, none.";
         "httpStatus": Holds::Whole(200, 599), "Status of the answer.", Fact::Signed;
         "grpcStatus": Holds::Judged(grpc_status), "gRPC status of the answer, by its name.";
-        "http2Error": Holds::Judged(never_served), "Must be left out: it never had an effect.";
+        "http2Error": Holds::Judged(never_served), "Must be left out: it never had an effect.", Fact::Forbidden;
     } with [Fact::OneOf(&["httpStatus", "grpcStatus", "http2Error"])] => abort;
 
     SHARE {
@@ -41,7 +41,7 @@ forms! {
         "allowHeaders": Holds::List(&Holds::Judged(header)), "With which headers.";
         "exposeHeaders": Holds::List(&Holds::Judged(header)), "Which headers of answers scripts see.";
         "maxAge": Holds::Judged(seconds), "How long a browser may remember it, in whole seconds.", WHOLE_SPAN;
-        "allowCredentials": Holds::Bool, "Whether cookies may come along.";
+        "allowCredentials": Holds::Bool, "Whether cookies may come along.", Fact::Nullable;
         "unmatchedPreflights": Holds::Word(&["UNSPECIFIED", "FORWARD", "IGNORE"]), "Where other preflights go.",
             Fact::Default("FORWARD");
     };

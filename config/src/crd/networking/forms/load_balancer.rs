@@ -7,7 +7,7 @@ use crate::crd::{
 };
 use std::collections::BTreeSet;
 
-const PERCENT: Holds = Holds::Whole(0, 100);
+const PERCENT: Holds = Holds::Number(0.0, 100.0);
 
 forms! {
     /// `loadBalancer`.
@@ -43,7 +43,7 @@ forms! {
     } => cookie;
 
     ATTRIBUTE {
-        "name": Holds::Filled, "Name.";
+        "name": Holds::Filled, "Name.", Fact::Required;
         "value": Holds::Text, "Value.";
     };
 
@@ -57,7 +57,7 @@ forms! {
 
     /// `localityLbSetting`.
     pub(in crate::crd) LOCALITY {
-        "enabled": Holds::Bool, "Whether localities count.", Fact::Default("true");
+        "enabled": Holds::Bool, "Whether localities count.", Fact::Default("true"), Fact::Nullable;
         "distribute": Holds::List(&Holds::Of(&DISTRIBUTE)), "Shares of localities; excludes failover and failoverPriority.";
         "failover": Holds::List(&Holds::Of(&FAILOVER)), "Where calls go when a region fails.";
         "failoverPriority": Holds::List(&Holds::Filled), "Labels that order endpoints, the first most.";
@@ -74,17 +74,17 @@ forms! {
     } => failover;
 
     ZONE_AWARE {
-        "enabled": Holds::Bool, "Whether zones count.";
+        "enabled": Holds::Bool, "Whether zones count.", Fact::Nullable;
         "failover": Holds::List(&Holds::Of(&FAILOVER)), "Where calls go when a region fails.";
         "failoverPriority": Holds::List(&Holds::Filled), "Labels that order endpoints, the first most.";
-        "minClusterSize": Holds::Whole(1, u32::MAX as i64), "Endpoints that there must be.", Fact::Default("6"), Fact::Least(1);
+        "minClusterSize": Holds::Whole(1, u32::MAX as i64), "Endpoints that there must be.", Fact::Default("6"), Fact::Least(1), Fact::Nullable;
     } => regions_once;
 
     /// `warmup`.
     WARMUP {
         "duration": Holds::Span, "How long a new endpoint warms up.", Fact::Required;
-        "minimumPercent": PERCENT, "Its least share of its weight.", Fact::Default("10"), Fact::Most(100);
-        "aggression": Holds::Number(1.0, f64::MAX), "How fast its share grows.", Fact::Default("1");
+        "minimumPercent": PERCENT, "Its least share of its weight.", Fact::Default("10"), Fact::Most(100), Fact::Nullable, Fact::Least(0);
+        "aggression": Holds::Number(1.0, f64::MAX), "How fast its share grows.", Fact::Default("1"), Fact::Nullable, Fact::Least(0);
     };
 
     UTILIZATION {

@@ -4,7 +4,8 @@ use super::http_rule::{CORS, FAULT, MIRROR, MIRROR_SHARE, MIRRORS};
 use super::{PORT, STRING_MATCH};
 use crate::crd::{
     form::{Fact, Holds, forms},
-    networking::retry::RETRIES,
+    networking::{opaque_rule, retry::RETRIES},
+    reader::Item,
 };
 
 const MATCHES: Holds = Holds::Map(&Holds::Of(&STRING_MATCH));
@@ -37,14 +38,15 @@ forms! {
         "fault": Holds::Of(&FAULT), "Delays and errors that are put in on purpose.", Fact::Inert("");
         "mirror": Holds::Of(&MIRROR), "Where a copy of each request goes.", Fact::Inert("");
         "mirrors": Holds::List(&Holds::Of(&MIRRORS)), "Several places that copies go to; excludes mirror.", Fact::Inert("");
-        "mirrorPercent": Holds::Whole(0, 100), "Share that is copied. Superseded by mirrorPercentage.", Fact::Inert("");
-        "mirror_percent": Holds::Whole(0, 100), "As mirrorPercent.", Fact::Inert("");
+        "mirrorPercent": Holds::Whole(0, 100), "Share that is copied. Superseded by mirrorPercentage.", Fact::Inert(""), Fact::Nullable;
+        "mirror_percent": Holds::Whole(0, 100), "As mirrorPercent.", Fact::Inert(""), Fact::Nullable;
         "mirrorPercentage": Holds::Of(&MIRROR_SHARE), "Share of the requests that mirror copies; all without it.", Fact::Inert("");
         "corsPolicy": Holds::Of(&CORS), "Who may call from scripts of other origins.", Fact::Inert("");
         "headers": Holds::Of(&HEADERS), "Changes of headers.";
     };
 
-    HTTP_MATCH {
+    /// An entry of `match` of it.
+    pub(in crate::crd::networking) HTTP_MATCH {
         "name": Holds::Text, "Name that is added to the rule's in logs.";
         "uri": Holds::Of(&STRING_MATCH), "Path and query as one text.";
         "scheme": Holds::Of(&STRING_MATCH), "Scheme of the request.";
@@ -141,10 +143,11 @@ forms! {
         "route": Holds::List(&Holds::Of(&ROUTE)), "Where they go, by weight.";
     };
 
-    TCP_MATCH {
+    /// An entry of `match` of `tcp`.
+    pub(in crate::crd::networking) TCP_MATCH {
         "destinationSubnets": Holds::List(&Holds::Text), "Addresses or blocks that the connection was for.";
         "port": Holds::Port, "Port that the connection came to.";
-        "sourceSubnet": Holds::Text, "Address or block that the connection comes from.", Fact::Inert("");
+        "sourceSubnet": Holds::Judged(subnet), "Address or block that the connection comes from.", Fact::Inert("");
         "sourceLabels": Holds::Labels, "Labels that the calling workload must have.";
         "gateways": Holds::List(&Holds::Text), "Which of the VirtualService's gateways.", Fact::Default("all of them");
         "sourceNamespace": Holds::Text, "Namespace of the calling workload.";
@@ -154,4 +157,8 @@ forms! {
         "destination": Holds::Of(&DESTINATION), "Where connections go.", Fact::Required;
         "weight": WEIGHT, "Its share, as against the others; one alone needs none.", Fact::Default("0"), Fact::Signed;
     };
+}
+
+fn subnet(item: &Item<'_>) {
+    opaque_rule::subnet(item);
 }
