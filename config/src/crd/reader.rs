@@ -5,6 +5,7 @@
 //! in silence. A getter that returns nothing for a field that is there has recorded an error, and an object
 //! with any error is dropped whole, unless all of them are about entries that can be left out ([`Item::apart`]). As in protobuf's JSON, numbers may be texts; `null` is an absent field.
 
+mod names;
 mod report;
 mod scalar;
 mod similar;
@@ -13,10 +14,11 @@ pub(super) use report::REFUSED;
 pub use report::Report;
 pub use scalar::IntOrString;
 
-use super::form::{Form, snake_case};
+use super::form::Form;
 use super::node::{Node, Value};
 use crate::diagnostic::{ObjectRef, Severity};
 use crate::model::Labels;
+use names::{is_called, join};
 use std::sync::Arc;
 
 /// A value at its path.
@@ -426,20 +428,6 @@ fn report_unknown(report: &Report, path: &str, (name, node): &(String, Node), ne
     let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
     let message = format!("there is no field {name:?} here{hint}");
     report.add(severity, "unknown-field", (&join(path, name), node.line), message);
-}
-
-/// By its name, or as protobuf has it: JSON made from protobuf messages may have either.
-fn is_called(key: &str, name: &str) -> bool {
-    key == name || (key.contains('_') && snake_case(name) == key)
-}
-
-/// `path.key`, with keys that hold dots in brackets.
-fn join(path: &str, key: &str) -> String {
-    match (path.is_empty(), key.contains(['.', '[', '/'])) {
-        (_, true) => format!("{path}[{key:?}]"),
-        (true, false) => key.to_owned(),
-        (false, false) => format!("{path}.{key}"),
-    }
 }
 
 /// What a selector selects by: the labels under `key`. `None`: there are none, or they cannot be read.

@@ -48,10 +48,7 @@ fn has(node: &Node, name: &str) -> bool {
 }
 
 /// The first of these that stood before.
-fn repeated<T: Ord>(all: impl IntoIterator<Item = T>) -> Option<T>
-where
-    T: Clone,
-{
+fn repeated<T: Ord + Clone>(all: impl IntoIterator<Item = T>) -> Option<T> {
     let mut seen = BTreeSet::new();
     all.into_iter().find(|one| !seen.insert(one.clone()))
 }

@@ -45,7 +45,7 @@ pub(super) fn upstream_tls(f: &mut Fields<'_>) -> Option<UpstreamTls> {
             false => item?.not_served("MUTUAL"),
         };
     }
-    if mode != Mode::Disable && f.has("clientCertificate") || mode != Mode::Disable && f.has("privateKey") {
+    if mode != Mode::Disable && (f.has("clientCertificate") || f.has("privateKey")) {
         return f.invalid("clientCertificate and privateKey are only allowed with mode MUTUAL");
     }
     let sni = f.opt_string("sni").filter(|s| !s.is_empty());
