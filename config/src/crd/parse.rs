@@ -174,7 +174,11 @@ pub fn parse(object: &Object, context: &ParseContext) -> (Option<Parsed>, Vec<Di
                 f.ignore(&["apiVersion", "kind", "metadata", "spec", "status"]);
                 Some(())
             });
-            let spec = object.root.get("spec").filter(|n| n.value != Value::Null).unwrap_or(&empty);
+            let spec = object.root.get("spec").filter(|n| n.value != Value::Null);
+            if spec.is_none() && kind.group().starts_with("gateway.networking.") {
+                note(Severity::Error, "missing-field", "spec is required".to_owned());
+            }
+            let spec = spec.unwrap_or(&empty);
             Item::new(spec, "spec", &report).object(|f| fate.read(object, f, context))
         }
         Shape::Root(fate) => root.object(|f| {

@@ -181,3 +181,9 @@ fn paths_backends_and_spans_are_judged() {
         ],
     );
 }
+
+#[test]
+fn an_object_has_a_spec() {
+    let (severity, _, message) = found(ObjectKind::HTTPRoute, "null").remove(0);
+    assert_eq!((severity, &*message), (Severity::Error, "spec is required"));
+}
