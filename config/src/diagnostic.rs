@@ -18,8 +18,20 @@ pub enum Severity {
 pub struct Origin {
     /// Path of the file as given, empty when the object did not come from a file.
     pub file: Arc<str>,
-    /// First line of the object's document, counted from 1; 0 when unknown.
+    /// Line, counted from 1; 0 when unknown.
     pub line: u32,
+    /// Column in characters, counted from 1; 0 when unknown.
+    pub column: u32,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)?;
+        match self.column {
+            0 => Ok(()),
+            column => write!(f, ":{column}"),
+        }
+    }
 }
 
 /// Which object a diagnostic is about.
@@ -64,7 +76,7 @@ impl fmt::Display for Diagnostic {
             _ => {}
         }
         if !self.origin.file.is_empty() {
-            write!(f, " {}:{}", self.origin.file, self.origin.line)?;
+            write!(f, " {}", self.origin)?;
         }
         f.write_str(") ")?;
         if !self.field.is_empty() {

@@ -59,7 +59,7 @@ pub fn parse_text(text: &str, own: &Namespace) -> (MeshConfig, Vec<Diagnostic>) 
     let read = match node::read(text).into_iter().next() {
         None => None,
         Some(Err(broken)) => {
-            report.add(Severity::Error, "broken-document", ("", broken.line), broken.reason);
+            report.add(Severity::Error, "broken-document", ("", broken.place), broken.reason);
             None
         }
         Some(Ok(document)) => Item::new(&document.node, "", &report).object(|f| Some(mesh_config(f, config()))),

@@ -1,29 +1,44 @@
-//! YAML text (JSON is YAML here) as trees that remember their lines.
+//! YAML text (JSON is YAML here) as trees that remember their lines and columns.
 //!
 //! A text may hold many documents; one that is broken is reported and does not take the others with it. Input is
-//! bounded: [`MAX_TEXT`], [`MAX_DEPTH`], [`MAX_NODES`] (aliases count for what they stand for).
+//! bounded: [`MAX_TEXT`], [`MAX_DOCUMENTS`], [`MAX_DEPTH`], [`MAX_NODES`] (aliases count for what they stand for).
 
 mod packed;
 
 pub use packed::{Digest, Packed};
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
+use granit_parser::{Event, Marker, Options, Parser, ScalarStyle, Span, Tag};
 use std::collections::{HashMap, HashSet};
 
 /// Largest text that is read, in bytes.
 pub const MAX_TEXT: usize = 16 << 20;
 /// Deepest nesting of maps and lists.
 pub const MAX_DEPTH: usize = 64;
+/// Most documents with content in one text.
+pub const MAX_DOCUMENTS: usize = 100_000;
 /// Most nodes in one text, aliases expanded.
 pub const MAX_NODES: usize = 2_000_000;
 
-/// A value and the line that it begins on, counted from 1.
+/// A value and where it begins.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// Line in the text.
+    /// Line in the text, counted from 1. A map's value that begins on a later line than its key is at its key.
     pub line: u32,
+    /// Column in characters, counted from 1; 0: not known.
+    pub column: u16,
+    /// Column of the key that it stands at, on the same line; 0: it stands at none, or not known.
+    pub key: u16,
     /// What is there.
     pub value: Value,
+}
+
+/// A line and a column, both counted from 1; 0: not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Line.
+    pub line: u32,
+    /// Column in characters.
+    pub column: u32,
 }
 
 /// A value.
@@ -41,12 +56,27 @@ pub enum Value {
     String(String),
     /// A list.
     Seq(Vec<Node>),
-    /// A map, in the order of the text; keys are unique. The node of a value has the line of its key where the
-    /// value itself is nothing.
+    /// A map, in the order of the text; keys are unique.
     Map(Vec<(String, Node)>),
 }
 
 impl Node {
+    /// A value that stands in no column that is known.
+    pub fn new(line: u32, value: Value) -> Self {
+        Node { line, column: 0, key: 0, value }
+    }
+
+    /// Where it begins.
+    pub fn place(&self) -> Place {
+        Place { line: self.line, column: self.column.into() }
+    }
+
+    /// Where its key begins; where it does itself, when it stands at none.
+    pub fn key_place(&self) -> Place {
+        let column = if self.key == 0 { self.column } else { self.key };
+        Place { line: self.line, column: column.into() }
+    }
+
     /// The value of a key, when this is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {
@@ -90,10 +120,10 @@ pub struct Document {
 
 /// A document that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {reason}")]
+#[error("line {}, column {}: {reason}", place.line, place.column)]
 pub struct Broken {
     /// Where reading stopped.
-    pub line: u32,
+    pub place: Place,
     /// Why.
     pub reason: String,
 }
@@ -102,7 +132,7 @@ pub struct Broken {
 pub fn read(text: &str) -> Vec<Result<Document, Broken>> {
     if text.len() > MAX_TEXT {
         let reason = format!("the file is {} bytes long; at most {MAX_TEXT} bytes are read", text.len());
-        return vec![Err(Broken { line: 1, reason })];
+        return vec![Err(Broken { place: Place { line: 1, column: 1 }, reason })];
     }
     let mut options = Options::default();
     options.emit_comments = false;
@@ -113,11 +143,19 @@ pub fn read(text: &str) -> Vec<Result<Document, Broken>> {
         match reader.document(number) {
             Ok(Step::End) => return documents,
             Ok(Step::Empty) => {}
+            Ok(Step::Document(document)) if documents.len() == MAX_DOCUMENTS => {
+                let reason = format!("more than {MAX_DOCUMENTS} documents in one file; split it");
+                documents.push(Err(Broken { place: document.node.place(), reason }));
+                return documents;
+            }
             Ok(Step::Document(document)) => documents.push(Ok(document)),
             Err(broken) => {
                 documents.push(Err(broken));
                 // A spent budget ends the text: what follows would not be read either.
-                if reader.budget == 0 || !matches!(reader.events.proceed_next_document(), Ok(true)) {
+                if reader.budget == 0
+                    || documents.len() > MAX_DOCUMENTS
+                    || !matches!(reader.events.proceed_next_document(), Ok(true))
+                {
                     return documents;
                 }
             }
@@ -169,7 +207,14 @@ impl<'t> Reader<'t> {
         match self.events.next_event() {
             None => Ok(None),
             Some(Ok(pair)) => Ok(Some(pair)),
-            Some(Err(e)) => Err(Broken { line: line(e.marker().line()), reason: e.info() }),
+            Some(Err(e)) => {
+                let reason = match e.info() {
+                    // The parser's own bound, which it may meet before ours.
+                    info if info.contains("recursion limit") => too_deep(),
+                    info => info,
+                };
+                Err(Broken { place: place(*e.marker()), reason })
+            }
         }
     }
 
@@ -181,10 +226,10 @@ impl<'t> Reader<'t> {
         depth: usize,
         anchors: &mut Anchors,
     ) -> Result<(Node, usize), Broken> {
-        let at = line(span.start.line());
-        let broken = |reason: String| Broken { line: at, reason };
+        let at = place(span.start);
+        let broken = |reason: String| Broken { place: at, reason };
         if depth > MAX_DEPTH {
-            return Err(broken(format!("nested more than {MAX_DEPTH} levels deep")));
+            return Err(broken(too_deep()));
         }
         let (value, anchor, size) = match event {
             Event::Scalar(text, style, anchor, tag) => (scalar(&text, style, tag.as_deref()), anchor, 1),
@@ -201,14 +246,14 @@ impl<'t> Reader<'t> {
                     .get(&id)
                     .cloned()
                     .ok_or_else(|| broken("an alias refers to a node that contains it".into()))?;
-                node.line = at;
+                (node.line, node.column, node.key) = (at.line, narrow(at.column), 0);
                 self.spend(size, at)?;
                 return Ok((node, size));
             }
             other => return Err(broken(format!("unexpected {other:?}"))),
         };
         self.spend(1, at)?;
-        let node = Node { line: at, value };
+        let node = Node { line: at.line, column: narrow(at.column), key: 0, value };
         if anchor != 0 {
             // The copy is paid for here, each use of it again where it is used.
             self.spend(size, at)?;
@@ -237,31 +282,32 @@ impl<'t> Reader<'t> {
         let mut entries = Vec::new();
         let mut places = HashSet::new();
         let (mut merged, mut size) = (Vec::new(), 1);
-        let mut key: Option<(String, u32)> = None;
+        let mut key: Option<(String, Place)> = None;
         while let Some((event, span)) = self.next()? {
             match (event, key.take()) {
                 (Event::Comment(..) | Event::Anchor(..), waiting) => key = waiting,
                 (Event::MappingEnd, _) => break,
                 (Event::Scalar(text, style, _, _), None) => {
-                    let at = line(span.start.line());
+                    let at = place(span.start);
                     if !places.insert(text.to_string()) {
-                        return Err(Broken { line: at, reason: format!("duplicate key {text:?} in a map") });
+                        return Err(Broken { place: at, reason: format!("duplicate key {text:?} in a map") });
                     }
                     key = Some((text.into_owned(), at));
                     if style != ScalarStyle::Plain && key.as_ref().is_some_and(|(k, _)| k == "<<") {
-                        return Err(Broken { line: at, reason: "\"<<\" is not a field name".into() });
+                        return Err(Broken { place: at, reason: "\"<<\" is not a field name".into() });
                     }
                 }
                 (_, None) => {
-                    let at = line(span.start.line());
-                    return Err(Broken { line: at, reason: "a map's key must be a plain string".into() });
+                    let at = place(span.start);
+                    return Err(Broken { place: at, reason: "a map's key must be a plain string".into() });
                 }
                 (event, Some((key, at))) => {
                     let (mut node, n) = self.node(event, span, depth + 1, anchors)?;
                     size += n;
-                    if node.value == Value::Null {
-                        node.line = at;
+                    if node.value == Value::Null || node.line != at.line {
+                        (node.line, node.column) = (at.line, narrow(at.column));
                     }
+                    node.key = narrow(at.column);
                     match key == "<<" {
                         true => merged.push(node),
                         false => entries.push((key, node)),
@@ -275,13 +321,13 @@ impl<'t> Reader<'t> {
         Ok((entries, size))
     }
 
-    fn spend(&mut self, nodes: usize, line: u32) -> Result<(), Broken> {
+    fn spend(&mut self, nodes: usize, place: Place) -> Result<(), Broken> {
         match self.budget.checked_sub(nodes) {
             Some(left) => self.budget = left,
             None => {
                 self.budget = 0;
                 let reason = format!("more than {MAX_NODES} values in one file, counting what aliases expand to");
-                return Err(Broken { line, reason });
+                return Err(Broken { place, reason });
             }
         }
         Ok(())
@@ -300,7 +346,7 @@ fn merge(entries: &mut Vec<(String, Node)>, places: &mut HashSet<String>, from: 
             Ok(())
         }
         Value::Seq(maps) => maps.into_iter().try_for_each(|map| merge(entries, places, map)),
-        _ => Err(Broken { line: from.line, reason: "<< needs a map, or a list of maps".into() }),
+        _ => Err(Broken { place: from.place(), reason: "<< needs a map, or a list of maps".into() }),
     }
 }
 
@@ -336,8 +382,18 @@ fn number(text: &str) -> Option<Value> {
     float.then(|| text.parse().map(Value::Float).ok()).flatten()
 }
 
-fn line(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
+fn too_deep() -> String {
+    format!("nested more than {MAX_DEPTH} levels deep")
+}
+
+fn place(marker: Marker) -> Place {
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    Place { line: number(marker.line()), column: number(marker.col()).saturating_add(1) }
+}
+
+/// Columns further out than a person would count are not kept.
+fn narrow(column: u32) -> u16 {
+    u16::try_from(column).unwrap_or(0)
 }
 
 #[cfg(test)]

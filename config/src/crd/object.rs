@@ -126,6 +126,9 @@ impl Head {
     }
 }
 
+/// Most findings listed about the documents of one text that are no objects.
+const MAX_FINDINGS: usize = 1000;
+
 /// Every object of a text that came from `file`. Documents that are broken or are no objects are reported (codes
 /// `broken-document`, `invalid-object`), the others served. The entries of a `List` are objects of their own.
 pub fn read_text(file: &Arc<str>, text: &str) -> (Vec<Object>, Vec<Diagnostic>) {
@@ -139,8 +142,8 @@ pub fn read_text(file: &Arc<str>, text: &str) -> (Vec<Object>, Vec<Diagnostic>) 
             Err(broken) => {
                 let report =
                     Report::new(ObjectRef { kind: "".into(), namespace: "".into(), name: "".into() }, file.clone());
-                report.add(Severity::Error, "broken-document", ("", broken.line), broken.reason);
-                diagnostics.extend(report.into_diagnostics());
+                report.add(Severity::Error, "broken-document", ("", broken.place), broken.reason);
+                add(&mut diagnostics, report.into_diagnostics());
             }
         }
     }
@@ -161,7 +164,20 @@ fn read_node(root: Node, file: &Arc<str>, position: String, objects: &mut Vec<Ob
     }
     match object(root, file, position) {
         Ok(object) => objects.push(object),
-        Err(diagnostics) => found.extend(diagnostics),
+        Err(diagnostics) => add(found, diagnostics),
+    }
+}
+
+fn add(found: &mut Vec<Diagnostic>, more: Vec<Diagnostic>) {
+    if found.len() <= MAX_FINDINGS {
+        found.extend(more);
+    }
+    if found.len() > MAX_FINDINGS {
+        found.truncate(MAX_FINDINGS + 1);
+        let last = &mut found[MAX_FINDINGS];
+        last.code = "more-findings";
+        last.field = String::new();
+        last.message = format!("only the first {MAX_FINDINGS} findings about documents that are no objects are listed");
     }
 }
 
@@ -185,7 +201,7 @@ fn object(root: Node, file: &Arc<str>, position: String) -> Result<Object, Vec<D
     });
     match head {
         Some((api_version, kind, meta)) if report.errors() == 0 => {
-            let origin = Origin { file: file.clone(), line: root.line };
+            let origin = Origin { file: file.clone(), line: root.line, column: root.column.into() };
             let mut head = Head { api_version, kind, meta, origin, position: position.into() };
             if let GroupKind::Of(kind) = head.group_kind()
                 && kind.scope() == Scope::Cluster

@@ -152,8 +152,8 @@ crate::objects!(parsed);
 pub fn parse(object: &Object, context: &ParseContext) -> (Option<Parsed>, Vec<Diagnostic>) {
     let report = Report::new(object.reference(), object.origin.file.clone());
     let root = Item::new(&object.root, "", &report);
-    let empty = Node { line: object.root.line, value: Value::Map(Vec::new()) };
-    let note = |severity, code, message: String| report.add(severity, code, ("", object.origin.line), message);
+    let empty = Node::new(object.root.line, Value::Map(Vec::new()));
+    let note = |severity, code, message: String| report.add(severity, code, ("", object.root.place()), message);
     let kind = match object.group_kind() {
         GroupKind::Of(kind) if kind.versions().contains(&object.version()) => kind,
         GroupKind::Of(kind) => {

@@ -15,7 +15,7 @@ pub use report::Report;
 pub use scalar::IntOrString;
 
 use super::form::Form;
-use super::node::{Node, Value};
+use super::node::{Node, Place, Value};
 use crate::diagnostic::{ObjectRef, Severity};
 use crate::model::Labels;
 use names::{is_called, join};
@@ -47,7 +47,7 @@ impl<'a> Item<'a> {
 
     /// Reports the value as wrong (code `invalid-field`). Always `None`, for the end of a getter.
     pub fn invalid<T>(&self, message: impl Into<String>) -> Option<T> {
-        self.report.add(Severity::Error, "invalid-field", (&self.path, self.node.line), message);
+        self.report.add(Severity::Error, "invalid-field", (&self.path, self.node.place()), message);
         None
     }
 
@@ -56,7 +56,7 @@ impl<'a> Item<'a> {
     pub fn not_served<T>(&self, what: impl Into<String>) -> Option<T> {
         let message =
             format!("{} is not served yet, and would change the object's meaning if passed over", what.into());
-        self.report.add(Severity::Error, "field-not-served", (&self.path, self.node.line), message);
+        self.report.add(Severity::Error, "field-not-served", (&self.path, self.node.place()), message);
         None
     }
 
@@ -91,7 +91,7 @@ impl<'a> Item<'a> {
 
     /// Reports something of note about the value.
     pub fn warn(&self, code: &'static str, message: impl Into<String>) {
-        self.report.add(Severity::Warning, code, (&self.path, self.node.line), message);
+        self.report.add(Severity::Warning, code, (&self.path, self.node.place()), message);
     }
 
     /// Reports the value as well-formed and without effect yet (code `field-not-acted-on`).
@@ -111,7 +111,7 @@ impl<'a> Item<'a> {
             entries,
             seen: vec![false; entries.len()],
             known: Vec::new(),
-            line: self.node.line,
+            place: self.node.place(),
             path: self.path.clone(),
             report: self.report,
         };
@@ -158,7 +158,7 @@ pub struct Fields<'a> {
     entries: &'a [(String, Node)],
     seen: Vec<bool>,
     known: Vec<&'static str>,
-    line: u32,
+    place: Place,
     path: String,
     report: &'a Report,
 }
@@ -172,7 +172,7 @@ impl<'a> Fields<'a> {
         if self.entries[place].0 != name {
             let (key, node) = &self.entries[place];
             let message = format!("is called {name} in objects: an API server drops {key}");
-            self.report.add(Severity::Warning, "protobuf-name", (&join(&self.path, key), node.line), message);
+            self.report.add(Severity::Warning, "protobuf-name", (&join(&self.path, key), node.key_place()), message);
         }
         let node = &self.entries[place].1;
         let item = || Item { node, path: join(&self.path, name), report: self.report };
@@ -185,7 +185,7 @@ impl<'a> Fields<'a> {
         if item.is_none() {
             self.report_slips(&[name]);
             let message = format!("{name} is required");
-            self.report.add(Severity::Error, "missing-field", (&join(&self.path, name), self.line), message);
+            self.report.add(Severity::Error, "missing-field", (&join(&self.path, name), self.place), message);
         }
         item
     }
@@ -207,7 +207,7 @@ impl<'a> Fields<'a> {
 
     /// Reports this map as wrong (code `invalid-field`). Always `None`.
     pub fn invalid<T>(&self, message: impl Into<String>) -> Option<T> {
-        self.report.add(Severity::Error, "invalid-field", (&self.path, self.line), message);
+        self.report.add(Severity::Error, "invalid-field", (&self.path, self.place), message);
         None
     }
 
@@ -239,12 +239,12 @@ impl<'a> Fields<'a> {
 
     /// Reports something of note about this map.
     pub fn warn(&self, code: &'static str, message: impl Into<String>) {
-        self.report.add(Severity::Warning, code, (&self.path, self.line), message);
+        self.report.add(Severity::Warning, code, (&self.path, self.place), message);
     }
 
     /// Reports what is good to know about this map.
     pub fn info(&self, code: &'static str, message: impl Into<String>) {
-        self.report.add(Severity::Info, code, (&self.path, self.line), message);
+        self.report.add(Severity::Info, code, (&self.path, self.place), message);
     }
 
     /// How many errors the whole object has so far.
@@ -427,7 +427,7 @@ impl<'a> Fields<'a> {
 fn report_unknown(report: &Report, path: &str, (name, node): &(String, Node), near: Option<&str>, severity: Severity) {
     let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
     let message = format!("there is no field {name:?} here{hint}");
-    report.add(severity, "unknown-field", (&join(path, name), node.line), message);
+    report.add(severity, "unknown-field", (&join(path, name), node.key_place()), message);
 }
 
 /// What a selector selects by: the labels under `key`. `None`: there are none, or they cannot be read.

@@ -238,7 +238,7 @@ fn note(path: &Arc<str>, code: &'static str, message: String) -> Diagnostic {
         object: ObjectRef { kind: "".into(), namespace: "".into(), name: "".into() },
         field: String::new(),
         message: format!("the file {message}"),
-        origin: Origin { file: path.clone(), line: 1 },
+        origin: Origin { file: path.clone(), line: 1, column: 0 },
     }
 }
 

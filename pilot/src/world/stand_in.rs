@@ -113,9 +113,9 @@ fn has_only(object: &Object, fields: &[&str]) -> bool {
 /// The listeners that can be read each by itself, of the catch-alls the last; [`nothing`] when none can.
 fn readable(object: &Object, listeners: &[Node], context: &ParseContext) -> Vec<EgressListener> {
     let alone = |listener: &Node| {
-        let list = Node { line: listener.line, value: Value::Seq(vec![listener.clone()]) };
-        let spec = Node { line: listener.line, value: Value::Map(vec![("egress".to_owned(), list)]) };
-        let root = Node { line: listener.line, value: Value::Map(vec![("spec".to_owned(), spec)]) };
+        let list = Node::new(listener.line, Value::Seq(vec![listener.clone()]));
+        let spec = Node::new(listener.line, Value::Map(vec![("egress".to_owned(), list)]));
+        let root = Node::new(listener.line, Value::Map(vec![("spec".to_owned(), spec)]));
         match crd::parse(&Object { head: object.head.clone(), root }, context).0 {
             Some(Parsed::Sidecar(sidecar)) => sidecar.egress,
             _ => Vec::new(),

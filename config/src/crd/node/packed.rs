@@ -1,5 +1,5 @@
 //! A tree in one piece of memory, for keeping: a few bytes more than its text, where the tree itself takes ten times
-//! as much. Nothing outside of this process writes or reads one.
+//! as much. Columns are left out: they are for who reads a text at once. Nothing outside of this process writes or reads one.
 
 use super::{Node, Value};
 use sha2::{Digest as _, Sha256};
@@ -101,7 +101,7 @@ fn node(rest: &mut &[u8]) -> Node {
         6 => Value::Seq((0..length(rest)).map(|_| node(rest)).collect()),
         _ => Value::Map((0..length(rest)).map(|_| (text(rest), node(rest))).collect()),
     };
-    Node { line, value }
+    Node::new(line, value)
 }
 
 fn take<'a>(rest: &mut &'a [u8], count: usize) -> &'a [u8] {
@@ -140,7 +140,7 @@ mod tests {
             (-1e300..1e300).prop_map(Value::Float),
             ".{0,200}".prop_map(Value::String),
         ];
-        let node = |value| (any::<u32>(), value).prop_map(|(line, value)| Node { line, value });
+        let node = |value| (any::<u32>(), value).prop_map(|(line, value)| Node::new(line, value));
         node(leaf.boxed()).prop_recursive(4, 60, 6, move |inner| {
             let seq = prop::collection::vec(inner.clone(), 0..6).prop_map(Value::Seq);
             let map = prop::collection::vec((".{0,9}", inner), 0..6).prop_map(Value::Map);

@@ -11,10 +11,16 @@ fn broken(text: &str) -> Broken {
 #[test]
 fn values_know_their_lines() {
     let node = one("# c\na: 1\nb:\n- x\n- y: true\nc: {\"d\":\n  null}\n");
-    let line = |path: &[&str]| path.iter().fold(&node, |n, k| n.get(k).unwrap()).line;
-    assert_eq!((line(&["a"]), line(&["b"]), line(&["c", "d"])), (2, 4, 6));
+    let at = |path: &[&str]| {
+        let node = path.iter().fold(&node, |n, k| n.get(k).unwrap());
+        (node.line, node.column, node.key)
+    };
+    assert_eq!(at(&["a"]), (2, 4, 1));
+    assert_eq!(at(&["b"]), (3, 1, 1), "what begins further down is at its key");
+    assert_eq!((at(&["c"]), at(&["c", "d"])), ((6, 4, 1), (6, 5, 5)));
     let Value::Seq(items) = &node.get("b").unwrap().value else { panic!() };
-    assert_eq!((items[0].line, items[1].line), (4, 5));
+    assert_eq!((items[0].place(), items[1].place()), (Place { line: 4, column: 3 }, Place { line: 5, column: 3 }));
+    assert_eq!(items[1].get("y").unwrap().place(), Place { line: 5, column: 6 });
 }
 
 #[test]
@@ -33,7 +39,7 @@ fn scalars_are_told_apart() {
         ("True", Value::Bool(true)),
         ("'true'", Value::String("true".into())),
         ("yes", Value::String("yes".into())),
-        ("-", Value::Seq(vec![Node { line: 1, value: Value::Null }])),
+        ("-", Value::Seq(vec![Node { line: 1, column: 2, key: 0, value: Value::Null }])),
     ] {
         assert_eq!(one(text).value, want, "{text}");
     }
@@ -43,7 +49,7 @@ fn scalars_are_told_apart() {
 fn a_broken_document_leaves_the_others() {
     let read = read("a: 1\n---\nb: [1\n---\nc: 3\n---\n---\nd: \"x\n---\ne: 5\n");
     let kept: Vec<_> = read.iter().flatten().map(|d| (d.number, d.line)).collect();
-    let lost: Vec<_> = read.iter().filter_map(|r| r.as_ref().err()).map(|b| b.line).collect();
+    let lost: Vec<_> = read.iter().filter_map(|r| r.as_ref().err()).map(|b| b.place.line).collect();
     assert_eq!(kept, [(0, 1), (2, 5), (5, 10)]);
     assert_eq!(lost.len(), 2);
     assert!(lost[0] >= 3 && lost[1] >= 8, "{lost:?}");
@@ -52,7 +58,7 @@ fn a_broken_document_leaves_the_others() {
 #[test]
 fn input_is_bounded() {
     assert!(broken(&"a".repeat(MAX_TEXT + 1)).reason.contains("bytes"));
-    assert!(broken(&"[".repeat(100)).line == 1);
+    assert!(broken(&"[".repeat(100)).place.line == 1);
     let mut bomb = String::from("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n");
     for i in 1..12 {
         let of = format!("*a{},", i - 1).repeat(10);
@@ -75,6 +81,6 @@ fn aliases_and_merges_stand_for_what_they_name() {
 #[test]
 fn a_key_may_stand_once() {
     let broken = broken("a: 1\nb: 2\na: 3\n");
-    assert_eq!(broken.line, 3);
+    assert_eq!(broken.place, Place { line: 3, column: 1 });
     assert!(broken.reason.contains("duplicate key"));
 }

@@ -1,5 +1,6 @@
 //! What is found about one object while its fields are read.
 
+use crate::crd::node::Place;
 use crate::diagnostic::{Diagnostic, ObjectRef, Origin, Severity};
 use std::{
     cell::{Cell, RefCell},
@@ -41,7 +42,7 @@ impl Report {
     }
 
     /// Adds a finding.
-    pub fn add(&self, severity: Severity, code: &'static str, at: (&str, u32), message: impl Into<String>) {
+    pub fn add(&self, severity: Severity, code: &'static str, at: (&str, Place), message: impl Into<String>) {
         let (severity, code) = match severity {
             Severity::Error if self.lenient.get() => (Severity::Warning, REFUSED),
             _ => (severity, code),
@@ -57,7 +58,7 @@ impl Report {
             }
             Ordering::Greater => return,
         };
-        let origin = Origin { file: self.file.clone(), line: at.1 };
+        let origin = Origin { file: self.file.clone(), line: at.1.line, column: at.1.column };
         found.push(Diagnostic { severity, code, object: self.object.clone(), field, message, origin });
     }
 

@@ -29,7 +29,7 @@ fn fields_left_over_are_unknown_and_a_near_name_is_offered() {
     let found = report.into_diagnostics();
     assert_eq!(
         found[0].to_string(),
-        "Error [unknown-field] (K ns/n f.yaml:2) spec.retrys: there is no field \"retrys\" here; did you mean retries?"
+        "Error [unknown-field] (K ns/n f.yaml:2:1) spec.retrys: there is no field \"retrys\" here; did you mean retries?"
     );
     assert_eq!(found[1].message, "there is no field \"zzz\" here");
 }
