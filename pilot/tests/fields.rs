@@ -3,26 +3,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use mesh_config::crd::{
-    self, Object,
-    form::{Field, Form, Holds},
-    node::{Node, Value},
-};
+#[path = "fields/tree.rs"]
+mod tree;
+
+use mesh_config::crd::{self, Object, form::Form, node::Node};
+use mesh_config::diagnostic::Severity;
 use mesh_config::kind::{ObjectKind, Role};
 use mesh_config::model::Part;
 use mesh_config::name::Namespace;
+use mesh_config::wire;
 use mesh_pilot::{Mesh, offline, scope::ProxyFacts};
+use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-
-/// Where a value stands: keys of maps and places in lists.
-type Place = Vec<Step>;
-
-#[derive(Debug, Clone, PartialEq)]
-enum Step {
-    Key(String),
-    At(usize),
-}
+use tree::{Place, Step, at, is_valid, json, others, values, with};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -55,145 +49,6 @@ const VIEWERS: [(Role, &str, &str, &str); 4] = [
     (Role::Sidecar, "other", "visitor", "10.1.0.5"),
     (Role::Gateway, "istio-system", "istio-ingressgateway", "10.1.0.9"),
 ];
-
-/// Every value of a field in a node, with the field and whether a mark stands on it or above.
-fn values(
-    node: &Node,
-    form: &'static Form,
-    (at, path, inert): (&Place, &str, bool),
-    see: &mut impl FnMut(&'static Field, &Place, &str, bool),
-) {
-    let Value::Map(entries) = &node.value else { return };
-    for (key, node) in entries {
-        let Some(field) = form.fields.iter().find(|field| field.name == key) else { continue };
-        let mut place = at.clone();
-        place.push(Step::Key(key.clone()));
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        let inert = inert || field.inert().is_some();
-        see(field, &place, &path, inert);
-        beneath(node, field.holds, (&place, &path, inert), see);
-    }
-}
-
-fn beneath(
-    node: &Node,
-    holds: Holds,
-    (at, path, inert): (&Place, &str, bool),
-    see: &mut impl FnMut(&'static Field, &Place, &str, bool),
-) {
-    let next = |step: Step| at.iter().cloned().chain([step]).collect::<Place>();
-    match (holds, &node.value) {
-        (Holds::Of(form), _) => values(node, form, (at, path, inert), see),
-        (Holds::List(of), Value::Seq(items)) => {
-            for (i, item) in items.iter().enumerate() {
-                beneath(item, *of, (&next(Step::At(i)), &format!("{path}[]"), inert), see);
-            }
-        }
-        (Holds::Map(of), Value::Map(entries)) => {
-            for (key, item) in entries {
-                beneath(item, *of, (&next(Step::Key(key.clone())), &format!("{path}.*"), inert), see);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// The tree with another value at a place, or none.
-fn with(node: &Node, place: &[Step], value: Option<&Value>) -> Node {
-    let Some((first, rest)) = place.split_first() else { return node.clone() };
-    let mut node = node.clone();
-    let change = |inner: &Node| match rest {
-        [] => value.map(|value| Node { value: value.clone(), ..inner.clone() }),
-        rest => Some(with(inner, rest, value)),
-    };
-    match (&mut node.value, first) {
-        (Value::Map(entries), Step::Key(key)) => {
-            let i = entries.iter().position(|(k, _)| k == key).unwrap();
-            match change(&entries[i].1) {
-                Some(inner) => entries[i].1 = inner,
-                None => drop(entries.remove(i)),
-            }
-        }
-        (Value::Seq(items), Step::At(i)) => items[*i] = change(&items[*i]).unwrap(),
-        _ => unreachable!("places are taken from the tree"),
-    }
-    node
-}
-
-fn at<'a>(node: &'a Node, place: &[Step]) -> &'a Node {
-    place.iter().fold(node, |node, step| match (&node.value, step) {
-        (Value::Map(_), Step::Key(key)) => node.get(key).unwrap(),
-        (Value::Seq(items), Step::At(i)) => &items[*i],
-        _ => unreachable!("places are taken from the tree"),
-    })
-}
-
-/// Other values that a field could have.
-fn others(holds: Holds, value: &Value) -> Vec<Value> {
-    let words = |words: &[&str]| words.iter().map(|word| Value::String((*word).to_owned())).collect::<Vec<_>>();
-    match (holds, value) {
-        (Holds::Bool, Value::Bool(is)) => vec![Value::Bool(!is)],
-        (Holds::Word(all), _) => words(all).into_iter().filter(|other| other != value).collect(),
-        (Holds::Of(_) | Holds::Struct, Value::Map(_)) => vec![Value::Map(Vec::new())],
-        (Holds::List(_), Value::Seq(items)) if items.len() > 1 => {
-            vec![Value::Seq(items[1..].to_vec()), Value::Seq(items[..1].to_vec())]
-        }
-        (Holds::List(of), Value::Seq(items)) if items.len() == 1 => {
-            let one = |value| Value::Seq(vec![Node { value, ..items[0].clone() }]);
-            others(*of, &items[0].value).into_iter().map(one).collect()
-        }
-        (Holds::Map(of), Value::Map(entries)) if !entries.is_empty() => {
-            let (key, node) = &entries[0];
-            let one = |value| Value::Map(vec![(key.clone(), Node { value, ..node.clone() })]);
-            others(*of, &node.value).into_iter().map(one).collect()
-        }
-        (Holds::Labels, Value::Map(entries)) if !entries.is_empty() => {
-            let (key, node) = &entries[0];
-            let other = Node { value: Value::String("other".to_owned()), ..node.clone() };
-            vec![Value::Map(vec![(key.clone(), other)])]
-        }
-        (_, Value::Int(number)) => vec![Value::Int(number + 1), Value::Int(number - 1)],
-        (_, Value::Float(number)) => vec![Value::Float(number + 1.0), Value::Float(number / 2.0)],
-        (_, Value::String(text)) => {
-            let mut texts = words(&[
-                "7s",
-                "77",
-                "/other",
-                "v2",
-                "TLS",
-                "TCP",
-                "http",
-                "ratings.shop.svc.cluster.local",
-                "other",
-                "connection.sni",
-            ]);
-            texts.extend([format!("{text}x"), format!("x{text}"), format!("1{text}")].map(Value::String));
-            texts
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn json(node: &Node) -> serde_json::Value {
-    match &node.value {
-        Value::Null => serde_json::Value::Null,
-        Value::Bool(is) => (*is).into(),
-        Value::Int(number) => (*number).into(),
-        Value::Float(number) => (*number).into(),
-        Value::String(text) => text.as_str().into(),
-        Value::Seq(items) => items.iter().map(json).collect(),
-        Value::Map(entries) => entries.iter().map(|(key, node)| (key.clone(), json(node))).collect(),
-    }
-}
-
-fn is_valid(text: &str) -> bool {
-    let (objects, found) = crd::read_text(&"changed".into(), text);
-    let wrong = |object: &Object| {
-        let found = crd::validate(object, &crd::ParseContext::default());
-        found.iter().any(|finding| finding.severity == mesh_config::diagnostic::Severity::Error)
-    };
-    found.is_empty() && !objects.iter().any(wrong)
-}
 
 /// Marked fields that make a difference all the same: `meshctl explain` says whom a policy would ask, and an object is in
 /// force nowhere that has targets, or a sidecar's TLS, but is without them.
@@ -237,7 +92,7 @@ impl Seen {
             }
             let value = &at(root, place).value;
             let ways = [None].into_iter().chain(others(field.holds, value).into_iter().map(Some));
-            let changes = |other: Option<Value>| {
+            let changes = |other: Option<mesh_config::crd::node::Value>| {
                 let text = text(&with(root, place, other.as_ref()));
                 is_valid(&text) && differs(&before, &mesh(world, &text))
             };
@@ -315,4 +170,56 @@ fn fields_of_mesh_config_have_an_effect_unless_they_are_marked() {
         seen.look(&world, &crd::mesh_config::MESH_CONFIG, (&mesh, Vec::new()), object);
     }
     assert_eq!(seen.wrong("MeshConfig"), Vec::<String>::new());
+}
+
+/// The kinds that are acted on, and their examples.
+fn acting() -> Vec<(&'static Form, Object)> {
+    let acts = |kind: &ObjectKind| crd::is_under_spec(*kind) && !crd::is_read_by_form(*kind);
+    let of = |kind: ObjectKind| {
+        let form = crd::form(kind).unwrap();
+        examples(kind.label()).into_iter().map(move |object| (form, object))
+    };
+    ObjectKind::ALL.into_iter().filter(acts).flat_map(of).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+    /// However an example is changed: what may be written is compiled without an error but that something is not
+    /// served, and each part that comes of it is read back by who receives it.
+    #[test]
+    fn what_may_be_written_is_compiled_and_can_be_read_by_proxies(
+        example: prop::sample::Index,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..6),
+    ) {
+        let all = acting();
+        let (form, object) = example.get(&all);
+        let mut root = object.root.clone();
+        for (which, how) in changes {
+            let mut places = Vec::new();
+            let spec: Place = vec![Step::Key("spec".to_owned())];
+            values(at(&root, &spec), form, (&spec, "", false), &mut |field, place, _, _| {
+                places.push((field.holds, place.clone()));
+            });
+            if places.is_empty() {
+                break;
+            }
+            let (holds, place) = which.get(&places);
+            let ways: Vec<_> = [None].into_iter().chain(others(*holds, &at(&root, place).value).into_iter().map(Some)).collect();
+            root = with(&root, place, how.get(&ways).as_ref());
+        }
+        let text = json(&root).to_string();
+        prop_assume!(is_valid(&text));
+        let (mesh, found) = offline::compile_text(&format!("{}\n---\n{text}", data("world")), None);
+        let is_wrong = |finding: &&mesh_config::diagnostic::Diagnostic| {
+            finding.severity == Severity::Error && finding.code != "field-not-served"
+        };
+        let wrong: Vec<_> = found.iter().filter(is_wrong).collect();
+        prop_assert!(wrong.is_empty(), "{wrong:?}\n{text}");
+        for shared in mesh.all() {
+            let encoded = wire::encode(shared.part());
+            let read = wire::decode(shared.kind().type_url(), encoded.bytes.clone());
+            prop_assert_eq!(read.as_ref().ok(), Some(shared.part()), "{}", text);
+        }
+    }
 }
