@@ -62,6 +62,20 @@ fn many_errors_of_one_object_are_told_in_few_words() {
     assert_eq!(answer(&format!("{HEAD}spec: {{hosts: [a], http: [{routes}]}}")).1.len(), 201);
 }
 
+/// Each of these took a minute when its names were held against each other one by one.
+#[test]
+fn long_lists_of_names_are_looked_up() {
+    let names: String = (0..50_000).map(|i| format!("h{i}.example,")).collect();
+    let route = "route: [{destination: {host: a}}]";
+    let (objects, found) = answer(&format!("{HEAD}spec: {{hosts: [{names}], http: [{{{route}}}]}}"));
+    assert_eq!((objects, found), (1, Vec::new()));
+    let tls = format!("{HEAD}spec: {{hosts: [{names}], tls: [{{match: [{{sniHosts: [{names}]}}], {route}}}]}}");
+    assert_eq!(answer(&tls), (1, Vec::new()));
+    let unknown: String = (0..100_000).map(|i| format!("  f{i}: 1\n")).collect();
+    let rest = "  hosts: [a]\n  http: [{route: [{destination: {host: a}}]}]\n";
+    assert_eq!(answer(&format!("{HEAD}spec:\n{rest}{unknown}")).1.len(), 201);
+}
+
 #[test]
 fn odd_values_are_values() {
     let huge = "9".repeat(100_000);

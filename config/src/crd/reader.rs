@@ -419,7 +419,9 @@ impl<'a> Fields<'a> {
             if std::mem::replace(seen, true) {
                 continue;
             }
-            report_unknown(self.report, &self.path, entry, similar::nearest(&entry.0, &self.known), severity);
+            // Nobody reads what is beyond the findings that are listed, and looking for a near name takes time.
+            let near = if self.report.is_full() { None } else { similar::nearest(&entry.0, &self.known) };
+            report_unknown(self.report, &self.path, entry, near, severity);
         }
     }
 }

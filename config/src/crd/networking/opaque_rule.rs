@@ -11,7 +11,7 @@ use crate::{
     name::Host,
 };
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::{collections::HashSet, net::IpAddr};
 
 /// The VirtualService that rules are of.
 #[derive(Clone, Copy)]
@@ -19,7 +19,24 @@ pub(super) struct Of<'a> {
     pub(super) object: &'a Object,
     pub(super) context: &'a ParseContext,
     pub(super) parents: &'a [Parent],
-    pub(super) hosts: &'a [Host],
+    pub(super) hosts: &'a Hosts,
+}
+
+/// The hosts of a VirtualService, to be asked for many names.
+#[derive(Default)]
+pub(super) struct Hosts(HashSet<String>);
+
+impl Hosts {
+    pub(super) fn of(hosts: &[Host]) -> Self {
+        Hosts(hosts.iter().map(|host| host.as_str().to_owned()).collect())
+    }
+
+    /// Equal, or beneath a wildcard. As [`Host::covers`] of each, without looking at each.
+    fn cover(&self, name: &Host) -> bool {
+        let name = name.as_str();
+        let dots = name.match_indices('.').map(|(at, _)| format!("*{}", &name[at..]));
+        self.0.contains(name) || self.0.contains("*") || dots.into_iter().any(|wildcard| self.0.contains(&wildcard))
+    }
 }
 
 /// One entry of `tls`.
@@ -60,7 +77,7 @@ fn server_name(item: &Item<'_>, of: Of<'_>) -> Option<Host> {
     }
     let full = names::service_host(item, of.object, of.context)?;
     // Without hosts that can be read there is nothing to compare with.
-    if !of.hosts.is_empty() && !of.hosts.iter().any(|host| host.covers(&name) || host.covers(&full)) {
+    if !of.hosts.0.is_empty() && !of.hosts.cover(&name) && !of.hosts.cover(&full) {
         return item.invalid(format!("{name} is within none of the VirtualService's hosts"));
     }
     Some(name)
@@ -101,4 +118,22 @@ fn share(f: &mut Fields<'_>, of: Of<'_>) -> Option<Share> {
     let target = f.required("destination").and_then(|item| http_action::target(&item, of.object, of.context));
     let weight = f.u32("weight").unwrap_or(0);
     Some(Share { target: target?, weight })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn host() -> impl Strategy<Value = Host> {
+        "(\\*\\.)?[ab](\\.[ab]){0,3}|\\*".prop_map(|text| text.parse().unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn looking_hosts_up_is_asking_each(hosts in prop::collection::vec(host(), 0..6), name in host()) {
+            let each = hosts.iter().any(|host| host.covers(&name));
+            prop_assert_eq!(Hosts::of(&hosts).cover(&name), each);
+        }
+    }
 }

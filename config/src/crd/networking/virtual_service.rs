@@ -12,7 +12,7 @@ use crate::{
     model::route::{Parent, Route, RouteRule},
     name::Host,
 };
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 /// The rules of `http`, `tls` and `tcp`; `None` without an error where there are only rules that are not served yet:
 /// without a route, requests go where they would without the object.
@@ -24,7 +24,8 @@ pub(in crate::crd) fn virtual_service(object: &Object, f: &mut Fields<'_>, conte
     let hosts = hosts(f, object, context, &parents);
     let visibility = names::visibility(f, object, &context.default_virtual_service_export_to);
     let before = f.errors();
-    let of = opaque_rule::Of { object, context, parents: &parents, hosts: hosts.as_deref().unwrap_or_default() };
+    let named = opaque_rule::Hosts::of(hosts.as_deref().unwrap_or_default());
+    let of = opaque_rule::Of { object, context, parents: &parents, hosts: &named };
     let mut given = false;
     let rules = f.objects_apart("http", |f| {
         given = true;
@@ -78,9 +79,12 @@ fn parents(f: &mut Fields<'_>, object: &Object) -> Vec<Parent> {
     if parents.is_empty() { vec![Parent::Mesh] } else { parents }
 }
 
+/// So many hosts are held against each other: more are not written by hand, and each pair costs.
+const COMPARED: usize = 1000;
+
 fn hosts(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &[Parent]) -> Option<Vec<Host>> {
     let item = f.required("hosts")?;
-    let mut hosts: Vec<Host> = Vec::new();
+    let (mut hosts, mut known): (Vec<Host>, HashSet<Host>) = Default::default();
     let before = f.errors();
     let mut read = |entry: &Item<'_>| {
         let host = names::service_host(entry, object, context)?;
@@ -88,10 +92,10 @@ fn hosts(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &
             return entry
                 .invalid::<()>("the host * is only allowed on gateways, and this VirtualService is bound to the mesh");
         }
-        if hosts.contains(&host) {
+        if !known.insert(host.clone()) {
             return entry.invalid(format!("{host} is listed twice"));
         }
-        if let Some(other) = hosts.iter().find(|other| other.covers(&host) || host.covers(other)) {
+        if let Some(other) = hosts.iter().take(COMPARED).find(|other| other.overlaps(&host)) {
             entry.refuse(format!("{host} and {other} have hosts in common"));
         }
         hosts.push(host);

@@ -62,6 +62,11 @@ impl Report {
         found.push(Diagnostic { severity, code, object: self.object.clone(), field, message, origin });
     }
 
+    /// Whether no more findings are listed.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.borrow().len() > MAX_FINDINGS
+    }
+
     /// How many errors were found so far.
     pub fn errors(&self) -> usize {
         self.errors.get()
