@@ -84,7 +84,7 @@ const COMPARED: usize = 1000;
 
 fn hosts(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &[Parent]) -> Option<Vec<Host>> {
     let item = f.required("hosts")?;
-    let (mut hosts, mut known): (Vec<Host>, HashSet<Host>) = Default::default();
+    let (mut hosts, mut wildcards, mut known): (Vec<Host>, Vec<Host>, HashSet<Host>) = Default::default();
     let before = f.errors();
     let mut read = |entry: &Item<'_>| {
         let host = names::service_host(entry, object, context)?;
@@ -95,8 +95,13 @@ fn hosts(f: &mut Fields<'_>, object: &Object, context: &ParseContext, parents: &
         if !known.insert(host.clone()) {
             return entry.invalid(format!("{host} is listed twice"));
         }
-        if let Some(other) = hosts.iter().take(COMPARED).find(|other| other.overlaps(&host)) {
+        // Two names differ, as they are not listed twice: only wildcards overlap.
+        let others = if host.is_wildcard() { &hosts } else { &wildcards };
+        if let Some(other) = others.iter().take(COMPARED).find(|other| other.overlaps(&host)) {
             entry.refuse(format!("{host} and {other} have hosts in common"));
+        }
+        if host.is_wildcard() {
+            wildcards.push(host.clone());
         }
         hosts.push(host);
         Some(())

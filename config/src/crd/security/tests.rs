@@ -228,3 +228,10 @@ fn port_levels_need_a_workload() {
         );
     }
 }
+
+#[test]
+fn no_condition_is_no_condition() {
+    let text = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a}\nspec: {rules: [{to: [{operation: {methods: [GET]}}], when: []}]}\n";
+    let (objects, _) = crate::crd::read_text(&"f".into(), text);
+    assert_eq!(crate::crd::validate(&objects[0], &crate::crd::ParseContext::default()), []);
+}
