@@ -1,13 +1,25 @@
 //! Matchers on texts, shared by routing and authorisation.
 
+use regex::bytes::{Regex, RegexBuilder};
 use std::{fmt, sync::Arc};
+
+/// A regular expression as RE2 has it: classes such as `\d` and letters in either case are of ASCII, and its size is
+/// bounded. The one way to compile one: what another way took would depend on which tables of Unicode a program happens
+/// to be built with.
+///
+/// # Errors
+/// When it is none, or too large.
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+pub fn expression(text: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(text).unicode(false).size_limit(1 << 20).dfa_size_limit(1 << 18).build()
+}
 
 /// A regular expression (RE2's syntax and linear time) over a whole text, compiled when it is read.
 /// Two are equal when their texts are.
 #[derive(Clone)]
 pub struct Pattern {
     text: Arc<str>,
-    whole: regex::bytes::Regex,
+    whole: Regex,
 }
 
 /// A pattern could not be used.
@@ -25,17 +37,17 @@ impl Pattern {
             return Err(PatternError(format!("regular expression is longer than {} bytes", Self::MAX_LENGTH)));
         }
         let compile = |pattern: &str| {
-            regex::bytes::RegexBuilder::new(pattern)
-                .unicode(false)
-                .size_limit(1 << 20)
-                .dfa_size_limit(1 << 18)
-                .build()
-                .map_err(|e| PatternError(format!("regular expression {text:?} cannot be used: {e}")))
+            expression(pattern).map_err(|e| PatternError(format!("regular expression {text:?} cannot be used: {e}")))
         };
         // On its own first: `a)(b` must not close the group that is put around it.
         compile(text)?;
         let whole = compile(&format!("^(?s:{text})$"))?;
         Ok(Pattern { text: text.into(), whole })
+    }
+
+    /// The expression by itself, to be found anywhere in a text.
+    pub fn anywhere(&self) -> Regex {
+        expression(&self.text).expect("it was compiled when the pattern was made")
     }
 
     /// As the user wrote it.
@@ -156,6 +168,13 @@ mod tests {
         assert!(Pattern::new("(").is_err());
         assert!(Pattern::new("a)(b").is_err());
         assert!(Pattern::new(&"a".repeat(1025)).is_err());
+    }
+
+    #[test]
+    fn classes_and_cases_are_of_ascii() {
+        let digits = Pattern::new("(?i)/a\\d+\\w").unwrap();
+        assert!(digits.matches(b"/A12x") && !digits.matches("/a\u{0661}x".as_bytes()));
+        assert!(digits.anywhere().is_match(b"x/A1bc"));
     }
 
     #[test]

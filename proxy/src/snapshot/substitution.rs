@@ -2,7 +2,7 @@
 //! request.
 
 use mesh_config::matcher::Pattern;
-use regex::Regex;
+use regex::bytes::Regex;
 use std::borrow::Cow;
 
 /// A `uriRegexRewrite`, ready to run.
@@ -13,15 +13,17 @@ pub(crate) struct PathSubstitution {
 }
 
 impl PathSubstitution {
-    /// `None` when the pattern is too big to run.
-    pub(super) fn new(pattern: &Pattern, replacement: &str) -> Option<Self> {
-        let pattern = regex::RegexBuilder::new(pattern.as_str()).size_limit(1 << 20).dfa_size_limit(1 << 18).build();
-        Some(PathSubstitution { pattern: pattern.ok()?, replacement: own_syntax(replacement) })
+    pub(super) fn new(pattern: &Pattern, replacement: &str) -> Self {
+        PathSubstitution { pattern: pattern.anywhere(), replacement: own_syntax(replacement) }
     }
 
     /// The path with every match replaced.
     pub(crate) fn apply<'a>(&self, path: &'a str) -> Cow<'a, str> {
-        self.pattern.replace_all(path, self.replacement.as_str())
+        match self.pattern.replace_all(path.as_bytes(), self.replacement.as_bytes()) {
+            Cow::Borrowed(_) => Cow::Borrowed(path),
+            // An expression over bytes may cut a character in two, which would leave no text.
+            Cow::Owned(bytes) => String::from_utf8(bytes).map_or(Cow::Borrowed(path), Cow::Owned),
+        }
     }
 }
 

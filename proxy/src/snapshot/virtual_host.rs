@@ -82,14 +82,14 @@ pub struct RuleEntry {
     /// In force; `None`: no retries at all.
     pub retries: Option<Arc<RetryPolicy>>,
     /// `uriRegexRewrite`, compiled at its first use: most snapshots come and go without one.
-    substitution: OnceLock<Option<PathSubstitution>>,
+    substitution: OnceLock<PathSubstitution>,
 }
 
 impl RuleEntry {
     /// The rule's `uriRegexRewrite`, ready to run.
     pub(crate) fn substitution(&self) -> Option<&PathSubstitution> {
         let (pattern, replacement) = self.rule().rewrite.as_ref()?.uri_regex.as_ref()?;
-        self.substitution.get_or_init(|| PathSubstitution::new(pattern, replacement)).as_ref()
+        Some(self.substitution.get_or_init(|| PathSubstitution::new(pattern, replacement)))
     }
 
     /// The rule as understood.

@@ -9,7 +9,7 @@ use crate::crd::{
     reader::{Fields, Item},
     target::{self, REFERENCE},
 };
-use regex::Regex;
+use crate::matcher;
 
 const PLACES: [&str; 12] = [
     "INVALID",
@@ -232,7 +232,7 @@ fn expression(item: &Item<'_>) {
     let Some(text) = item.string() else { return };
     if repeats_a_repetition(&text) {
         item.invalid::<()>("is no regular expression: it repeats what is a repetition already");
-    } else if let Err(error) = Regex::new(&text) {
+    } else if let Err(error) = matcher::expression(&text) {
         let reason = error.to_string();
         item.invalid::<()>(format!("is no regular expression: {}", reason.lines().last().unwrap_or(&reason)));
     }

@@ -474,7 +474,7 @@ mod as_patterns {
                 _ => ("*".to_owned(), ".*/ns/.*/.*".to_owned()),
             };
             let agrees = |rule: &Rule, pattern: &str| {
-                let want = regex::Regex::new(&format!("^(?:{pattern})$")).unwrap().is_match(&peer);
+                let want = mesh_config::matcher::expression(&format!("^(?:{pattern})$")).unwrap().is_match(peer.as_bytes());
                 let policies = build(&[named("p", Action::Deny, vec![rule.clone()])]);
                 let identity = PeerIdentity::new(&peer);
                 let call = Attributes {
