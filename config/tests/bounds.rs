@@ -74,6 +74,15 @@ fn long_lists_of_names_are_looked_up() {
     let unknown: String = (0..100_000).map(|i| format!("  f{i}: 1\n")).collect();
     let rest = "  hosts: [a]\n  http: [{route: [{destination: {host: a}}]}]\n";
     assert_eq!(answer(&format!("{HEAD}spec:\n{rest}{unknown}")).1.len(), 201);
+    let shares: String = (0..50_000).map(|i| format!("r{i}/z: 1,")).collect();
+    let distribute = format!("localityLbSetting: {{distribute: [{{from: a/b, to: {{{shares}}}}}]}}");
+    let rule = HEAD.replace("VirtualService", "DestinationRule");
+    let found = answer(&format!("{rule}spec: {{host: a, trafficPolicy: {{loadBalancer: {{{distribute}}}}}}}")).1;
+    assert_eq!(found[0].message, "the shares must add up to 100");
+    let parents: String = (0..50_000).map(|i| format!("{{name: g{i}}},")).collect();
+    let route = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: a}\n";
+    let found = answer(&format!("{route}spec: {{parentRefs: [{parents}]}}")).1;
+    assert_eq!(found[0].message, "has 50000 entries, of which there may be 32");
 }
 
 #[test]

@@ -91,6 +91,15 @@ impl Field {
             _ => None,
         })
     }
+
+    /// The value, where it is marked as without an effect and is there.
+    fn read_inert<'a>(&self, f: &mut Fields<'a>) -> Option<Item<'a>> {
+        let instead = self.inert()?;
+        let item = f.item(self.name)?;
+        item.leniently(|item| self.holds.check(item));
+        item.not_acted_on(instead);
+        Some(item)
+    }
 }
 
 /// What a field may hold.
@@ -189,14 +198,14 @@ impl Form {
     /// Reads the fields that have no effect yet, and says so of each; what is wrong with them is refused when it is
     /// written, and leaves the object in force.
     pub fn read_inert(&self, f: &mut Fields<'_>) {
-        for field in self.fields {
-            if let Some(instead) = field.inert()
-                && let Some(item) = f.item(field.name)
-            {
-                item.leniently(|item| field.holds.check(item));
-                item.not_acted_on(instead);
-            }
-        }
+        self.fields.iter().for_each(|field| drop(field.read_inert(f)));
+    }
+
+    /// As [`Self::read_inert`], for some of the fields. Whether one of them is there.
+    pub fn read_inert_of(&self, f: &mut Fields<'_>, names: &[&str]) -> bool {
+        let named = self.fields.iter().filter(|field| names.contains(&field.name));
+        // Each is read, also after the first that is there.
+        named.filter_map(|field| field.read_inert(f)).count() > 0
     }
 
     /// Reads a value that must be such a message.
@@ -247,20 +256,30 @@ impl Holds {
     }
 }
 
+/// A header's name of the kind that some objects are restricted to.
+pub(super) fn plain_header(item: &Item<'_>) {
+    let is_plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    if item.non_empty().is_some_and(|name| !is_plain(&name)) {
+        item.invalid::<()>("a header's name has letters, digits, - and _ alone");
+    }
+}
+
+/// Whether a text is a label's name without its prefix, or a label's value that is not empty.
+pub(super) fn is_label_word(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    bytes.len() <= 63 && text.bytes().all(inner) && edge(bytes.first()) && edge(bytes.last())
+}
+
 /// `[prefix/]name` and a value, each of letters, digits, `-`, `_` and `.` between letters and digits.
 fn label(key: &str, item: &Item<'_>) -> Option<()> {
-    let word = |text: &str| {
-        let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
-        let bytes = text.as_bytes();
-        bytes.len() <= 63 && text.bytes().all(inner) && edge(bytes.first()) && edge(bytes.last())
-    };
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
-    if !word(name) || prefix.is_some_and(|prefix| prefix.is_empty() || prefix.len() > 253) {
+    if !is_label_word(name) || prefix.is_some_and(|prefix| prefix.is_empty() || prefix.len() > 253) {
         return item.invalid("is no name of a label: at most 63 letters, digits, -, _ and .");
     }
     let value = item.string()?;
-    if !value.is_empty() && !word(&value) {
+    if !value.is_empty() && !is_label_word(&value) {
         return item.invalid("is no value of a label: at most 63 letters, digits, -, _ and .");
     }
     None

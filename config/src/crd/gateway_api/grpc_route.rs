@@ -14,7 +14,7 @@ forms! {
         "parentRefs": Holds::List(&Holds::Of(&PARENT)), "Gateways, listener sets or services that it is attached to.", Fact::MostEntries(32);
         "rules": Holds::List(&Holds::Of(&GRPC_RULE)), "Where it sends what it takes.", Fact::MostEntries(16);
         "useDefaultGateways": Holds::Word(&["All", "None"]), "Whether it is attached to default gateways, and to which. Experimental channel.";
-    } with [Fact::Strict] => rules::grpc_route;
+    } with [Fact::Strict] => rules::request_route;
 
     pub(super) GRPC_RULE {
         "backendRefs": Holds::List(&Holds::Of(&GRPC_BACKEND)), "Where to send.", Fact::MostEntries(16);
@@ -32,7 +32,7 @@ forms! {
         "namespace": NAMESPACE, "Its namespace, the referring object's own if absent.";
         "port": Holds::Port, "Its port; a Service needs one.";
         "weight": Holds::Whole(0, 1000000), "Its share of requests or connections, against the sum of all.", Fact::Default("1");
-    } with [Fact::Strict] => rules::grpc_backend;
+    } with [Fact::Strict] => rules::request_backend;
 
     pub(super) GRPC_FILTER {
         "extensionRef": Holds::Of(&LOCAL), "An object that says what is done.";

@@ -16,7 +16,7 @@ forms! {
         "parentRefs": Holds::List(&Holds::Of(&PARENT)), "Gateways, listener sets or services that it is attached to.", Fact::MostEntries(32);
         "rules": Holds::List(&Holds::Of(&HTTP_RULE)), "Where it sends what it takes.", Fact::Default("one that takes everything"), Fact::LeastEntries(1), Fact::MostEntries(16);
         "useDefaultGateways": Holds::Word(&["All", "None"]), "Whether it is attached to default gateways, and to which. Experimental channel.";
-    } with [Fact::Strict] => rules::http_route;
+    } with [Fact::Strict] => rules::request_route;
 
     pub(super) HTTP_RULE {
         "backendRefs": Holds::List(&Holds::Of(&HTTP_BACKEND)), "Where to send.", Fact::MostEntries(16);
@@ -36,7 +36,7 @@ forms! {
         "namespace": NAMESPACE, "Its namespace, the referring object's own if absent.";
         "port": Holds::Port, "Its port; a Service needs one.";
         "weight": Holds::Whole(0, 1000000), "Its share of requests or connections, against the sum of all.", Fact::Default("1");
-    } with [Fact::Strict] => rules::http_backend;
+    } with [Fact::Strict] => rules::request_backend;
 
     pub(super) HTTP_MATCH {
         "headers": Holds::List(&Holds::Of(&HTTP_HEADER_MATCH)), "Headers, all of which must match.", Fact::MostEntries(16), Fact::KeyedBy("name");

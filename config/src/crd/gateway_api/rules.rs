@@ -12,8 +12,8 @@ pub(super) use backends::{
 pub(super) use filters::{cors, external_auth, filter, fraction, mirror, path_change, redirect};
 pub(super) use listeners::{address, gateway, infrastructure, listener, listener_set, listener_tls};
 pub(super) use routes::{
-    backend, grpc_backend, grpc_route, grpc_rule, http_backend, http_route, http_rule, method_match, path_match, route,
-    session, timeouts, tls_route,
+    backend, grpc_rule, http_rule, method_match, path_match, request_backend, request_route, route, session, timeouts,
+    tls_route,
 };
 
 use crate::crd::node::{Node, Value};
@@ -62,6 +62,9 @@ fn goes_with(f: &Fields<'_>, field: &str, of: &str, word: &str, is: &str) {
     }
 }
 
+/// So many references are held against each other; a longer list is refused for its length.
+const COMPARED: usize = 64;
+
 /// References that repeat need a part of the object each, and another one each.
 fn are_apart(
     f: &Fields<'_>,
@@ -71,6 +74,7 @@ fn are_apart(
     parts: &str,
 ) {
     let all = entries(f.node(list));
+    let all = &all[..all.len().min(COMPARED)];
     for (i, one) in all.iter().enumerate() {
         for other in &all[..i] {
             if key(one) != key(other) {

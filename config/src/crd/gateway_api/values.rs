@@ -2,9 +2,9 @@
 
 use crate::crd::form::Holds;
 use crate::crd::reader::Item;
-use regex::Regex;
+use crate::matcher;
+use regex::bytes::Regex;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 /// `NAME: least..most characters, expression, what a text that does not match is not;`.
 macro_rules! texts {
@@ -14,7 +14,7 @@ macro_rules! texts {
                 let _ = &text;
                 $(
                     static PATTERN: LazyLock<Regex> = LazyLock::new(|| expression(&$pattern));
-                    if !PATTERN.is_match(&text) {
+                    if !PATTERN.is_match(text.as_bytes()) {
                         item.invalid::<()>(concat!("is no ", $is_no));
                     }
                 )?
@@ -22,6 +22,9 @@ macro_rules! texts {
         });
     )*};
 }
+
+/// Characters of a path.
+pub(super) const PATH: &str = "^([-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+$";
 
 /// Labels of DNS, joined by dots.
 const DNS: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
@@ -44,7 +47,7 @@ texts! {
     HEADER_NAME: 1..=256, "^[A-Za-z0-9!#$%&'*+\\-.^_`|~]+$", "name of a header";
     HEADER_VALUE: 1..=4096, "^[!-~]+([\\t ]?[!-~]+)*$", "value of a header: printable ASCII, with single spaces within";
     SPAN: 0..=64, "^([0-9]{1,5}(h|m|s|ms)){1,4}$", "time span: one to four of a number and h, m, s or ms, such as 1m30s";
-    AUTH_PATH: 0..=1024, "^([-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+$", "path";
+    AUTH_PATH: 0..=1024, PATH, "path";
     LABEL_VALUE: 0..=63, "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$", "value of a label";
     CONTROLLER: 1..=253, format!("^{DNS}/[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+$"), "name of a controller: domain/path";
     ADDRESS_TYPE: 1..=253, format!("^Hostname|IPAddress|NamedAddress|{DNS}/[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+$"),
@@ -69,26 +72,5 @@ fn text(item: &Item<'_>, least: usize, most: usize) -> Option<std::sync::Arc<str
 }
 
 pub(super) fn expression(pattern: &(impl AsRef<str> + ?Sized)) -> Regex {
-    Regex::new(pattern.as_ref()).expect("it is a constant, which tests compile")
-}
-
-/// How long a [`SPAN`] is.
-pub(super) fn span(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut sum = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        sum += match &rest[..unit] {
-            "h" => Duration::from_secs(number.checked_mul(3600)?),
-            "m" => Duration::from_secs(number.checked_mul(60)?),
-            "s" => Duration::from_secs(number),
-            "ms" => Duration::from_millis(number),
-            _ => return None,
-        };
-        rest = &rest[unit..];
-    }
-    Some(sum)
+    matcher::expression(pattern.as_ref()).expect("it is a constant, which tests compile")
 }

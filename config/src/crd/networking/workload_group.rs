@@ -2,7 +2,7 @@
 
 use super::workload_entry::form::{NO_PORTS_ON_SOCKETS, PORT_RANGE, WORKLOAD_ENTRY};
 use crate::crd::{
-    form::{Fact, Form, Holds, forms},
+    form::{self, Fact, Form, Holds, forms},
     node::Value,
     reader::{Fields, Item},
 };
@@ -47,7 +47,7 @@ forms! {
     };
 
     HEADER {
-        "name": Holds::Judged(header), "Name.", Fact::Pattern("^[-_A-Za-z0-9]+$");
+        "name": Holds::Judged(form::plain_header), "Name.", Fact::Pattern("^[-_A-Za-z0-9]+$");
         "value": Holds::Text, "Value.";
     };
 
@@ -84,14 +84,6 @@ fn one_way(f: &mut Fields<'_>) {
 fn scheme(item: &Item<'_>) {
     if let Some(scheme) = item.string().filter(|scheme| !["", "HTTP", "HTTPS"].contains(&&**scheme)) {
         item.invalid::<()>(format!("{scheme:.20?} is neither HTTP nor HTTPS"));
-    }
-}
-
-fn header(item: &Item<'_>) {
-    let fits =
-        |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    if let Some(name) = item.string().filter(|name| !fits(name)) {
-        item.invalid::<()>(format!("{name:.40?} is no name of a header: letters, digits, - and _"));
     }
 }
 

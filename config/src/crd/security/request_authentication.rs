@@ -1,7 +1,7 @@
 //! RequestAuthentication: which tokens of end users are valid.
 
 use crate::crd::{
-    form::{Fact, Holds, forms},
+    form::{self, Fact, Holds, forms},
     node::{self, Value},
     reader::{Fields, Item},
     target::{self, MOST_TARGETS, ONE_OF_THREE, REFERENCE, SELECTOR},
@@ -50,7 +50,7 @@ forms! {
     };
 
     CLAIM_TO_HEADER {
-        "header": Holds::Judged(header), "The header.", Fact::Required, Fact::LeastLength(1), Fact::Pattern("^[-_A-Za-z0-9]+$");
+        "header": Holds::Judged(form::plain_header), "The header.", Fact::Required, Fact::LeastLength(1), Fact::Pattern("^[-_A-Za-z0-9]+$");
         "claim": Holds::Filled, "The claim; a dot leads into a nested one.", Fact::Required, Fact::LeastLength(1);
     };
 }
@@ -64,14 +64,6 @@ fn jwt_rule(f: &mut Fields<'_>) {
     }
     if f.has("jwks") && (f.has("jwksUri") || f.has("jwks_uri")) {
         f.invalid::<()>("only one of jwks and jwksUri may be set");
-    }
-}
-
-fn header(item: &Item<'_>) {
-    if let Some(name) = item.non_empty()
-        && !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-    {
-        item.invalid::<()>("a header's name has letters, digits, - and _ alone");
     }
 }
 

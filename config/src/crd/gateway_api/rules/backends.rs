@@ -1,9 +1,9 @@
 //! How backends are reached.
 
-use super::super::values::span;
 use super::{are_apart, entries, filled, goes_with, own};
 use crate::crd::node::Node;
 use crate::crd::reader::Fields;
+use crate::time::duration;
 use std::time::Duration;
 
 fn target(node: &Node) -> Vec<String> {
@@ -60,7 +60,7 @@ pub(in super::super) fn rate(f: &mut Fields<'_>) {
 
 /// An interval of at least this and at most an hour.
 fn is_within(f: &Fields<'_>, least: Duration) {
-    if let Some(interval) = own(f, "interval").and_then(span)
+    if let Some(interval) = own(f, "interval").and_then(duration)
         && !(least..=Duration::from_secs(3600)).contains(&interval)
     {
         f.invalid::<()>("interval must be longer than 0s, at least 1s for a budget, and at most 1h");

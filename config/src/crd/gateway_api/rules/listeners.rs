@@ -1,6 +1,7 @@
 //! Listeners, and the gateways that have them.
 
 use super::{entries, filled, own, repeated, text};
+use crate::crd::form::is_label_word;
 use crate::crd::node::{Node, Value};
 use crate::crd::reader::Fields;
 use std::net::IpAddr;
@@ -79,11 +80,9 @@ pub(in super::super) fn infrastructure(f: &mut Fields<'_>) {
         for (key, _) in all {
             let (prefix, word) =
                 key.split_once('/').map_or((None, key.as_str()), |(prefix, word)| (Some(prefix), word));
-            let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-            let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
-            let bytes = word.as_bytes();
-            let is_word = bytes.len() <= 63 && word.bytes().all(inner) && edge(bytes.first()) && edge(bytes.last());
-            if !is_word || prefix.is_some_and(|prefix| prefix.len() >= 253 || !super::routes::is_host(prefix)) {
+            if !is_label_word(word)
+                || prefix.is_some_and(|prefix| prefix.len() >= 253 || !super::routes::is_host(prefix))
+            {
                 f.invalid::<()>(format!(
                     "{name} have {key}, which is no key: [DNS name/]name of at most 63 characters"
                 ));

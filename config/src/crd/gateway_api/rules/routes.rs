@@ -1,11 +1,12 @@
 //! Routes: their parents, rules, matches and backends.
 
-use super::super::values::{expression, span};
+use super::super::values::{PATH as PATH_CHARACTERS, expression};
 use super::filters::are_compatible;
 use super::{are_apart, entries, filled, has, own, repeated, text};
 use crate::crd::node::{Node, Value};
 use crate::crd::reader::Fields;
-use regex::Regex;
+use crate::time::duration;
+use regex::bytes::Regex;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
@@ -35,22 +36,13 @@ pub(in super::super) fn route(f: &mut Fields<'_>) {
     }
 }
 
-/// Matches of all rules together.
-fn are_few(f: &mut Fields<'_>) {
+/// A route of requests: its rules have few matches together.
+pub(in super::super) fn request_route(f: &mut Fields<'_>) {
+    route(f);
     let count: usize = entries(f.node("rules")).iter().map(|rule| entries(rule.get("matches")).len()).sum();
     if count > 128 {
         f.invalid::<()>(format!("the rules have {count} matches, of which there may be 128"));
     }
-}
-
-pub(in super::super) fn http_route(f: &mut Fields<'_>) {
-    route(f);
-    are_few(f);
-}
-
-pub(in super::super) fn grpc_route(f: &mut Fields<'_>) {
-    route(f);
-    are_few(f);
 }
 
 pub(in super::super) fn tls_route(f: &mut Fields<'_>) {
@@ -101,17 +93,14 @@ pub(in super::super) fn backend(f: &mut Fields<'_>) {
     }
 }
 
-pub(in super::super) fn http_backend(f: &mut Fields<'_>) {
+/// A backend that has filters of its own.
+pub(in super::super) fn request_backend(f: &mut Fields<'_>) {
     backend(f);
     are_compatible(f);
 }
 
-pub(in super::super) fn grpc_backend(f: &mut Fields<'_>) {
-    http_backend(f);
-}
-
 pub(in super::super) fn path_match(f: &mut Fields<'_>) {
-    static PATH: LazyLock<Regex> = LazyLock::new(|| expression("^([-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+$"));
+    static PATH: LazyLock<Regex> = LazyLock::new(|| expression(PATH_CHARACTERS));
     let is = own(f, "type").unwrap_or("PathPrefix");
     let value = own(f, "value").unwrap_or("/");
     if is == "RegularExpression" {
@@ -125,7 +114,7 @@ pub(in super::super) fn path_match(f: &mut Fields<'_>) {
     let end = ["/..", "/."].into_iter().find(|part| value.ends_with(part));
     if let Some(part) = within.or(end) {
         f.invalid::<()>(format!("value {value} must not have {part} for type {is}"));
-    } else if !PATH.is_match(value) {
+    } else if !PATH.is_match(value.as_bytes()) {
         f.invalid::<()>(format!("value {value} has characters that paths cannot have"));
     }
 }
@@ -139,16 +128,16 @@ pub(in super::super) fn method_match(f: &mut Fields<'_>) {
     if own(f, "type").unwrap_or("Exact") != "Exact" {
         return;
     }
-    if own(f, "service").is_some_and(|service| !SERVICE.is_match(service)) {
+    if own(f, "service").is_some_and(|service| !SERVICE.is_match(service.as_bytes())) {
         f.invalid::<()>("service is no name of a gRPC service");
     }
-    if own(f, "method").is_some_and(|method| !METHOD.is_match(method)) {
+    if own(f, "method").is_some_and(|method| !METHOD.is_match(method.as_bytes())) {
         f.invalid::<()>("method is no name of a gRPC method");
     }
 }
 
 pub(in super::super) fn timeouts(f: &mut Fields<'_>) {
-    let read = |name: &str| own(f, name).and_then(span);
+    let read = |name: &str| own(f, name).and_then(duration);
     if let (Some(whole), Some(one)) = (read("request"), read("backendRequest"))
         && !whole.is_zero()
         && one > whole

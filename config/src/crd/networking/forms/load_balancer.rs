@@ -5,7 +5,7 @@ use crate::crd::{
     form::{Fact, Holds, forms},
     reader::{Fields, Item},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const PERCENT: Holds = Holds::Number(0.0, 100.0);
 
@@ -138,11 +138,9 @@ fn locality(f: &mut Fields<'_>) {
         f.invalid::<()>(format!("distribute and {} are mutually exclusive", there[1]));
     }
     regions_once(f);
-    let mut from = Vec::new();
+    let mut from = Places::default();
     f.list("distribute", |item| {
-        let place = item.node().get("from")?.as_str()?;
-        overlapping(&item, &from, place);
-        from.push(place);
+        from.add(&item, item.node().get("from")?.as_str()?);
         None::<()>
     });
 }
@@ -157,11 +155,10 @@ fn regions_once(f: &mut Fields<'_>) {
 
 fn distribute(f: &mut Fields<'_>) {
     f.required("from");
-    let mut to = Vec::new();
+    let mut to = Places::default();
     let shares = f.map("to", |key, item| {
         is_place(&item, key);
-        overlapping(&item, &to, key);
-        to.push(key);
+        to.add(&item, key);
         item.i64()
     });
     if shares.iter().fold(0_i64, |sum, share| sum.saturating_add(*share)) != 100 {
@@ -169,15 +166,31 @@ fn distribute(f: &mut Fields<'_>) {
     }
 }
 
-/// Reports a locality within which one of others is, or the other way round.
-fn overlapping(item: &Item<'_>, others: &[&str], place: &str) {
-    let stem = |place: &str| place.trim_end_matches('*').trim_end_matches('/').to_owned();
-    let within = |inner: &str, outer: &str| {
-        let (inner, outer) = (stem(inner), stem(outer));
-        outer.is_empty() || inner == outer || inner.strip_prefix(&outer).is_some_and(|rest| rest.starts_with('/'))
-    };
-    if let Some(other) = others.iter().find(|other| within(place, other) || within(other, place)) {
-        item.invalid::<()>(format!("{place:.80} overlaps with {other:.80}"));
+/// Localities that must not overlap, by what stands before their `*`.
+#[derive(Default)]
+struct Places<'a>(BTreeMap<&'a str, &'a str>);
+
+impl<'a> Places<'a> {
+    /// Reports one within which another is, or the other way round.
+    fn add(&mut self, item: &Item<'_>, place: &'a str) {
+        let stem = place.trim_end_matches('*').trim_end_matches('/');
+        if let Some(other) = self.around(stem).or_else(|| self.within(stem)) {
+            item.invalid::<()>(format!("{place:.80} overlaps with {other:.80}"));
+        }
+        self.0.insert(stem, place);
+    }
+
+    /// The same one, or one that this one is in; without a region it is all there is.
+    fn around(&self, stem: &str) -> Option<&'a str> {
+        let outer = stem.match_indices('/').map(|(at, _)| &stem[..at]).chain(["", stem]);
+        outer.into_iter().find_map(|outer| self.0.get(outer).copied())
+    }
+
+    /// One that is in this one.
+    fn within(&self, stem: &str) -> Option<&'a str> {
+        let beneath = if stem.is_empty() { String::new() } else { format!("{stem}/") };
+        let (inner, place) = self.0.range(&*beneath..).next()?;
+        inner.starts_with(&beneath).then_some(*place)
     }
 }
 
@@ -207,5 +220,39 @@ fn failover(f: &mut Fields<'_>) {
     let (from, to) = (f.string("from"), f.string("to"));
     if from.is_some() && from == to {
         f.invalid::<()>("a region cannot take over from itself");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crd::{node, reader::Report};
+    use crate::diagnostic::ObjectRef;
+    use proptest::prelude::*;
+
+    fn overlap(one: &str, other: &str) -> bool {
+        let stem = |place: &str| place.trim_end_matches('*').trim_end_matches('/').to_owned();
+        let is_within = |inner: &str, outer: &str| {
+            let (inner, outer) = (stem(inner), stem(outer));
+            outer.is_empty() || inner == outer || inner.strip_prefix(&outer).is_some_and(|rest| rest.starts_with('/'))
+        };
+        is_within(one, other) || is_within(other, one)
+    }
+
+    proptest! {
+        #[test]
+        fn localities_overlap_as_each_pair_does(all in prop::collection::vec("[ab]{1,2}(/[ab]{1,2}){0,2}(/\\*)?|\\*", 1..6)) {
+            let node = node::read("a").remove(0).unwrap().node;
+            let nobody = ObjectRef { kind: "".into(), namespace: "".into(), name: "".into() };
+            let report = Report::new(nobody, "".into());
+            let item = Item::new(&node, "", &report);
+            let mut places = Places::default();
+            for (i, place) in all.iter().enumerate() {
+                let before = report.errors();
+                places.add(&item, place);
+                let each = all[..i].iter().any(|other| overlap(place, other));
+                prop_assert_eq!(report.errors() > before, each, "{} among {:?}", place, &all[..i]);
+            }
+        }
     }
 }
