@@ -101,6 +101,10 @@ impl Subject {
         }
     }
 
+    fn places(&self) -> Vec<samples::Place> {
+        samples::places(self.form, self.at)
+    }
+
     /// Paths of the fields that its examples hold.
     fn held(&self) -> BTreeSet<String> {
         let mut held = BTreeSet::new();
@@ -155,13 +159,14 @@ fn page_at(at: &str) -> &str {
 #[test]
 fn examples_hold_every_field_and_no_other() {
     let mut wrong = Vec::new();
-    let everywhere = subjects().iter().flat_map(|s| samples::held_fields(s.form, s.at, &s.held())).collect();
+    let everywhere = subjects().iter().flat_map(|s| samples::held_fields(&s.places(), &s.held())).collect();
     for subject in subjects() {
-        let (name, should, is) = (&subject.name, samples::paths(subject.form, subject.at), subject.held());
+        let (name, places, is) = (&subject.name, subject.places(), subject.held());
+        let should: BTreeSet<_> = places.iter().map(|place| place.path.clone()).collect();
         // What is read by forms alone is read alike wherever a message stands.
         let missing = match subject.is_inert {
-            true => samples::missing(subject.form, subject.at, &is),
-            false => samples::missing_beside_marks(subject.form, subject.at, &is, &everywhere),
+            true => samples::missing(&places, &is),
+            false => samples::missing_beside_marks(&places, &is, &everywhere),
         };
         wrong.extend(missing.iter().map(|path| format!("{name}: no example has {path}")));
         wrong.extend(is.difference(&should).map(|path| format!("{name}: no form has {path}")));
@@ -188,12 +193,8 @@ fn examples_may_be_written_and_what_has_no_effect_is_said() {
         if subject.is_inert {
             continue;
         }
-        let mut inert = BTreeSet::new();
-        samples::walk(subject.form, subject.at, &mut Vec::new(), &mut |path, is_inert| {
-            if is_inert {
-                inert.insert(path.to_owned());
-            }
-        });
+        let inert: BTreeSet<_> =
+            subject.places().into_iter().filter(|place| place.is_inert).map(|place| place.path).collect();
         let is_said = |path: &str| said.iter().any(|said| path == said || below(path, said));
         for path in subject.held() {
             match (inert.contains(&path), is_said(&path)) {

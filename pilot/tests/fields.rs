@@ -16,7 +16,7 @@ use mesh_pilot::{Mesh, offline, scope::ProxyFacts};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use tree::{Place, Step, at, is_valid, json, others, values, with};
+use tree::{Place, Step, at, is_valid, others, values, with};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -148,7 +148,7 @@ fn fields_have_an_effect_unless_they_are_marked() {
         let mut seen = Seen::default();
         for object in examples(kind.label()) {
             let place = vec![Step::Key("spec".to_owned())];
-            seen.look(&world, form, (&object.root, place), |root| json(root).to_string());
+            seen.look(&world, form, (&object.root, place), tree::text);
         }
         wrong.extend(seen.wrong(kind.label()));
     }
@@ -164,7 +164,7 @@ fn fields_of_mesh_config_have_an_effect_unless_they_are_marked() {
         let mesh = mesh_config::crd::node::read(&mesh).remove(0).unwrap().node;
         let object = |mesh: &Node| {
             let metadata = serde_json::json!({"name": "istio", "namespace": "istio-system"});
-            let data = serde_json::json!({"mesh": json(mesh).to_string()});
+            let data = serde_json::json!({"mesh": tree::text(mesh)});
             serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}).to_string()
         };
         seen.look(&world, &crd::mesh_config::MESH_CONFIG, (&mesh, Vec::new()), object);
@@ -208,7 +208,7 @@ proptest! {
             let ways: Vec<_> = [None].into_iter().chain(others(*holds, &at(&root, place).value).into_iter().map(Some)).collect();
             root = with(&root, place, how.get(&ways).as_ref());
         }
-        let text = json(&root).to_string();
+        let text = tree::text(&root);
         prop_assume!(is_valid(&text));
         let (mesh, found) = offline::compile_text(&format!("{}\n---\n{text}", data("world")), None);
         let is_wrong = |finding: &&mesh_config::diagnostic::Diagnostic| {

@@ -14,7 +14,7 @@ use forms::{MESH_TLS, OUTBOUND, PROXY_CONFIG, TOPOLOGY};
 use super::{
     Object, ParseContext,
     networking::{retry, traffic_policy},
-    node,
+    node::{self, Document},
     reader::{Fields, Item, Report},
     telemetry,
 };
@@ -95,21 +95,28 @@ pub(super) fn config_map(object: &Object, fields: &mut Fields<'_>, context: &Par
 
 /// Where workloads of other networks are reached: looked at, and without effect yet.
 fn networks(item: &Item<'_>) {
-    item.leniently(|item| match item.string().and_then(|text| node::read(&text).into_iter().next()) {
-        Some(Ok(document)) => MESH_NETWORKS.check_in(&item.embedded(&document.node)),
-        Some(Err(broken)) => drop(item.invalid::<()>(broken.to_string())),
-        None => {}
+    item.leniently(|item| {
+        if let Some(Some(document)) = document_in(item) {
+            MESH_NETWORKS.check_in(&item.embedded(&document.node));
+        }
     });
     item.not_acted_on("every endpoint is reached at its own address");
 }
 
 fn from_text_of(item: &Item<'_>, own: &Namespace) -> Option<MeshConfig> {
     let config = MeshConfig::of_namespace(own);
-    let text = item.string()?;
-    match node::read(&text).into_iter().next() {
+    match document_in(item)? {
         None => Some(config),
+        Some(document) => item.embedded(&document.node).object(|f| Some(mesh_config(f, config))),
+    }
+}
+
+/// The document that a value holds as text. Inner `None`: it holds nothing.
+fn document_in(item: &Item<'_>) -> Option<Option<Document>> {
+    match node::read(&item.string()?).into_iter().next() {
+        None => Some(None),
         Some(Err(broken)) => item.invalid(broken.to_string()),
-        Some(Ok(document)) => item.embedded(&document.node).object(|f| Some(mesh_config(f, config))),
+        Some(Ok(document)) => Some(Some(document)),
     }
 }
 

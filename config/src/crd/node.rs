@@ -8,6 +8,7 @@ mod packed;
 pub use packed::{Digest, Packed};
 
 use granit_parser::{Event, Marker, Options, Parser, ScalarStyle, Span, Tag};
+use serde::{Serialize, Serializer};
 use std::collections::{HashMap, HashSet};
 
 /// Largest text that is read, in bytes.
@@ -103,6 +104,21 @@ impl Node {
             Value::String(_) => "a text",
             Value::Seq(_) => "a list",
             Value::Map(_) => "a map",
+        }
+    }
+}
+
+/// As the JSON that it is, without its places.
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.value {
+            Value::Null => serializer.serialize_unit(),
+            Value::Bool(it) => it.serialize(serializer),
+            Value::Int(it) => it.serialize(serializer),
+            Value::Float(it) => it.serialize(serializer),
+            Value::String(it) => it.serialize(serializer),
+            Value::Seq(items) => serializer.collect_seq(items),
+            Value::Map(entries) => serializer.collect_map(entries.iter().map(|(key, value)| (key, value))),
         }
     }
 }

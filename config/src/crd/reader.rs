@@ -14,7 +14,6 @@ pub(super) use report::REFUSED;
 pub use report::Report;
 pub use scalar::IntOrString;
 
-use super::form::Form;
 use super::node::{Node, Place, Value};
 use crate::diagnostic::{ObjectRef, Severity};
 use crate::model::Labels;
@@ -216,27 +215,6 @@ impl<'a> Fields<'a> {
         self.warn(REFUSED, message);
     }
 
-    /// Reads a field by its form, and reports it as without effect yet; see [`Item::leniently`].
-    pub fn not_acted_on_as(&mut self, name: &'static str, form: &'static Form, instead: &str) {
-        if let Some(item) = self.item(name) {
-            item.leniently(|item| form.check_in(item));
-            item.not_acted_on(instead);
-        }
-    }
-
-    /// As [`Self::not_acted_on_as`], for a list of such messages.
-    pub fn list_not_acted_on_as(&mut self, name: &'static str, form: &'static Form, instead: &str) {
-        if let Some(item) = self.item(name) {
-            item.leniently(|item| {
-                item.list(|entry| {
-                    form.check_in(&entry);
-                    None::<()>
-                });
-            });
-            item.not_acted_on(instead);
-        }
-    }
-
     /// Reports something of note about this map.
     pub fn warn(&self, code: &'static str, message: impl Into<String>) {
         self.report.add(Severity::Warning, code, (&self.path, self.place), message);
@@ -258,18 +236,6 @@ impl<'a> Fields<'a> {
             if let Some(item) = self.item(name) {
                 item.not_served::<()>(*name);
             }
-        }
-    }
-
-    /// Reads a field, and reports it as without effect yet (code `field-not-acted-on`) when it is there.
-    pub fn not_acted_on(&mut self, name: &'static str) {
-        self.not_acted_on_because(name, "");
-    }
-
-    /// As [`Self::not_acted_on`], saying what happens instead.
-    pub fn not_acted_on_because(&mut self, name: &'static str, instead: &str) {
-        if let Some(item) = self.item(name) {
-            item.not_acted_on(instead);
         }
     }
 

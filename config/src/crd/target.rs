@@ -1,7 +1,7 @@
 //! Which workloads an object is for: by labels, or by the names of what stands before them.
 
 use super::{
-    form::{Fact, Holds, forms},
+    form::{Fact, Form, Holds, forms},
     reader::Fields,
 };
 
@@ -71,16 +71,14 @@ fn reference(f: &mut Fields<'_>) {
 }
 
 /// Whether an object that may have targets is for workloads: one with targets is for gateways and waypoints, which take
-/// none yet, and a workload must not take it for its own. `instead`: what comes of that, and what to write.
-pub(super) fn is_for_workloads(f: &mut Fields<'_>, instead: &str) -> bool {
-    let for_workloads = !f.has("targetRef") && !f.has("targetRefs");
-    f.not_acted_on_as("targetRef", &REFERENCE, instead);
-    f.list_not_acted_on_as("targetRefs", &REFERENCE, instead);
+/// none yet, and a workload must not take it for its own. `form`: the object's, which says what comes of that.
+pub(super) fn is_for_workloads(f: &mut Fields<'_>, form: &'static Form) -> bool {
+    let for_targets = form.read_inert_of(f, &["targetRef", "targetRefs"]);
     // Objects were always in force that have several.
     if let Some(message) = several_ways(f) {
         f.refuse(message);
     }
-    for_workloads
+    !for_targets
 }
 
 /// At most one of `targetRef`, `targetRefs` and the selector may be there.

@@ -21,9 +21,8 @@ use crate::model::telemetry::{LogOutlet, LogRule, LogSide, Telemetry};
 /// Reads a Telemetry's `spec`. `None` without an error: it says nothing about the logs of workloads.
 pub(super) fn parse(object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<Telemetry> {
     let labels = f.object("selector", |f| Some(f.selector("matchLabels"))).unwrap_or_default();
-    f.list_not_acted_on_as("metrics", &forms::METRICS, "");
-    f.list_not_acted_on_as("tracing", &forms::TRACING, "");
-    let for_workloads = target::is_for_workloads(f, "the object is in force nowhere; select workloads with selector");
+    TELEMETRY.read_inert_of(f, &["metrics", "tracing"]);
+    let for_workloads = target::is_for_workloads(f, &TELEMETRY);
     let rules: Vec<LogRule> =
         f.list("accessLogging", |item| item.object(|f| Some(rule(f, &context.logs)))).into_iter().flatten().collect();
     if rules.iter().any(|rule| rule.outlets.is_empty() && !rule.disabled) && context.logs.defaults.is_empty() {

@@ -4,7 +4,7 @@ use super::page::inner;
 use mesh_config::crd::form::{Fact, Form, Holds};
 use mesh_config::crd::node::{Node, Value};
 use mesh_config::crd::{Object, read_text};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The objects of the file of a kind; none where it has no file.
@@ -16,30 +16,38 @@ pub(crate) fn of_kind(folder: &Path, kind: &str) -> Vec<Object> {
     objects
 }
 
-/// The paths of a form's fields; lists and maps stand as `[]` and `.*`. Beneath a field without an effect too.
-pub(crate) fn paths(form: &'static Form, at: &str) -> BTreeSet<String> {
-    let mut paths = BTreeSet::new();
-    walk(form, at, &mut Vec::new(), &mut |path, _| {
-        paths.insert(path.to_owned());
-    });
-    paths
+/// A field of a message, wherever the message stands.
+pub(crate) type FieldKey = (usize, &'static str);
+
+/// A field at one of the places where its message stands.
+pub(crate) struct Place {
+    /// Lists and maps stand as `[]` and `.*`.
+    pub(crate) path: String,
+    pub(crate) key: FieldKey,
+    /// It is marked as without effect, or one above it is.
+    pub(crate) is_inert: bool,
+    /// One above it is.
+    is_beneath_mark: bool,
 }
 
-/// Calls `see` for each field, with whether it or one above it is marked as without effect.
-pub(crate) fn walk(form: &'static Form, at: &str, above: &mut Vec<*const Form>, see: &mut impl FnMut(&str, bool)) {
-    go(form, at, false, above, see);
+/// Every field that may be written, beneath those without an effect too.
+pub(crate) fn places(form: &'static Form, at: &str) -> Vec<Place> {
+    let mut places = Vec::new();
+    walk(form, at, false, &mut Vec::new(), &mut places);
+    places
 }
 
-fn go(form: &'static Form, at: &str, inert: bool, above: &mut Vec<*const Form>, see: &mut impl FnMut(&str, bool)) {
+fn walk(form: &'static Form, at: &str, marked: bool, above: &mut Vec<*const Form>, places: &mut Vec<Place>) {
     above.push(form);
     for field in form.fields.iter().filter(|field| !field.facts.contains(&Fact::Forbidden)) {
         let path = join(at, field.name);
-        let inert = inert || field.inert().is_some();
-        see(&path, inert);
+        let key = (std::ptr::from_ref(form).addr(), field.name);
+        let is_inert = marked || field.inert().is_some();
+        places.push(Place { path: path.clone(), key, is_inert, is_beneath_mark: marked });
         if let Some((inner, suffix)) = inner(field.holds)
             && !above.contains(&std::ptr::from_ref(inner))
         {
-            go(inner, &format!("{path}{suffix}"), inert, above, see);
+            walk(inner, &format!("{path}{suffix}"), is_inert, above, places);
         }
     }
     above.pop();
@@ -70,87 +78,27 @@ fn values_in(node: &Node, holds: Holds, at: &str, paths: &mut BTreeSet<String>) 
     }
 }
 
-/// The fields of every message, told apart by message and not by place, with one place of each.
-pub(crate) fn fields(form: &'static Form, at: &str) -> BTreeMap<(usize, &'static str), String> {
-    let mut fields = BTreeMap::new();
-    let mut open = vec![(form, at.to_owned())];
-    while let Some((form, at)) = open.pop() {
-        for field in form.fields.iter().filter(|field| !field.facts.contains(&Fact::Forbidden)) {
-            let path = join(&at, field.name);
-            let key = (std::ptr::from_ref(form).addr(), field.name);
-            if fields.insert(key, path.clone()).is_none()
-                && let Some((inner, suffix)) = inner(field.holds)
-            {
-                open.push((inner, format!("{path}{suffix}")));
-            }
-        }
-    }
-    fields
-}
-
-/// A field of a message, wherever the message stands.
-type FieldKey = (usize, &'static str);
-
 /// The fields that these paths are of.
-pub(crate) fn held_fields(form: &'static Form, at: &str, held: &BTreeSet<String>) -> BTreeSet<FieldKey> {
-    let mut keys = BTreeSet::new();
-    walk_forms(form, at, &mut Vec::new(), &mut |form, name, path| {
-        if held.contains(path) {
-            keys.insert((std::ptr::from_ref(form).addr(), name));
-        }
-    });
-    keys
+pub(crate) fn held_fields(places: &[Place], held: &BTreeSet<String>) -> BTreeSet<FieldKey> {
+    places.iter().filter(|place| held.contains(&place.path)).map(|place| place.key).collect()
 }
 
 /// Fields whose message's field stands in none of the examples, wherever the message stands.
-pub(crate) fn missing(form: &'static Form, at: &str, held: &BTreeSet<String>) -> Vec<String> {
-    let keys = held_fields(form, at, held);
-    fields(form, at).into_iter().filter(|(key, _)| !keys.contains(key)).map(|(_, path)| path).collect()
+pub(crate) fn missing(places: &[Place], held: &BTreeSet<String>) -> Vec<String> {
+    let mut keys = held_fields(places, held);
+    places.iter().filter(|place| keys.insert(place.key)).map(|place| place.path.clone()).collect()
 }
 
 /// Paths that no example holds. Beneath a field without an effect a message is read alike wherever it stands, so that an
 /// example of any kind will do.
 pub(crate) fn missing_beside_marks(
-    form: &'static Form,
-    at: &str,
+    places: &[Place],
     held: &BTreeSet<String>,
     everywhere: &BTreeSet<FieldKey>,
 ) -> Vec<String> {
-    let mut marked = BTreeSet::new();
-    walk(form, at, &mut Vec::new(), &mut |path, is_inert| {
-        if is_inert {
-            marked.insert(path.to_owned());
-        }
-    });
-    let above = |path: &str| path.rsplit_once('.').map(|(above, _)| above.trim_end_matches("[]").to_owned());
-    let mut missing = Vec::new();
-    walk_forms(form, at, &mut Vec::new(), &mut |form, name, path| {
-        let is_beneath = above(path).is_some_and(|above| marked.contains(&above));
-        let elsewhere = is_beneath && everywhere.contains(&(std::ptr::from_ref(form).addr(), name));
-        if !held.contains(path) && !elsewhere {
-            missing.push(path.to_owned());
-        }
-    });
-    missing
-}
-
-fn walk_forms(
-    form: &'static Form,
-    at: &str,
-    above: &mut Vec<*const Form>,
-    see: &mut impl FnMut(&'static Form, &'static str, &str),
-) {
-    above.push(form);
-    for field in form.fields.iter().filter(|field| !field.facts.contains(&Fact::Forbidden)) {
-        let path = join(at, field.name);
-        see(form, field.name, &path);
-        if let Some((inner, suffix)) = inner(field.holds)
-            && !above.contains(&std::ptr::from_ref(inner))
-        {
-            walk_forms(inner, &format!("{path}{suffix}"), above, see);
-        }
-    }
-    above.pop();
+    let is_elsewhere = |place: &Place| place.is_beneath_mark && everywhere.contains(&place.key);
+    let missing = places.iter().filter(|place| !held.contains(&place.path) && !is_elsewhere(place));
+    missing.map(|place| place.path.clone()).collect()
 }
 
 fn join(at: &str, name: &str) -> String {

@@ -139,44 +139,7 @@ impl Client {
         let message = answer["message"].as_str().map_or_else(|| answer.to_string(), str::to_owned);
         Ok(Err(Refusal { status, message }))
     }
-}
 
-/// Why an object was not taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    pub status: StatusCode,
-    pub message: String,
-}
-
-fn root_of(api_version: &str) -> String {
-    if api_version.contains('/') { format!("/apis/{api_version}") } else { format!("/api/{api_version}") }
-}
-
-/// The kinds of a discovery document; subresources (`pods/log`) are none.
-fn kinds(list: &Value) -> HashMap<String, Resource> {
-    let resources = list["resources"].as_array().map(Vec::as_slice).unwrap_or_default();
-    resources
-        .iter()
-        .filter_map(|resource| {
-            let plural = resource["name"].as_str()?.to_owned();
-            let is_namespaced = resource["namespaced"].as_bool()?;
-            let kind = resource["kind"].as_str()?.to_owned();
-            (!plural.contains('/')).then_some((kind, Resource { plural, is_namespaced }))
-        })
-        .collect()
-}
-
-fn tls(root: &str, user: &Pair) -> Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(root.as_bytes())?)?;
-    let chain = vec![CertificateDer::from_pem_slice(user.certificate.as_bytes())?];
-    let key = PrivateKeyDer::from_pem_slice(user.key.as_bytes())?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(config.with_root_certificates(roots).with_client_auth_cert(chain, key)?)
-}
-
-impl Client {
     /// Installs definitions of kinds and waits until objects of each served version may be written.
     ///
     /// # Errors
@@ -218,4 +181,39 @@ impl Client {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// Why an object was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: StatusCode,
+    pub message: String,
+}
+
+fn root_of(api_version: &str) -> String {
+    if api_version.contains('/') { format!("/apis/{api_version}") } else { format!("/api/{api_version}") }
+}
+
+/// The kinds of a discovery document; subresources (`pods/log`) are none.
+fn kinds(list: &Value) -> HashMap<String, Resource> {
+    let resources = list["resources"].as_array().map(Vec::as_slice).unwrap_or_default();
+    resources
+        .iter()
+        .filter_map(|resource| {
+            let plural = resource["name"].as_str()?.to_owned();
+            let is_namespaced = resource["namespaced"].as_bool()?;
+            let kind = resource["kind"].as_str()?.to_owned();
+            (!plural.contains('/')).then_some((kind, Resource { plural, is_namespaced }))
+        })
+        .collect()
+}
+
+fn tls(root: &str, user: &Pair) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(root.as_bytes())?)?;
+    let chain = vec![CertificateDer::from_pem_slice(user.certificate.as_bytes())?];
+    let key = PrivateKeyDer::from_pem_slice(user.key.as_bytes())?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(config.with_root_certificates(roots).with_client_auth_cert(chain, key)?)
 }

@@ -1,8 +1,7 @@
 //! YAML as the JSON that an API server is sent, by the reader that the mesh itself uses.
 
 use anyhow::{Context, Result, anyhow};
-use mesh_config::crd::node::{self, Node, Value};
-use serde_json::{Map, Number};
+use mesh_config::crd::node;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -15,7 +14,7 @@ use std::{
 pub fn of_file(file: &Path) -> Result<Vec<serde_json::Value>> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let documents = node::read(&text).into_iter().map(|document| match document {
-        Ok(document) => Ok(json(&document.node)),
+        Ok(document) => Ok(serde_json::to_value(&document.node)?),
         Err(broken) => Err(anyhow!("{}: {broken}", file.display())),
     });
     documents.collect()
@@ -37,18 +36,4 @@ pub fn files_under(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
-}
-
-fn json(node: &Node) -> serde_json::Value {
-    match &node.value {
-        Value::Null => serde_json::Value::Null,
-        Value::Bool(it) => (*it).into(),
-        Value::Int(it) => (*it).into(),
-        Value::Float(it) => Number::from_f64(*it).map_or(serde_json::Value::Null, Into::into),
-        Value::String(it) => it.clone().into(),
-        Value::Seq(items) => items.iter().map(json).collect(),
-        Value::Map(entries) => {
-            entries.iter().map(|(key, value)| (key.clone(), json(value))).collect::<Map<_, _>>().into()
-        }
-    }
 }

@@ -133,16 +133,9 @@ pub(crate) fn others(holds: Holds, value: &Value) -> Vec<Value> {
     }
 }
 
-pub(crate) fn json(node: &Node) -> serde_json::Value {
-    match &node.value {
-        Value::Null => serde_json::Value::Null,
-        Value::Bool(is) => (*is).into(),
-        Value::Int(number) => (*number).into(),
-        Value::Float(number) => (*number).into(),
-        Value::String(text) => text.as_str().into(),
-        Value::Seq(items) => items.iter().map(json).collect(),
-        Value::Map(entries) => entries.iter().map(|(key, node)| (key.clone(), json(node))).collect(),
-    }
+/// Its text, as JSON.
+pub(crate) fn text(node: &Node) -> String {
+    serde_json::to_string(node).unwrap()
 }
 
 pub(crate) fn is_valid(text: &str) -> bool {

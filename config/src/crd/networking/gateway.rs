@@ -17,6 +17,7 @@ use crate::{
     },
     name::Port,
 };
+use form::{PORT, SERVER};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// The whole Gateway.
@@ -62,8 +63,7 @@ fn server(f: &mut Fields<'_>, object: &Object, names: &mut BTreeSet<Arc<str>>) -
     let port = f.required("port").and_then(|item| item.object(|f| port(f, names)));
     let hosts = f.required("hosts").and_then(|item| hosts(&item, object));
     let bind = f.item("bind").filter(names::is_filled).and_then(|item| item.parsed());
-    f.not_acted_on_because("name", "it is for statistics alone");
-    f.not_acted_on_because("defaultEndpoint", "it never had an effect");
+    SERVER.read_inert(f);
     let tls_item = f.item("tls");
     let (port, hosts) = (port?, hosts?);
     let secured = match port.protocol {
@@ -95,7 +95,7 @@ fn server(f: &mut Fields<'_>, object: &Object, names: &mut BTreeSet<Arc<str>>) -
 fn on_socket(f: &mut Fields<'_>, bind: &Item<'_>) {
     bind.not_acted_on("the server is left out");
     if !bind.node().as_str().and_then(|bind| bind.strip_prefix("unix://")).is_some_and(names::is_socket_path) {
-        bind.refuse("a unix socket is written unix:///absolute/path or unix://@name");
+        bind.refuse(names::SOCKET_FORM);
     }
     if let Some(port) = f.required("port")
         && port.node().get("number").is_some_and(|number| number.value != Value::Int(0))
@@ -126,7 +126,7 @@ fn port<'a>(f: &mut Fields<'a>, names: &mut BTreeSet<Arc<str>>) -> Option<Server
     if !f.item("name").is_some_and(|item| names::is_filled(&item)) {
         f.refuse("name is required: what the port is called");
     }
-    names::no_target_port(f);
+    names::no_target_port(f, &PORT);
     let protocol_item = f.required("protocol")?;
     let protocol = names::protocol(&protocol_item)?;
     if protocol == Protocol::Auto {

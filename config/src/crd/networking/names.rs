@@ -3,7 +3,7 @@
 use crate::{
     crd::{
         Object, ParseContext,
-        form::Holds,
+        form::{Form, Holds},
         node::Value,
         reader::{Fields, Item},
     },
@@ -94,14 +94,17 @@ pub(super) fn is_filled(item: &Item<'_>) -> bool {
 }
 
 /// `targetPort` of a port that says which one it is: it never had an effect.
-pub(super) fn no_target_port(f: &mut Fields<'_>) {
-    if let Some(item) = f.item("targetPort") {
-        item.not_acted_on("it never had an effect");
-        if item.i64().is_some_and(|number| number != 0) {
-            item.refuse("must be left out: it never had an effect");
-        }
+pub(super) fn no_target_port(f: &mut Fields<'_>, port: &'static Form) {
+    port.read_inert_of(f, &["targetPort"]);
+    if let Some(item) = f.item("targetPort")
+        && item.i64().is_some_and(|number| number != 0)
+    {
+        item.refuse("must be left out: it never had an effect");
     }
 }
+
+/// For findings about unix sockets.
+pub(super) const SOCKET_FORM: &str = "a unix socket is written unix:///absolute/path or unix://@name";
 
 /// The path of a unix socket, as it stands after `unix://`.
 pub(super) fn is_socket_path(path: &str) -> bool {

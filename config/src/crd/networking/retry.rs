@@ -31,7 +31,7 @@ pub(in crate::crd) fn retries(item: &Item<'_>) -> Option<RetryPolicy> {
             return f
                 .invalid("attempts of 0 disables retries: leave perTryTimeout, retryOn and retryRemoteLocalities out");
         }
-        f.not_acted_on("retryRemoteLocalities");
+        RETRIES.read_inert(f);
         Some(RetryPolicy {
             attempts,
             per_try_timeout: positive(f, "perTryTimeout"),

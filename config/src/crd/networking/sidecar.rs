@@ -2,8 +2,9 @@
 
 pub(super) mod form;
 
+use form::{INGRESS, PORT, SIDECAR};
+
 use super::{
-    forms,
     gateway::{form::SERVER_TLS, tls},
     http_action, names,
     workload_entry::form::labels,
@@ -34,7 +35,7 @@ pub(in crate::crd) fn sidecar(object: &Object, f: &mut Fields<'_>, context: &Par
     let ingress = f.list("ingress", |item| unique(&item, item.object(ingress)?, |l| taken.insert(l.port)));
     let egress = egress_listeners(f);
     let outbound_policy = f.object("outboundTrafficPolicy", |f| outbound_policy(f, object, context)).flatten();
-    f.not_acted_on_as("inboundConnectionPool", &forms::POOL, "");
+    SIDECAR.read_inert(f);
     let says = |name| f.item(name).is_some_and(|item| item.node().value != Value::Seq(Vec::new()));
     if !["ingress", "egress", "outboundTrafficPolicy", "inboundConnectionPool"].into_iter().any(says) {
         f.refuse("says nothing: give ingress, egress or outboundTrafficPolicy");
@@ -65,7 +66,7 @@ fn bind(f: &mut Fields<'_>) -> Option<IpAddr> {
         text if text.is_empty() => None,
         text if text.starts_with("unix://") => {
             if !text.strip_prefix("unix://").is_some_and(names::is_socket_path) {
-                item.refuse("a unix socket is written unix:///absolute/path or unix://@name");
+                item.refuse(names::SOCKET_FORM);
             }
             item.not_served("a unix socket to bind")
         }
@@ -94,7 +95,7 @@ fn port(f: &mut Fields<'_>) -> Option<(Port, Protocol, Arc<str>)> {
         Some(name)
     });
     let name = name.unwrap_or_default();
-    names::no_target_port(f);
+    names::no_target_port(f, &PORT);
     Some((number?, protocol.unwrap_or(Protocol::Auto), name))
 }
 
@@ -105,7 +106,7 @@ fn ingress(f: &mut Fields<'_>) -> Option<IngressListener> {
     let listener = f.required("port").and_then(|item| item.object(port));
     let (bind, capture) = (bind(f), capture(f));
     let default_endpoint = f.item("defaultEndpoint").map_or(Some(IngressEndpoint::Loopback), |item| endpoint(&item));
-    f.not_acted_on_as("connectionPool", &forms::POOL, "");
+    INGRESS.read_inert_of(f, &["connectionPool"]);
     // Without it the port would take what the user wants refused.
     if let Some(item) = f.item("tls") {
         item.not_served::<()>("tls");
@@ -163,7 +164,7 @@ fn endpoint(item: &Item<'_>) -> Option<IngressEndpoint> {
     if let Some(path) = text.strip_prefix("unix://") {
         return match names::is_socket_path(path) {
             true => Some(IngressEndpoint::Unix(path.into())),
-            false => item.invalid("a unix socket is written unix:///absolute/path or unix://@name"),
+            false => item.invalid(names::SOCKET_FORM),
         };
     }
     let address: Option<SocketAddr> = match text.starts_with(':') {

@@ -86,7 +86,7 @@ fn address(item: &Item<'_>) -> Option<EndpointAddress> {
     if let Some(path) = text.strip_prefix("unix://") {
         return match names::is_socket_path(path) {
             true => Some(EndpointAddress::Unix(path.into())),
-            false => item.invalid("a unix socket is written unix:///absolute/path or unix://@name"),
+            false => item.invalid(names::SOCKET_FORM),
         };
     }
     if let Ok(ip) = text.parse::<IpAddr>() {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::crd::form::{Fact, Field, Form, Holds};
 use crate::crd::node;
 use crate::diagnostic::ObjectRef;
 use std::time::Duration;
@@ -80,12 +81,21 @@ fn wrong_values_are_reported_where_they_stand() {
 
 #[test]
 fn a_field_without_effect_is_named() {
-    let (got, found) = check("a: 1\n", |f| {
-        f.not_acted_on("a");
-        f.not_acted_on("b");
-        Some(())
+    const MARK: Fact = Fact::Inert("");
+    const fn field(name: &'static str, facts: &'static [Fact]) -> Field {
+        Field { name, holds: Holds::Whole(0, 9), text: "", facts }
+    }
+    static FORM: Form =
+        Form { fields: &[field("a", &[MARK]), field("b", &[MARK]), field("c", &[])], together: &[], rule: None };
+    let (got, found) = check("{a: 1, c: 2}\n", |f| {
+        FORM.read_inert(f);
+        f.u32("c")
     });
-    assert_eq!((got, found), (Some(()), vec!["field-not-acted-on spec.a:1".to_owned()]));
+    assert_eq!((got, found), (Some(2), vec!["field-not-acted-on spec.a:1".to_owned()]));
+    let (got, found) =
+        check("{a: 10}\n", |f| Some((FORM.read_inert_of(f, &["b"]), FORM.read_inert_of(f, &["a", "b"]))));
+    let want = ["refused-by-validation spec.a:1", "field-not-acted-on spec.a:1"];
+    assert_eq!((got, found), (Some((false, true)), want.map(str::to_owned).to_vec()));
 }
 
 #[test]

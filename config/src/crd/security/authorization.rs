@@ -25,7 +25,7 @@ const MAX_ENTRIES: usize = 512;
 const MAX_SERVICE_ACCOUNTS: usize = 16;
 
 pub(super) fn parse(object: &Object, f: &mut Fields<'_>) -> Option<Authorization> {
-    let for_workloads = target::is_for_workloads(f, "the policy applies to nothing; select workloads with selector");
+    let for_workloads = target::is_for_workloads(f, &AUTHORIZATION_POLICY);
     let namespace = object.meta.namespace.clone();
     let policy = Authorization {
         name: object.name(),

@@ -48,7 +48,7 @@ forms! {
     };
 
     /// An entry of `tracing`.
-    pub(super) TRACING {
+    TRACING {
         "match": Holds::Of(&SIDE), "Which side of a call.";
         "providers": Holds::List(&Holds::Of(&PROVIDER)), "Where spans go.";
         "randomSamplingPercentage": Holds::Number(0.0, 100.0), "Share of the requests that are traced.", Fact::Least(0), Fact::Most(100), Fact::Nullable;
@@ -84,7 +84,7 @@ forms! {
     };
 
     /// An entry of `metrics`.
-    pub(super) METRICS {
+    METRICS {
         "providers": Holds::List(&Holds::Of(&PROVIDER)), "Where metrics go.";
         "overrides": Holds::List(&Holds::Of(&OVERRIDE)), "What is different from the default.";
         "reportingInterval": Holds::Span, "How often connections report.";

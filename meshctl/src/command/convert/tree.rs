@@ -2,10 +2,8 @@
 
 use anyhow::{Result, bail};
 use granit_parser::{Event, Parser, Span, StrInput};
+use mesh_config::crd::node::MAX_DEPTH;
 use std::ops::Range;
-
-/// Deepest nesting.
-const MAX_DEPTH: usize = 64;
 
 /// A value, and its bytes in the text.
 #[derive(Debug)]

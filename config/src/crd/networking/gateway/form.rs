@@ -15,7 +15,8 @@ forms! {
         "servers": Holds::List(&Holds::Of(&SERVER)), "What is listened on; at least one.";
     };
 
-    SERVER {
+    /// An entry of `servers`.
+    pub(super) SERVER {
         "port": Holds::Of(&PORT), "The port.", Fact::Required;
         "bind": Holds::Text, "Address that is listened on. A unix socket is not served yet.", Fact::Default("all");
         "hosts": TEXTS, "Hosts that are served, each `[namespace/]name`: only VirtualServices of the namespace (`.` for the Gateway's \
@@ -25,7 +26,8 @@ forms! {
         "name": Holds::Text, "Name of the server.", Fact::Inert("it is for statistics alone");
     };
 
-    PORT {
+    /// `port` of a server.
+    pub(super) PORT {
         "number": Holds::Port, "Number of the port. Where the gateway's Service maps it, the target port is bound.", Fact::Required;
         "protocol": Holds::Text, "HTTP, HTTPS, HTTP2, GRPC, GRPC-WEB, TLS, TCP, MONGO, MYSQL or REDIS.", Fact::Required;
         "name": Holds::Text, "Name of the port, unique in the Gateway.", Fact::Required;

@@ -1,5 +1,6 @@
 //! `tls` of a Gateway's server.
 
+use super::form::SERVER_TLS;
 use crate::crd::networking::names;
 use crate::{
     crd::reader::{Fields, Item},
@@ -74,9 +75,7 @@ pub(super) fn settings(item: &Item<'_>) -> Option<Option<Settings>> {
             Mode::Simple | Mode::Mutual | Mode::Mesh => {
                 let left_out = narrowed(f);
                 versions(f);
-                f.not_acted_on("cipherSuites");
-                f.not_acted_on("ecdhCurves");
-                f.not_acted_on("alpnProtocols");
+                SERVER_TLS.read_inert_of(f, &["cipherSuites", "ecdhCurves", "alpnProtocols"]);
                 let credential = f.item("credentialName").filter(names::is_filled);
                 if left_out {
                     return Some(None);
@@ -164,14 +163,7 @@ pub(super) fn without_effect(f: &mut Fields<'_>, reason: &str) {
 
 /// Whether something narrows the server that is not served.
 fn narrowed(f: &mut Fields<'_>) -> bool {
-    let mut found = false;
-    for name in CERTIFICATES.iter().chain(&NARROWING) {
-        if let Some(item) = f.item(name) {
-            item.not_acted_on("the server is left out");
-            found = true;
-        }
-    }
-    found
+    SERVER_TLS.read_inert_of(f, &[&CERTIFICATES[..], &NARROWING].concat())
 }
 
 /// Versions from TLS 1.2 to 1.3 are served, whatever is asked for.
@@ -186,7 +178,7 @@ fn versions(f: &mut Fields<'_>) {
     for (name, served) in [("minProtocolVersion", 12), ("maxProtocolVersion", 13)] {
         let Some(item) = f.item(name) else { continue };
         if item.enum_of(&known).flatten().is_some_and(|v| v != served) {
-            item.not_acted_on("TLS 1.2 and 1.3 are served");
+            SERVER_TLS.read_inert_of(f, &[name]);
         }
     }
 }

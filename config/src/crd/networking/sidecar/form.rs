@@ -19,7 +19,8 @@ forms! {
             Fact::Default("the mesh's");
     };
 
-    INGRESS {
+    /// An entry of `ingress`.
+    pub(super) INGRESS {
         "port": Holds::Of(&PORT), "The port.", Fact::Required;
         "bind": Holds::Text, "Address that is listened on, with captureMode NONE. A unix socket is not served yet.",
             Fact::Default("all");
@@ -39,7 +40,8 @@ forms! {
             `~` none; `~namespace/name` takes hosts out.", Fact::Required;
     };
 
-    PORT {
+    /// `port` of a listener.
+    pub(super) PORT {
         "number": Holds::Whole(0, u32::MAX as i64), "Number of the port.";
         "protocol": Holds::Text, "HTTP, HTTP2, GRPC, GRPC-WEB, HTTPS, TLS, TCP, MONGO, MYSQL or REDIS; HTTP_PROXY is taken as HTTP, and said.",
             Fact::Default("found out for each connection");
