@@ -172,6 +172,25 @@ fn fields_of_mesh_config_have_an_effect_unless_they_are_marked() {
     assert_eq!(seen.wrong("MeshConfig"), Vec::<String>::new());
 }
 
+#[test]
+fn what_a_form_says_is_required_is_asked_for() {
+    let mut asked: BTreeMap<String, bool> = BTreeMap::new();
+    for kind in ObjectKind::ALL.into_iter().filter(|kind| crd::is_under_spec(*kind)) {
+        let Some(form) = crd::form(kind) else { continue };
+        for object in examples(kind.label()) {
+            let spec: Place = vec![Step::Key("spec".to_owned())];
+            values(at(&object.root, &spec), form, (&spec, "", false), &mut |field, place, path, _| {
+                if field.is_required() {
+                    let refused = !is_valid(&tree::text(&with(&object.root, place, None)));
+                    *asked.entry(format!("{kind:?}: {path}")).or_default() |= refused;
+                }
+            });
+        }
+    }
+    let missed: Vec<_> = asked.into_iter().filter(|(_, refused)| !refused).map(|(path, _)| path).collect();
+    assert_eq!(missed, Vec::<String>::new());
+}
+
 /// The kinds that are acted on, and their examples.
 fn acting() -> Vec<(&'static Form, Object)> {
     let acts = |kind: &ObjectKind| crd::is_under_spec(*kind) && !crd::is_read_by_form(*kind);
