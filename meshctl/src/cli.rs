@@ -12,8 +12,43 @@ pub(crate) struct Cli {
     /// Namespace of names that have none.
     #[arg(short, long, global = true)]
     pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) kube: KubeArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// How to reach a cluster.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Cluster")]
+pub(crate) struct KubeArgs {
+    /// Kubeconfig; without it $KUBECONFIG, then the home folder's.
+    #[arg(short = 'c', long, global = true, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig.
+    #[arg(long, global = true)]
+    pub(crate) context: Option<String>,
+    /// Namespace of the control plane.
+    #[arg(
+        short = 'i',
+        long = "istioNamespace",
+        global = true,
+        default_value = "istio-system",
+        value_name = "NAMESPACE"
+    )]
+    pub(crate) istio_namespace: String,
+    /// User to act as.
+    #[arg(long = "as", global = true, value_name = "USER")]
+    pub(crate) impersonate: Option<String>,
+    /// UID to act as.
+    #[arg(long = "as-uid", global = true, value_name = "UID")]
+    pub(crate) impersonate_uid: Option<String>,
+    /// Group to act as; may be given more than once.
+    #[arg(long = "as-group", global = true, value_name = "GROUP")]
+    pub(crate) impersonate_group: Vec<String>,
+    /// How long the API server may take to be reached.
+    #[arg(long = "kubeclient-timeout", global = true, default_value = "15s", value_parser = duration)]
+    pub(crate) timeout: Duration,
 }
 
 /// The verbs.
@@ -123,10 +158,10 @@ pub(crate) struct ValidateArgs {
     pub(crate) referential: bool,
 }
 
-/// How to reach pilot.
+/// How to reach pilot: through the cluster, unless its address is given.
 #[derive(Debug, Args)]
 pub(crate) struct XdsArgs {
-    /// Address of pilot, HOST:PORT.
+    /// Address of pilot, HOST:PORT, instead of its pods in the cluster.
     #[arg(long = "xds-address", env = "ISTIOCTL_XDS_ADDRESS", value_name = "HOST:PORT")]
     pub(crate) xds_address: Option<String>,
     /// Speak plain text (port 15010).
@@ -147,6 +182,15 @@ pub(crate) struct XdsArgs {
     /// Accept any certificate of pilot.
     #[arg(long, env = "ISTIOCTL_INSECURE", conflicts_with = "plaintext")]
     pub(crate) insecure: bool,
+    /// Revision of the control plane that is asked; without it all are.
+    #[arg(short, long, conflicts_with = "xds_address")]
+    pub(crate) revision: Option<String>,
+    /// Labels of pilot's pods.
+    #[arg(long = "xds-label", env = "ISTIOCTL_XDS_LABEL", conflicts_with = "xds_address", value_name = "LABELS")]
+    pub(crate) xds_label: Option<String>,
+    /// Port of pilot's pods.
+    #[arg(long = "xds-port", env = "ISTIOCTL_XDS_PORT", conflicts_with = "xds_address", value_name = "PORT")]
+    pub(crate) xds_port: Option<u16>,
     /// How long to wait for an answer.
     #[arg(long, default_value = "30s", value_parser = duration)]
     pub(crate) timeout: Duration,
@@ -177,8 +221,11 @@ pub(crate) struct ProxyConfigArgs {
 /// Whose configuration, and from where.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// The proxy, [TYPE/]NAME[.NAMESPACE]; needed with --xds-address.
+    /// The proxy, [TYPE/]NAME[.NAMESPACE].
     pub(crate) proxy: Option<String>,
+    /// Admin port of the proxy in its pod.
+    #[arg(long = "proxy-admin-port", global = true, default_value_t = 15000, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) proxy_admin_port: u16,
     /// Admin address of the proxy, HOST:PORT.
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "xds_address")]
     pub(crate) admin: Option<String>,
@@ -278,7 +325,7 @@ pub(crate) struct VersionArgs {
     /// Only versions; false: where each comes from.
     #[arg(short, long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) short: bool,
-    /// Ask the control plane; needs --xds-address.
+    /// Ask the control plane, where there is a cluster or --xds-address.
     #[arg(long, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) remote: Option<bool>,
     #[command(flatten)]

@@ -1,6 +1,6 @@
 //! What every command needs of the arguments, resolved: output form, namespace, time limit.
 
-use crate::{report::Format, usage::Usage};
+use crate::{cli::KubeArgs, report::Format, usage::Usage};
 use anyhow::{Result, bail};
 use std::time::Duration;
 
@@ -8,12 +8,14 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Context {
     namespace: Option<String>,
+    /// The cluster, where a command asks one.
+    pub(crate) kube: KubeArgs,
 }
 
 impl Context {
     /// From the flags given before or after any command.
-    pub(crate) fn new(namespace: Option<String>) -> Self {
-        Context { namespace: namespace.filter(|ns| !ns.is_empty()) }
+    pub(crate) fn new(namespace: Option<String>, kube: KubeArgs) -> Self {
+        Context { namespace: namespace.filter(|ns| !ns.is_empty()), kube }
     }
 
     /// The namespace of names that have none.

@@ -1,6 +1,7 @@
 //! `meshctl`: parse, dispatch, exit code. 0 success, 1 failure, 64 a command line that makes no sense.
 
 mod cli;
+mod cluster;
 mod command;
 mod context;
 mod files;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<()> {
-    let context = Context::new(cli.namespace.clone());
+    let context = Context::new(cli.namespace.clone(), cli.kube.clone());
     match &cli.command {
         Command::Explain(args) => {
             let format = format(&args.output, "table")?;
@@ -67,7 +68,7 @@ fn run(cli: &Cli) -> Result<()> {
         }
         Command::Version(args) => {
             let format = format(&args.output, "no -o for text")?;
-            command::version::run(args)?.print(format)
+            command::version::run(args, &context)?.print(format)
         }
     }
 }

@@ -68,16 +68,14 @@ fn fetch(target: &Target, context: &Context) -> Result<Dump> {
         return Dump::read(&value)
             .with_context(|| format!("what http://{admin}{PATH} answered is not a configuration dump"));
     }
+    let named = "no proxy to ask: name its pod, [TYPE/]NAME[.NAMESPACE], or give --admin HOST:PORT or --file FILE";
+    let proxy = target.proxy.as_deref().ok_or_else(|| Usage::new(named))?;
     if target.xds.xds_address.is_none() {
-        bail!(Usage::new(
-            "no proxy to ask: give --admin HOST:PORT, --file FILE, or a proxy's name and --xds-address HOST:PORT"
-        ));
+        let value = remote::pod_json(proxy, target.proxy_admin_port, PATH, target.xds.timeout, context)?;
+        return Dump::read(&value)
+            .with_context(|| format!("what proxy {proxy} answered to {PATH} is not a configuration dump"));
     }
-    let proxy = target
-        .proxy
-        .as_deref()
-        .ok_or_else(|| Usage::new("name the proxy: NAME[.NAMESPACE], as proxy-status lists it"))?;
-    let answer = remote::pilot_config(&target.xds, &proxy_name(proxy, context)?)?.value;
+    let answer = remote::pilot_config(&target.xds, context, &proxy_name(proxy, context)?)?.value;
     match Dump::read(&answer) {
         Some(dump) => Ok(dump),
         None => from_parts::dump(&answer),

@@ -4,7 +4,7 @@ use super::proxy_config::proxy_name;
 use crate::{
     cli::ProxyStatusArgs,
     context::Context,
-    remote,
+    remote::{self, FromPilot},
     report::{Report, Table},
 };
 use anyhow::{Context as _, Result, bail};
@@ -16,6 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Client {
+    /// Which pilot it is connected to; we know, it does not say.
+    #[serde(skip)]
+    pilot: String,
     /// `NAME.NAMESPACE`.
     proxy: String,
     cluster: String,
@@ -38,36 +41,41 @@ struct KindState {
 
 /// Lists all proxies, or the state of one.
 pub(crate) fn run(args: &ProxyStatusArgs, context: &Context) -> Result<Report> {
-    let pilot = args.xds.xds_address.as_deref().unwrap_or_default();
-    let answer = remote::pilot_clients(&args.xds)?.value;
+    let answers = remote::pilot_clients(&args.xds, context)?;
     let wanted = args.proxy.as_deref().map(|proxy| proxy_name(proxy, context)).transpose()?;
-    report(&answer, wanted.as_deref(), context.only_namespace(), args.verbosity, pilot)
+    report(&answers, wanted.as_deref(), context.only_namespace(), args.verbosity)
 }
 
-fn report(answer: &Value, wanted: Option<&str>, namespace: Option<&str>, verbosity: u8, pilot: &str) -> Result<Report> {
-    let list = answer.as_array().context("pilot's answer is not a list of clients")?;
-    let mut clients: Vec<(Client, &Value)> =
-        list.iter().filter_map(|v| Some((Client::deserialize(v).ok()?, v))).collect();
+fn report(answers: &[FromPilot], wanted: Option<&str>, namespace: Option<&str>, verbosity: u8) -> Result<Report> {
+    let mut clients: Vec<(Client, &Value)> = Vec::new();
+    for answer in answers {
+        let list = answer.value.as_array().context("pilot's answer is not a list of clients")?;
+        let of_pilot = |v| Some((Client { pilot: answer.pilot.clone(), ..Client::deserialize(v).ok()? }, v));
+        clients.extend(list.iter().filter_map(of_pilot));
+    }
     clients.sort_by(|a, b| a.0.proxy.cmp(&b.0.proxy));
     match wanted {
         Some(name) => {
             clients.retain(|(c, _)| c.proxy == name);
             match clients.last() {
                 Some((client, value)) => Ok(Report::table(of_one(client), (*value).clone())),
-                None => bail!("proxy {name:?} is not connected to pilot at {pilot}"),
+                None => {
+                    let pilots: Vec<&str> = answers.iter().map(|answer| &*answer.pilot).collect();
+                    bail!("proxy {name:?} is not connected to {}", pilots.join(", "))
+                }
             }
         }
         None => {
             clients.retain(|(c, _)| namespace.is_none_or(|ns| ns == c.namespace));
             let value = clients.iter().map(|(_, v)| (*v).clone()).collect();
             let clients: Vec<Client> = clients.into_iter().map(|(c, _)| c).collect();
-            let table = if verbosity == 0 { short(&clients, pilot) } else { by_kind(&clients, pilot) };
+            let table = if verbosity == 0 { short(&clients) } else { by_kind(&clients) };
             Ok(Report::table(table, value))
         }
     }
 }
 
-fn short(clients: &[Client], pilot: &str) -> Table {
+fn short(clients: &[Client]) -> Table {
     let mut table = Table::new(&["NAME", "CLUSTER", "ISTIOD", "VERSION", "SUBSCRIBED TYPES"]);
     for client in clients {
         let kinds: Vec<&str> = client.kinds.keys().map(String::as_str).collect();
@@ -75,12 +83,13 @@ fn short(clients: &[Client], pilot: &str) -> Table {
             0 => "0".to_owned(),
             count => format!("{count} ({})", kinds.join(",")),
         };
-        table.push(vec![client.proxy.clone(), client.cluster.clone(), pilot.to_owned(), client.version.clone(), types]);
+        let [proxy, cluster, pilot] = [&client.proxy, &client.cluster, &client.pilot].map(String::clone);
+        table.push(vec![proxy, cluster, pilot, client.version.clone(), types]);
     }
     table
 }
 
-fn by_kind(clients: &[Client], pilot: &str) -> Table {
+fn by_kind(clients: &[Client]) -> Table {
     let kinds: BTreeSet<&String> = clients.iter().flat_map(|c| c.kinds.keys()).collect();
     let mut header = vec!["NAME", "CLUSTER"];
     header.extend(kinds.iter().map(|k| k.as_str()));
@@ -89,7 +98,7 @@ fn by_kind(clients: &[Client], pilot: &str) -> Table {
     for client in clients {
         let mut row = vec![client.proxy.clone(), client.cluster.clone()];
         row.extend(kinds.iter().map(|kind| client.kinds.get(*kind).map_or("IGNORED".to_owned(), cell)));
-        row.extend([pilot.to_owned(), client.version.clone()]);
+        row.extend([client.pilot.clone(), client.version.clone()]);
         table.push(row);
     }
     table

@@ -2,13 +2,18 @@
 
 use crate::{
     cli::VersionArgs,
+    cluster,
+    context::Context,
     remote::{self, FromPilot},
     report::Report,
     usage::Usage,
 };
 use anyhow::Result;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 /// Of this build.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -16,33 +21,40 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const REVISION: Option<&str> = option_env!("FERROMESH_REVISION");
 
 /// As istioctl, a control plane that does not answer is reported, and is not a failure.
-pub(crate) fn run(args: &VersionArgs) -> Result<Report> {
-    let asked = args.remote.unwrap_or(args.xds.xds_address.is_some());
-    let pilot = asked.then(|| remote::pilot_clients(&args.xds));
+pub(crate) fn run(args: &VersionArgs, context: &Context) -> Result<Report> {
+    let asked = args.remote.unwrap_or_else(|| args.xds.xds_address.is_some() || cluster::is_named(&context.kube));
+    let pilot = asked.then(|| remote::pilot_clients(&args.xds, context));
     match pilot {
         Some(Err(error)) if error.is::<Usage>() => Err(error),
         pilot => Ok(report(args.short, pilot)),
     }
 }
 
-fn report(short: bool, pilot: Option<Result<FromPilot>>) -> Report {
+fn report(short: bool, pilots: Option<Result<Vec<FromPilot>>>) -> Report {
     let revision = REVISION.unwrap_or("unknown");
     let mut text = match short {
         true => format!("client version: {VERSION}\n"),
         false => format!("client version: {VERSION}, revision {revision}\n"),
     };
     let mut value = json!({"clientVersion": {"version": VERSION, "revision": revision}});
-    match pilot {
+    match pilots {
         None => Report::text(text, value),
         Some(Err(error)) => {
             Report::text(text, value).with_warning(format!("the control plane does not answer: {error:#}"))
         }
-        Some(Ok(answer)) => {
-            if let Some(version) = &answer.version {
-                let _ = writeln!(text, "control plane version: {version}");
-                value["meshVersion"] = json!([{"Component": "pilot", "Info": {"version": version}}]);
+        Some(Ok(answers)) => {
+            let versions: BTreeSet<&String> = answers.iter().filter_map(|answer| answer.version.as_ref()).collect();
+            for version in &versions {
+                let whose = if versions.len() == 1 { "control plane" } else { "pilot" };
+                let _ = writeln!(text, "{whose} version: {version}");
             }
-            let proxies = proxies(&answer.value);
+            let told = answers.iter().filter_map(|answer| answer.version.as_ref());
+            let told: Vec<Value> =
+                told.map(|version| json!({"Component": "pilot", "Info": {"version": version}})).collect();
+            if !told.is_empty() {
+                value["meshVersion"] = told.into();
+            }
+            let proxies = proxies(&answers);
             text.push_str(&data_plane(&proxies, short));
             let list = proxies.iter().map(|p| json!({"ID": p.id, "IstioVersion": p.version, "Type": p.kind}));
             value["dataPlaneVersion"] = list.collect();
@@ -57,11 +69,11 @@ struct Proxy {
     kind: &'static str,
 }
 
-fn proxies(clients: &Value) -> Vec<Proxy> {
+fn proxies(answers: &[FromPilot]) -> Vec<Proxy> {
     let text = |v: &Value, name: &str| v.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let list = clients.as_array().map_or(&[][..], Vec::as_slice);
-    let mut proxies: Vec<Proxy> = list
+    let mut proxies: Vec<Proxy> = answers
         .iter()
+        .flat_map(|answer| answer.value.as_array().map_or(&[][..], Vec::as_slice))
         .map(|client| Proxy {
             id: text(client, "proxy"),
             version: text(client, "version"),
@@ -90,13 +102,13 @@ mod tests {
     use super::*;
     use crate::report::Format;
 
-    fn pilot() -> Option<Result<FromPilot>> {
+    fn pilot() -> Option<Result<Vec<FromPilot>>> {
         let value = json!([
             {"proxy": "b.x", "version": "0.1.0", "role": "sidecar"},
             {"proxy": "a.x", "version": "0.1.0", "role": "router"},
             {"proxy": "c.x", "version": "0.0.9", "role": "sidecar"}
         ]);
-        Some(Ok(FromPilot { value, version: Some("0.1.0".to_owned()) }))
+        Some(Ok(vec![FromPilot { pilot: "p".to_owned(), value, version: Some("0.1.0".to_owned()) }]))
     }
 
     #[test]

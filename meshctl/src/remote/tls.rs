@@ -24,6 +24,19 @@ pub(super) fn connector(address: &str, args: &XdsArgs) -> Result<Connector> {
     Ok(plain.secured(Arc::new(ClientTls::anonymous()), name, peer, args.timeout))
 }
 
+/// To a pilot of a cluster, which these roots (PEM) must vouch for under this name.
+pub(super) fn connector_to(address: &str, name: &str, roots: &[u8], args: &XdsArgs) -> Result<Connector> {
+    mesh_runtime::tls::provider::install();
+    if ServerName::try_from(name).is_err() {
+        bail!(Usage::new(format!("{name:?} is not a host name; give --authority NAME")));
+    }
+    let name: Arc<str> = name.into();
+    let bundle = CaBundle::from_pem(roots).context("the roots that the cluster has for the mesh cannot be used")?;
+    let roots = (!args.insecure).then(|| Arc::new(bundle));
+    let peer = Simple { roots, names: vec![name.clone()], insecure_skip_verify: args.insecure, certificate: None };
+    Ok(Connector::plain(address).secured(Arc::new(ClientTls::anonymous()), name, peer, args.timeout))
+}
+
 fn server_name(address: &str, args: &XdsArgs) -> Result<Arc<str>> {
     let host = match &args.authority {
         Some(authority) => authority.as_str(),

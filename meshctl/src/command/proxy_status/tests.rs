@@ -2,8 +2,8 @@ use super::*;
 use crate::report::Format;
 use serde_json::json;
 
-fn answer() -> Value {
-    json!([
+fn answer(pilot: &str) -> Vec<FromPilot> {
+    let value = json!([
         {"proxy": "web-1.shop", "id": "sidecar~127.0.1.2~web-1.shop~x", "cluster": "Kubernetes", "namespace": "shop",
          "serviceAccount": "web", "role": "sidecar", "version": "0.1.0", "proof": "token", "connectedAt": 1,
          "kinds": {"Index": {"status": "synced", "sent": 4, "acknowledged": 4, "parts": 7, "refused": {}},
@@ -12,11 +12,12 @@ fn answer() -> Value {
         {"proxy": "cart-1.store", "cluster": "Kubernetes", "namespace": "store", "version": "0.1.0",
          "kinds": {"Index": {"status": "stale", "sent": 5, "acknowledged": 4}}},
         {"proxy": "new.shop", "namespace": "shop"}
-    ])
+    ]);
+    vec![FromPilot { pilot: pilot.to_owned(), value, version: None }]
 }
 
 fn text(wanted: Option<&str>, namespace: Option<&str>, verbosity: u8) -> String {
-    report(&answer(), wanted, namespace, verbosity, "127.0.0.1:15010").unwrap().render(Format::Table).unwrap()
+    report(&answer("127.0.0.1:15010"), wanted, namespace, verbosity).unwrap().render(Format::Table).unwrap()
 }
 
 #[test]
@@ -49,8 +50,8 @@ fn one_proxy_shows_what_it_refused() {
 
 #[test]
 fn a_proxy_that_is_not_connected_is_an_error() {
-    let error = report(&answer(), Some("gone.shop"), None, 0, "p:1").unwrap_err().to_string();
-    assert_eq!(error, "proxy \"gone.shop\" is not connected to pilot at p:1");
+    let error = report(&answer("p:1"), Some("gone.shop"), None, 0).unwrap_err().to_string();
+    assert_eq!(error, "proxy \"gone.shop\" is not connected to p:1");
 }
 
 #[test]

@@ -1,0 +1,168 @@
+//! A cluster, as the command's user may reach it: by kubeconfig, with istioctl's flags. Everything that asks a cluster goes
+//! through here, so that each such command takes the same flags and gives the same errors.
+//!
+//! [`target`]: which pod is meant by `[TYPE/]NAME[.NAMESPACE]`. [`forward`]: a port of a pod, on loopback.
+
+pub(crate) mod forward;
+pub(crate) mod target;
+
+use crate::{cli::KubeArgs, usage::Usage};
+use anyhow::{Context as _, Result, anyhow, bail};
+use forward::Forward;
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    core::v1::{ConfigMap, Pod},
+};
+use kube::{
+    Api, Client, Config, ResourceExt,
+    api::{ListParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use std::{env, path::PathBuf};
+
+/// ConfigMap with the mesh's root certificates, in every namespace that the mesh serves.
+const ROOTS: &str = "istio-ca-root-cert";
+/// Largest number of pods that are looked at to find one.
+const MOST_PODS: u32 = 500;
+
+/// A cluster that answers to a user.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    /// Its API server.
+    pub(crate) client: Client,
+    /// Where the control plane is: `--istioNamespace`.
+    pub(crate) mesh_namespace: String,
+    /// The namespace of the kubeconfig's context.
+    pub(crate) namespace: String,
+}
+
+impl Cluster {
+    /// The cluster of the kubeconfig. Nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// When there is no kubeconfig, or it cannot be used; [`Usage`] when the flags make no sense.
+    pub(crate) async fn open(args: &KubeArgs) -> Result<Self> {
+        mesh_runtime::tls::provider::install();
+        let mut config = config(args).await?;
+        config.connect_timeout = Some(args.timeout);
+        config.auth_info.impersonate = args.impersonate.clone().or(config.auth_info.impersonate);
+        config.auth_info.impersonate_uid = args.impersonate_uid.clone().or(config.auth_info.impersonate_uid);
+        if !args.impersonate_group.is_empty() {
+            config.auth_info.impersonate_groups = Some(args.impersonate_group.clone());
+        }
+        let namespace = config.default_namespace.clone();
+        let client = Client::try_from(config).context("the kubeconfig cannot be used")?;
+        Ok(Cluster { client, mesh_namespace: args.istio_namespace.clone(), namespace })
+    }
+
+    /// The control plane's running pods, in the order of their names: those with these labels, `app=istiod` by default, of
+    /// one revision, where it is given.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or there is none.
+    pub(crate) async fn pilots(&self, labels: Option<&str>, revision: Option<&str>) -> Result<Vec<String>> {
+        let mut selector = labels.unwrap_or("app=istiod").to_owned();
+        if let Some(revision) = revision {
+            selector.push_str(",istio.io/rev=");
+            selector.push_str(revision);
+        }
+        let pods = self.running(&self.mesh_namespace, &selector).await?;
+        match pods.is_empty() {
+            false => Ok(pods),
+            true => bail!(
+                "no running pod of the control plane in namespace {} (labels {selector}); give its namespace with -i, or install it with meshctl install",
+                self.mesh_namespace
+            ),
+        }
+    }
+
+    /// Running pods with these labels, in the order of their names.
+    pub(crate) async fn running(&self, namespace: &str, selector: &str) -> Result<Vec<String>> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let list = pods.list(&ListParams::default().labels(selector).limit(MOST_PODS)).await;
+        let list = list.map_err(|error| self.told(error, &format!("list pods in namespace {namespace}")))?;
+        let is_running = |pod: &Pod| pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running");
+        let mut names: Vec<String> =
+            list.items.iter().filter(|pod| is_running(pod)).map(ResourceExt::name_any).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// A port of a pod, on loopback.
+    ///
+    /// # Errors
+    /// When loopback gives no port. What the pod says is told by the connections.
+    pub(crate) async fn forward(&self, namespace: &str, pod: &str, port: u16) -> Result<Forward> {
+        Forward::open(self.client.clone(), namespace, pod, port).await
+    }
+
+    /// A short-lived token of a service account.
+    ///
+    /// # Errors
+    /// When the user may not make one.
+    pub(crate) async fn token(&self, namespace: &str, account: &str, audience: &str) -> Result<String> {
+        let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
+        let spec = TokenRequestSpec {
+            audiences: vec![audience.to_owned()],
+            expiration_seconds: Some(600),
+            bound_object_ref: None,
+        };
+        let wanted = TokenRequest { spec, ..TokenRequest::default() };
+        let made = accounts.create_token_request(account, &PostParams::default(), &wanted).await;
+        let made = made.map_err(|error| {
+            self.told(error, &format!("make a token of service account {account} in namespace {namespace}"))
+        })?;
+        made.status.map(|status| status.token).context("the API server made no token")
+    }
+
+    /// The roots that sign for the mesh, in PEM.
+    ///
+    /// # Errors
+    /// When they are not there, or may not be read.
+    pub(crate) async fn roots(&self) -> Result<String> {
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.mesh_namespace);
+        let what = format!("read ConfigMap {ROOTS} of namespace {}", self.mesh_namespace);
+        let map = maps.get(ROOTS).await.map_err(|error| self.told(error, &what))?;
+        let pem = map.data.and_then(|mut data| data.remove("root-cert.pem"));
+        pem.with_context(|| format!("ConfigMap {}/{ROOTS} has no root-cert.pem", self.mesh_namespace))
+    }
+
+    /// An error of the API server in a user's words: what could not be done, and why.
+    pub(crate) fn told(&self, error: kube::Error, what: &str) -> anyhow::Error {
+        match error {
+            kube::Error::Api(status) if status.code == 403 => {
+                anyhow!("not allowed to {what}: {}", status.message)
+            }
+            kube::Error::Api(status) => anyhow!("cannot {what}: {}", status.message),
+            error => anyhow!(error).context(format!("cannot {what}: the API server does not answer")),
+        }
+    }
+}
+
+/// From the flag, from `KUBECONFIG` or the home folder, or from the pod that this runs in.
+async fn config(args: &KubeArgs) -> Result<Config> {
+    let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
+    let Some(file) = &args.kubeconfig else {
+        if is_named(args) {
+            return Config::from_kubeconfig(&options).await.context("the kubeconfig cannot be used");
+        }
+        return Config::incluster().map_err(|_| {
+            anyhow!(Usage::new("no cluster to ask: give --kubeconfig FILE, or set KUBECONFIG".to_owned()))
+        });
+    };
+    let read = Kubeconfig::read_from(file).with_context(|| format!("cannot read the kubeconfig {}", file.display()))?;
+    let config = Config::from_custom_kubeconfig(read, &options).await;
+    config.with_context(|| format!("the kubeconfig {} cannot be used", file.display()))
+}
+
+/// Whether the flags, the environment or the home folder name a cluster.
+pub(crate) fn is_named(args: &KubeArgs) -> bool {
+    args.kubeconfig.is_some()
+        || args.context.is_some()
+        || env::var_os("KUBECONFIG").is_some_and(|file| !file.is_empty())
+        || usual_file().is_some_and(|file| file.exists())
+}
+
+fn usual_file() -> Option<PathBuf> {
+    Some(PathBuf::from(env::var_os("HOME")?).join(".kube/config"))
+}
