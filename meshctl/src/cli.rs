@@ -48,7 +48,7 @@ pub(crate) struct KubeArgs {
     pub(crate) impersonate_group: Vec<String>,
     /// How long the API server may take to be reached.
     #[arg(long = "kubeclient-timeout", global = true, default_value = "15s", value_parser = duration)]
-    pub(crate) timeout: Duration,
+    pub(crate) kubeclient_timeout: Duration,
 }
 
 /// The verbs.
@@ -62,13 +62,15 @@ pub(crate) enum Command {
     /// Which proxies are connected to the control plane, and whether they have its latest configuration.
     #[command(name = "proxy-status", visible_alias = "ps")]
     ProxyStatus(ProxyStatusArgs),
+    /// What is wrong with the mesh of the cluster, and what mends it. Ends with 1 where something is.
+    Status(StatusArgs),
     /// Whether objects in files may be written: fields, values and rules, without a cluster.
     #[command(visible_alias = "v")]
     Validate(ValidateArgs),
     /// Version of this command, of the control plane and of the proxies.
     Version(VersionArgs),
     /// Commands whose form may change.
-    #[command(visible_alias = "experimental", subcommand, arg_required_else_help = true)]
+    #[command(visible_aliases = ["experimental", "exp"], subcommand, arg_required_else_help = true)]
     X(ExperimentalCommand),
 }
 
@@ -77,6 +79,8 @@ pub(crate) enum Command {
 pub(crate) enum ExperimentalCommand {
     /// Objects as they are written today: newest versions, fields that took the place of others. Shows a diff.
     Convert(ConvertArgs),
+    /// Whether the mesh can be installed in the cluster, and which namespaces could not be meshed. Ends with 1 where not.
+    Precheck(PrecheckArgs),
 }
 
 /// `x convert`.
@@ -192,6 +196,55 @@ pub(crate) struct XdsArgs {
     #[arg(long = "xds-port", env = "ISTIOCTL_XDS_PORT", conflicts_with = "xds_address", value_name = "PORT")]
     pub(crate) xds_port: Option<u16>,
     /// How long to wait for an answer.
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+impl Default for XdsArgs {
+    fn default() -> Self {
+        XdsArgs {
+            xds_address: None,
+            plaintext: false,
+            cert_dir: None,
+            token_file: None,
+            root_cert: None,
+            authority: None,
+            insecure: false,
+            revision: None,
+            xds_label: None,
+            xds_port: None,
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Output format: table, json or yaml.
+    #[arg(short, long, default_value = "table")]
+    pub(crate) output: String,
+    /// How long to wait for answers.
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// `x precheck`.
+#[derive(Debug, Args)]
+pub(crate) struct PrecheckArgs {
+    /// Output format: log, json or yaml.
+    #[arg(short, long, default_value = "log")]
+    pub(crate) output: String,
+    /// Least level of what is shown: Info, Warning or Error.
+    #[arg(long = "output-threshold", default_value = "Warning", ignore_case = true, value_parser = ["Info", "Warning", "Error"])]
+    pub(crate) output_threshold: String,
+    /// Look at workloads alone, not at what installing needs.
+    #[arg(long = "skip-controlplane")]
+    pub(crate) skip_controlplane: bool,
+    /// The revision that is to be installed.
+    #[arg(short, long)]
+    pub(crate) revision: Option<String>,
+    /// How long to wait for answers.
     #[arg(long, default_value = "30s", value_parser = duration)]
     pub(crate) timeout: Duration,
 }

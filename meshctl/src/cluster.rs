@@ -44,7 +44,7 @@ impl Cluster {
     pub(crate) async fn open(args: &KubeArgs) -> Result<Self> {
         mesh_runtime::tls::provider::install();
         let mut config = config(args).await?;
-        config.connect_timeout = Some(args.timeout);
+        config.connect_timeout = Some(args.kubeclient_timeout);
         config.auth_info.impersonate = args.impersonate.clone().or(config.auth_info.impersonate);
         config.auth_info.impersonate_uid = args.impersonate_uid.clone().or(config.auth_info.impersonate_uid);
         if !args.impersonate_group.is_empty() {

@@ -2,7 +2,9 @@
 
 pub(crate) mod convert;
 pub(crate) mod explain;
+pub(crate) mod precheck;
 pub(crate) mod proxy_config;
 pub(crate) mod proxy_status;
+pub(crate) mod status;
 pub(crate) mod validate;
 pub(crate) mod version;

@@ -5,6 +5,7 @@ mod cluster;
 mod command;
 mod context;
 mod files;
+mod istioctl;
 mod remote;
 mod report;
 mod usage;
@@ -57,6 +58,13 @@ fn run(cli: &Cli) -> Result<()> {
             let format = format(&args.output, "table")?;
             command::proxy_status::run(args, &context)?.print(format)
         }
+        Command::Status(args) => {
+            let format = format(&args.output, "table")?;
+            let report = command::status::run(args.timeout, &context)?;
+            report.print(format)?;
+            command::status::verdict(&report)
+        }
+        Command::X(ExperimentalCommand::Precheck(args)) => command::precheck::run(args, &context),
         Command::Validate(args) => {
             say(&command::validate::run(args)?);
             Ok(())
@@ -87,6 +95,10 @@ fn not_understood(error: &clap::Error) -> ExitCode {
                 _ => ExitCode::SUCCESS,
             }
         }
+        ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument if of_istioctl().is_some() => {
+            say(&format!("Error: {}\n", of_istioctl().unwrap_or_default()));
+            ExitCode::from(USAGE)
+        }
         ErrorKind::InvalidSubcommand => {
             let word = match error.get(ContextKind::InvalidSubcommand) {
                 Some(ContextValue::String(word)) => word.as_str(),
@@ -100,6 +112,12 @@ fn not_understood(error: &clap::Error) -> ExitCode {
             ExitCode::from(USAGE)
         }
     }
+}
+
+/// What to say of a command or a flag that istioctl has and this command does not.
+fn of_istioctl() -> Option<String> {
+    let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    istioctl::about(&words)
 }
 
 /// There is nobody to tell that standard error is closed.

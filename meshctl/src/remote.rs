@@ -4,7 +4,7 @@
 mod pilot;
 mod tls;
 
-pub(crate) use pilot::{FromPilot, pilot_clients, pilot_config};
+pub(crate) use pilot::{FromPilot, clients_in, pilot_clients, pilot_config};
 
 use crate::{cluster::Cluster, context::Context, usage::Usage};
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -28,13 +28,19 @@ pub(crate) fn admin_json(address: &str, path: &str, limit: Duration) -> Result<V
 
 /// The same of a pod: `proxy` is `[TYPE/]NAME[.NAMESPACE]`.
 pub(crate) fn pod_json(proxy: &str, port: u16, path: &str, limit: Duration, context: &Context) -> Result<Value> {
-    let body = within(limit, &format!("proxy {proxy}"), async {
+    within(limit, &format!("proxy {proxy}"), async {
         let cluster = Cluster::open(&context.kube).await?;
         let pod = cluster.pod(proxy, context).await?;
-        let forward = cluster.forward(&pod.namespace, &pod.name, port).await?;
-        get(&forward.address.to_string(), path).await
-    })?;
-    serde_json::from_slice(&body).with_context(|| format!("what proxy {proxy} answered to {path} is not JSON"))
+        get_json(&cluster, &pod.namespace, &pod.name, port, path).await
+    })
+}
+
+/// `GET` of a port of a pod, as JSON.
+pub(crate) async fn get_json(cluster: &Cluster, namespace: &str, pod: &str, port: u16, path: &str) -> Result<Value> {
+    let forward = cluster.forward(namespace, pod, port).await?;
+    let body = get(&forward.address.to_string(), path).await?;
+    serde_json::from_slice(&body)
+        .with_context(|| format!("what port {port} of pod {pod} answered to {path} is not JSON"))
 }
 
 async fn get(address: &str, path: &str) -> Result<Bytes> {

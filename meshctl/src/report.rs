@@ -41,7 +41,7 @@ impl Table {
         self.rows.push(row);
     }
 
-    fn render(&self) -> String {
+    pub(crate) fn render(&self) -> String {
         let lines = || std::iter::once(&self.header).chain(&self.rows);
         let width = |column: usize| lines().map(|l| l.get(column).map_or(0, |c| c.chars().count())).max().unwrap_or(0);
         let widths: Vec<usize> = (0..self.header.len()).map(width).collect();
@@ -76,6 +76,11 @@ impl Report {
     /// A table and the same as a value.
     pub(crate) fn table(table: Table, value: Value) -> Self {
         Report::text(table.render(), value)
+    }
+
+    /// What JSON and YAML show.
+    pub(crate) fn value(&self) -> &Value {
+        &self.value
     }
 
     /// With something to tell on standard error.

@@ -35,15 +35,22 @@ pub(crate) struct FromPilot {
 
 /// Who is connected to each pilot.
 pub(crate) fn pilot_clients(args: &XdsArgs, context: &Context) -> Result<Vec<FromPilot>> {
-    within(args.timeout, &what(args), async {
-        let mut answers = Vec::new();
-        for mut pilot in pilots(args, context).await? {
-            let request = pilot.sign(ClientsRequest {});
-            let answer = pilot.client.clients(request).await.map_err(|status| refused(&status))?;
-            answers.push(pilot.told(&answer.get_ref().json, answer.metadata())?);
-        }
-        Ok(answers)
-    })
+    within(args.timeout, &what(args), async { clients_of(pilots(args, context).await?).await })
+}
+
+/// The same of every pilot of a cluster.
+pub(crate) async fn clients_in(cluster: &Cluster) -> Result<Vec<FromPilot>> {
+    clients_of(in_cluster(&XdsArgs::default(), cluster).await?).await
+}
+
+async fn clients_of(pilots: Vec<Pilot>) -> Result<Vec<FromPilot>> {
+    let mut answers = Vec::new();
+    for mut pilot in pilots {
+        let request = pilot.sign(ClientsRequest {});
+        let answer = pilot.client.clients(request).await.map_err(|status| refused(&status))?;
+        answers.push(pilot.told(&answer.get_ref().json, answer.metadata())?);
+    }
+    Ok(answers)
 }
 
 /// What a client holds, from the pilot that it is connected to.
@@ -97,14 +104,15 @@ impl Pilot {
 }
 
 async fn pilots(args: &XdsArgs, context: &Context) -> Result<Vec<Pilot>> {
-    let Some(address) = &args.xds_address else { return in_cluster(args, context).await };
+    let Some(address) = &args.xds_address else {
+        return in_cluster(args, &Cluster::open(&context.kube).await?).await;
+    };
     let client = client(address, tls::connector(address, args)?, args.plaintext)?;
     Ok(vec![Pilot { name: address.clone(), client, token: token_of(args)?, _forward: None }])
 }
 
 /// Each running pod of the control plane, verified by the mesh's own roots, with a token of its namespace.
-async fn in_cluster(args: &XdsArgs, context: &Context) -> Result<Vec<Pilot>> {
-    let cluster = Cluster::open(&context.kube).await?;
+async fn in_cluster(args: &XdsArgs, cluster: &Cluster) -> Result<Vec<Pilot>> {
     let pods = cluster.pilots(args.xds_label.as_deref(), args.revision.as_deref()).await?;
     let namespace = &cluster.mesh_namespace;
     let port = args.xds_port.unwrap_or(if args.plaintext { 15010 } else { 15012 });

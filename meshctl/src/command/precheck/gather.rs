@@ -1,0 +1,121 @@
+//! What the cluster says of itself.
+
+use super::Facts;
+use crate::{cluster::Cluster, context::Context};
+use anyhow::Result;
+use k8s_openapi::{
+    api::{
+        admissionregistration::v1::MutatingWebhookConfiguration,
+        authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec},
+        core::v1::Namespace,
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, PartialObjectMeta, PostParams},
+};
+
+/// Most objects of a kind that are looked at.
+const MOST: u32 = 5000;
+
+/// What installing makes: group, resource, whether it stands in the mesh's namespace.
+const MADE: [(&str, &str, bool); 14] = [
+    ("", "namespaces", false),
+    ("rbac.authorization.k8s.io", "clusterroles", false),
+    ("rbac.authorization.k8s.io", "clusterrolebindings", false),
+    ("apiextensions.k8s.io", "customresourcedefinitions", false),
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", false),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations", false),
+    ("rbac.authorization.k8s.io", "roles", true),
+    ("rbac.authorization.k8s.io", "rolebindings", true),
+    ("", "serviceaccounts", true),
+    ("", "services", true),
+    ("", "configmaps", true),
+    ("apps", "deployments", true),
+    ("autoscaling", "horizontalpodautoscalers", true),
+    ("policy", "poddisruptionbudgets", true),
+];
+
+pub(super) async fn facts(workloads_alone: bool, context: &Context) -> Result<Facts> {
+    let cluster = Cluster::open(&context.kube).await?;
+    let mut facts = Facts { namespaces: namespaces(&cluster).await?, ..Facts::default() };
+    if workloads_alone {
+        return Ok(facts);
+    }
+    let version = cluster.client.apiserver_version().await;
+    let version = version.map_err(|error| cluster.told(error, "ask for the version of Kubernetes"))?;
+    let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok();
+    facts.version = number(&version.major).zip(number(&version.minor));
+    facts.forbidden = forbidden(&cluster).await?;
+    facts.webhooks = webhooks(&cluster).await?;
+    facts.definitions = definitions(&cluster).await?;
+    Ok(facts)
+}
+
+/// Those that ask for injection, with the pod security that they enforce.
+async fn namespaces(cluster: &Cluster) -> Result<Vec<(String, Option<String>)>> {
+    let api: Api<Namespace> = Api::all(cluster.client.clone());
+    let list = api.list(&ListParams::default().limit(MOST)).await;
+    let list = list.map_err(|error| cluster.told(error, "list namespaces"))?;
+    let asks = |namespace: &&Namespace| {
+        let labels = namespace.labels();
+        match labels.get("istio-injection").map(String::as_str) {
+            Some(word) => word == "enabled",
+            None => labels.contains_key("istio.io/rev"),
+        }
+    };
+    let of_namespace = |namespace: &Namespace| {
+        let enforced = namespace.labels().get("pod-security.kubernetes.io/enforce").cloned();
+        (namespace.name_any(), enforced)
+    };
+    Ok(list.items.iter().filter(asks).map(of_namespace).collect())
+}
+
+async fn forbidden(cluster: &Cluster) -> Result<Vec<String>> {
+    let api: Api<SelfSubjectAccessReview> = Api::all(cluster.client.clone());
+    let mut forbidden = Vec::new();
+    for (group, resource, is_namespaced) in MADE {
+        let attributes = ResourceAttributes {
+            group: Some(group.to_owned()),
+            resource: Some(resource.to_owned()),
+            verb: Some("create".to_owned()),
+            namespace: is_namespaced.then(|| cluster.mesh_namespace.clone()),
+            ..ResourceAttributes::default()
+        };
+        let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
+        let review = SelfSubjectAccessReview { spec, ..Default::default() };
+        let answer = api.create(&PostParams::default(), &review).await;
+        let answer = answer.map_err(|error| cluster.told(error, "ask what the user may do"))?;
+        if !answer.status.is_some_and(|status| status.allowed) {
+            forbidden.push(format!("create {resource}"));
+        }
+    }
+    Ok(forbidden)
+}
+
+async fn webhooks(cluster: &Cluster) -> Result<Vec<(String, String, String)>> {
+    let api: Api<MutatingWebhookConfiguration> = Api::all(cluster.client.clone());
+    let list = api.list(&ListParams::default().labels("app=sidecar-injector").limit(MOST)).await;
+    let list = list.map_err(|error| cluster.told(error, "list MutatingWebhookConfigurations"))?;
+    let of_hook = |hook: &MutatingWebhookConfiguration| {
+        let revision = hook.labels().get("istio.io/rev").cloned().unwrap_or_else(|| "default".to_owned());
+        let entries = hook.webhooks.as_deref().unwrap_or_default();
+        let service = entries.iter().find_map(|entry| entry.client_config.service.as_ref());
+        (hook.name_any(), revision, service.map_or_else(|| "?".to_owned(), |service| service.namespace.clone()))
+    };
+    Ok(list.items.iter().map(of_hook).collect())
+}
+
+async fn definitions(cluster: &Cluster) -> Result<Vec<(String, Option<String>)>> {
+    let api: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
+    let list = api.list_metadata(&ListParams::default().limit(MOST)).await;
+    let list = list.map_err(|error| cluster.told(error, "list CustomResourceDefinitions"))?;
+    let ours = list.items.iter().filter(|definition| definition.name_any().ends_with(".istio.io"));
+    let owner = |definition: &PartialObjectMeta<CustomResourceDefinition>| {
+        let annotations = definition.annotations();
+        let namespace = annotations.get("meta.helm.sh/release-namespace")?;
+        Some(format!("{namespace}/{}", annotations.get("meta.helm.sh/release-name")?))
+    };
+    Ok(ours.map(|definition| (definition.name_any(), owner(definition))).collect())
+}

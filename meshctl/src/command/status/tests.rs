@@ -1,0 +1,79 @@
+use super::*;
+use crate::report::Format;
+
+fn healthy() -> Facts {
+    Facts {
+        namespace: "istio-system".to_owned(),
+        version: Some("0.1.0".to_owned()),
+        pilots: vec![PilotPod { name: "istiod-1".to_owned(), ready: true, reason: String::new() }],
+        webhooks: vec![Webhook { name: "istio-sidecar-injector".to_owned(), trusted: true }],
+        namespaces: vec![Injected { name: "shop".to_owned(), pods: 2, without: Vec::new() }],
+        meshed: ["cart-1.shop".to_owned()].into(),
+        proxies: vec![Proxy { name: "cart-1.shop".to_owned(), version: "0.1.0".to_owned(), ..Proxy::default() }],
+        ..Facts::default()
+    }
+}
+
+fn text(facts: &Facts) -> String {
+    report(facts).render(Format::Table).unwrap()
+}
+
+#[test]
+fn a_healthy_mesh_is_said_to_be_healthy() {
+    insta::assert_snapshot!(text(&healthy()), @r"
+    PART            STATE
+    control plane   1 of 1 pods ready, version 0.1.0
+    injection       1 webhooks, 1 namespaces
+    workloads       2 of 2 pods in those namespaces have a sidecar
+    proxies         1 connected, 1 have what was last sent
+    objects         0 findings
+
+    ✔ nothing is wrong
+    ");
+    assert!(verdict(&report(&healthy())).is_ok());
+}
+
+#[test]
+fn each_thing_that_is_wrong_comes_with_what_mends_it() {
+    let mut facts = healthy();
+    facts.pilots[0] = PilotPod { name: "istiod-1".to_owned(), ready: false, reason: "not synced".to_owned() };
+    facts.webhooks[0].trusted = false;
+    facts.namespaces[0].without.push("old-1".to_owned());
+    facts.meshed.insert("lost-1.shop".to_owned());
+    facts.proxies[0].refused.push("Route shop/cart".to_owned());
+    facts.proxies[0].version = "0.0.9".to_owned();
+    facts.findings.push(("warning".to_owned(), "VirtualService shop/cart".to_owned(), "has no host".to_owned()));
+    let said = problems(&facts);
+    let told: Vec<&str> = said.iter().map(|problem| &*problem.what).collect();
+    assert_eq!(
+        told,
+        [
+            "pod istiod-1 of the control plane is not ready: not synced",
+            "webhook istio-sidecar-injector does not know by whom pilot's certificate is signed, so no pod can start",
+            "1 pods of namespace shop have no sidecar, such as old-1",
+            "the proxy of pod lost-1.shop is not connected to the control plane",
+            "proxy cart-1.shop refused 1 parts of its configuration, such as Route shop/cart",
+            "proxy cart-1.shop has version 0.0.9, and the control plane another",
+            "warning: VirtualService shop/cart: has no host",
+        ]
+    );
+    assert!(said.iter().all(|problem| !problem.mend.is_empty()));
+    assert_eq!(verdict(&report(&facts)).unwrap_err().to_string(), "7 problems");
+}
+
+#[test]
+fn an_empty_cluster_is_told_to_install() {
+    let facts = Facts { namespace: "istio-system".to_owned(), ..Facts::default() };
+    assert_eq!(problems(&facts).len(), 1);
+    assert!(text(&facts).contains("meshctl install"));
+}
+
+#[test]
+fn what_could_not_be_asked_is_no_silence() {
+    let mut facts = healthy();
+    facts.proxies.clear();
+    facts.unasked.push("the control plane cannot be asked for its proxies: refused".to_owned());
+    let said = problems(&facts);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].what.contains("cannot be asked"));
+}
