@@ -27,7 +27,7 @@ pub(crate) struct Flag {
 /// What to say of a command line that was not understood, if it is one of istioctl's.
 pub(crate) fn about(words: &[String]) -> Option<String> {
     let command = command_of(words)?;
-    let name = command.path.join(" ");
+    let name = command.name();
     if let Standing::Refused(why) = command.standing {
         return Some(format!("istioctl's \"{name}\" is not served: {why}"));
     }
@@ -47,10 +47,10 @@ fn command_of(words: &[String]) -> Option<&'static Command> {
 fn command_at(words: &[&str]) -> Option<&'static Command> {
     let is_named = |command: &&Command| {
         let named = |(step, word): (&&[&str], &&str)| step.contains(word);
-        let steps = command.names();
+        let steps = command.names;
         steps.len() <= words.len() && steps.iter().zip(words).all(named)
     };
-    COMMANDS.iter().filter(is_named).max_by_key(|command| command.path.len())
+    COMMANDS.iter().filter(is_named).max_by_key(|command| command.names.len())
 }
 
 fn refused_flag(command: &Command, word: &str) -> Option<Flag> {

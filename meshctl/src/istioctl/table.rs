@@ -8,20 +8,29 @@ use super::{
 /// A command of istioctl.
 #[derive(Debug)]
 pub(crate) struct Command {
-    /// Its words, as we call it.
-    pub(crate) path: &'static [&'static str],
-    /// Of each word every name that it has.
-    names: &'static [&'static [&'static str]],
+    /// Of each of its words every name that it has, ours first.
+    pub(crate) names: &'static [&'static [&'static str]],
     /// Its own flags; looked at where it is served.
     pub(crate) flags: &'static [Flag],
     pub(crate) standing: Standing,
 }
 
 impl Command {
-    /// Of each word every name that it has.
-    pub(crate) fn names(&self) -> &'static [&'static [&'static str]] {
-        self.names
+    /// Its words, as we call it.
+    pub(crate) fn name(&self) -> String {
+        let words: Vec<&str> = self.names.iter().map(|names| names[0]).collect();
+        words.join(" ")
     }
+}
+
+type Names = &'static [&'static [&'static str]];
+
+const fn served(names: Names, flags: &'static [Flag]) -> Command {
+    Command { names, flags, standing: Served }
+}
+
+const fn refused(names: Names, why: &'static str) -> Command {
+    Command { names, flags: &[], standing: no(why) }
 }
 
 const fn flag(long: &'static str, standing: Standing) -> Flag {
@@ -55,185 +64,81 @@ pub(crate) const GLOBAL: &[Flag] = &[
 
 /// Every command, in the order of the page.
 pub(crate) const COMMANDS: &[Command] = &[
-    Command {
-        path: &["admin", "log"],
-        names: &[&["admin", "istiod"], &["log", "l"]],
-        flags: &[],
-        standing: no("levels of pilot's log are set on its port 15014, POST /logging"),
-    },
-    Command {
-        path: &["analyze"],
-        names: &[&["analyze"]],
-        flags: &[],
-        standing: no(
-            "validate judges files as pilot reads them, and pilot's port 15014 has what holds of each object: /debug/diagnostics",
-        ),
-    },
-    Command {
-        path: &["bug-report"],
-        names: &[&["bug-report"]],
-        flags: &[],
-        standing: no("status says what is wrong; proxy-config and pilot's debug pages have the rest"),
-    },
-    Command {
-        path: &["authz"],
-        names: &[&["authz"]],
-        flags: &[],
-        standing: no("there too it only points to x authz check; explain says which policy decides a call"),
-    },
-    Command {
-        path: &["experimental", "authz", "check"],
-        names: &[&["experimental", "x", "exp"], &["authz"], &["check"]],
-        flags: &[],
-        standing: no("explain says which policy decides a call, and why"),
-    },
-    Command {
-        path: &["experimental", "check-inject"],
-        names: &[&["experimental", "x", "exp"], &["check-inject"]],
-        flags: &[],
-        standing: no("kube-inject says whether a pod is injected, and why not; pilot's log has each decision"),
-    },
-    Command {
-        path: &["experimental", "describe"],
-        names: &[&["experimental", "x", "exp"], &["describe", "des"]],
-        flags: &[],
-        standing: no("explain tells where a call goes; status tells what is wrong"),
-    },
-    Command {
-        path: &["experimental", "envoy-stats"],
-        names: &[&["experimental", "x", "exp"], &["envoy-stats", "es"]],
-        flags: &[],
-        standing: no("the proxy's metrics are on its port 15020, /stats/prometheus"),
-    },
-    Command {
-        path: &["experimental", "injector", "list"],
-        names: &[&["experimental", "x", "exp"], &["injector"], &["list"]],
-        flags: &[],
-        standing: no("status lists namespaces with what they inject"),
-    },
-    Command {
-        path: &["experimental", "internal-debug"],
-        names: &[&["experimental", "x", "exp"], &["internal-debug"]],
-        flags: &[],
-        standing: no("pilot's debug pages are on its port 15014, /debug"),
-    },
-    Command {
-        path: &["experimental", "metrics"],
-        names: &[&["experimental", "x", "exp"], &["metrics", "m"]],
-        flags: &[],
-        standing: no("the standard metrics are in Prometheus, under Istio's names"),
-    },
-    Command {
-        path: &["experimental", "precheck"],
-        names: &[&["experimental", "x", "exp"], &["precheck"]],
-        flags: &[
+    refused(&[&["admin", "istiod"], &["log", "l"]], "levels of pilot's log are set on its port 15014, POST /logging"),
+    refused(
+        &[&["analyze"]],
+        "validate judges files as pilot reads them, and pilot's port 15014 has what holds of each object: /debug/diagnostics",
+    ),
+    refused(&[&["bug-report"]], "status says what is wrong; proxy-config and pilot's debug pages have the rest"),
+    refused(&[&["authz"]], "there too it only points to x authz check; explain says which policy decides a call"),
+    refused(
+        &[&["experimental", "x", "exp"], &["authz"], &["check"]],
+        "explain says which policy decides a call, and why",
+    ),
+    refused(
+        &[&["experimental", "x", "exp"], &["check-inject"]],
+        "kube-inject says whether a pod is injected, and why not; pilot's log has each decision",
+    ),
+    refused(
+        &[&["experimental", "x", "exp"], &["describe", "des"]],
+        "explain tells where a call goes; status tells what is wrong",
+    ),
+    refused(
+        &[&["experimental", "x", "exp"], &["envoy-stats", "es"]],
+        "the proxy's metrics are on its port 15020, /stats/prometheus",
+    ),
+    refused(
+        &[&["experimental", "x", "exp"], &["injector"], &["list"]],
+        "status lists namespaces with what they inject",
+    ),
+    refused(&[&["experimental", "x", "exp"], &["internal-debug"]], "pilot's debug pages are on its port 15014, /debug"),
+    refused(
+        &[&["experimental", "x", "exp"], &["metrics", "m"]],
+        "the standard metrics are in Prometheus, under Istio's names",
+    ),
+    served(
+        &[&["experimental", "x", "exp"], &["precheck"]],
+        &[
             short('f', "from-version", no("there is no earlier version whose changes would have to be looked for")),
             flag("skip-controlplane", Served),
             short('o', "output", Served),
             flag("output-threshold", Served),
             short('r', "revision", Served),
         ],
-        standing: Served,
-    },
-    Command {
-        path: &["experimental", "proxy-status"],
-        names: &[&["experimental", "x", "exp"], &["proxy-status", "ps"]],
-        flags: &[],
-        standing: no("the stable proxy-status is the same command"),
-    },
-    Command {
-        path: &["experimental", "version"],
-        names: &[&["experimental", "x", "exp"], &["version"]],
-        flags: &[],
-        standing: no("the stable version is the same command"),
-    },
-    Command {
-        path: &["experimental", "config", "list"],
-        names: &[&["experimental", "x", "exp"], &["config"], &["list"]],
-        flags: &[],
-        standing: no("flags are in --help, with the variables that set them"),
-    },
-    Command {
-        path: &["experimental", "workload", "group", "create"],
-        names: &[&["experimental", "x", "exp"], &["workload"], &["group"], &["create"]],
-        flags: &[],
-        standing: no("write the WorkloadGroup as YAML; docs/reference/kinds has its fields"),
-    },
-    Command {
-        path: &["experimental", "workload", "entry", "configure"],
-        names: &[&["experimental", "x", "exp"], &["workload"], &["entry"], &["configure"]],
-        flags: &[],
-        standing: no("machines outside of a cluster are not served yet"),
-    },
-    Command {
-        path: &["completion"],
-        names: &[&["completion"]],
-        flags: &[],
-        standing: no("it comes with a later version"),
-    },
-    Command {
-        path: &["collateral"],
-        names: &[&["collateral"]],
-        flags: &[],
-        standing: no("the reference is in docs/reference"),
-    },
-    Command {
-        path: &["options"],
-        names: &[&["options"]],
-        flags: &[],
-        standing: no("options of every command stand in its --help"),
-    },
-    Command {
-        path: &["create-remote-secret"],
-        names: &[&["create-remote-secret"]],
-        flags: &[],
-        standing: no("several clusters in one mesh are not served yet"),
-    },
-    Command {
-        path: &["remote-clusters"],
-        names: &[&["remote-clusters"]],
-        flags: &[],
-        standing: no("several clusters in one mesh are not served yet"),
-    },
-    Command {
-        path: &["dashboard"],
-        names: &[&["dashboard", "dash", "d"]],
-        flags: &[],
-        standing: no(
-            "kubectl port-forward reaches any of them: Prometheus 9090, Grafana 3000, Kiali 20001, a proxy 15000, pilot 15014",
-        ),
-    },
-    Command { path: &["install"], names: &[&["install", "apply"]], flags: &[], standing: no("it is not here yet") },
-    Command {
-        path: &["upgrade"],
-        names: &[&["upgrade"]],
-        flags: &[],
-        standing: no("install again with the new version's command, which changes what differs"),
-    },
-    Command {
-        path: &["manifest", "install"],
-        names: &[&["manifest"], &["install", "apply"]],
-        flags: &[],
-        standing: no("install is the same command"),
-    },
-    Command {
-        path: &["manifest", "generate"],
-        names: &[&["manifest"], &["generate"]],
-        flags: &[],
-        standing: no("it is not here yet"),
-    },
-    Command {
-        path: &["manifest", "translate"],
-        names: &[&["manifest"], &["translate"]],
-        flags: &[],
-        standing: no("it is not here yet"),
-    },
-    Command { path: &["uninstall"], names: &[&["uninstall"]], flags: &[], standing: no("it is not here yet") },
-    Command { path: &["kube-inject"], names: &[&["kube-inject"]], flags: &[], standing: no("it is not here yet") },
-    Command {
-        path: &["proxy-config", "cluster"],
-        names: &[&["proxy-config", "pc"], &["cluster", "clusters", "c"]],
-        flags: &[
+    ),
+    refused(&[&["experimental", "x", "exp"], &["proxy-status", "ps"]], "the stable proxy-status is the same command"),
+    refused(&[&["experimental", "x", "exp"], &["version"]], "the stable version is the same command"),
+    refused(
+        &[&["experimental", "x", "exp"], &["config"], &["list"]],
+        "flags are in --help, with the variables that set them",
+    ),
+    refused(
+        &[&["experimental", "x", "exp"], &["workload"], &["group"], &["create"]],
+        "write the WorkloadGroup as YAML; docs/reference/kinds has its fields",
+    ),
+    refused(
+        &[&["experimental", "x", "exp"], &["workload"], &["entry"], &["configure"]],
+        "machines outside of a cluster are not served yet",
+    ),
+    refused(&[&["completion"]], "it comes with a later version"),
+    refused(&[&["collateral"]], "the reference is in docs/reference"),
+    refused(&[&["options"]], "options of every command stand in its --help"),
+    refused(&[&["create-remote-secret"]], "several clusters in one mesh are not served yet"),
+    refused(&[&["remote-clusters"]], "several clusters in one mesh are not served yet"),
+    refused(
+        &[&["dashboard", "dash", "d"]],
+        "kubectl port-forward reaches any of them: Prometheus 9090, Grafana 3000, Kiali 20001, a proxy 15000, pilot 15014",
+    ),
+    refused(&[&["install", "apply"]], "it is not here yet"),
+    refused(&[&["upgrade"]], "install again with the new version's command, which changes what differs"),
+    refused(&[&["manifest"], &["install", "apply"]], "install is the same command"),
+    refused(&[&["manifest"], &["generate"]], "it is not here yet"),
+    refused(&[&["manifest"], &["translate"]], "it is not here yet"),
+    refused(&[&["uninstall"]], "it is not here yet"),
+    refused(&[&["kube-inject"]], "it is not here yet"),
+    served(
+        &[&["proxy-config", "pc"], &["cluster", "clusters", "c"]],
+        &[
             short('o', "output", Served),
             flag("proxy-admin-port", Served),
             short('f', "file", Served),
@@ -242,12 +147,10 @@ pub(crate) const COMMANDS: &[Command] = &[
             flag("subset", Served),
             flag("port", Served),
         ],
-        standing: Served,
-    },
-    Command {
-        path: &["proxy-config", "endpoint"],
-        names: &[&["proxy-config", "pc"], &["endpoint", "endpoints", "ep"]],
-        flags: &[
+    ),
+    served(
+        &[&["proxy-config", "pc"], &["endpoint", "endpoints", "ep"]],
+        &[
             short('o', "output", Served),
             flag("proxy-admin-port", Served),
             short('f', "file", Served),
@@ -256,12 +159,10 @@ pub(crate) const COMMANDS: &[Command] = &[
             flag("cluster", Served),
             flag("status", Served),
         ],
-        standing: Served,
-    },
-    Command {
-        path: &["proxy-config", "listener"],
-        names: &[&["proxy-config", "pc"], &["listener", "listeners", "l"]],
-        flags: &[
+    ),
+    served(
+        &[&["proxy-config", "pc"], &["listener", "listeners", "l"]],
+        &[
             short('o', "output", Served),
             flag("proxy-admin-port", Served),
             short('f', "file", Served),
@@ -271,66 +172,33 @@ pub(crate) const COMMANDS: &[Command] = &[
             flag("verbose", Served),
             flag("waypoint", no(AMBIENT)),
         ],
-        standing: Served,
-    },
-    Command {
-        path: &["proxy-config", "route"],
-        names: &[&["proxy-config", "pc"], &["route", "routes", "r"]],
-        flags: &[
+    ),
+    served(
+        &[&["proxy-config", "pc"], &["route", "routes", "r"]],
+        &[
             short('o', "output", Served),
             flag("proxy-admin-port", Served),
             short('f', "file", Served),
             flag("name", Served),
             flag("verbose", Served),
         ],
-        standing: Served,
-    },
-    Command {
-        path: &["proxy-config", "secret"],
-        names: &[&["proxy-config", "pc"], &["secret", "secrets", "s"]],
-        flags: &[short('o', "output", Served), flag("proxy-admin-port", Served), short('f', "file", Served)],
-        standing: Served,
-    },
-    Command {
-        path: &["proxy-config", "eds"],
-        names: &[&["proxy-config", "pc"], &["eds"]],
-        flags: &[],
-        standing: no("proxy-config endpoint lists them"),
-    },
-    Command {
-        path: &["proxy-config", "all"],
-        names: &[&["proxy-config", "pc"], &["all", "a"]],
-        flags: &[],
-        standing: no("ask for each of cluster, listener, route, endpoint, secret"),
-    },
-    Command {
-        path: &["proxy-config", "bootstrap"],
-        names: &[&["proxy-config", "pc"], &["bootstrap", "b"]],
-        flags: &[],
-        standing: no("a proxy has no bootstrap file; its settings are variables, which docs/reference/proxy.md lists"),
-    },
-    Command {
-        path: &["proxy-config", "ecds"],
-        names: &[&["proxy-config", "pc"], &["ecds", "ec"]],
-        flags: &[],
-        standing: no("extensions are not sent apart from routes"),
-    },
-    Command {
-        path: &["proxy-config", "log"],
-        names: &[&["proxy-config", "pc"], &["log", "o"]],
-        flags: &[],
-        standing: no("the proxy's port 15000 sets it: POST /logging?level=debug"),
-    },
-    Command {
-        path: &["proxy-config", "rootca-compare"],
-        names: &[&["proxy-config", "pc"], &["rootca-compare", "rc"]],
-        flags: &[],
-        standing: no("proxy-config secret shows the roots of each"),
-    },
-    Command {
-        path: &["proxy-status"],
-        names: &[&["proxy-status", "ps"]],
-        flags: &[
+    ),
+    served(
+        &[&["proxy-config", "pc"], &["secret", "secrets", "s"]],
+        &[short('o', "output", Served), flag("proxy-admin-port", Served), short('f', "file", Served)],
+    ),
+    refused(&[&["proxy-config", "pc"], &["eds"]], "proxy-config endpoint lists them"),
+    refused(&[&["proxy-config", "pc"], &["all", "a"]], "ask for each of cluster, listener, route, endpoint, secret"),
+    refused(
+        &[&["proxy-config", "pc"], &["bootstrap", "b"]],
+        "a proxy has no bootstrap file; its settings are variables, which docs/reference/proxy.md lists",
+    ),
+    refused(&[&["proxy-config", "pc"], &["ecds", "ec"]], "extensions are not sent apart from routes"),
+    refused(&[&["proxy-config", "pc"], &["log", "o"]], "the proxy's port 15000 sets it: POST /logging?level=debug"),
+    refused(&[&["proxy-config", "pc"], &["rootca-compare", "rc"]], "proxy-config secret shows the roots of each"),
+    served(
+        &[&["proxy-status", "ps"]],
+        &[
             short('o', "output", Served),
             short('v', "verbosity", Served),
             flag(
@@ -350,12 +218,10 @@ pub(crate) const COMMANDS: &[Command] = &[
             flag("plaintext", Served),
             flag("timeout", Served),
         ],
-        standing: Served,
-    },
-    Command {
-        path: &["version"],
-        names: &[&["version"]],
-        flags: &[
+    ),
+    served(
+        &[&["version"]],
+        &[
             short('o', "output", Served),
             short('s', "short", Served),
             flag("remote", Served),
@@ -369,88 +235,22 @@ pub(crate) const COMMANDS: &[Command] = &[
             flag("plaintext", Served),
             flag("timeout", Served),
         ],
-        standing: Served,
-    },
-    Command {
-        path: &["validate"],
-        names: &[&["validate", "v"]],
-        flags: &[short('f', "filename", Served), short('x', "referential", Served)],
-        standing: Served,
-    },
-    Command {
-        path: &["tag", "set"],
-        names: &[&["tag"], &["set"]],
-        flags: &[],
-        standing: no("the chart's value revisionTags makes and moves tags"),
-    },
-    Command {
-        path: &["tag", "generate"],
-        names: &[&["tag"], &["generate"]],
-        flags: &[],
-        standing: no("the chart's value revisionTags makes and moves tags"),
-    },
-    Command {
-        path: &["tag", "list"],
-        names: &[&["tag"], &["list", "show"]],
-        flags: &[],
-        standing: no("kubectl get mutatingwebhookconfigurations -l istio.io/tag lists them"),
-    },
-    Command {
-        path: &["tag", "remove"],
-        names: &[&["tag"], &["remove", "delete"]],
-        flags: &[],
-        standing: no("take it out of the chart's value revisionTags"),
-    },
-    Command { path: &["waypoint", "apply"], names: &[&["waypoint"], &["apply"]], flags: &[], standing: no(AMBIENT) },
-    Command {
-        path: &["waypoint", "generate"],
-        names: &[&["waypoint"], &["generate"]],
-        flags: &[],
-        standing: no(AMBIENT),
-    },
-    Command { path: &["waypoint", "delete"], names: &[&["waypoint"], &["delete"]], flags: &[], standing: no(AMBIENT) },
-    Command { path: &["waypoint", "list"], names: &[&["waypoint"], &["list"]], flags: &[], standing: no(AMBIENT) },
-    Command { path: &["waypoint", "status"], names: &[&["waypoint"], &["status"]], flags: &[], standing: no(AMBIENT) },
-    Command {
-        path: &["ztunnel-config", "workload"],
-        names: &[&["ztunnel-config", "zc"], &["workload", "workloads", "w"]],
-        flags: &[],
-        standing: no(AMBIENT),
-    },
-    Command {
-        path: &["ztunnel-config", "service"],
-        names: &[&["ztunnel-config", "zc"], &["service", "services", "s", "svc"]],
-        flags: &[],
-        standing: no(AMBIENT),
-    },
-    Command {
-        path: &["ztunnel-config", "policy"],
-        names: &[&["ztunnel-config", "zc"], &["policy", "policies", "p", "pol"]],
-        flags: &[],
-        standing: no(AMBIENT),
-    },
-    Command {
-        path: &["ztunnel-config", "certificate"],
-        names: &[&["ztunnel-config", "zc"], &["certificate", "certificates", "certs", "cert"]],
-        flags: &[],
-        standing: no(AMBIENT),
-    },
-    Command {
-        path: &["ztunnel-config", "connections"],
-        names: &[&["ztunnel-config", "zc"], &["connections", "cons"]],
-        flags: &[],
-        standing: no(AMBIENT),
-    },
-    Command {
-        path: &["ztunnel-config", "all"],
-        names: &[&["ztunnel-config", "zc"], &["all"]],
-        flags: &[],
-        standing: no(AMBIENT),
-    },
-    Command {
-        path: &["ztunnel-config", "log"],
-        names: &[&["ztunnel-config", "zc"], &["log", "o"]],
-        flags: &[],
-        standing: no(AMBIENT),
-    },
+    ),
+    served(&[&["validate", "v"]], &[short('f', "filename", Served), short('x', "referential", Served)]),
+    refused(&[&["tag"], &["set"]], "the chart's value revisionTags makes and moves tags"),
+    refused(&[&["tag"], &["generate"]], "the chart's value revisionTags makes and moves tags"),
+    refused(&[&["tag"], &["list", "show"]], "kubectl get mutatingwebhookconfigurations -l istio.io/tag lists them"),
+    refused(&[&["tag"], &["remove", "delete"]], "take it out of the chart's value revisionTags"),
+    refused(&[&["waypoint"], &["apply"]], AMBIENT),
+    refused(&[&["waypoint"], &["generate"]], AMBIENT),
+    refused(&[&["waypoint"], &["delete"]], AMBIENT),
+    refused(&[&["waypoint"], &["list"]], AMBIENT),
+    refused(&[&["waypoint"], &["status"]], AMBIENT),
+    refused(&[&["ztunnel-config", "zc"], &["workload", "workloads", "w"]], AMBIENT),
+    refused(&[&["ztunnel-config", "zc"], &["service", "services", "s", "svc"]], AMBIENT),
+    refused(&[&["ztunnel-config", "zc"], &["policy", "policies", "p", "pol"]], AMBIENT),
+    refused(&[&["ztunnel-config", "zc"], &["certificate", "certificates", "certs", "cert"]], AMBIENT),
+    refused(&[&["ztunnel-config", "zc"], &["connections", "cons"]], AMBIENT),
+    refused(&[&["ztunnel-config", "zc"], &["all"]], AMBIENT),
+    refused(&[&["ztunnel-config", "zc"], &["log", "o"]], AMBIENT),
 ];

@@ -31,10 +31,10 @@ fn has(command: &clap::Command, flag: &Flag) -> bool {
 #[test]
 fn what_is_said_to_be_served_is_there_under_all_its_names_with_its_flags() {
     for command in COMMANDS.iter().filter(|command| command.standing == Standing::Served) {
-        let found = ours(command.names()).unwrap_or_else(|| panic!("{:?} is not there", command.names()));
+        let found = ours(command.names).unwrap_or_else(|| panic!("{:?} is not there", command.names));
         for flag in command.flags.iter().chain(GLOBAL) {
             let is_served = flag.standing == Standing::Served;
-            assert_eq!(has(&found, flag), is_served, "--{} of {:?}", flag.long, command.path);
+            assert_eq!(has(&found, flag), is_served, "--{} of {:?}", flag.long, command.name());
         }
     }
 }
@@ -43,8 +43,8 @@ fn what_is_said_to_be_served_is_there_under_all_its_names_with_its_flags() {
 fn what_is_refused_is_not_there_and_is_refused_by_name() {
     for command in COMMANDS {
         let Standing::Refused(why) = command.standing else { continue };
-        assert!(ours(command.names()).is_none(), "{:?} is there", command.path);
-        let name = command.path.join(" ");
+        assert!(ours(command.names).is_none(), "{:?} is there", command.name());
+        let name = command.name();
         assert_eq!(about(&words(&name)), Some(format!("istioctl's \"{name}\" is not served: {why}")));
     }
 }
@@ -74,7 +74,7 @@ fn page() -> String {
     page.push_str(&flags(GLOBAL));
     page.push_str("\n\n| istioctl | meshctl | flags |\n| --- | --- | --- |\n");
     for command in COMMANDS {
-        let names: Vec<String> = command.names().iter().map(|step| step.join("\\|")).collect();
+        let names: Vec<String> = command.names.iter().map(|step| step.join("\\|")).collect();
         let _ = match command.standing {
             Standing::Served => {
                 writeln!(page, "| `{}` | served | {} |", names.join(" "), flags(command.flags))
