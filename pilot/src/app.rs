@@ -97,6 +97,7 @@ impl App {
             publisher: mesh,
             metrics,
             keep: objects.keep,
+            pace: objects.pace,
         };
         let own = vouch.own.reader();
 

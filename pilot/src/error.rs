@@ -25,4 +25,10 @@ pub enum SourceError {
         /// Of what.
         of: &'static str,
     },
+    /// Part of the source has ended, by a mistake of its own.
+    #[error("objects are no longer watched: {reason}")]
+    Stopped {
+        /// What became of it.
+        reason: String,
+    },
 }

@@ -12,6 +12,8 @@ pub mod debug;
 #[cfg(feature = "serve")]
 pub mod discovery;
 pub mod error;
+#[cfg(feature = "serve")]
+mod kubernetes;
 pub mod mesh;
 #[cfg(feature = "serve")]
 pub mod metrics;

@@ -30,7 +30,7 @@ impl Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serves discovery and certificates for a directory of objects.
+    /// Serves discovery and certificates for the objects of an API server, or of a directory.
     Discovery(Box<Settings>),
     /// Makes the key that signs service-account tokens on a machine without a cluster, unless it is there.
     TokenKey(TokenKey),
@@ -41,9 +41,13 @@ pub enum Command {
 /// Parameters of `pilot discovery`. Port 0 takes any free port.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// Directory of YAML objects, watched.
-    #[arg(long, env = "PILOT_CONFIG_DIR")]
-    pub config_dir: PathBuf,
+    /// Directory of YAML objects, watched. Without it the objects are those of an API server.
+    #[arg(long, env = "PILOT_CONFIG_DIR", requires = "token_key")]
+    pub config_dir: Option<PathBuf>,
+    /// File that says how the API server is reached. Without it, and without `KUBECONFIG` and `~/.kube/config`: by the
+    /// pod's service account.
+    #[arg(long)]
+    pub kubeconfig: Option<PathBuf>,
     /// Address of discovery and certificates, with TLS.
     #[arg(long, env = "PILOT_XDS_ADDRESS", default_value = "0.0.0.0:15012")]
     pub xds_address: SocketAddr,
@@ -61,9 +65,9 @@ pub struct Settings {
     /// instead.
     #[arg(long, env = "PILOT_CACERTS")]
     pub cacerts: Option<PathBuf>,
-    /// File with the public keys (PEM) that verify service-account tokens.
+    /// File with the public keys (PEM) that verify service-account tokens; required with `--config-dir`.
     #[arg(long, env = "PILOT_TOKEN_KEY")]
-    pub token_key: PathBuf,
+    pub token_key: Option<PathBuf>,
     /// Audience that tokens must be meant for.
     #[arg(long, env = "PILOT_TOKEN_AUDIENCE", default_value = "istio-ca")]
     pub token_audience: String,

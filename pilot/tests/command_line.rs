@@ -13,7 +13,7 @@ fn ends(arguments: &[&str]) -> (i32, String) {
 fn a_command_line_that_makes_no_sense_ends_with_64() {
     for (arguments, reason) in [
         (&["--bogus"][..], "--bogus"),
-        (&["discovery"], "--config-dir"),
+        (&["discovery", "--config-dir", "d"], "--token-key"),
         (&["discovery", "--config-dir", "d", "--token-key", "k", "--log", "inof"], "inof"),
         (&["discovery", "--config-dir", "d", "--token-key", "k", "--drain", "soon"], "soon"),
         (&["token", "--key", "k", "--namespace", "a", "--service-account", "b", "--ttl", "0s"], "0s"),

@@ -3,8 +3,10 @@
 //! A text may hold many documents; one that is broken is reported and does not take the others with it. Input is
 //! bounded: [`MAX_TEXT`], [`MAX_DOCUMENTS`], [`MAX_DEPTH`], [`MAX_NODES`] (aliases count for what they stand for).
 
+mod json;
 mod packed;
 
+pub use json::FromServer;
 pub use packed::{Digest, Packed};
 
 use granit_parser::{Event, Marker, Options, Parser, ScalarStyle, Span, Tag};

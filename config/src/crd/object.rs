@@ -52,6 +52,29 @@ pub struct Object {
     pub root: Node,
 }
 
+impl Object {
+    /// From what an API server sent of an object of `kind` in a version of its API. Entries of lists do not say what
+    /// they are. Of two that are equally old the one with the first name counts, then that of the first namespace.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn from_server(mut root: Node, kind: ObjectKind, version: &str) -> Result<Object, Vec<Diagnostic>> {
+        let api_version = match kind.group() {
+            "" => version.to_owned(),
+            group => format!("{group}/{version}"),
+        };
+        if let Value::Map(entries) = &mut root.value {
+            entries.retain(|(key, _)| key != "apiVersion" && key != "kind");
+            entries.push(("apiVersion".to_owned(), Node::new(0, Value::String(api_version))));
+            entries.push(("kind".to_owned(), Node::new(0, Value::String(kind.word().to_owned()))));
+        }
+        let text = |key: &str| root.get("metadata").and_then(|m| m.get(key)).and_then(Node::as_str).unwrap_or_default();
+        // A blank comes before all that a name may hold.
+        let position = format!("{} {}", text("name"), text("namespace"));
+        object(root, &"".into(), position)
+    }
+}
+
 impl Deref for Object {
     type Target = Head;
 
@@ -261,6 +284,23 @@ mod tests {
             let (objects, found) = read_text(&"f".into(), &text);
             assert_eq!((objects.len(), found), (1, Vec::new()), "{text}");
         }
+    }
+
+    #[test]
+    fn an_object_of_an_api_server_is_of_the_kind_that_was_asked_for() {
+        let read = |text: &str, kind| {
+            let node::FromServer(root) = serde_json::from_str(text).unwrap();
+            Object::from_server(root, kind, "v1")
+        };
+        let text = r#"{"metadata":{"name":"a","namespace":"x","creationTimestamp":"1970-01-01T00:00:09Z",
+                       "generation":3,"uid":"u"},"kind":"Other","spec":{}}"#;
+        let object = read(text, ObjectKind::VirtualService).unwrap();
+        assert_eq!((&*object.api_version, &*object.kind), ("networking.istio.io/v1", "VirtualService"));
+        assert_eq!(object.precedence(), Precedence { created: 9, position: "a x".into() });
+        assert_eq!((object.meta.generation, &*object.meta.uid, &object.origin), (3, "u", &Origin::default()));
+        assert_eq!(&*read(text, ObjectKind::Namespace).unwrap().api_version, "v1");
+        let nameless = read(r#"{"metadata":{}}"#, ObjectKind::Pod).unwrap_err();
+        assert_eq!((nameless[0].code, &*nameless[0].field), ("missing-field", "metadata.name"));
     }
 
     #[test]

@@ -54,13 +54,14 @@ impl Pilot {
     /// Starts it and waits until it serves.
     pub(super) async fn start(dir: &Path, ip: IpAddr, ttl: Duration) -> Pilot {
         let settings = mesh_pilot::settings::Settings {
-            config_dir: dir.join("objects"),
+            config_dir: Some(dir.join("objects")),
+            kubeconfig: None,
             xds_address: SocketAddr::new(ip, XDS),
             plaintext_xds_address: Listen(None),
             monitoring_address: SocketAddr::new(ip, MONITORING),
             ca_dir: dir.join("ca"),
             cacerts: None,
-            token_key: dir.join("keys").join(PUBLIC_KEY),
+            token_key: Some(dir.join("keys").join(PUBLIC_KEY)),
             token_audience: AUDIENCE.to_owned(),
             domain: "cluster.local".to_owned(),
             namespace: "istio-system".to_owned(),

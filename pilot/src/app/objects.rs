@@ -1,11 +1,13 @@
-//! Where the objects come from: the directory, read whole before anything serves, and what was good in a process
-//! before this one.
+//! Where the objects come from: an API server or a directory, read whole before anything serves, and what was good in a
+//! process before this one.
 
 use super::keep::Keep;
 use crate::{
     error::SourceError,
+    kubernetes::client,
     settings::Settings,
-    source::{Batch, SourceId, file::watch},
+    settle::Pace,
+    source::{self, Batch, SourceId},
     world::World,
 };
 use anyhow::Context;
@@ -22,37 +24,55 @@ pub(super) struct Objects {
     /// Ends when nobody receives any more.
     pub(super) watched: JoinHandle<Result<(), SourceError>>,
     pub(super) keep: Option<Keep>,
+    /// How soon what has changed is compiled.
+    pub(super) pace: Pace,
+    /// The API server, when the objects are its own.
+    #[expect(dead_code, reason = "for what is written to the cluster")]
+    pub(super) cluster: Option<kube::Client>,
 }
 
 impl Objects {
-    /// Begins to follow the directory; waits until everything that is there has been read.
+    /// Begins to follow them; waits until everything that is there has been read, however long an API server is away.
     pub(super) async fn read(settings: &Settings) -> anyhow::Result<Self> {
         let (mut keep, kept) = match &settings.state_dir {
             None => (None, Vec::new()),
             Some(dir) => Keep::open(dir).map(|(keep, kept)| (Some(keep), kept))?,
         };
         let (send, mut batches) = mpsc::channel(BATCHES);
-        let watched = tokio::spawn(watch::follow(settings.config_dir.clone(), send));
         let mut world = World::with_mesh_config(base_mesh_config(settings));
-        world.restore(SourceId::Files, kept);
+        let (cluster, id, pace, watched) = match &settings.config_dir {
+            Some(dir) => {
+                let watched = tokio::spawn(source::file::watch::follow(dir.clone(), send));
+                (None, SourceId::Files, Pace::FILES, watched)
+            }
+            None => {
+                let client = client::open(settings.kubeconfig.as_deref()).await?;
+                let mesh_config = world.context().mesh_config.clone();
+                let watched = tokio::spawn(source::kubernetes::follow(client.clone(), mesh_config, send));
+                (Some(client), SourceId::ApiServer, Pace::CLUSTER, watched)
+            }
+        };
+        world.restore(id, kept);
         while !world.is_synced() {
             let Some(batch) = batches.recv().await else {
                 watched.await.context("reading the objects ended")??;
-                anyhow::bail!("reading the objects in {} ended early", settings.config_dir.display());
+                anyhow::bail!("reading the objects ended early");
             };
             world.apply(batch);
         }
         if let Some(keep) = &mut keep {
             keep.save(&world);
         }
-        Ok(Objects { world, batches, watched, keep })
+        Ok(Objects { world, batches, watched, keep, pace, cluster })
     }
 }
 
-/// Waits for the end of watching. One that comes too early ends nothing else: the objects stay as they were last seen.
+/// Waits for the end of watching. A directory that is no longer watched ends nothing else: the objects stay as they were
+/// last seen. A watch of an API server ends by a mistake alone, and pilot with it, to be started again.
 pub(super) async fn watched(task: JoinHandle<Result<(), SourceError>>) -> anyhow::Result<()> {
     match task.await {
         Ok(Ok(())) => {}
+        Ok(Err(error @ SourceError::Stopped { .. })) => return Err(error.into()),
         Ok(Err(error)) => tracing::error!(%error, "the objects are no longer watched"),
         Err(error) => tracing::error!(%error, "the objects are no longer watched"),
     }

@@ -24,12 +24,13 @@ pub(super) struct Loop {
     pub(super) publisher: Publisher<Mesh>,
     pub(super) metrics: Metrics,
     pub(super) keep: Option<Keep>,
+    pub(super) pace: Pace,
 }
 
 impl Loop {
     /// Takes changes in and publishes meshes until drained.
     pub(super) async fn run(mut self, drain: drain::Watch) -> anyhow::Result<()> {
-        let mut settle = Settle::new(Pace::FILES);
+        let mut settle = Settle::new(self.pace);
         let mut decision = Decision::Idle;
         loop {
             let due = match decision {

@@ -60,7 +60,8 @@ impl Vouch {
         let ttl = settings.default_workload_cert_ttl.min(settings.max_workload_cert_ttl);
         let lifetimes = Lifetimes { default: ttl, max: settings.max_workload_cert_ttl };
         let authority = Arc::new(Authority::new(trust_domain.clone(), root, lifetimes));
-        let keys = KeyVerifier::from_pem(&read(&settings.token_key)?, &settings.token_audience)?;
+        let token_key = settings.token_key.as_ref().context("--token-key is required: nothing else verifies tokens")?;
+        let keys = KeyVerifier::from_pem(&read(token_key)?, &settings.token_audience)?;
         let authenticator = Arc::new(Authenticator::new(trust_domain.clone(), Arc::new(keys)));
         let metrics = Metrics::new(registry)?;
         let service = CertificateService::new(authority.clone(), authenticator.clone(), metrics.clone(), clock.clone());

@@ -11,6 +11,8 @@ pub enum SourceId {
     Files,
     /// Texts in memory: offline commands and tests.
     Memory,
+    /// An API server of Kubernetes.
+    ApiServer,
 }
 
 impl fmt::Display for SourceId {
@@ -18,6 +20,7 @@ impl fmt::Display for SourceId {
         f.write_str(match self {
             SourceId::Files => "files",
             SourceId::Memory => "memory",
+            SourceId::ApiServer => "API server",
         })
     }
 }

@@ -1,0 +1,53 @@
+//! The connection to the API server: from a kubeconfig, or by the pod's own service account.
+//!
+//! One client for all of pilot; cloning it is cheap. Its requests have no limit of time of their own, as watches last:
+//! who asks for an answer bounds it with [`within`].
+
+use anyhow::Context;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use std::{future::Future, path::Path, time::Duration};
+
+/// For a connection, its TLS included.
+const CONNECT: Duration = Duration::from_secs(10);
+/// For an answer to anything but a watch.
+pub(crate) const ANSWER: Duration = Duration::from_secs(30);
+
+/// A client as `kubeconfig` says; without one as `KUBECONFIG` says or `~/.kube/config`, else by the service account
+/// that the pod has. Nothing is sent yet.
+///
+/// # Errors
+/// When there is no such file, or it is no kubeconfig, or there is none and this is no pod.
+pub(crate) async fn open(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
+    let mut config = match kubeconfig {
+        Some(path) => {
+            let read = Kubeconfig::read_from(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
+                .await
+                .with_context(|| format!("{} names no API server", path.display()))?
+        }
+        None => Config::infer().await.context(
+            "no API server is known: give --kubeconfig, or --config-dir to read a directory; in a pod, mount its \
+             service account's token",
+        )?,
+    };
+    config.connect_timeout = Some(CONNECT);
+    // Watches are quiet for minutes; who reads one knows for how long. Retries are each caller's own.
+    config.read_timeout = None;
+    config.default_retry = false;
+    Client::try_from(config).context("no client for the API server")
+}
+
+/// The answer, unless it takes longer than [`ANSWER`].
+///
+/// # Errors
+/// Those of the request; that it took too long is one of them.
+#[expect(dead_code, reason = "for what is written to the cluster")]
+pub(crate) async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    match tokio::time::timeout(ANSWER, request).await {
+        Ok(answer) => answer,
+        Err(_) => Err(kube::Error::Service(format!("no answer within {ANSWER:?}").into())),
+    }
+}
