@@ -44,11 +44,19 @@ fn discovery(settings: Settings) -> anyhow::Result<()> {
         let asked = process::signals()?;
         let (signal, watch) = drain::channel();
         let deadline = settings.drain;
-        let app = App::build(settings, watch).await?;
+        let mut asked = std::pin::pin!(asked);
+        let app = tokio::select! {
+            app = App::build(settings, watch) => app?,
+            // What waits for its objects serves nobody.
+            asked = &mut asked => {
+                tracing::info!(%asked, "ended before it was ready");
+                return Ok(());
+            }
+        };
         let mut run = std::pin::pin!(app.run(log));
         tokio::select! {
             ended = &mut run => return ended,
-            asked = asked => tracing::info!(%asked, "draining"),
+            asked = &mut asked => tracing::info!(%asked, "draining"),
         }
         let (drained, ended) = tokio::join!(signal.drain(deadline), run);
         tracing::info!(?drained, "ended");

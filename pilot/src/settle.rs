@@ -1,7 +1,8 @@
 //! When to compile: after a quiet moment, and never later than a ceiling after the first change.
 //!
 //! Pure over a clock value: the caller says what time it is, and asks again at the time it was told. Changes of
-//! endpoints alone go at once, unless something else is waiting: compiling would put half of that in force.
+//! endpoints alone go at once, unless something else is waiting: compiling would put half of that in force. Where changes
+//! come one by one, the first after a quiet moment goes at once too: mostly it is the only one.
 
 use crate::world::Touched;
 use std::time::{Duration, Instant};
@@ -13,13 +14,17 @@ pub struct Pace {
     pub quiet: Duration,
     /// This long after the first change: go, whatever still comes.
     pub ceiling: Duration,
+    /// The first change after a quiet moment goes at once.
+    pub first_at_once: bool,
 }
 
 impl Pace {
     /// For a cluster, where one `kubectl apply` arrives as many events.
-    pub const CLUSTER: Pace = Pace { quiet: Duration::from_millis(100), ceiling: Duration::from_secs(10) };
+    pub const CLUSTER: Pace =
+        Pace { quiet: Duration::from_millis(100), ceiling: Duration::from_secs(10), first_at_once: true };
     /// For a directory, whose watcher already hands over whole sets.
-    pub const FILES: Pace = Pace { quiet: Duration::from_millis(20), ceiling: Duration::from_millis(200) };
+    pub const FILES: Pace =
+        Pace { quiet: Duration::from_millis(20), ceiling: Duration::from_millis(200), first_at_once: false };
 }
 
 /// Changes that wait.
@@ -27,6 +32,8 @@ impl Pace {
 pub struct Settle {
     pace: Pace,
     waiting: Option<Waiting>,
+    /// When something was touched last that may wait.
+    touched: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -50,7 +57,7 @@ pub enum Decision {
 impl Settle {
     /// Nothing waits yet.
     pub fn new(pace: Pace) -> Self {
-        Settle { pace, waiting: None }
+        Settle { pace, waiting: None, touched: None }
     }
 
     /// Something was touched at `now`.
@@ -58,8 +65,13 @@ impl Settle {
         if touched.is_empty() {
             return self.poll(now);
         }
+        let may_wait = !touched.endpoints_only();
+        let quiet = self.touched.is_none_or(|last| now >= last + self.pace.quiet);
+        if may_wait {
+            self.touched = Some(now);
+        }
         match &mut self.waiting {
-            None if touched.endpoints_only() => return Decision::Go(touched),
+            None if !may_wait || (quiet && self.pace.first_at_once) => return Decision::Go(touched),
             None => self.waiting = Some(Waiting { first: now, last: now, touched }),
             Some(waiting) => {
                 waiting.last = now;
@@ -84,7 +96,8 @@ impl Settle {
 mod tests {
     use super::*;
 
-    const PACE: Pace = Pace { quiet: Duration::from_millis(10), ceiling: Duration::from_millis(25) };
+    const PACE: Pace =
+        Pace { quiet: Duration::from_millis(10), ceiling: Duration::from_millis(25), first_at_once: false };
 
     fn ms(n: u64) -> Duration {
         Duration::from_millis(n)
@@ -125,6 +138,17 @@ mod tests {
         let mut both = route();
         both.merge(slice());
         assert_eq!(settle.poll(t + ms(11)), Decision::Go(both));
+    }
+
+    #[test]
+    fn the_first_change_goes_at_once_where_changes_come_one_by_one() {
+        let pace = Pace { first_at_once: true, ..PACE };
+        let (mut settle, t) = (Settle::new(pace), mesh_runtime::clock::now().into_std());
+        assert_eq!(settle.offer(route(), t), Decision::Go(route()));
+        assert_eq!(settle.offer(route(), t + ms(9)), Decision::Wait(t + ms(19)));
+        assert_eq!(settle.poll(t + ms(19)), Decision::Go(route()));
+        assert_eq!(settle.offer(route(), t + ms(19)), Decision::Go(route()));
+        assert_eq!(settle.offer(slice(), t + ms(20)), Decision::Go(slice()));
     }
 
     #[test]

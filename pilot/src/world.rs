@@ -124,15 +124,16 @@ impl World {
     fn apply_one(&mut self, source: SourceId, change: Change) -> Touched {
         match change {
             Change::Upsert(id, object) => {
-                let touched = Touched::of(&id.kind);
+                let kind = Touched::of(&id.kind);
                 let versions = self.inputs.entry(id).or_default();
                 let before = versions.remove(&source);
-                versions.insert(source, Input::read(&object, before, &self.config.context));
-                touched
+                let (input, is_news) = Input::read(&object, before, &self.config.context);
+                versions.insert(source, input);
+                if is_news { kind } else { Touched::default() }
             }
             Change::Delete(id) => {
                 let Some(versions) = self.inputs.get_mut(&id) else { return Touched::default() };
-                let gone = versions.remove(&source).is_some();
+                let gone = versions.remove(&source).is_some_and(|input| input.is_missed());
                 if versions.is_empty() {
                     self.inputs.remove(&id);
                 }

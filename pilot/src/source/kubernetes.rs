@@ -17,7 +17,7 @@ use mesh_config::{
     kind::ObjectKind,
     name::NamespacedName,
 };
-use reflect::{Reflector, Timing};
+use reflect::Reflector;
 use resource::Resource;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::{
@@ -38,20 +38,11 @@ pub async fn follow(
     mesh_config: NamespacedName,
     batches: mpsc::Sender<Batch>,
 ) -> Result<(), SourceError> {
-    follow_in(client, mesh_config, batches, Timing::USUAL).await
-}
-
-async fn follow_in(
-    client: Client,
-    mesh_config: NamespacedName,
-    batches: mpsc::Sender<Batch>,
-    timing: Timing,
-) -> Result<(), SourceError> {
     let (report, mut reports) = mpsc::channel(REPORTS);
     let (define, defined) = watch::channel(None);
     let mut watches = JoinSet::new();
     let definitions = Definitions::new(define, report.clone());
-    let mut definitions = Reflector::new(client.clone(), resource::DEFINITIONS, timing, definitions);
+    let mut definitions = Reflector::new(client.clone(), resource::DEFINITIONS, definitions);
     watches.spawn(async move { definitions.run().await });
     let mut state = State::default();
     for kind in ObjectKind::ALL {
@@ -59,7 +50,7 @@ async fn follow_in(
         state.unlisted.insert(kind);
         let definition = resource.definition();
         let output = Objects::new(kind, batches.clone(), report.clone());
-        let reflector = Reflector::new(client.clone(), resource, timing, output);
+        let reflector = Reflector::new(client.clone(), resource, output);
         match definition {
             None => watches.spawn(kinds::always(reflector)),
             Some(definition) => watches.spawn(kinds::while_defined(reflector, definition, defined.clone())),
@@ -141,3 +132,6 @@ impl State {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,13 +55,24 @@ impl Good {
 }
 
 impl Input {
-    /// `before`: what was known of the object until now.
-    pub(super) fn read(packed: &Arc<PackedObject>, before: Option<Input>, context: &ParseContext) -> Self {
+    /// `before`: what was known of the object until now. And whether that makes a difference: much of what changes in
+    /// an API server is none of the mesh's business.
+    pub(super) fn read(packed: &Arc<PackedObject>, before: Option<Input>, context: &ParseContext) -> (Self, bool) {
         let object = &packed.unpack();
         let source = crd::depends_on_context(&packed.group_kind()).then(|| packed.clone());
         let latest = &object.head;
         let (parsed, mut notes) = crd::parse(object, context);
         let has_errors = notes.iter().any(|note| note.severity == Severity::Error);
+        let says_the_same = |before: &Input| {
+            let good = before.good.as_ref().is_none_or(|good| good.how == How::Latest);
+            let parsed_before = before.good.as_ref().map(|good| &good.parsed);
+            good && before.seen && before.latest == *latest && before.notes == notes && parsed_before == parsed.as_ref()
+        };
+        let is_news = has_errors
+            || match &before {
+                Some(before) => !says_the_same(before),
+                None => parsed.is_some() || !notes.is_empty(),
+            };
         let now = |parsed, how| Good { head: latest.clone(), parsed, source: source.clone(), how };
         let good = match parsed {
             Some(parsed) if !has_errors => Some(now(parsed, How::Latest)),
@@ -78,7 +89,7 @@ impl Input {
             Some(How::StandIn) => notes.push(note(latest, STANDS_IN, stand_in::describe(latest))),
             Some(How::Latest) | None => {}
         }
-        Input { latest: latest.clone(), source, seen: true, good, notes }
+        (Input { latest: latest.clone(), source, seen: true, good, notes }, is_news)
     }
 
     /// With what MeshConfig says now.
@@ -86,7 +97,7 @@ impl Input {
         let Some(source) = self.source.take() else { return };
         let (latest, good) = (self.latest.clone(), self.good.take());
         let before = Input { latest, source: None, seen: true, good, notes: Vec::new() };
-        *self = Input::read(&source, Some(before), context);
+        *self = Input::read(&source, Some(before), context).0;
     }
 
     /// From kept state: in force until its source shows the object, or is known not to have it.
@@ -111,6 +122,11 @@ impl Input {
     /// Whether what is in force was once good as a whole.
     fn was_good(&self) -> bool {
         self.good.as_ref().is_some_and(|good| matches!(good.how, How::Latest | How::LastGood))
+    }
+
+    /// Whether something is different without it.
+    pub(super) fn is_missed(&self) -> bool {
+        self.good.is_some() || !self.notes.is_empty()
     }
 
     /// As it was last received.

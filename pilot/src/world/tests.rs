@@ -100,6 +100,25 @@ fn what_was_touched_says_how_soon_to_compile() {
 }
 
 #[test]
+fn what_says_nothing_new_touches_nothing() {
+    let mut world = World::default();
+    let apply = |world: &mut World, text: &str| {
+        let batch = memory::batch("f", text);
+        let changes = batch.changes.into_iter().filter(|change| matches!(change, Change::Upsert(..))).collect();
+        world.apply(Batch { source: SourceId::ApiServer, changes })
+    };
+    assert_eq!(apply(&mut world, SERVICE), Touched::REST);
+    assert_eq!(apply(&mut world, &SERVICE.replace("}}", "}, status: {loadBalancer: {}}}")), Touched::default());
+    assert_eq!(apply(&mut world, &SERVICE.replace("80", "81")), Touched::REST);
+    let labelled = SERVICE.replace("80", "81").replace("name: cart", "labels: {a: b}, name: cart");
+    assert_eq!(apply(&mut world, &labelled), Touched::REST);
+    let broken = labelled.replace("81", "0");
+    assert_eq!((apply(&mut world, &broken), apply(&mut world, &broken)), (Touched::REST, Touched::REST));
+    let secret = "{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: shop}, data: {password: eA==}}\n";
+    assert_eq!(apply(&mut world, secret), Touched::default());
+}
+
+#[test]
 fn a_world_is_synced_when_every_source_is() {
     let mut world = World::default();
     assert!(!world.is_synced());

@@ -16,24 +16,12 @@ use std::{collections::BTreeSet, convert::Infallible, future::Future, time::Dura
 /// Changes that are handed over together at most.
 const TOGETHER: usize = 256;
 
-/// How long things may take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Timing {
-    /// A watch, between half of it and all: then it is asked for again.
-    pub(super) watch: Duration,
-    /// Until something comes. An API server sends a bookmark every minute.
-    pub(super) silence: Duration,
-    /// Between attempts: the first wait, and the longest.
-    pub(super) backoff: (Duration, Duration),
-}
-
-impl Timing {
-    pub(super) const USUAL: Timing = Timing {
-        watch: Duration::from_secs(580),
-        silence: Duration::from_secs(150),
-        backoff: (Duration::from_millis(200), Duration::from_secs(20)),
-    };
-}
+/// A watch lasts between half of this and all: then the API server ends it, and it is asked for again.
+const WATCH: Duration = Duration::from_secs(580);
+/// Until something comes. An API server sends a bookmark every minute.
+const SILENCE: Duration = Duration::from_secs(150);
+/// Between attempts: around the first wait, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(20));
 
 /// What has been seen, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +64,6 @@ enum Means {
 pub(super) struct Reflector<O> {
     client: Client,
     resource: Resource,
-    timing: Timing,
     output: O,
     known: BTreeSet<NamespacedName>,
     /// The state of the API server up to which it is known.
@@ -89,11 +76,10 @@ pub(super) struct Reflector<O> {
 }
 
 impl<O: Output> Reflector<O> {
-    pub(super) fn new(client: Client, resource: Resource, timing: Timing, output: O) -> Self {
+    pub(super) fn new(client: Client, resource: Resource, output: O) -> Self {
         Reflector {
             client,
             resource,
-            timing,
             output,
             known: BTreeSet::new(),
             from: None,
@@ -106,8 +92,7 @@ impl<O: Output> Reflector<O> {
 
     /// Follows it for good. May be dropped and called again.
     pub(super) async fn run(&mut self) -> Infallible {
-        let (first, longest) = self.timing.backoff;
-        let mut backoff = Backoff::new(first, longest);
+        let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         loop {
             let begin = clock::now();
             let Err(trouble) = self.round(&mut backoff).await else { continue };
@@ -167,28 +152,32 @@ impl<O: Output> Reflector<O> {
     }
 
     async fn watch(&mut self, backoff: &mut Backoff) -> Result<(), Trouble> {
-        let lasting = self.timing.watch.mul_f64(0.5 + self.rng.f64() / 2.0);
+        let begin = clock::now();
+        let lasting = WATCH.mul_f64(0.5 + self.rng.f64() / 2.0);
         let body = self.ask(&Ask::Watch { from: self.from.as_deref(), lasting }).await?;
         let mut lines = Lines::of(body);
         let mut initial = self.from.is_none().then(BTreeSet::new);
-        let mut heard = false;
+        if initial.is_none() {
+            self.works(backoff).await;
+        }
         loop {
-            let silence = self.timing.silence;
-            let next = tokio::time::timeout(silence, lines.next()).await.map_err(|_| Trouble::Silent(silence))??;
+            let next = match in_time(lines.next()).await {
+                // Nothing has changed, or the connection is dead and nobody has said so: asking again tells.
+                Err(Trouble::Silent(_)) if initial.is_none() => return Ok(()),
+                next => next??,
+            };
             let Some(first) = next else {
-                return match initial.is_none() && heard {
+                return match initial.is_none() && clock::since(begin) > BACKOFF.1 {
                     true => Ok(()),
                     false => Err(Trouble::Failed("it ends the watch early".to_owned())),
                 };
             };
-            if !std::mem::replace(&mut heard, true) {
+            let (seen, trouble) = self.take(first, &mut lines, &mut initial).await;
+            self.output.put(seen).await;
+            trouble?;
+            if initial.is_none() {
                 self.works(backoff).await;
             }
-            let (seen, trouble) = self.take(first, &mut lines, &mut initial).await;
-            if !seen.is_empty() {
-                self.output.put(seen).await;
-            }
-            trouble?;
         }
     }
 
@@ -298,9 +287,7 @@ impl<O: Output> Reflector<O> {
 
     async fn page(&mut self, ask: &Ask<'_>, fresh: &mut BTreeSet<NamespacedName>) -> Result<Page, Trouble> {
         let body = self.ask(ask).await?;
-        let silence = self.timing.silence;
-        let text =
-            tokio::time::timeout(silence, wire::page_text(body)).await.map_err(|_| Trouble::Silent(silence))??;
+        let text = in_time(wire::page_text(body)).await??;
         let mut seen = Vec::new();
         let page = wire::page(&text, &mut |object| self.is(object, Some(&mut *fresh), &mut seen));
         self.output.put(seen).await;
@@ -317,14 +304,16 @@ impl<O: Output> Reflector<O> {
         let path = self.resource.path(self.resource.versions[self.version], ask);
         let request = Request::get(path).header(header::ACCEPT, accept).body(Body::empty());
         let request = request.map_err(|error| Trouble::Failed(error.to_string()))?;
-        let silence = self.timing.silence;
-        let answer = tokio::time::timeout(silence, self.client.send(request)).await;
-        let answer = answer.map_err(|_| Trouble::Silent(silence))?.map_err(|error| Trouble::Failed(chain(&error)))?;
+        let answer = in_time(self.client.send(request)).await?.map_err(|error| Trouble::Failed(chain(&error)))?;
         match answer.status() {
             http::StatusCode::OK => Ok(answer.into_body()),
             status => Err(Trouble::of(status, answer.into_body()).await),
         }
     }
+}
+
+async fn in_time<T>(what: impl Future<Output = T>) -> Result<T, Trouble> {
+    tokio::time::timeout(SILENCE, what).await.map_err(|_| Trouble::Silent(SILENCE))
 }
 
 /// Kube's errors hide their reasons.
