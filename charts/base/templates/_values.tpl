@@ -13,13 +13,19 @@ This file is the same in every chart.
 {{- $global := $given.global | default dict -}}
 {{- $layers := list -}}
 {{- with coalesce $given.profile $global.profile -}}
+{{- if not (has . (list "default" "minimal")) -}}
 {{- $layers = append $layers (dict "what" "profile" "name" . "file" (printf "files/profile-%s.yaml" .)) -}}
 {{- end -}}
+{{- end -}}
 {{- with $given.compatibilityVersion -}}
-{{- $layers = append $layers (dict "what" "compatibility version" "name" . "file" (printf "files/profile-compatibility-version-%s.yaml" (toString .))) -}}
+{{- if not (has (toString .) (list "1.25" "1.26" "1.27" "1.28" "1.29" "1.30")) -}}
+{{- fail (printf "unknown compatibility version %v: docs/reference/values.md lists those that exist" .) -}}
+{{- end -}}
 {{- end -}}
 {{- with coalesce $given.platform $global.platform -}}
+{{- if not (has . (list "gke" "k3d" "k3s" "microk8s" "minikube")) -}}
 {{- $layers = append $layers (dict "what" "platform" "name" . "file" (printf "files/profile-platform-%s.yaml" .)) -}}
+{{- end -}}
 {{- end -}}
 {{- $values := include "mesh.flat" (deepCopy .Values._internal_defaults_do_not_set) | mustFromJson -}}
 {{- range $layer := $layers -}}
@@ -42,7 +48,6 @@ This file is the same in every chart.
 {{- define "mesh.labels" -}}
 app.kubernetes.io/name: {{ .name }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/part-of: ferromesh
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}

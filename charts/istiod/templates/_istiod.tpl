@@ -8,7 +8,7 @@
 {{- if not (has $global.resourceScope (list "all" "cluster" "namespace")) -}}
 {{- fail (printf "global.resourceScope is %v: all, cluster or namespace" $global.resourceScope) -}}
 {{- end -}}
-{{- $_ := set $global "istioNamespace" .Release.Namespace -}}
+{{- $values = mustMergeOverwrite $values (dict "global" (dict "istioNamespace" .Release.Namespace)) -}}
 {{- $revision := $values.revision | default "default" -}}
 {{- $suffix := ternary "" (printf "-%s" $revision) (eq $revision "default") -}}
 {{- $minimum := ternary $values.autoscaleMin $values.replicaCount $values.autoscaleEnabled -}}
