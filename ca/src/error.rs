@@ -106,6 +106,9 @@ pub enum TokenProblem {
         /// Ours.
         wanted: String,
     },
+    /// The API server, asked about it, does not know it as anybody's.
+    #[error("the API server does not take it for a service account's: {0}")]
+    Unknown(String),
     /// The parts that name the service account disagree, or are no names.
     #[error("its subject is not of the form system:serviceaccount:NAMESPACE:NAME, or its claims say otherwise")]
     Subject,
@@ -158,6 +161,9 @@ pub enum Failure {
     /// No key to verify tokens with.
     #[error("the public keys for tokens cannot be used: {0}")]
     TokenKeys(String),
+    /// Who could tell whose a token is cannot be asked.
+    #[error("tokens cannot be verified now: {0}")]
+    Review(String),
     /// A token cannot be signed.
     #[error("a token cannot be signed: {0}")]
     TokenSigning(#[from] jsonwebtoken::errors::Error),
@@ -187,6 +193,10 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         match error {
             Error::Refused(refusal) => Status::new(refusal.code(), refusal.to_string()),
+            // It passes, and whoever tries again is served.
+            Error::Failed(Failure::Review(_)) => {
+                Status::unavailable("the API server cannot be asked about the token now; try again")
+            }
             Error::Failed(_) => Status::internal("the authority cannot issue certificates now; its log says why"),
         }
     }

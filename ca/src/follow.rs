@@ -3,20 +3,51 @@
 use crate::{
     authority::Authority,
     root::Root,
-    store::{Store, Stored},
+    store::{Store, StoreError, Stored},
 };
 use mesh_runtime::{clock::WallClock, drain};
-use std::{sync::Arc, time::Duration};
+use std::{io, pin::Pin, sync::Arc, time::Duration};
 
 /// Between two looks. Mounted Secrets arrive by a link that moves, which notifications miss.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// What is there now; `None` when there is nothing.
+pub type Reading<'a> = Pin<Box<dyn Future<Output = Result<Option<Stored>, StoreError>> + Send + 'a>>;
+
+/// A place that is looked at again and again, without blocking.
+pub trait Place: Send + Sync {
+    /// What is there.
+    fn read(&self) -> Reading<'_>;
+
+    /// For messages.
+    fn name(&self) -> String;
+
+    /// How long to wait between two looks.
+    fn every(&self) -> Duration {
+        LOOK
+    }
+}
+
+impl<S: Store + Clone + Send + Sync + 'static> Place for S {
+    fn read(&self) -> Reading<'_> {
+        let store = self.clone();
+        Box::pin(async move {
+            let read = tokio::task::spawn_blocking(move || store.load()).await;
+            read.unwrap_or_else(|e| Err(StoreError { path: self.place().into(), error: io::Error::other(e) }))
+        })
+    }
+
+    fn name(&self) -> String {
+        self.place()
+    }
+}
 
 /// What is followed for whom.
 pub struct Follow {
     /// Who signs.
     pub authority: Arc<Authority>,
     /// Where its root is.
-    pub store: Arc<dyn Store + Send + Sync>,
+    pub place: Arc<dyn Place>,
     /// The time.
     pub clock: WallClock,
 }
@@ -30,7 +61,11 @@ impl Follow {
         let drained = drain.signaled();
         tokio::pin!(drained);
         loop {
-            match self.look(&mut seen).await {
+            let looked = tokio::select! {
+                () = &mut drained => return,
+                looked = self.look(&mut seen) => looked,
+            };
+            match looked {
                 Ok(false) => problem.clear(),
                 Ok(true) => {
                     problem.clear();
@@ -39,13 +74,13 @@ impl Follow {
                 }
                 Err(error) if error == problem => {}
                 Err(error) => {
-                    tracing::warn!(error, place = self.store.place(), "the root in force stays");
+                    tracing::warn!(error, place = self.place.name(), "the root in force stays");
                     problem = error;
                 }
             }
             tokio::select! {
                 () = &mut drained => return,
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(self.place.every()) => {}
             }
         }
     }
@@ -53,9 +88,7 @@ impl Follow {
     /// Whether anything changed.
     async fn look(&self, seen: &mut Option<Stored>) -> Result<bool, String> {
         let turned = self.authority.turn(self.clock.now());
-        let store = self.store.clone();
-        let read = tokio::task::spawn_blocking(move || store.load()).await.map_err(|e| e.to_string())?;
-        let offered = match read {
+        let offered = match self.place.read().await {
             Ok(Some(stored)) if seen.as_ref() == Some(&stored) => Ok(false),
             Ok(Some(stored)) => self.offer(stored, seen),
             Ok(None) => Err("it is empty".to_owned()),
@@ -85,23 +118,19 @@ mod tests {
         let clock = WallClock::manual(now);
         let made = || self_signed(&TrustDomain::default(), now).unwrap();
         let (old, new) = (made(), made());
-        let at = |stored: &Stored| -> Arc<dyn Store + Send + Sync> {
-            let store = MemoryStore::default();
-            store.save_new(stored.clone()).unwrap();
-            Arc::new(store)
-        };
+        let at = |stored: &Stored| -> Arc<dyn Place> { Arc::new(MemoryStore::holding(stored.clone())) };
         let root = Root::from_stored(&old, now).unwrap();
         let authority = Arc::new(Authority::new(TrustDomain::default(), root, Lifetimes::default()));
-        let mut follow = Follow { authority: authority.clone(), store: at(&old), clock: clock.clone() };
+        let mut follow = Follow { authority: authority.clone(), place: at(&old), clock: clock.clone() };
         let mut seen = None;
         assert_eq!(follow.look(&mut seen).await, Ok(false));
-        follow.store = at(&Stored { key: made().key, ..new.clone() });
+        follow.place = at(&Stored { key: made().key, ..new.clone() });
         let error = follow.look(&mut seen).await.unwrap_err();
         assert!(error.contains("ca-key.pem does not belong to ca-cert.pem"), "{error}");
-        follow.store = Arc::new(MemoryStore::default());
+        follow.place = Arc::new(MemoryStore::default());
         assert_eq!(follow.look(&mut seen).await, Err("it is empty".to_owned()));
 
-        follow.store = at(&new);
+        follow.place = at(&new);
         assert_eq!(follow.look(&mut seen).await, Ok(true));
         assert_eq!(authority.roots().certificates().len(), 2);
         assert_eq!(follow.look(&mut seen).await, Ok(false));

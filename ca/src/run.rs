@@ -125,8 +125,8 @@ impl Ca {
     }
 
     fn follow(&self) -> Follow {
-        let store = Arc::new(self.store.clone());
-        Follow { authority: self.authority.clone(), store, clock: self.clock.clone() }
+        let place = Arc::new(self.store.clone());
+        Follow { authority: self.authority.clone(), place, clock: self.clock.clone() }
     }
 }
 

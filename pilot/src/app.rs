@@ -4,6 +4,7 @@
 //! whole mesh to tell. [`App::run`] serves until drained.
 
 mod keep;
+mod keeper;
 mod objects;
 mod ports;
 mod understand;
@@ -40,6 +41,8 @@ pub struct App {
     ports: Ports,
     objects: Objects,
     vouch: Vouch,
+    /// What is written to the cluster.
+    keeper: Option<keeper::Keeper>,
     compiler: Compiler,
     mesh: Publisher<Mesh>,
     registry: Registry,
@@ -57,14 +60,16 @@ impl App {
         registry.build_info("pilot", env!("CARGO_PKG_VERSION"))?;
         let metrics = Metrics::new(&registry)?;
         let mut objects = Objects::read(&settings).await?;
-        let vouch = Vouch::open(&settings, &objects.world, &registry, WallClock::system())?;
+        let cluster = objects.cluster.as_ref();
+        let vouch = Vouch::open(&settings, cluster, &objects.world, &registry, WallClock::system()).await?;
+        let keeper = cluster.map(|client| keeper::Keeper::new(client, &settings, vouch.bundle()));
         objects.world.set_roots(vouch.roots());
         let mut compiler = Compiler::default();
         let mesh = compiler.compile(&objects.world, Touched::REST, None);
         understand::report(&mesh, &metrics);
         let (mesh, _) = snapshot::publisher(Arc::new(mesh));
         let ports = Ports::bind(&settings).await?;
-        Ok(App { ports, objects, vouch, compiler, mesh, registry, metrics, drain })
+        Ok(App { ports, objects, vouch, keeper, compiler, mesh, registry, metrics, drain })
     }
 
     /// The addresses really bound.
@@ -77,7 +82,7 @@ impl App {
     /// # Errors
     /// When a server fails.
     pub async fn run(self, log: LogHandle) -> anyhow::Result<()> {
-        let App { ports, objects, vouch, compiler, mesh, registry, metrics, drain } = self;
+        let App { ports, objects, vouch, keeper, compiler, mesh, registry, metrics, drain } = self;
         ports.addresses.log();
         let discovery = Discovery {
             mesh: mesh.reader(),
@@ -109,6 +114,9 @@ impl App {
         servers.add("monitoring", services.monitoring(ports.monitoring, registry.clone(), log, drain.clone()));
         servers.add("objects", objects::watched(objects.watched));
         servers.add("compiling", understand.run(drain.clone()));
+        if let Some(keeper) = keeper {
+            servers.add("what the cluster is told", keeper.run(drain.clone()));
+        }
         servers.add("own certificate and roots", vouch.keep(trusted, registry, drain.clone()));
         servers.run(drain).await
     }

@@ -94,14 +94,17 @@ pub struct Settings {
     /// Longest lifetime of certificates.
     #[arg(long, env = "MAX_WORKLOAD_CERT_TTL", default_value = "2160h", value_parser = duration)]
     pub max_workload_cert_ttl: Duration,
-    /// Names that pilot is reached by; in its own certificate.
-    #[arg(
-        long,
-        env = "PILOT_SERVER_NAMES",
-        value_delimiter = ',',
-        default_values = ["istiod.istio-system.svc", "istiod.istio-system", "istiod", "localhost"],
-    )]
+    /// Names that pilot is reached by, in its own certificate. By default those of Service `istiod`, or
+    /// `istiod-REVISION`, of its namespace.
+    #[arg(long, env = "PILOT_SERVER_NAMES", value_delimiter = ',')]
     pub server_names: Vec<String>,
+    /// Name of the ConfigMap that tells every namespace the roots, in key `root-cert.pem`. Two control planes in one
+    /// cluster that share no root need different ones.
+    #[arg(long, env = "PILOT_CA_CERT_CONFIGMAP", default_value = "istio-ca-root-cert")]
+    pub trust_bundle_name: String,
+    /// Pilot's own name among several of one cluster; a random one by default.
+    #[arg(long, env = "POD_NAME")]
+    pub pod_name: Option<String>,
     /// File to which the addresses really bound are written, as JSON.
     #[arg(long)]
     pub address_file: Option<PathBuf>,
@@ -114,6 +117,30 @@ pub struct Settings {
     /// Filter of the log, e.g. `info` or `info,mesh_pilot=debug`.
     #[arg(long, env = "LOG_LEVEL", default_value = "info", value_parser = filter)]
     pub log: String,
+}
+
+impl Settings {
+    /// The revision, unless it is the unnamed one.
+    pub(crate) fn named_revision(&self) -> Option<&str> {
+        self.revision.as_deref().filter(|revision| !matches!(*revision, "" | "default"))
+    }
+
+    /// The names in pilot's own certificate: those given, or those of its Services in the forms in which they resolve.
+    pub(crate) fn own_names(&self) -> Vec<String> {
+        let given: Vec<String> = self.server_names.iter().filter(|name| !name.is_empty()).cloned().collect();
+        if !given.is_empty() {
+            return given;
+        }
+        let services = [Some("istiod".to_owned()), self.named_revision().map(|revision| format!("istiod-{revision}"))];
+        let mut names = Vec::new();
+        for service in services.into_iter().flatten() {
+            let in_namespace = format!("{service}.{}", self.namespace);
+            names.extend([format!("{in_namespace}.svc.{}", self.domain), format!("{in_namespace}.svc")]);
+            names.extend([in_namespace, service]);
+        }
+        names.push("localhost".to_owned());
+        names
+    }
 }
 
 /// Parameters of `pilot token-key`.
@@ -160,7 +187,20 @@ mod tests {
         let Command::Discovery(settings) = Cli::of(line.split(' ')).unwrap().command else { panic!() };
         assert_eq!(settings.plaintext_xds_address, Listen(None));
         assert_eq!(settings.max_workload_cert_ttl, Duration::from_secs(90));
-        assert_eq!(settings.server_names.len(), 4);
+        assert_eq!(settings.trust_bundle_name, "istio-ca-root-cert");
         assert!(Cli::of(["pilot", "token", "--key", "k", "--namespace", "a"]).is_err());
+    }
+
+    #[test]
+    fn pilot_is_reached_by_the_names_of_its_services() {
+        let names = |line: &str| {
+            let Command::Discovery(settings) = Cli::of(line.split(' ')).unwrap().command else { panic!() };
+            settings.own_names().join(" ")
+        };
+        let plain = "istiod.mesh.svc.cluster.local istiod.mesh.svc istiod.mesh istiod";
+        assert_eq!(names("pilot discovery --namespace mesh --revision default"), format!("{plain} localhost"));
+        let with = "istiod-1-2.mesh.svc.cluster.local istiod-1-2.mesh.svc istiod-1-2.mesh istiod-1-2";
+        assert_eq!(names("pilot discovery --namespace mesh --revision 1-2"), format!("{plain} {with} localhost"));
+        assert_eq!(names("pilot discovery --server-names pilot.example"), "pilot.example");
     }
 }

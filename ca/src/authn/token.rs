@@ -110,22 +110,8 @@ impl KeyVerifier {
             return Err(TokenProblem::TooLong(MAX_TOKEN));
         }
         let claims = self.signed_claims(token)?;
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        if claims.exp <= now {
-            return Err(TokenProblem::Expired { ago: Duration::from_secs(now - claims.exp) });
-        }
-        // A token made a moment ago on a machine whose clock is a little ahead.
-        if claims.nbf > now.saturating_add(60) {
-            return Err(TokenProblem::NotYetValid);
-        }
-        let meant = match &claims.aud {
-            Audience::One(audience) => *audience == self.audience,
-            Audience::Several(audiences) => audiences.contains(&self.audience),
-        };
-        if !meant {
-            return Err(TokenProblem::Audience { wanted: self.audience.clone() });
-        }
-        account(claims)
+        claims.hold(&self.audience, now)?;
+        account(&claims)
     }
 
     fn signed_claims(&self, token: &str) -> Result<Claims, TokenProblem> {
@@ -150,6 +136,60 @@ impl KeyVerifier {
     }
 }
 
+impl Claims {
+    /// That it is the token's time, and that it is meant for us.
+    fn hold(&self, wanted: &str, now: SystemTime) -> Result<(), TokenProblem> {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        if self.exp <= now {
+            return Err(TokenProblem::Expired { ago: Duration::from_secs(now - self.exp) });
+        }
+        // A token made a moment ago on a machine whose clock is a little ahead.
+        if self.nbf > now.saturating_add(60) {
+            return Err(TokenProblem::NotYetValid);
+        }
+        let meant = match &self.aud {
+            Audience::One(audience) => audience == wanted,
+            Audience::Several(audiences) => audiences.iter().any(|audience| audience == wanted),
+        };
+        if meant { Ok(()) } else { Err(TokenProblem::Audience { wanted: wanted.to_owned() }) }
+    }
+}
+
+/// Refuses what no key could make good: a text that is no token of a service account, one for another audience, one
+/// whose time is over. For whoever asks somebody else about the signature, and need not then. It proves nothing.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn plausible(token: &str, audience: &str, now: SystemTime) -> Result<(), TokenProblem> {
+    if token.len() > MAX_TOKEN {
+        return Err(TokenProblem::TooLong(MAX_TOKEN));
+    }
+    let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token);
+    claims.map_err(|e| TokenProblem::Malformed(e.to_string()))?.hold(audience, now)
+}
+
+/// The account that a user of Kubernetes is, by a name of the form `system:serviceaccount:NAMESPACE:NAME`.
+///
+/// # Errors
+/// When it is another user, or the names could be no part of an identity.
+pub fn account_of_user(user: &str) -> Result<ServiceAccount, TokenProblem> {
+    let named = user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
+    let (namespace, name) = named.ok_or(TokenProblem::Subject)?;
+    // The names become parts of a URI: nothing that could end one part and begin another.
+    if !is_name(namespace, 63) || !is_name(name, 253) {
+        return Err(TokenProblem::Subject);
+    }
+    Ok(ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() })
+}
+
+/// The account, named the same by subject and claims.
+fn account(claims: &Claims) -> Result<ServiceAccount, TokenProblem> {
+    let account = account_of_user(&claims.sub)?;
+    let said = &claims.kubernetes;
+    let agree = account.namespace == said.namespace && account.name == said.serviceaccount.name;
+    if agree { Ok(account) } else { Err(TokenProblem::Subject) }
+}
+
 impl TokenVerifier for KeyVerifier {
     fn verify<'a>(
         &'a self,
@@ -164,18 +204,6 @@ fn public_key(pem: &[u8]) -> Result<(Algorithm, DecodingKey), Failure> {
     let ec = DecodingKey::from_ec_pem(pem).map(|key| (Algorithm::ES256, key));
     ec.or_else(|_| DecodingKey::from_rsa_pem(pem).map(|key| (Algorithm::RS256, key)))
         .map_err(|e| Failure::TokenKeys(format!("neither an ECDSA P-256 nor an RSA public key in PEM: {e}")))
-}
-
-/// The account, named the same by subject and claims.
-fn account(claims: Claims) -> Result<ServiceAccount, TokenProblem> {
-    let named = claims.sub.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
-    let (namespace, name) = named.ok_or(TokenProblem::Subject)?;
-    let agree = namespace == claims.kubernetes.namespace && name == claims.kubernetes.serviceaccount.name;
-    // The names become parts of a URI: nothing that could end one part and begin another.
-    if !agree || !is_name(namespace, 63) || !is_name(name, 253) {
-        return Err(TokenProblem::Subject);
-    }
-    Ok(ServiceAccount { namespace: namespace.to_owned(), name: name.to_owned() })
 }
 
 /// As Kubernetes names objects.

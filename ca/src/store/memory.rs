@@ -2,15 +2,16 @@
 
 use super::{Store, StoreError, Stored};
 use parking_lot::Mutex;
+use std::sync::Arc;
 
-/// Holds at most one set of key material.
-#[derive(Debug, Default)]
-pub struct MemoryStore(Mutex<Option<Stored>>);
+/// Holds at most one set of key material. Clones are the same store.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore(Arc<Mutex<Option<Stored>>>);
 
 impl MemoryStore {
     /// With something in it.
     pub fn holding(stored: Stored) -> Self {
-        MemoryStore(Mutex::new(Some(stored)))
+        MemoryStore(Arc::new(Mutex::new(Some(stored))))
     }
 }
 

@@ -71,6 +71,8 @@ impl Pilot {
             default_workload_cert_ttl: ttl,
             max_workload_cert_ttl: ttl,
             server_names: vec![SERVER_NAME.to_owned()],
+            trust_bundle_name: "istio-ca-root-cert".to_owned(),
+            pod_name: None,
             address_file: None,
             drain: Duration::from_secs(1),
             log_format: log::Format::Text,

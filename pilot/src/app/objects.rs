@@ -27,7 +27,6 @@ pub(super) struct Objects {
     /// How soon what has changed is compiled.
     pub(super) pace: Pace,
     /// The API server, when the objects are its own.
-    #[expect(dead_code, reason = "for what is written to the cluster")]
     pub(super) cluster: Option<kube::Client>,
 }
 
@@ -86,8 +85,7 @@ fn base_mesh_config(settings: &Settings) -> MeshConfig {
     if let Some(trust_domain) = &settings.trust_domain {
         base.settings.trust_domain = trust_domain.clone();
     }
-    let revision = settings.revision.as_deref().filter(|revision| !matches!(*revision, "" | "default"));
-    let name = revision.map_or("istio".to_owned(), |revision| format!("istio-{revision}"));
+    let name = settings.named_revision().map_or("istio".to_owned(), |revision| format!("istio-{revision}"));
     base.context.mesh_config = NamespacedName::new(&settings.namespace, &name);
     base.context.cluster_domain = base.settings.cluster_domain.clone();
     base.context.trust_domain = base.settings.trust_domain.clone();

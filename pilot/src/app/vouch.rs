@@ -3,18 +3,23 @@
 
 use crate::{
     discovery::authn::{Authenticate, Proved},
+    kubernetes::{review::TokenReviews, root_secret::RootSecrets},
     settings::{Settings, Token},
     world::{TrustRoots, World},
 };
 use anyhow::Context;
+use kube::Client;
 use mesh_ca::{
     Authority, Error, Failure, Lifetimes,
-    authn::{Authenticator, Evidence, Proof, token::KeyVerifier},
-    follow::Follow,
+    authn::{
+        Authenticator, Evidence, Proof,
+        token::{KeyVerifier, TokenVerifier},
+    },
+    follow::{Follow, Place},
     metrics::Metrics,
-    root::Root,
+    root::{Root, self_signed},
     server::CertificateService,
-    store::file::FileStore,
+    store::file::{CERTIFICATE, FileStore},
     token::{SigningKey, mint},
 };
 use mesh_config::identity::{SpiffeId, TrustDomain};
@@ -33,9 +38,10 @@ use tokio::sync::{Notify, watch};
 pub(super) struct Vouch {
     authority: Arc<Authority>,
     authenticator: Arc<Authenticator>,
-    store: FileStore,
+    place: Arc<dyn Place>,
     metrics: Metrics,
     clock: WallClock,
+    pem: watch::Sender<Arc<str>>,
     /// Signs for proxies.
     pub(super) service: CertificateService,
     /// Pilot's own certificate.
@@ -44,33 +50,37 @@ pub(super) struct Vouch {
 }
 
 impl Vouch {
-    /// Opens the root, or makes one, and signs pilot's own certificate.
-    pub(super) fn open(
+    /// Opens the root, or makes one, and signs pilot's own certificate. With an API server root and tokens are its
+    /// matter, without one they are files.
+    pub(super) async fn open(
         settings: &Settings,
+        cluster: Option<&Client>,
         world: &World,
         registry: &Registry,
         clock: WallClock,
     ) -> anyhow::Result<Self> {
         let trust_domain = trust_domain(settings, world)?;
-        let store = FileStore::new(settings.cacerts.as_ref().unwrap_or(&settings.ca_dir));
-        let root = match &settings.cacerts {
-            Some(_) => Root::open(&store, clock.now())?,
-            None => Root::open_or_create(&store, &trust_domain, clock.now())?,
-        };
+        // First, so that a start that fails leaves no root behind.
+        let tokens = tokens(settings, cluster)?;
+        let (root, place) = root(settings, cluster, &trust_domain, &clock).await?;
         let ttl = settings.default_workload_cert_ttl.min(settings.max_workload_cert_ttl);
         let lifetimes = Lifetimes { default: ttl, max: settings.max_workload_cert_ttl };
         let authority = Arc::new(Authority::new(trust_domain.clone(), root, lifetimes));
-        let token_key = settings.token_key.as_ref().context("--token-key is required: nothing else verifies tokens")?;
-        let keys = KeyVerifier::from_pem(&read(token_key)?, &settings.token_audience)?;
-        let authenticator = Arc::new(Authenticator::new(trust_domain.clone(), Arc::new(keys)));
+        let authenticator = Arc::new(Authenticator::new(trust_domain.clone(), tokens));
         let metrics = Metrics::new(registry)?;
         let service = CertificateService::new(authority.clone(), authenticator.clone(), metrics.clone(), clock.clone());
         let id = SpiffeId::new(trust_domain, &settings.namespace, "istiod");
-        let names = settings.server_names.clone();
+        let names = settings.own_names();
         let first = authority.issue_local(&id, &names, ttl, clock.now())?;
         let (own, _) = snapshot::publisher(Arc::new(first));
         let renew = authority.fetch_local(id, names, ttl, clock.clone());
-        Ok(Vouch { authority, authenticator, store, metrics, clock, service, own, renew })
+        let (pem, _) = watch::channel(authority.roots().pem().into());
+        Ok(Vouch { authority, authenticator, place, metrics, clock, pem, service, own, renew })
+    }
+
+    /// The roots that are trusted, in PEM, now and whenever they change.
+    pub(super) fn bundle(&self) -> watch::Receiver<Arc<str>> {
+        self.pem.subscribe()
     }
 
     /// The roots that are trusted now.
@@ -85,7 +95,7 @@ impl Vouch {
         registry: Registry,
         drain: drain::Watch,
     ) -> anyhow::Result<()> {
-        let Vouch { authority, store, metrics, clock, own, renew, .. } = self;
+        let Vouch { authority, place, metrics, clock, pem, own, renew, .. } = self;
         let early = Arc::new(Notify::new());
         let rotation = Rotation {
             fetch: renew,
@@ -94,10 +104,11 @@ impl Vouch {
             state_dir: None,
             early: early.clone(),
         };
-        let follow = Follow { authority: authority.clone(), store: Arc::new(store), clock };
+        let follow = Follow { authority: authority.clone(), place, clock };
         let changed = move || {
             metrics.in_force(&authority);
             trusted.send_replace(roots(&authority));
+            pem.send_replace(authority.roots().pem().into());
             early.notify_one();
         };
         tokio::join!(rotation.run(own, drain.clone()), follow.run(drain, changed));
@@ -156,6 +167,42 @@ fn trust_domain(settings: &Settings, world: &World) -> anyhow::Result<TrustDomai
         }
         _ => Ok(said),
     }
+}
+
+/// Who tells whose a token is.
+fn tokens(settings: &Settings, cluster: Option<&Client>) -> anyhow::Result<Arc<dyn TokenVerifier>> {
+    let audience = &settings.token_audience;
+    match (&settings.token_key, cluster) {
+        (Some(key), _) => Ok(Arc::new(KeyVerifier::from_pem(&read(key)?, audience)?)),
+        (None, Some(client)) => Ok(Arc::new(TokenReviews::new(client.clone(), audience))),
+        (None, None) => anyhow::bail!("--token-key is required: nothing else verifies tokens"),
+    }
+}
+
+/// The root, and where it is looked for from now on. A directory that is given counts in a cluster only when somebody
+/// has put a root there: it is where a Secret is mounted that may be missing.
+async fn root(
+    settings: &Settings,
+    cluster: Option<&Client>,
+    trust_domain: &TrustDomain,
+    clock: &WallClock,
+) -> anyhow::Result<(Root, Arc<dyn Place>)> {
+    let given = settings.cacerts.as_ref().filter(|dir| cluster.is_none() || dir.join(CERTIFICATE).exists());
+    Ok(match (given, cluster) {
+        (Some(dir), _) => {
+            let store = FileStore::new(dir);
+            (Root::open(&store, clock.now())?, Arc::new(store))
+        }
+        (None, None) => {
+            let store = FileStore::new(&settings.ca_dir);
+            (Root::open_or_create(&store, trust_domain, clock.now())?, Arc::new(store))
+        }
+        (None, Some(client)) => {
+            let secrets = RootSecrets::new(client.clone(), &settings.namespace);
+            let stored = secrets.open_or_create(|| self_signed(trust_domain, clock.now())).await?;
+            (Root::from_stored(&stored, clock.now())?, Arc::new(secrets))
+        }
+    })
 }
 
 fn roots(authority: &Authority) -> TrustRoots {

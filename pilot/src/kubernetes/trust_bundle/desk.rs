@@ -1,0 +1,203 @@
+//! Which namespace's ConfigMap is to be written next. Pure: events and times in.
+
+use kube::{Resource, runtime::watcher::Event};
+use mesh_runtime::backoff::Backoff;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// Between two writings of one ConfigMap: the first wait, and the longest. Somebody else may write it too.
+const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// What was left alone for so long is written at once again.
+const CALM: Duration = Duration::from_secs(180);
+/// Writings in a row after which it is told that somebody else writes.
+const QUARREL: u32 = 6;
+
+/// What is known of the cluster, and what is owed to it.
+#[derive(Default)]
+pub(super) struct Desk {
+    namespaces: Listed,
+    /// Namespaces whose ConfigMap is as it should be.
+    right: Listed,
+    writings: BTreeMap<String, Writings>,
+}
+
+/// Names, and those of a list that is being read.
+#[derive(Default)]
+struct Listed {
+    names: BTreeSet<String>,
+    coming: BTreeSet<String>,
+    is_read: bool,
+}
+
+struct Writings {
+    backoff: Backoff,
+    last: Instant,
+    not_before: Instant,
+}
+
+impl Desk {
+    /// A namespace came, changed or went.
+    pub(super) fn namespace<K: Resource>(&mut self, event: Event<K>, counts: impl Fn(&K) -> bool) {
+        self.namespaces.take(event, counts, |namespace| namespace.meta().name.clone());
+        if self.namespaces.is_read {
+            let names = &self.namespaces.names;
+            self.writings.retain(|namespace, _| names.contains(namespace));
+        }
+    }
+
+    /// A ConfigMap came, changed or went.
+    pub(super) fn map<K: Resource>(&mut self, event: Event<K>, counts: impl Fn(&K) -> bool) {
+        self.right.take(event, counts, |map| map.meta().namespace.clone());
+    }
+
+    /// They should say something else from now on.
+    pub(super) fn all_are_wrong(&mut self) {
+        self.right.names.clear();
+        self.right.coming.clear();
+        self.writings.clear();
+    }
+
+    /// Where to write next, and when: as soon as it is known what is there.
+    pub(super) fn due(&self, now: Instant) -> Option<(String, Instant)> {
+        if !self.namespaces.is_read || !self.right.is_read {
+            return None;
+        }
+        let owed = self.namespaces.names.difference(&self.right.names);
+        let due = owed.map(|name| (self.writings.get(name).map_or(now, |writings| writings.not_before), name));
+        due.min().map(|(at, name)| (name.clone(), at))
+    }
+
+    /// It was written, or was right already; or the namespace takes none. Whether somebody else must be writing too.
+    pub(super) fn written(&mut self, namespace: &str, right: bool, now: Instant) -> bool {
+        match right {
+            true => self.right.names.insert(namespace.to_owned()),
+            // It comes back as another.
+            false => self.namespaces.names.remove(namespace),
+        };
+        self.count(namespace, now) == QUARREL
+    }
+
+    /// It could not be written.
+    pub(super) fn failed(&mut self, namespace: &str, now: Instant) {
+        self.count(namespace, now);
+    }
+
+    fn count(&mut self, namespace: &str, now: Instant) -> u32 {
+        let backoff = Backoff::new(WAIT.0, WAIT.1);
+        let writings = self.writings.entry(namespace.to_owned());
+        let writings = writings.or_insert(Writings { backoff, last: now, not_before: now });
+        if now.saturating_duration_since(writings.last) > CALM {
+            writings.backoff.reset();
+        }
+        writings.last = now;
+        writings.not_before = now + writings.backoff.next(&mut fastrand::Rng::new());
+        writings.backoff.attempts()
+    }
+}
+
+impl Listed {
+    fn take<K>(&mut self, event: Event<K>, counts: impl Fn(&K) -> bool, name: impl Fn(&K) -> Option<String>) {
+        match event {
+            Event::Apply(object) => {
+                let Some(name) = name(&object) else { return };
+                match counts(&object) {
+                    true => self.names.insert(name),
+                    false => self.names.remove(&name),
+                };
+            }
+            Event::Delete(object) => {
+                if let Some(name) = name(&object) {
+                    self.names.remove(&name);
+                }
+            }
+            Event::Init => self.coming.clear(),
+            Event::InitApply(object) => {
+                let name = name(&object).filter(|_| counts(&object));
+                self.coming.extend(name);
+            }
+            Event::InitDone => {
+                self.names = std::mem::take(&mut self.coming);
+                self.is_read = true;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::Namespace;
+    use mesh_runtime::clock;
+
+    fn named(name: &str) -> Namespace {
+        let mut made = Namespace::default();
+        made.metadata.name = Some(name.to_owned());
+        made.metadata.namespace = Some(name.to_owned());
+        made
+    }
+
+    fn read(desk: &mut Desk, namespaces: &[&str], right: &[&str]) {
+        desk.namespace(Event::<Namespace>::Init, |_| true);
+        namespaces.iter().for_each(|name| desk.namespace(Event::InitApply(named(name)), |_| true));
+        desk.namespace(Event::<Namespace>::InitDone, |_| true);
+        desk.map(Event::<Namespace>::Init, |_| true);
+        right.iter().for_each(|name| desk.map(Event::InitApply(named(name)), |_| true));
+        desk.map(Event::<Namespace>::InitDone, |_| true);
+    }
+
+    #[test]
+    fn what_is_not_right_is_written_once_all_is_known() {
+        let (mut desk, now) = (Desk::default(), clock::now());
+        desk.namespace(Event::Apply(named("early")), |_| true);
+        assert_eq!(desk.due(now), None);
+        read(&mut desk, &["a", "b"], &["a"]);
+        assert_eq!(desk.due(now), Some(("b".to_owned(), now)));
+        desk.written("b", true, now);
+        assert_eq!(desk.due(now), None);
+        // Edited, deleted, and right again.
+        desk.map(Event::Apply(named("a")), |_| false);
+        assert_eq!(desk.due(now), Some(("a".to_owned(), now)));
+        desk.map(Event::Apply(named("a")), |_| true);
+        assert_eq!(desk.due(now), None);
+        desk.map(Event::Delete(named("a")), |_| true);
+        assert_eq!(desk.due(now), Some(("a".to_owned(), now)));
+        desk.namespace(Event::Delete(named("a")), |_| true);
+        assert_eq!(desk.due(now), None);
+        desk.all_are_wrong();
+        assert_eq!(desk.due(now), Some(("b".to_owned(), now)));
+    }
+
+    #[test]
+    fn whoever_writes_against_us_slows_us_down_and_is_told_of_once() {
+        let (mut desk, mut now) = (Desk::default(), clock::now());
+        read(&mut desk, &["a"], &[]);
+        let mut told = Vec::new();
+        for _ in 0..12 {
+            let (_, at) = desk.due(now).unwrap();
+            now = now.max(at);
+            told.push(desk.written("a", true, now));
+            desk.map(Event::Apply(named("a")), |_| false);
+        }
+        assert_eq!(told.iter().filter(|told| **told).count(), 1);
+        let (_, at) = desk.due(now).unwrap();
+        assert!(at - now >= WAIT.1 / 2, "{:?}", at - now);
+        now += CALM * 2;
+        desk.written("a", true, now);
+        desk.map(Event::Apply(named("a")), |_| false);
+        let (_, at) = desk.due(now).unwrap();
+        assert!(at - now <= WAIT.0, "{:?}", at - now);
+    }
+
+    #[test]
+    fn a_namespace_that_takes_none_is_owed_none_until_it_comes_back() {
+        let (mut desk, now) = (Desk::default(), clock::now());
+        read(&mut desk, &["a"], &[]);
+        desk.written("a", false, now);
+        assert_eq!(desk.due(now), None);
+        desk.namespace(Event::Apply(named("a")), |_| true);
+        assert!(desk.due(now).is_some());
+    }
+}
