@@ -4,7 +4,7 @@ SHELL := /bin/bash
 SUITES ?= ../shared/suites
 CARGO ?= cargo
 
-.PHONY: help demo build test check storm suites cluster-programs bench fuzz generate layers size fmt clippy docs tools
+.PHONY: help demo build test check storm suites cluster-programs cluster cluster-down bench fuzz generate layers size fmt clippy docs tools
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,16 @@ suites: ## judges from outside, read from SUITES=DIR, and a real API server (bui
 cluster-programs: ## Kubernetes and etcd for tests, from source, in target/cluster/bin
 	@.ci/tools suites
 	@.ci/cluster
+
+cluster: ## a Kubernetes with two nodes on this machine (root); prints what to export
+	@.ci/tools cluster
+	@.ci/cluster nodes
+	@$(CARGO) build --locked --quiet -p mesh-e2e --bin cluster
+	@$${CARGO_TARGET_DIR:-target}/debug/cluster up
+
+cluster-down: ## remove it, with all that it has of the machine
+	@$(CARGO) build --locked --quiet -p mesh-e2e --bin cluster
+	@$${CARGO_TARGET_DIR:-target}/debug/cluster down
 
 bench: ## CPU, latency and memory beside Envoy, nginx, haproxy and a bare proxy (root; several minutes)
 	@bench/setup

@@ -1,12 +1,15 @@
-//! Kubernetes for tests: components built from source (`.ci/cluster` builds them), started as processes of this machine
-//! on loopback.
+//! Kubernetes for tests: components built from source (`.ci/cluster` builds them), started as processes of this machine.
 //!
-//! [`api_server`]: etcd and an API server. [`client`]: calls to it. [`certificates`]: who is who in a cluster.
-//! [`process`]: programs that do not outlive whoever started them, also when that one is killed. [`document`]: YAML as the JSON
-//! that an API server is sent. Errors are values here: a cluster is also started by programs that are no tests.
+//! [`api_server`]: etcd and an API server alone, on loopback. [`local`]: a whole cluster with nodes. [`client`]: calls to either.
+//! [`certificates`]: who is who in a cluster. [`process`]: programs that do not outlive whoever started them, also when that
+//! one is killed, and those that do. [`document`]: YAML as the JSON that an API server is sent. Errors are values here: a
+//! cluster is also started by programs that are no tests.
 
 pub mod api_server;
 pub mod certificates;
 pub mod client;
+mod control_plane;
 pub mod document;
+pub mod local;
 pub mod process;
+pub mod times;

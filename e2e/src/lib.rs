@@ -8,6 +8,7 @@
 
 pub mod client;
 pub mod cluster;
+pub mod command;
 pub mod faults;
 pub mod golden;
 pub mod mesh;

@@ -8,13 +8,13 @@ mod inside;
 
 pub use inside::Inside;
 
-use anyhow::{Context, ensure};
+use crate::command::{output, output_of, run};
+use anyhow::Context;
 use std::{
     fs::File,
-    io::Write,
     net::Ipv4Addr,
     path::Path,
-    process::{Command, Stdio},
+    process::Stdio,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -107,12 +107,7 @@ impl Namespace {
     }
 
     fn rules(&self, rules: &str) -> anyhow::Result<()> {
-        let mut nft = Command::new("ip");
-        nft.args(["netns", "exec", &self.name, "nft", "-f", "-"]).stdin(Stdio::piped());
-        let mut child = nft.spawn().context("cannot run nft")?;
-        child.stdin.take().context("no way to write to nft")?.write_all(rules.as_bytes())?;
-        ensure!(child.wait()?.success(), "nft refuses the rules");
-        Ok(())
+        output_of("ip", &["netns", "exec", &self.name, "nft", "-f", "-"], rules).map(drop)
     }
 
     /// What a thread enters it by.
@@ -157,15 +152,4 @@ fn remove(name: &str) {
         }
     }
     let _ = run("ip", &["netns", "del", name]);
-}
-
-fn run(program: &str, words: &[&str]) -> anyhow::Result<()> {
-    output(program, words).map(drop)
-}
-
-fn output(program: &str, words: &[&str]) -> anyhow::Result<String> {
-    let done = Command::new(program).args(words).output().with_context(|| format!("cannot run {program}"))?;
-    let failed = || String::from_utf8_lossy(&done.stderr).trim().to_owned();
-    ensure!(done.status.success(), "{program} {}: {}", words.join(" "), failed());
-    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }

@@ -6,10 +6,10 @@
 use super::{
     certificates::{Authority, Pair},
     client::Client,
+    control_plane::{Place, Services},
     process::Component,
 };
 use anyhow::{Context, Result};
-use rcgen::KeyPair;
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
@@ -19,9 +19,6 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// Addresses of Services; the first one is the API server's own.
-const SERVICES: &str = "10.96.0.0/16";
-const FIRST_SERVICE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
 
 /// A running API server. Its processes end and its folder goes with it.
 pub struct ApiServer {
@@ -45,16 +42,17 @@ impl ApiServer {
         let admin = authority.user("admin", &["system:masters"])?;
         let [clients, peers, secure] = free_ports()?;
 
-        let mut etcd = Component::start(programs, "etcd", &etcd_args(folder.path(), clients, peers), folder.path())?;
+        let services = Services { range: "10.96.0.0/16".to_owned(), first: IpAddr::from([10, 96, 0, 1]) };
+        let place = Place { folder: folder.path(), etcd: clients, peers, secure, services: &services };
+        let mut etcd = Component::start(programs, "etcd", &place.etcd_args(), folder.path())?;
         etcd.ready(|| async { Ok(TcpStream::connect(clients).await?) }).await?;
 
-        write_credentials(folder.path(), &authority, secure)?;
-        let args = server_args(folder.path(), clients, secure);
-        let mut server = Component::start(programs, "kube-apiserver", &args, folder.path())?;
+        place.write_credentials(&authority)?;
+        let mut server = Component::start(programs, "kube-apiserver", &place.lone_server_args(), folder.path())?;
         let root = authority.root();
         server.ready(|| async { Client::open(secure, &root, &admin).await?.ready().await }).await?;
 
-        fs::write(folder.path().join("kubeconfig"), kubeconfig(secure, &root, &admin)?)?;
+        place.write_kubeconfig("kubeconfig", &authority, &admin)?;
         Ok(ApiServer { address: secure, root, admin, _server: server, _etcd: etcd, folder })
     }
 
@@ -70,83 +68,6 @@ impl ApiServer {
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.path().join("kubeconfig")
     }
-}
-
-fn etcd_args(folder: &Path, clients: SocketAddr, peers: SocketAddr) -> Vec<String> {
-    vec![
-        "--name=tests".to_owned(),
-        format!("--data-dir={}", folder.join("etcd").display()),
-        format!("--listen-client-urls=http://{clients}"),
-        format!("--advertise-client-urls=http://{clients}"),
-        format!("--listen-peer-urls=http://{peers}"),
-        format!("--initial-advertise-peer-urls=http://{peers}"),
-        format!("--initial-cluster=tests=http://{peers}"),
-        // Nothing here is wanted after a crash.
-        "--unsafe-no-fsync".to_owned(),
-        "--log-level=warn".to_owned(),
-    ]
-}
-
-fn server_args(folder: &Path, etcd: SocketAddr, secure: SocketAddr) -> Vec<String> {
-    let file = |flag: &str, name: &str| format!("--{flag}={}", folder.join(name).display());
-    vec![
-        format!("--etcd-servers=http://{etcd}"),
-        format!("--bind-address={}", secure.ip()),
-        format!("--secure-port={}", secure.port()),
-        // No Service leads to it, so it needs no address that pods could reach.
-        format!("--advertise-address={}", secure.ip()),
-        "--endpoint-reconciler-type=none".to_owned(),
-        format!("--service-cluster-ip-range={SERVICES}"),
-        file("tls-cert-file", "server.crt"),
-        file("tls-private-key-file", "server.key"),
-        file("client-ca-file", "root.crt"),
-        "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
-        file("service-account-key-file", "accounts.pub"),
-        file("service-account-signing-key-file", "accounts.key"),
-        "--authorization-mode=RBAC".to_owned(),
-        "--allow-privileged=true".to_owned(),
-        // Objects of any namespace may be written without making it first, and pods without a controller of accounts.
-        "--disable-admission-plugins=NamespaceLifecycle,ServiceAccount".to_owned(),
-    ]
-}
-
-fn write_credentials(folder: &Path, authority: &Authority, secure: SocketAddr) -> Result<()> {
-    let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
-    let server = authority.server("kube-apiserver", &[secure.ip(), FIRST_SERVICE], &names)?;
-    let accounts = KeyPair::generate()?;
-    let files = [
-        ("root.crt", authority.root()),
-        ("server.crt", server.certificate),
-        ("server.key", server.key),
-        ("accounts.key", accounts.serialize_pem()),
-        ("accounts.pub", accounts.public_key_pem()),
-    ];
-    for (name, content) in files {
-        fs::write(folder.join(name), content).with_context(|| format!("cannot write {name}"))?;
-    }
-    Ok(())
-}
-
-fn kubeconfig(server: SocketAddr, root: &str, user: &Pair) -> Result<String> {
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    let said = serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{
-            "name": "tests",
-            "cluster": {"server": format!("https://{server}"), "certificate-authority-data": STANDARD.encode(root)},
-        }],
-        "users": [{
-            "name": "admin",
-            "user": {
-                "client-certificate-data": STANDARD.encode(&user.certificate),
-                "client-key-data": STANDARD.encode(&user.key),
-            },
-        }],
-        "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "admin"}}],
-        "current-context": "tests",
-    });
-    Ok(serde_json::to_string_pretty(&said)?)
 }
 
 /// Ports that are free now; held together while they are chosen, so that they differ.

@@ -39,6 +39,11 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// The root with its key, for a controller that signs requests.
+    pub(super) fn pair(&self) -> Pair {
+        Pair { certificate: self.issuer.pem(), key: self.issuer.key().serialize_pem() }
+    }
+
     /// For a user in groups.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use serde_json::{Value, json};
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -55,6 +55,23 @@ impl Client {
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Client { sender, known: HashMap::new() })
+    }
+
+    /// As a kubeconfig says that [`super::local`] or [`super::api_server`] wrote.
+    ///
+    /// # Errors
+    /// When it is none of those, or there is no connection.
+    pub async fn of_kubeconfig(file: &Path) -> Result<Self> {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        let said: Value =
+            serde_json::from_slice(&fs::read(file).with_context(|| format!("cannot read {}", file.display()))?)?;
+        let (cluster, user) = (&said["clusters"][0]["cluster"], &said["users"][0]["user"]);
+        let text = |value: &Value| value.as_str().map(str::to_owned).context("the kubeconfig is not one of ours");
+        let pem = |value: &Value| Ok::<_, anyhow::Error>(String::from_utf8(STANDARD.decode(text(value)?)?)?);
+        let server = text(&cluster["server"])?;
+        let server = server.strip_prefix("https://").context("the server is not asked over TLS")?.parse()?;
+        let pair = Pair { certificate: pem(&user["client-certificate-data"])?, key: pem(&user["client-key-data"])? };
+        Self::open(server, &pem(&cluster["certificate-authority-data"])?, &pair).await
     }
 
     /// Calls a path; gives status and content, which is JSON or, where it is none, a text.

@@ -1,6 +1,7 @@
 //! Programs of a cluster as children: each in a process group of its own, so that Ctrl-C in a terminal reaches only whoever
 //! started them, who ends them in order; and with a parent-death signal, so that they end also where that one is killed.
 //! The signal is sent when the *thread* that started a program ends: start from one that stays.
+//! Programs of a cluster that outlives the command which started it are left instead, see [`Component::leave`].
 
 use anyhow::{Context, Result, bail};
 use mesh_runtime::clock;
@@ -19,12 +20,13 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Bytes of a log that an error shows.
 const SHOWN: usize = 3000;
 
-/// A running component; killed when dropped.
+/// A running component; killed when dropped, unless it was left.
 #[derive(Debug)]
 pub struct Component {
     name: String,
     child: Child,
     log: PathBuf,
+    is_left: bool,
 }
 
 impl Component {
@@ -37,19 +39,31 @@ impl Component {
         if !program.exists() {
             bail!("{} is not there: .ci/cluster builds it", program.display());
         }
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(&program).args(args).process_group(0);
+        Self::spawn(name, command, logs, false)
+    }
+
+    /// Starts a command that goes on when this value and this process are gone: in a session of its own.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(super) fn leave(name: &str, command: &Command, logs: &Path) -> Result<Self> {
+        // Executes the command in its own place: who is no leader of a group need not fork.
+        let mut session = Command::new("setsid");
+        session.arg(command.get_program()).args(command.get_args());
+        session.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::spawn(name, session, logs, true)
+    }
+
+    fn spawn(name: &str, mut command: Command, logs: &Path, is_left: bool) -> Result<Self> {
         let log = logs.join(format!("{name}.log"));
         let output = fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--"])
-            .arg(&program)
-            .args(args)
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .context("cannot run setpriv (Debian package util-linux)")?;
-        Ok(Component { name: name.to_owned(), child, log })
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let child = command.spawn().with_context(|| {
+            format!("cannot run {} (Debian package util-linux)", command.get_program().to_string_lossy())
+        })?;
+        Ok(Component { name: name.to_owned(), child, log, is_left })
     }
 
     /// Waits until `probe` answers; gives its answer.
@@ -82,6 +96,9 @@ impl Component {
 
 impl Drop for Component {
     fn drop(&mut self) {
+        if self.is_left {
+            return;
+        }
         // Nothing of a test's cluster is worth an orderly end.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,0 +1,3 @@
+module ferromesh.test/pause
+
+go 1.26.0

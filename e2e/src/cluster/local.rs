@@ -1,0 +1,113 @@
+//! A Kubernetes with two nodes from its own programs, without a container engine: each node is a network namespace with a
+//! containerd, a kubelet and a kube-proxy; the control plane lives in the first one's. It goes on when whoever started it is
+//! gone. All its files are in one folder; what it has of the machine bears its prefix, so that several can stand side by side.
+//! Needs root.
+
+mod addons;
+pub mod balancer;
+mod control;
+mod machine;
+mod network;
+mod node;
+mod plan;
+mod remains;
+
+use self::{machine::Machine, plan::Plan};
+use super::{client::Client, times::Times};
+use anyhow::{Context, Result, bail};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The provider: where it keeps its state and has its programs from.
+pub struct Local {
+    state: PathBuf,
+    programs: PathBuf,
+}
+
+impl Local {
+    /// Of a state folder, and what `.ci/cluster` built.
+    pub fn new(state: &Path, built: &Path) -> Self {
+        Local { state: state.to_owned(), programs: built.to_owned() }
+    }
+
+    /// Where a kubeconfig of its administrator is, once it is up.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.state.join("kubeconfig")
+    }
+
+    /// Starts it; one that runs already stays as it is, one that was left half-way is removed first.
+    ///
+    /// # Errors
+    /// What is missing on this machine, or which part does not come up and what it says.
+    pub async fn up(&self, times: &mut Times) -> Result<()> {
+        machine::check(&self.programs)?;
+        if self.is_up().await {
+            return Ok(());
+        }
+        self.down()?;
+        times.took("what was left");
+
+        fs::create_dir_all(&self.state).with_context(|| format!("cannot make {}", self.state.display()))?;
+        let plan = network::claim(&self.state)?;
+        let machine = Machine::new(&plan, &self.programs)?;
+        network::lay(&plan)?;
+        times.took("network");
+
+        let credentials = control::credentials(&plan)?;
+        let mut control = control::start(&machine)?;
+        let mut runtimes = Vec::new();
+        for node in plan.nodes() {
+            runtimes.push(node::runtime(&machine, &node)?);
+        }
+        for (node, runtime) in plan.nodes().zip(&mut runtimes) {
+            node::runtime_ready(&machine, &node, runtime).await?;
+        }
+        times.took("containerd");
+        let mut client = control.ready(&plan, &credentials).await?;
+        times.took("API server");
+
+        control::start_controllers(&machine)?;
+        for node in plan.nodes() {
+            node::start(&machine, &node)?;
+        }
+        addons::start(&machine, &mut client).await?;
+        node::ready(&plan, &mut client).await?;
+        times.took("nodes");
+        addons::ready(&plan).await?;
+        times.took("DNS");
+        Ok(())
+    }
+
+    /// Removes it with all that it has of the machine; also one whose start or end was cut off.
+    ///
+    /// # Errors
+    /// What is left nevertheless.
+    pub fn down(&self) -> Result<()> {
+        remains::remove(&self.state)
+    }
+
+    /// Gives images to all nodes.
+    ///
+    /// # Errors
+    /// When a file holds none, or there is no cluster.
+    pub fn load(&self, images: &[&Path]) -> Result<()> {
+        let plan = Plan::read(&self.state)?.context("there is no cluster: run `cluster up` first")?;
+        let machine = Machine::new(&plan, &self.programs)?;
+        plan.nodes().try_for_each(|node| node::import(&machine, &node, images))
+    }
+
+    async fn is_up(&self) -> bool {
+        self.answers().await.is_ok()
+    }
+
+    async fn answers(&self) -> Result<()> {
+        let plan = Plan::read(&self.state)?.context("no state")?;
+        let running = remains::running(&self.state)?;
+        if let Some(part) = plan.parts().find(|part| !running.contains(part)) {
+            bail!("{part} does not run");
+        }
+        Client::of_kubeconfig(&self.kubeconfig()).await?.ready().await
+    }
+}
