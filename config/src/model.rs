@@ -14,6 +14,7 @@ pub mod labels;
 pub mod peer_authentication;
 pub mod route;
 pub mod secret;
+pub mod selector;
 pub mod service;
 pub mod settings;
 pub mod sidecar;

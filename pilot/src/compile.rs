@@ -18,7 +18,7 @@ mod settings;
 mod workloads;
 
 use crate::{
-    mesh::{ByHost, Mesh, Standing},
+    mesh::{ByHost, Mesh, Nodes, Standing},
     object::HoldsOf,
     world::{Touched, World},
 };
@@ -91,21 +91,23 @@ fn whole(world: &World, previous: Option<&Mesh>) -> (Mesh, Ground) {
     parts.extend(registry.parts());
     let standing = Standing { services: registry.all_facts().clone(), sidecars: inputs.sidecar_ages(), entitled };
     let ground = Ground { registry, settings, rules, found: notes.finish() };
-    parts.extend(moving(&inputs, &ground));
+    let (moving, nodes) = moving(&inputs, &ground);
+    parts.extend(moving);
     let holds = holds(world, &ground.found);
-    let mesh = Mesh::assemble(parts, standing, previous).with(in_order(world.notes(), &holds), holds);
+    let mesh = Mesh::assemble(parts, standing, nodes, previous).with(in_order(world.notes(), &holds), holds);
     (mesh, ground)
 }
 
 /// The mesh before, with the parts that workloads and their endpoints make as they are now.
 fn moved(world: &World, ground: &Ground, previous: &Mesh) -> Mesh {
-    let parts = moving(&Inputs::of(world), ground);
+    let (parts, nodes) = moving(&Inputs::of(world), ground);
     let holds = holds(world, &ground.found);
-    Mesh::moved(parts, previous).with(in_order(world.notes(), &holds), holds)
+    Mesh::moved(parts, nodes, previous).with(in_order(world.notes(), &holds), holds)
 }
 
-/// Who is behind the services: the parts of the kinds that are [`crate::mesh::MOVING`].
-fn moving(inputs: &Inputs<'_>, ground: &Ground) -> Vec<Part> {
+/// Who is behind the services: the parts of the kinds that are [`crate::mesh::MOVING`]. And where they are, when a service
+/// is for clients of the same node alone.
+fn moving(inputs: &Inputs<'_>, ground: &Ground) -> (Vec<Part>, Nodes) {
     let Ground { registry, settings, rules, .. } = ground;
     let workloads = workloads::compile(inputs, settings);
     let endpoints = endpoints::compile(inputs, registry, &workloads, settings);
@@ -113,7 +115,9 @@ fn moving(inputs: &Inputs<'_>, ground: &Ground) -> Vec<Part> {
     let mut parts: Vec<Part> = instances.into_iter().map(|i| Part::Instance(Arc::new(i))).collect();
     parts.extend(workloads.into_parts(endpoints.inline));
     parts.extend(endpoints.list.into_iter().map(|e| Part::Endpoint(Arc::new(e))));
-    parts
+    let nodes_matter = registry.all_facts().values().any(|facts| facts.node_local);
+    let nodes = if nodes_matter { kubernetes::nodes(inputs) } else { Nodes::default() };
+    (parts, nodes)
 }
 
 #[cfg(all(test, feature = "serve"))]

@@ -10,7 +10,7 @@ mod lookups;
 pub use self::lookups::Lookups;
 pub(crate) use self::{
     hosts::ByHost,
-    lookups::{ServiceFacts, Standing, WorkloadLookups},
+    lookups::{Nodes, ServiceFacts, Standing, WorkloadLookups},
 };
 
 use crate::object::HoldsOf;
@@ -96,25 +96,25 @@ pub const MOVING: [Kind; 3] = [Kind::Instance, Kind::Endpoint, Kind::Workload];
 impl Mesh {
     /// The mesh of `parts`: those that equal a part of `previous` are the previous ones. Of two parts with the
     /// same kind and name the first counts, and there is a finding about the other.
-    pub(crate) fn assemble(parts: Vec<Part>, standing: Standing, previous: Option<&Mesh>) -> Self {
+    pub(crate) fn assemble(parts: Vec<Part>, standing: Standing, nodes: Nodes, previous: Option<&Mesh>) -> Self {
         let (parts, left_out) = shared(parts, previous);
         let lookups = Arc::new(Lookups::new(&parts, standing));
-        let workloads = Arc::new(WorkloadLookups::new(parts.get(&Kind::Workload).map(|parts| &**parts)));
+        let workloads = Arc::new(WorkloadLookups::new(parts.get(&Kind::Workload).map(|parts| &**parts), nodes));
         let mesh = Mesh { version: MeshVersion(1), parts, lookups, workloads, left_out, ..Mesh::default() };
         mesh.finish(previous)
     }
 
     /// The mesh in which these are all parts of the kinds that are [`MOVING`], and everything else is as in `previous`.
-    pub(crate) fn moved(moving: Vec<Part>, previous: &Mesh) -> Self {
+    pub(crate) fn moved(moving: Vec<Part>, nodes: Nodes, previous: &Mesh) -> Self {
         let (mut parts, mut left_out) = shared(moving, Some(previous));
         let stays = |kind: &Kind| !MOVING.contains(kind);
         parts.extend(previous.parts.iter().filter(|(kind, _)| stays(kind)).map(|(kind, parts)| (*kind, parts.clone())));
         left_out
             .extend(previous.left_out.iter().filter(|(kind, _)| stays(kind)).map(|(kind, list)| (*kind, list.clone())));
         let same_workloads = same(parts.get(&Kind::Workload), previous.parts.get(&Kind::Workload));
-        let workloads = match same_workloads {
+        let workloads = match same_workloads && nodes == previous.workloads.nodes {
             true => previous.workloads.clone(),
-            false => Arc::new(WorkloadLookups::new(parts.get(&Kind::Workload).map(|parts| &**parts))),
+            false => Arc::new(WorkloadLookups::new(parts.get(&Kind::Workload).map(|parts| &**parts), nodes)),
         };
         let (version, lookups) = (previous.version, previous.lookups.clone());
         Mesh { version, parts, lookups, workloads, left_out, ..Mesh::default() }.finish(Some(previous))
@@ -131,7 +131,9 @@ impl Mesh {
     fn finish(mut self, previous: Option<&Mesh>) -> Self {
         if let Some(old) = previous {
             // Visibility is no part of a service's bytes and still changes what proxies see.
-            let same = self.same_parts(old, Kind::ALL) && old.lookups.same_standing(&self.lookups);
+            let same = self.same_parts(old, Kind::ALL)
+                && old.lookups.same_standing(&self.lookups)
+                && old.workloads.nodes == self.workloads.nodes;
             self.version = if same { old.version } else { MeshVersion(old.version.0 + 1) };
         }
         self
@@ -324,7 +326,8 @@ mod tests {
     }
 
     fn assembled(parts: [Part; 2]) -> (Vec<String>, Vec<String>) {
-        let mesh = Mesh::assemble(parts.into(), Standing::default(), None).with(Vec::new(), HoldsOf::new());
+        let mesh =
+            Mesh::assemble(parts.into(), Standing::default(), Nodes::default(), None).with(Vec::new(), HoldsOf::new());
         let names = mesh.all().map(|part| format!("{part:?}")).collect();
         (names, mesh.diagnostics().iter().map(|d| d.to_string()).collect())
     }

@@ -139,7 +139,7 @@ pub fn children(mesh: &Mesh, facts: &ProxyFacts, key: &ServiceKey) -> Option<Chi
                     .cloned()
                     .into_iter()
                     .collect(),
-                endpoints: endpoints(mesh, &name),
+                endpoints: endpoints(mesh, facts, key),
                 routes,
                 service: mesh.part(Kind::Service, &name).cloned(),
             }
@@ -153,9 +153,21 @@ pub fn instance<'a>(mesh: &'a Mesh, facts: &ProxyFacts) -> Option<&'a Arc<Shared
     mesh.part(Kind::Instance, facts.workload.as_ref()?)
 }
 
-/// The memberships in a service, whose name this is. Who sees the service sees all of them.
-pub fn endpoints(mesh: &Mesh, service: &str) -> Vec<Arc<SharedPart>> {
-    mesh.starting_with(Kind::Endpoint, &format!("{service}/")).cloned().collect()
+/// The memberships in a service. Who sees the service sees all of them, but of one that is for clients of the same node
+/// alone those of its own.
+pub fn endpoints(mesh: &Mesh, facts: &ProxyFacts, service: &ServiceKey) -> Vec<Arc<SharedPart>> {
+    let prefix = format!("{service}/");
+    let all = mesh.starting_with(Kind::Endpoint, &prefix);
+    if !mesh.lookups().service_facts(service).is_some_and(|facts| facts.node_local) {
+        return all.cloned().collect();
+    }
+    let nodes = &mesh.workloads().nodes;
+    let own = facts.workload.as_ref().and_then(|workload| nodes.get(workload));
+    let is_near = |shared: &&Arc<SharedPart>| match shared.part() {
+        Part::Endpoint(endpoint) => own.is_some() && nodes.get(&endpoint.key.id) == own,
+        _ => false,
+    };
+    all.filter(is_near).cloned().collect()
 }
 
 #[cfg(test)]

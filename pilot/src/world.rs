@@ -6,6 +6,7 @@
 //! lost for a slip.
 
 mod change;
+mod counts;
 mod input;
 mod kept;
 mod stand_in;
@@ -21,6 +22,7 @@ pub use crate::object::{CLUSTER, ObjectId};
 
 use crate::object::{Holds, InForce};
 use bytes::Bytes;
+use counts::Counts;
 use input::{How, Input};
 use mesh_config::{
     crd::{Head, ParseContext, Parsed, mesh_config::MeshConfig},
@@ -46,6 +48,8 @@ pub struct World {
     /// In force where no object says otherwise.
     base: MeshConfig,
     config: MeshConfig,
+    /// Which objects count.
+    counts: Counts,
     roots: TrustRoots,
     /// Some objects may be known from kept state alone.
     restored: bool,
@@ -82,9 +86,16 @@ impl World {
             mesh_config,
             config: base.clone(),
             base,
+            counts: Counts::default(),
             roots: TrustRoots::default(),
             restored: false,
         }
+    }
+
+    /// Of this revision: objects that a label gives to another one do not count. Without it all do.
+    pub fn of_revision(mut self, revision: &str) -> Self {
+        self.counts.revision = Some(revision.into());
+        self
     }
 
     /// Expects changes of a source: the world is not synced before it is.
@@ -104,7 +115,7 @@ impl World {
 
     /// Good versions of objects that narrow access, in the order of their names.
     pub fn to_keep(&self) -> impl Iterator<Item = Part> {
-        let good = self.counting().filter_map(|input| input.good.as_ref());
+        let good = self.first_of_each().filter_map(|(_, input)| input.good.as_ref());
         good.filter(|good| good.how() != How::StandIn).filter_map(|good| kept::part_of(&good.parsed))
     }
 
@@ -118,6 +129,7 @@ impl World {
         }
         touched.merge(self.forget_unseen(source));
         self.choose_config();
+        touched.merge(self.choose_namespaces());
         touched
     }
 
@@ -163,7 +175,7 @@ impl World {
             }
             !versions.is_empty()
         });
-        let left = self.counting().any(|input| !input.seen);
+        let left = self.first_of_each().any(|(_, input)| !input.seen);
         self.restored = left;
         touched
     }
@@ -198,7 +210,8 @@ impl World {
 
     /// Objects that mean something, with their meaning.
     pub(crate) fn parsed(&self) -> impl Iterator<Item = (&Arc<Head>, &Parsed)> {
-        self.counting().filter_map(|input| input.good.as_ref()).map(|good| (&good.head, &good.parsed))
+        let counting = self.first_of_each().filter(|(id, input)| self.counts.has(id, input.latest()));
+        counting.filter_map(|(_, input)| input.good.as_ref()).map(|good| (&good.head, &good.parsed))
     }
 
     /// Findings about sources as a whole.
@@ -211,7 +224,7 @@ impl World {
     pub(crate) fn holds(&self) -> impl Iterator<Item = (&ObjectId, Holds)> {
         self.inputs.iter().filter_map(|(id, versions)| {
             let mut versions = versions.iter();
-            let (first, input) = versions.next()?;
+            let (first, input) = versions.next().filter(|(_, input)| self.counts.has(id, input.latest()))?;
             let shadowed = versions.map(|(_, input)| shadowed(input.latest(), *first));
             let findings: Vec<Diagnostic> = input.notes.iter().cloned().chain(shadowed).collect();
             let in_force = input.in_force();
@@ -223,8 +236,25 @@ impl World {
     }
 
     /// Of each object the version of the first source that has it.
-    fn counting(&self) -> impl Iterator<Item = &Input> {
-        self.inputs.values().filter_map(|versions| versions.values().next())
+    fn first_of_each(&self) -> impl Iterator<Item = (&ObjectId, &Input)> {
+        self.inputs.iter().filter_map(|(id, versions)| Some((id, versions.values().next()?)))
+    }
+
+    /// Which namespaces' objects count, as their labels are now.
+    fn choose_namespaces(&mut self) -> Touched {
+        let selectors = &self.config.discovery_selectors;
+        let namespaces = (!selectors.is_empty()).then(|| {
+            let of_source = self.first_of_each().filter_map(|(_, input)| match &input.good.as_ref()?.parsed {
+                Parsed::Namespace(namespace) => Some(namespace),
+                _ => None,
+            });
+            counts::Namespaces::new(selectors, &self.config.settings.root_namespace, of_source)
+        });
+        if namespaces == self.counts.namespaces {
+            return Touched::default();
+        }
+        self.counts.namespaces = namespaces;
+        Touched::REST
     }
 
     /// One that can no longer be read leaves its last good state in force.

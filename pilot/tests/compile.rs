@@ -28,6 +28,11 @@ fn services_slices_and_pods_of_kubernetes() {
 }
 
 #[test]
+fn nodes_addresses_that_pods_inherit_and_namespaces_that_do_not_count() {
+    golden("cluster");
+}
+
+#[test]
 fn service_entries_with_workload_entries_inline_endpoints_and_names() {
     golden("service-entries");
 }

@@ -12,7 +12,7 @@ pub use secret::Secret;
 pub use service::{KubePort, Service, ServiceKind, TargetPort};
 
 use super::{Object, ParseContext, reader::Fields};
-use crate::model::Labels;
+use crate::model::{Labels, workload::Locality};
 use std::sync::Arc;
 
 /// A Kubernetes Namespace.
@@ -22,6 +22,15 @@ pub struct Namespace {
     pub name: Arc<str>,
     /// Its labels.
     pub labels: Labels,
+}
+
+/// A Kubernetes Node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it is, as its labels say.
+    pub locality: Locality,
 }
 
 /// Reads a Service (all its fields, `apiVersion`, `kind`, `metadata` are marked as read).
@@ -44,6 +53,20 @@ pub(super) fn endpoint_slice(
 pub(super) fn pod(object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<Pod> {
     fields.ignore_rest();
     pod::parse(object, fields)
+}
+
+/// Reads a Node (all its fields, `apiVersion`, `kind`, `metadata` are marked as read).
+pub(super) fn node(object: &Object, fields: &mut Fields<'_>, _context: &ParseContext) -> Option<Node> {
+    fields.ignore_rest();
+    // The second names are those of clusters that are long out of support.
+    let label =
+        |names: &[&str]| names.iter().find_map(|name| object.meta.labels.get(name)).cloned().unwrap_or_default();
+    let locality = Locality {
+        region: label(&["topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region"]),
+        zone: label(&["topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"]),
+        subzone: label(&["topology.istio.io/subzone"]),
+    };
+    Some(Node { name: object.meta.name.clone(), locality })
 }
 
 /// Reads a Namespace (all its fields, `apiVersion`, `kind`, `metadata` are marked as read).

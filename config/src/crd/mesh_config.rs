@@ -24,6 +24,7 @@ use crate::{
     model::{
         Settings,
         destination::H2Upgrade,
+        selector::{Condition, LabelSelector, Operator},
         settings::{AccessLog, AccessLogEncoding, OutboundPolicy},
     },
     name::Namespace,
@@ -38,6 +39,8 @@ pub struct MeshConfig {
     pub settings: Settings,
     /// What other objects are read with.
     pub context: ParseContext,
+    /// Objects of a namespace count when one of these selects it, or it is the root namespace; without any all count.
+    pub discovery_selectors: Vec<LabelSelector>,
 }
 
 impl MeshConfig {
@@ -140,6 +143,7 @@ fn mesh_config(f: &mut Fields<'_>, mut config: MeshConfig) -> MeshConfig {
     config.settings.external_authorizers = authorizers;
     config.context.logs = telemetry::log_providers(f, outlets, &config.settings.access_log);
     export_defaults(f, &mut config.context);
+    config.discovery_selectors = f.objects("discoverySelectors", label_selector);
     config.context.root_namespace = config.settings.root_namespace.clone();
     config.context.trust_domain = config.settings.trust_domain.clone();
     config.context.cluster_domain = config.settings.cluster_domain.clone();
@@ -227,6 +231,27 @@ fn export_defaults(f: &mut Fields<'_>, context: &mut ParseContext) {
             *default = named;
         }
     }
+}
+
+fn label_selector(f: &mut Fields<'_>) -> Option<LabelSelector> {
+    let operators = [
+        ("In", Operator::In),
+        ("NotIn", Operator::NotIn),
+        ("Exists", Operator::Exists),
+        ("DoesNotExist", Operator::DoesNotExist),
+    ];
+    let condition = |f: &mut Fields<'_>| {
+        let key = f.required("key")?.non_empty()?;
+        f.required("operator")?;
+        let operator = f.enum_of("operator", &operators)?;
+        let values: Vec<Arc<str>> = f.list("values", |item| item.string());
+        let needs_values = matches!(operator, Operator::In | Operator::NotIn);
+        if values.is_empty() == needs_values {
+            return f.invalid("values belong to In and NotIn, which need some");
+        }
+        Some(Condition { key, operator, values })
+    };
+    Some(LabelSelector { labels: f.labels("matchLabels"), conditions: f.objects("matchExpressions", condition) })
 }
 
 #[cfg(test)]

@@ -140,9 +140,12 @@ macro_rules! objects {
             /// A workload.
             Pod: "" "Pod" ["v1"] "pods" ["po"]
                 Namespaced Endpoints Root crd::kubernetes::pod => $crate::crd::kubernetes::Pod as pods;
+            /// A machine that pods run on.
+            Node: "" "Node" ["v1"] "nodes" ["no"]
+                Cluster Endpoints Root crd::kubernetes::node => $crate::crd::kubernetes::Node as nodes;
             /// A namespace.
             Namespace: "" "Namespace" ["v1"] "namespaces" ["ns"]
-                Cluster Rest Root crd::kubernetes::namespace => $crate::crd::kubernetes::Namespace;
+                Cluster Rest Root crd::kubernetes::namespace => $crate::crd::kubernetes::Namespace as namespaces;
             /// Keys of gateways.
             Secret: "" "Secret" ["v1"] "secrets" []
                 Namespaced Rest Root crd::kubernetes::secret => $crate::crd::kubernetes::Secret as secrets;

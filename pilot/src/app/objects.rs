@@ -38,7 +38,8 @@ impl Objects {
             Some(dir) => Keep::open(dir).map(|(keep, kept)| (Some(keep), kept))?,
         };
         let (send, mut batches) = mpsc::channel(BATCHES);
-        let mut world = World::with_mesh_config(base_mesh_config(settings));
+        let mut world = World::with_mesh_config(base_mesh_config(settings))
+            .of_revision(settings.named_revision().unwrap_or("default"));
         let (cluster, id, pace, watched) = match &settings.config_dir {
             Some(dir) => {
                 let watched = tokio::spawn(source::file::watch::follow(dir.clone(), send));

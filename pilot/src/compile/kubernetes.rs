@@ -6,13 +6,16 @@ use super::{
     services::Registry,
     workloads::{self, Backing, Workloads},
 };
-use crate::mesh::ServiceFacts;
+use crate::{
+    mesh::{Nodes, ServiceFacts},
+    world::CLUSTER,
+};
 use ipnet::IpNet;
 use mesh_config::{
     crd::kubernetes::{EndpointSlice, KubePort, Pod, Service as KubeService, ServiceKind, SliceEndpoint, TargetPort},
     identity::SpiffeId,
     model::{
-        Service, ServiceKey, Settings, Workload,
+        Labels, Service, ServiceKey, Settings, Workload,
         endpoint::{EndpointAddress, Health},
         service::Resolution,
         workload::Locality,
@@ -21,6 +24,7 @@ use mesh_config::{
 };
 use std::{
     collections::{BTreeMap, HashMap},
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -48,8 +52,12 @@ pub(super) fn service(input: &Input<'_, KubeService>, export_to: &[Arc<str>]) ->
         headless: kube.kind == ServiceKind::Headless,
         subject_alt_names: Vec::new(),
     };
-    let facts =
-        ServiceFacts { visibility: kube.visibility(export_to), kubernetes: true, precedence: kube.precedence.clone() };
+    let facts = ServiceFacts {
+        visibility: kube.visibility(export_to),
+        kubernetes: true,
+        precedence: kube.precedence.clone(),
+        node_local: kube.node_local,
+    };
     (service, facts)
 }
 
@@ -63,9 +71,37 @@ pub(super) fn alias<'a>(kube: &KubeService, registry: &'a Registry) -> Option<&'
     registry.with_host(host).find(|target| target.key != key(kube) && target.resolution == Resolution::Static)
 }
 
-/// A pod's workload.
-pub(super) fn pod(input: &Input<'_, Pod>, cluster: &str, settings: &Settings) -> Backing {
+/// Which pod has an address now, where several objects say so: a node that has lost its pods still tells of them, and
+/// their addresses are given away. One that is not being deleted, then the youngest. Pods that share their node's
+/// address have none of their own.
+pub(super) fn holders<'a>(inputs: &Inputs<'a>) -> Holders<'a> {
+    let mut holders: HashMap<IpAddr, &Pod> = HashMap::new();
+    let rank = |pod: &Pod| (!pod.terminating, pod.meta.created);
+    for pod in inputs.pods.iter().map(|input| input.value).filter(|pod| !pod.has_ended() && !pod.host_network) {
+        for address in &pod.addresses {
+            let holder = holders.entry(*address).or_insert(pod);
+            if rank(pod) > rank(holder) {
+                *holder = pod;
+            }
+        }
+    }
+    holders
+}
+
+/// By address.
+type Holders<'a> = HashMap<IpAddr, &'a Pod>;
+
+/// A pod's workload. `nodes`: where they are.
+pub(super) fn pod(
+    input: &Input<'_, Pod>,
+    cluster: &str,
+    settings: &Settings,
+    nodes: &HashMap<&str, &Locality>,
+    holders: &Holders<'_>,
+) -> Backing {
     let pod = input.value;
+    let own =
+        pod.addresses.iter().copied().filter(|address| holders.get(address).is_some_and(|h| std::ptr::eq(*h, pod)));
     let (namespace, labels) = (&*pod.meta.namespace, pod.meta.labels.clone());
     let identity = SpiffeId::new(settings.trust_domain.clone(), namespace, &pod.service_account);
     let name = pod.owner.clone().unwrap_or_else(|| pod.meta.name.clone());
@@ -78,9 +114,9 @@ pub(super) fn pod(input: &Input<'_, Pod>, cluster: &str, settings: &Settings) ->
         ready: pod.is_ready(),
         workload: Arc::new(Workload {
             uid: pod_uid(cluster, namespace, &pod.meta.name).into(),
-            addresses: pod.addresses.clone(),
+            addresses: own.collect(),
             info: Arc::new(workloads::info(namespace, &name, &labels)),
-            locality: locality(&labels),
+            locality: locality(&labels, pod.node.as_ref().and_then(|node| nodes.get(&**node)).copied()),
             labels,
             service_account: pod.service_account.clone(),
             identity: Some(identity),
@@ -89,10 +125,19 @@ pub(super) fn pod(input: &Input<'_, Pod>, cluster: &str, settings: &Settings) ->
     }
 }
 
-/// From the label that a pod may carry, `region.zone.subzone`; nodes are not read.
-fn locality(labels: &mesh_config::model::Labels) -> Locality {
-    let text = labels.get("topology.istio.io/locality").or_else(|| labels.get("istio-locality"));
-    let mut parts = text.into_iter().flat_map(|text| text.split(['.', '/'])).map(Arc::from);
+/// The nodes that pods are on.
+pub(super) fn nodes(inputs: &Inputs<'_>) -> Nodes {
+    let node = |pod: &Pod| Some((pod_uid(CLUSTER, &pod.meta.namespace, &pod.meta.name).into(), pod.node.clone()?));
+    inputs.pods.iter().filter_map(|input| node(input.value)).collect()
+}
+
+/// From the label that a pod may carry, `region.zone.subzone`; else its node's.
+fn locality(labels: &Labels, of_node: Option<&Locality>) -> Locality {
+    let label = |name: &str| labels.get(name).filter(|text| !text.is_empty());
+    let Some(text) = label("topology.istio.io/locality").or_else(|| label("istio-locality")) else {
+        return of_node.cloned().unwrap_or_default();
+    };
+    let mut parts = text.split(['.', '/']).map(Arc::from);
     let mut next = || parts.next().unwrap_or_default();
     Locality { region: next(), zone: next(), subzone: next() }
 }

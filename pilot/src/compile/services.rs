@@ -110,8 +110,12 @@ fn of_entry(input: &Input<'_, ServiceEntry>, host: &Host) -> (Service, ServiceFa
         headless: false,
         subject_alt_names: entry.subject_alt_names.clone(),
     };
-    let facts =
-        ServiceFacts { visibility: entry.visibility.clone(), kubernetes: false, precedence: entry.precedence.clone() };
+    let facts = ServiceFacts {
+        visibility: entry.visibility.clone(),
+        kubernetes: false,
+        precedence: entry.precedence.clone(),
+        node_local: false,
+    };
     (service, facts)
 }
 

@@ -91,8 +91,11 @@ impl Workloads {
 /// Pods and WorkloadEntries.
 pub(super) fn compile(inputs: &Inputs<'_>, settings: &Settings) -> Workloads {
     let mut workloads = Workloads::default();
-    for input in &inputs.pods {
-        workloads.add(kubernetes::pod(input, CLUSTER, settings));
+    let nodes = inputs.nodes.iter().map(|node| (&*node.value.name, &node.value.locality)).collect();
+    let holders = kubernetes::holders(inputs);
+    // One that has ended has an address that is somebody else's by now.
+    for input in inputs.pods.iter().filter(|input| !input.value.has_ended()) {
+        workloads.add(kubernetes::pod(input, CLUSTER, settings, &nodes, &holders));
     }
     for input in &inputs.workload_entries {
         workloads.add(of_entry(input.value, settings));

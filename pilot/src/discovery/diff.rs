@@ -93,7 +93,8 @@ fn wanted_of_moving(talks: &Talks, view: &View<'_>) -> Wanted {
     }
     let services = talks.get(&Kind::Service).into_iter().flat_map(|talk| &talk.names);
     for (service, _) in services.filter(|(_, told)| matches!(told, Some(Some(_)))) {
-        scope::endpoints(view.mesh, service).iter().for_each(|part| wanted.add(part));
+        let Ok(service) = service.parse() else { continue };
+        scope::endpoints(view.mesh, view.facts, &service).iter().for_each(|part| wanted.add(part));
     }
     workloads(talks, view, &mut wanted);
     wanted

@@ -23,6 +23,8 @@ pub(crate) struct ServiceFacts {
     pub(crate) kubernetes: bool,
     /// Otherwise the oldest wins.
     pub(crate) precedence: Precedence,
+    /// Clients reach endpoints of their own node alone.
+    pub(crate) node_local: bool,
 }
 
 /// Facts of objects that are in none of their parts.
@@ -58,11 +60,16 @@ pub(crate) struct WorkloadLookups {
     pub(crate) by_address: HashMap<IpAddr, PartName>,
     /// By namespace and service account, those that have one.
     pub(crate) by_account: HashMap<NamespacedName, Vec<Arc<Workload>>>,
+    /// By uid, where a service asks for it.
+    pub(crate) nodes: Nodes,
 }
 
+/// The nodes that workloads are on.
+pub(crate) type Nodes = HashMap<Arc<str>, Arc<str>>;
+
 impl WorkloadLookups {
-    pub(super) fn new(parts: Option<&Parts>) -> Self {
-        let mut made = WorkloadLookups::default();
+    pub(super) fn new(parts: Option<&Parts>, nodes: Nodes) -> Self {
+        let mut made = WorkloadLookups { nodes, ..WorkloadLookups::default() };
         for (name, shared) in parts.into_iter().flatten() {
             if let Part::Workload(workload) = &shared.part {
                 made.add(name, workload);

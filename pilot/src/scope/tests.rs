@@ -453,3 +453,30 @@ fn what_lies_outside_of_the_mesh_is_never_called_with_its_mutual_tls() {
         assert_eq!(endpoint.mutual_tls, want, "{more}{location}");
     }
 }
+
+#[test]
+fn a_service_for_clients_of_the_same_node_has_endpoints_of_their_own_node_alone() {
+    let text = "
+{apiVersion: v1, kind: Service, metadata: {name: a, namespace: shop}, spec: {internalTrafficPolicy: Local, selector: {app: a}, ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: b, namespace: shop}, spec: {selector: {app: a}, ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: p1, namespace: shop, labels: {app: a}}, spec: {nodeName: n1}, status: {podIP: 10.0.0.1}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: p2, namespace: shop, labels: {app: a}}, spec: {nodeName: n2}, status: {podIP: 10.0.0.2}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: p3, namespace: shop, labels: {app: a}}, status: {podIP: 10.0.0.3}}
+";
+    let (mesh, _) = offline::compile_text(text, None);
+    let seen = |pod: &str, service: &str| {
+        let workload = Some(format!("Kubernetes//Pod/shop/{pod}").into());
+        let facts = ProxyFacts { workload, ..sidecar_in("shop") };
+        let children = of(&mesh, &facts, &format!("shop/{service}.shop.svc.cluster.local")).unwrap();
+        let names = names(&children.endpoints, Kind::Endpoint).into_iter();
+        names.map(|name| name.rsplit('/').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(seen("p1", "a"), ["p1"]);
+    assert_eq!(seen("p2", "a"), ["p2"]);
+    assert_eq!(seen("p3", "a"), [""; 0], "nobody knows where it is");
+    assert_eq!(seen("p1", "b"), ["p1", "p2", "p3"]);
+}

@@ -119,6 +119,49 @@ fn what_says_nothing_new_touches_nothing() {
 }
 
 #[test]
+fn namespaces_that_no_selector_selects_do_not_count() {
+    let services = |world: &World| world.parsed().filter(|(_, p)| matches!(p, Parsed::Service(_))).count();
+    let namespace =
+        |labels: &str| format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: shop, labels: {{{labels}}}}}}}\n");
+    let mut world = World::default();
+    upsert(&mut world, &(SERVICE.to_owned() + "---\n" + &namespace("a: b")));
+    assert_eq!(services(&world), 1);
+    upsert(&mut world, &config("istio", "discoverySelectors: [{matchLabels: {a: c}}, {matchLabels: {d: e}}]"));
+    assert_eq!(services(&world), 0);
+    upsert(&mut world, &namespace("d: e"));
+    assert_eq!(services(&world), 1);
+    upsert(&mut world, &namespace("a: b"));
+    assert_eq!(services(&world), 0);
+    upsert(&mut world, &config("istio", "rootNamespace: shop, discoverySelectors: [{matchLabels: {a: c}}]"));
+    assert_eq!(services(&world), 0, "it is a broken text");
+    upsert(&mut world, &config("istio", "{rootNamespace: shop, discoverySelectors: [{matchLabels: {a: c}}]}"));
+    assert_eq!(services(&world), 1, "the root namespace counts in any case");
+    delete(&mut world, "istio");
+    assert_eq!(services(&world), 1);
+}
+
+#[test]
+fn objects_of_another_revision_do_not_count() {
+    let with = |label: &str| {
+        "{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: a, namespace: shop, labels: {LABEL}}}\n"
+            .replace("LABEL", label)
+    };
+    let counts = |world: World, label: &str| {
+        let mut world = world;
+        upsert(&mut world, &with(label));
+        (world.parsed().count(), world.holds().count())
+    };
+    let own = || World::default().of_revision("canary");
+    assert_eq!(counts(own(), ""), (1, 1));
+    assert_eq!(counts(own(), "istio.io/rev: canary"), (1, 1));
+    assert_eq!(counts(own(), "istio.io/rev: default"), (0, 0));
+    assert_eq!(counts(World::default(), "istio.io/rev: default"), (1, 1));
+    let mut world = own();
+    upsert(&mut world, &SERVICE.replace("name: cart", "labels: {istio.io/rev: other}, name: cart"));
+    assert_eq!(world.parsed().count(), 1, "a Service is nobody's alone");
+}
+
+#[test]
 fn a_world_is_synced_when_every_source_is() {
     let mut world = World::default();
     assert!(!world.is_synced());

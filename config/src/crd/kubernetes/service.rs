@@ -30,6 +30,8 @@ pub struct Service {
     pub export_to: Option<Vec<Arc<str>>>,
     /// Endpoints that are not ready count too.
     pub publish_not_ready: bool,
+    /// Clients reach endpoints of their own node alone (`internalTrafficPolicy: Local`).
+    pub node_local: bool,
 }
 
 impl Service {
@@ -87,6 +89,7 @@ pub(super) fn parse(object: &Object, f: &mut Fields<'_>, context: &ParseContext)
             selector: f.labels("selector"),
             export_to: export_to(object),
             publish_not_ready: f.bool("publishNotReadyAddresses").unwrap_or(false),
+            node_local: f.opt_string("internalTrafficPolicy").as_deref() == Some("Local"),
         })
     })
 }

@@ -71,7 +71,7 @@ forms! {
         "serviceScopeConfigs": Holds::List(&Holds::Of(&SERVICE_SCOPE)), "Which services several clusters share.", Fact::Inert("");
         "enablePrometheusMerge": Holds::Bool, "Whether the application's metrics are served with the proxy's.", Fact::Inert("");
         "ca": Holds::Of(&CA), "An authority outside of the control plane.", Fact::Inert("");
-        "discoverySelectors": Holds::List(&Holds::Of(&LABEL_SELECTOR)), "Namespaces whose objects count.", Fact::Inert("all count");
+        "discoverySelectors": Holds::List(&Holds::Of(&LABEL_SELECTOR)), "Namespaces whose objects count, one of which must hold; the root namespace always counts.", Fact::Default("all");
         "defaultTrafficPolicy": Holds::Of(&DEFAULT_TRAFFIC), "What holds where no DestinationRule says more.", Fact::Inert("");
         "serviceEntryVisibility": Holds::Struct, "Who sees which ServiceEntry.", Fact::Inert("");
         "verifyCertificateAtClient": Holds::Bool, "Whether clients verify servers outside of the mesh.",

@@ -1,0 +1,142 @@
+//! Starts pilot at an API server with a crowd of objects, and says how soon it is ready and how much memory it has then:
+//! `crowd PILOT [SERVICES PODS]`, 1,000 and 10,000 unless given. The last line is `ready in … s, … MB`. Ends with an error
+//! where that is above the limits that the environment may set: `READY_WITHIN` (seconds), `MEMORY_BELOW` (MB).
+
+mod objects;
+
+use anyhow::{Context, Result, bail};
+use mesh_e2e::cluster::{api_server::ApiServer, document};
+use mesh_runtime::clock;
+use objects::Crowd;
+use std::{
+    io::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode},
+    time::Duration,
+};
+
+/// For pilot to become ready at all.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Between looks.
+const LOOK: Duration = Duration::from_millis(20);
+/// Then memory is looked at once more.
+const AFTERWARDS: Duration = Duration::from_secs(5);
+
+// One thread, which stays to the end: what it starts ends when it does, however it ends.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let done = tokio::select! {
+        done = run() => done,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "crowd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<()> {
+    let mut words = std::env::args().skip(1);
+    let pilot: PathBuf = words.next().context("usage: crowd PILOT [SERVICES PODS]")?.into();
+    let mut number = |usual: usize| words.next().map_or(Ok(usual), |word| word.parse());
+    let crowd = Crowd { services: number(1_000)?, pods: number(10_000)? };
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no folder above this crate")?;
+    let cluster = top.join("target/cluster");
+    let server = ApiServer::start(&cluster.join("bin"), &cluster.join("runs")).await?;
+    server.client().await?.define(&document::of_file(&top.join("charts/base/files/crds.yaml"))?).await?;
+    let begin = clock::now();
+    objects::write(&server, crowd).await?;
+    say(&format!("{crowd:?} written in {:.1} s", clock::since(begin).as_secs_f64()))?;
+
+    let folder = tempfile::tempdir()?;
+    let begin = clock::now();
+    let pilot = Pilot::start(&pilot, &server.kubeconfig(), folder.path())?;
+    pilot.ready(folder.path(), PATIENCE).await?;
+    let ready = clock::since(begin).as_secs_f64();
+    tokio::time::sleep(AFTERWARDS).await;
+    let (memory, peak) = (pilot.memory("VmRSS")?, pilot.memory("VmHWM")?);
+    say(&format!("ready in {ready:.2} s, {memory} MB (peak {peak} MB)"))?;
+    below(ready, "READY_WITHIN")?;
+    below(peak as f64, "MEMORY_BELOW")
+}
+
+fn say(line: &str) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
+fn below(seen: f64, variable: &str) -> Result<()> {
+    let Ok(limit) = std::env::var(variable) else { return Ok(()) };
+    let limit: f64 = limit.parse().with_context(|| format!("{variable} is no number"))?;
+    if seen > limit {
+        bail!("{seen} is above {variable}={limit}");
+    }
+    Ok(())
+}
+
+/// Pilot as a process, ended when dropped.
+struct Pilot(Child);
+
+impl Pilot {
+    fn start(program: &Path, kubeconfig: &Path, folder: &Path) -> Result<Self> {
+        let keys = Command::new(program).args(["token-key", "--out"]).arg(folder).status()?;
+        if !keys.success() {
+            bail!("no key for tokens");
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program).arg("discovery");
+        command.arg("--kubeconfig").arg(kubeconfig).arg("--ca-dir").arg(folder.join("ca"));
+        command.arg("--token-key").arg(folder.join("token-key.pub.pem"));
+        command.arg("--address-file").arg(folder.join("addresses"));
+        for address in ["--xds-address", "--plaintext-xds-address", "--monitoring-address"] {
+            command.args([address, "127.0.0.1:0"]);
+        }
+        Ok(Pilot(command.spawn().context("cannot run setpriv (Debian package util-linux)")?))
+    }
+
+    /// Waits until it says that it is ready.
+    async fn ready(&self, folder: &Path, patience: Duration) -> Result<()> {
+        let end = clock::now() + patience;
+        loop {
+            if is_ready(&folder.join("addresses")).await == Some(true) {
+                return Ok(());
+            }
+            if clock::now() > end {
+                bail!("pilot is not ready within {patience:?}");
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// A line of the kernel's account of it, in MB.
+    fn memory(&self, line: &str) -> Result<u64> {
+        let account = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let found = account.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':'));
+        let kilobytes: u64 =
+            found.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok()).context("no memory")?;
+        Ok(kilobytes / 1024)
+    }
+}
+
+impl Drop for Pilot {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// `None`: it does not answer yet.
+async fn is_ready(addresses: &Path) -> Option<bool> {
+    let addresses: serde_json::Value = serde_json::from_slice(&std::fs::read(addresses).ok()?).ok()?;
+    let monitoring: SocketAddr = addresses["monitoring"].as_str()?.parse().ok()?;
+    let stream = tokio::net::TcpStream::connect(monitoring).await.ok()?;
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.ok()?;
+    tokio::spawn(connection);
+    let request = hyper::Request::get("/ready").header("host", "pilot");
+    let request = request.body(http_body_util::Empty::<bytes::Bytes>::new()).ok()?;
+    Some(sender.send_request(request).await.ok()?.status().is_success())
+}
