@@ -4,7 +4,7 @@ SHELL := /bin/bash
 SUITES ?= ../shared/suites
 CARGO ?= cargo
 
-.PHONY: help demo build test check storm suites cluster-programs cluster cluster-down bench fuzz generate layers size fmt clippy docs tools
+.PHONY: help demo build test check storm suites cluster-programs cluster cluster-down images bench fuzz generate layers size fmt clippy docs tools
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ cluster: ## a Kubernetes with two nodes on this machine (root); prints what to e
 cluster-down: ## remove it, with all that it has of the machine
 	@$(CARGO) build --locked --quiet -p mesh-e2e --bin cluster
 	@$${CARGO_TARGET_DIR:-target}/debug/cluster down
+
+images: ## container images in target/images (PROFILE=light: for tests, quick; ARCH="amd64 arm64"; HUB, TAG)
+	@.ci/tools images
+	@.ci/images
 
 bench: ## CPU, latency and memory beside Envoy, nginx, haproxy and a bare proxy (root; several minutes)
 	@bench/setup

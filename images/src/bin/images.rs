@@ -1,0 +1,88 @@
+//! `images`: packs the programs into images, and sends them to a registry.
+
+use anyhow::{Context, ensure};
+use clap::Parser;
+use mesh_images::image::{Bundle, Image, Platform, debian::Debian, recipe::Recipe};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// An image larger than this is a mistake.
+const LARGEST: usize = 30 << 20;
+
+/// Packs the programs into images.
+#[derive(Parser)]
+#[command(name = "images")]
+struct Arguments {
+    /// Where images will be fetched from: the first part of their names
+    #[arg(long, env = "HUB", default_value = "ferromesh.local")]
+    hub: String,
+    /// Tag of all of them
+    #[arg(long, env = "TAG", default_value = "dev")]
+    tag: String,
+    /// Platform and the folder of its static programs, as `amd64=target/…/release`; twice for images of both
+    #[arg(long = "programs", required = true, value_name = "PLATFORM=FOLDER")]
+    programs: Vec<String>,
+    /// Folder whose subfolders `amd64` and `arm64` hold unpacked Debian packages
+    #[arg(long, default_value = "target/images/debian")]
+    packages: PathBuf,
+    /// File with the licence
+    #[arg(long, default_value = "LICENSE")]
+    licence: PathBuf,
+    /// Folder for `NAME.tar`
+    #[arg(long, default_value = "target/images")]
+    into: PathBuf,
+    /// Other whole names under which the image `echo` is packed too
+    #[arg(long = "echo-also", value_name = "NAME:TAG")]
+    echo_also: Vec<String>,
+    /// Only these images
+    #[arg(value_name = "IMAGE")]
+    only: Vec<String>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let licence = fs::read(&arguments.licence).context("no licence to put into images")?;
+    fs::create_dir_all(&arguments.into)?;
+    for only in &arguments.only {
+        ensure!(Recipe::ALL.iter().any(|recipe| recipe.name() == only), "no image is called {only}");
+    }
+    for recipe in Recipe::ALL {
+        let name = recipe.name();
+        if !arguments.only.is_empty() && !arguments.only.iter().any(|only| only == name) {
+            continue;
+        }
+        let bundle = Bundle::pack(&platforms(recipe, &arguments, &licence)?)?;
+        let mut names = vec![format!("{}/{name}:{}", arguments.hub, arguments.tag)];
+        if recipe == Recipe::Echo {
+            names.extend(arguments.echo_also.iter().cloned());
+        }
+        write(&arguments.into.join(format!("{name}.tar")), &bundle, &names)?;
+    }
+    Ok(())
+}
+
+fn platforms(recipe: Recipe, arguments: &Arguments, licence: &[u8]) -> anyhow::Result<Vec<Image>> {
+    let mut images = Vec::new();
+    for pair in &arguments.programs {
+        let (platform, folder) = pair.split_once('=').with_context(|| format!("{pair} is no PLATFORM=FOLDER"))?;
+        let platform: Platform = platform.parse()?;
+        let packages = Debian::at(&arguments.packages.join(platform.architecture()));
+        images.push(recipe.image(platform, Path::new(folder), &packages, licence)?);
+    }
+    Ok(images)
+}
+
+fn write(place: &Path, bundle: &Bundle, names: &[String]) -> anyhow::Result<()> {
+    let archive = bundle.archive(names)?;
+    let largest = bundle.blobs.values().map(Vec::len).max().unwrap_or_default();
+    report(&format!("{} {} bytes, {}", place.display(), archive.len(), names.join(" ")));
+    ensure!(largest <= LARGEST, "a layer of {} has {largest} bytes, more than {LARGEST}", names[0]);
+    fs::write(place, archive).with_context(|| format!("{} cannot be written", place.display()))
+}
+
+#[expect(clippy::print_stdout, reason = "what a person or a script at a terminal asked for")]
+fn report(line: &str) {
+    println!("{line}");
+}
