@@ -55,7 +55,7 @@ fn an_object_kind_is_found_by_its_group_and_word_and_has_one_label() {
 #[test]
 fn only_what_moves_endpoints_and_nothing_else_is_compiled_at_once() {
     let at_once = ObjectKind::ALL.into_iter().filter(|kind| kind.lane() == Lane::Endpoints);
-    let want = [ObjectKind::WorkloadEntry, ObjectKind::EndpointSlice, ObjectKind::Pod];
+    let want = [ObjectKind::WorkloadEntry, ObjectKind::EndpointSlice, ObjectKind::Pod, ObjectKind::Node];
     assert_eq!(at_once.collect::<Vec<_>>(), want);
 }
 
