@@ -12,6 +12,7 @@ pub mod debug;
 #[cfg(feature = "serve")]
 pub mod discovery;
 pub mod error;
+pub mod inject;
 #[cfg(feature = "serve")]
 mod kubernetes;
 pub mod mesh;
