@@ -10,6 +10,7 @@ pub use inside::Inside;
 
 use crate::command::{output, output_of, run};
 use anyhow::Context;
+use mesh_proxy::redirect::{Redirect, nft, plan::plan};
 use std::{
     fs::File,
     net::Ipv4Addr,
@@ -30,33 +31,15 @@ pub fn peer(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, 0, number)
 }
 
-/// Connections from the network go to 15006, those of the application to 15001; what belongs to the sidecar itself
-/// and its pages passes. Translation alone is not enough: the kernel remembers a connection of the sidecar's that was
-/// reset for ten seconds more, untranslated, and a new one of the application's with the same ports would be taken for
-/// it. So what would leave without having been captured is reset.
-const RULES: &str = "
-table ip ferromesh {
-  chain inbound {
-    type nat hook prerouting priority dstnat; policy accept;
-    iifname \"lo\" return
-    tcp dport { 15020, 15021, 15090 } return
-    meta l4proto tcp redirect to :15006
-  }
-  chain outbound {
-    type nat hook output priority -100; policy accept;
-    oifname \"lo\" return
-    meta skgid 1337 return
-    meta l4proto tcp redirect to :15001
-  }
-  chain leaving {
-    type filter hook output priority filter; policy accept;
-    oifname \"lo\" accept
-    ip daddr 127.0.0.0/8 accept
-    meta skgid 1337 accept
-    tcp flags & (syn | ack) == syn reject with tcp reset
-  }
+/// What an injected init container asks for.
+const USUAL: [&str; 14] =
+    ["-p", "15001", "-z", "15006", "-u", "1337", "-m", "REDIRECT", "-i", "*", "-b", "*", "-d", "15090,15021,15020"];
+
+/// The rules of a sidecar, as `proxy redirect` writes them.
+fn rules() -> anyhow::Result<String> {
+    let settings = Redirect::of(USUAL).map_err(anyhow::Error::msg)?;
+    Ok(nft::text(&plan(&settings, false)?))
 }
-";
 
 /// Two namespaces with a cable between them; gone with this value.
 pub struct Pair {
@@ -72,6 +55,16 @@ impl Pair {
     /// # Errors
     /// What the system does not allow.
     pub fn create() -> anyhow::Result<Pair> {
+        let pair = Pair::bare()?;
+        pair.server.rules(&rules()?)?;
+        Ok(pair)
+    }
+
+    /// The same without rules: nothing is captured yet.
+    ///
+    /// # Errors
+    /// What the system does not allow.
+    pub fn bare() -> anyhow::Result<Pair> {
         remove_leftovers()?;
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -81,7 +74,6 @@ impl Pair {
         run("ip", &["link", "add", "cable", "netns", at, "type", "veth", "peer", "name", "cable", "netns", to])?;
         server.plug(&[SERVER])?;
         peers.plug(&(1..=9).map(peer).collect::<Vec<_>>())?;
-        server.rules(RULES)?;
         Ok(Pair { server, peers })
     }
 }
@@ -106,8 +98,20 @@ impl Namespace {
         run("ip", &["-n", &self.name, "link", "set", "cable", "up"])
     }
 
-    fn rules(&self, rules: &str) -> anyhow::Result<()> {
+    /// Gives a script to nft.
+    ///
+    /// # Errors
+    /// When nft does not take it.
+    pub fn rules(&self, rules: &str) -> anyhow::Result<()> {
         output_of("ip", &["netns", "exec", &self.name, "nft", "-f", "-"], rules).map(drop)
+    }
+
+    /// Runs a program there to its end and gives what it wrote.
+    ///
+    /// # Errors
+    /// When it says that it failed.
+    pub fn output(&self, program: &str, words: &[&str]) -> anyhow::Result<String> {
+        output("ip", &[&["netns", "exec", &self.name, program], words].concat())
     }
 
     /// What a thread enters it by.

@@ -3,11 +3,12 @@
 use mesh_e2e::{
     faults::start::{Drill, STARTS, starts},
     namespace::{Inside, PROXY_GROUP, Pair, SERVER, peer},
+    program::ours,
 };
 use std::{io, net::SocketAddr, path::Path, time::Duration};
 use tokio::{
-    io::AsyncReadExt,
-    net::{TcpListener, TcpSocket},
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
 #[tokio::test]
@@ -45,4 +46,125 @@ async fn the_application_does_not_pass_by_the_sidecar_on_a_port_that_the_sidecar
     };
     // Nobody listens where it is captured.
     assert_eq!(server.run(again).await.map_err(|e| e.kind()), Err(io::ErrorKind::ConnectionRefused));
+}
+
+/// Runs `proxy redirect` beside the server.
+fn redirect(pair: &Pair, words: &[&str]) -> anyhow::Result<String> {
+    let program = ours("proxy");
+    pair.server.output(program.to_str().unwrap(), &[&["redirect"], words].concat())
+}
+
+const USUAL: [&str; 10] = ["-u", "1337", "-i", "*", "-b", "*", "-d", "15090,15021,15020", "-o", "8099"];
+
+/// Where something listens, and answers whoever connects with a word.
+async fn says(inside: &Inside, at: SocketAddr, word: &'static str) {
+    let listener = inside.run(TcpListener::bind(at)).await.unwrap();
+    let serve = async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(word.as_bytes()).await;
+        }
+    };
+    // Lives as long as the namespace's own runtime.
+    inside.run(async move { drop(tokio::spawn(serve)) }).await;
+}
+
+/// What answers whoever connects to this address.
+async fn dial(inside: &Inside, to: SocketAddr) -> io::Result<String> {
+    inside
+        .run(async move {
+            let mut stream = tokio::time::timeout(Duration::from_secs(30), TcpStream::connect(to)).await??;
+            let mut said = String::new();
+            stream.read_to_string(&mut said).await?;
+            Ok(said)
+        })
+        .await
+}
+
+#[tokio::test]
+async fn written_rules_capture_what_they_say_by_each_back_end_and_go_again() {
+    for back_end in ["", "--native-nftables", "--force-iptables-binary=nft", "--force-iptables-binary=legacy"] {
+        let pair = Pair::bare().unwrap();
+        pair.server
+            .rules("table inet other {\nchain c {\ntype filter hook input priority 10; policy accept;\n}\n}\n")
+            .unwrap();
+        let tables = || pair.server.output("nft", &["list", "ruleset"]).unwrap();
+        let mut words = USUAL.to_vec();
+        words.extend((!back_end.is_empty()).then_some(back_end));
+        let before = tables();
+        redirect(&pair, &words).unwrap();
+        let once = tables();
+        // A second time changes nothing.
+        redirect(&pair, &words).unwrap();
+        assert_eq!(lines(&tables()), lines(&once), "{back_end}");
+
+        let (server, peers) = (Inside::start(&pair.server).unwrap(), Inside::start(&pair.peers).unwrap());
+        says(&server, "0.0.0.0:15001".parse().unwrap(), "outbound").await;
+        says(&server, "0.0.0.0:15006".parse().unwrap(), "inbound").await;
+        for port in [15020, 8080] {
+            says(&server, SocketAddr::from(([0, 0, 0, 0], port)), "the port itself").await;
+        }
+        for port in [80, 8099] {
+            says(&peers, SocketAddr::from((peer(4), port)), "the peer").await;
+        }
+        // What peers dial is captured, but for the proxy's own pages.
+        assert_eq!(dial(&peers, SocketAddr::from((SERVER, 8080))).await.unwrap(), "inbound", "{back_end}");
+        assert_eq!(dial(&peers, SocketAddr::from((SERVER, 15020))).await.unwrap(), "the port itself");
+        // What the application dials is captured, but for ports that are left out and what stays in the pod.
+        assert_eq!(dial(&server, SocketAddr::from((peer(4), 80))).await.unwrap(), "outbound", "{back_end}");
+        assert_eq!(dial(&server, SocketAddr::from((peer(4), 8099))).await.unwrap(), "the peer");
+        assert_eq!(dial(&server, "127.0.0.1:8080".parse().unwrap()).await.unwrap(), "the port itself");
+        assert_eq!(dial(&server, SocketAddr::from((SERVER, 8080))).await.unwrap(), "the port itself");
+        // What the proxy dials goes its way; only its own application, at an address of the pod, is reached as by a peer.
+        let by_proxy = |to: SocketAddr| {
+            let script = format!("exec 3<>/dev/tcp/{}/{}; cat <&3", to.ip(), to.port());
+            let mut command = pair.server.command(Path::new("bash"), PROXY_GROUP);
+            command.args(["-c", &script]).output()
+        };
+        let said = by_proxy(SocketAddr::from((peer(4), 80))).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&said.stdout), "the peer", "{back_end}");
+
+        redirect(&pair, &[words.as_slice(), &["--cleanup-only"]].concat()).unwrap();
+        if !back_end.contains("iptables") {
+            assert_eq!(tables(), before, "{back_end}");
+        }
+        assert_eq!(dial(&peers, SocketAddr::from((SERVER, 8080))).await.unwrap(), "the port itself");
+        assert!(tables().contains("table inet other"));
+    }
+}
+
+/// Rules without how often each was met.
+fn lines(rules: &str) -> Vec<String> {
+    let counted = |word: &str| word.chars().all(|c| c.is_ascii_digit());
+    rules
+        .lines()
+        .map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let kept = words.iter().enumerate().filter(|(at, word)| {
+                let before = at.checked_sub(1).and_then(|at| words.get(at)).copied();
+                !(counted(word) && matches!(before, Some("packets" | "bytes")))
+            });
+            kept.map(|(_, word)| *word).collect::<Vec<_>>().join(" ")
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn version_6_is_captured_where_the_pod_has_it() {
+    let pair = Pair::bare().unwrap();
+    let [server_at, peer_at] = ["fd00::10", "fd00::4"].map(|text| text.parse::<std::net::Ipv6Addr>().unwrap());
+    pair.server.output("ip", &["address", "add", "fd00::10/64", "dev", "cable", "nodad"]).unwrap();
+    pair.peers.output("ip", &["address", "add", "fd00::4/64", "dev", "cable", "nodad"]).unwrap();
+    redirect(&pair, &USUAL).unwrap();
+    redirect(&pair, &USUAL).unwrap();
+    // Where the proxy dials its application from.
+    assert!(pair.server.output("ip", &["-6", "address", "show", "dev", "lo"]).unwrap().contains("inet6 ::6/128"));
+    let (server, peers) = (Inside::start(&pair.server).unwrap(), Inside::start(&pair.peers).unwrap());
+    says(&server, "[::]:15001".parse().unwrap(), "outbound").await;
+    says(&server, "[::]:15006".parse().unwrap(), "inbound").await;
+    says(&server, "[::]:8080".parse().unwrap(), "the port itself").await;
+    says(&peers, SocketAddr::from((peer_at, 80)), "the peer").await;
+    assert_eq!(dial(&peers, SocketAddr::from((server_at, 8080))).await.unwrap(), "inbound");
+    assert_eq!(dial(&server, SocketAddr::from((peer_at, 80))).await.unwrap(), "outbound");
+    assert_eq!(dial(&server, "[::1]:8080".parse().unwrap()).await.unwrap(), "the port itself");
+    assert_eq!(dial(&peers, SocketAddr::from((SERVER, 8080))).await.unwrap(), "inbound");
 }

@@ -41,6 +41,8 @@ pub mod opening;
 #[cfg(feature = "serve")]
 pub mod outbound;
 #[cfg(feature = "serve")]
+pub mod redirect;
+#[cfg(feature = "serve")]
 pub mod settings;
 #[cfg(feature = "serve")]
 pub mod tcp;

@@ -1,7 +1,11 @@
-//! `proxy run`: a sidecar or gateway, configured by its environment.
+//! `proxy run`: a sidecar or gateway, configured by its environment. `proxy redirect`: a pod's connections come to it.
 
 use clap::{Parser, Subcommand};
-use mesh_proxy::{app::Proxy, settings::Settings};
+use mesh_proxy::{
+    app::Proxy,
+    redirect::{self, Redirect},
+    settings::Settings,
+};
 use mesh_runtime::{
     process::{self, Exit},
     settings::Env,
@@ -24,6 +28,8 @@ struct Args {
 enum Command {
     /// Carry traffic until SIGTERM. Settings come from the environment; see docs/reference/proxy.md.
     Run,
+    /// Write the kernel's rules by which a pod's connections come to the proxy, or remove them.
+    Redirect(Box<Redirect>),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +43,13 @@ fn main() -> ExitCode {
         exit.into()
     };
     match args.command {
+        Command::Redirect(settings) => {
+            let log = log::init(log::Format::Text, "info");
+            match log.map_err(anyhow::Error::from).and_then(|_log| redirect::run(&settings)) {
+                Ok(()) => Exit::Success.into(),
+                Err(error) => said(&error, Exit::Failed),
+            }
+        }
         Command::Run => match Settings::read(&Env).map(run) {
             Ok(Ok(())) => Exit::Success.into(),
             Ok(Err(error)) => said(&error, Exit::Failed),
