@@ -4,7 +4,7 @@ SHELL := /bin/bash
 SUITES ?= ../shared/suites
 CARGO ?= cargo
 
-.PHONY: help demo build test check storm suites cluster-programs cluster cluster-down images bench fuzz generate layers size fmt clippy docs tools
+.PHONY: help demo build test check storm suites cluster-programs cluster e2e-cluster cluster-down images bench fuzz generate layers size fmt clippy docs tools
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,13 @@ cluster-down: ## remove it, with all that it has of the machine
 images: ## container images in target/images (PROFILE=light: for tests, quick; ARCH="amd64 arm64"; HUB, TAG)
 	@.ci/tools images
 	@.ci/images
+
+e2e-cluster: ## tests in a cluster: the one that is up, else one that goes with them (KEEP=1: stays)
+	@.ci/tools cluster
+	@.ci/cluster nodes
+	@$(CARGO) build --locked --quiet -p mesh-e2e --bin cluster
+	@[ -n "$${E2E_IMAGES:-}" ] || $(MAKE) --no-print-directory images PROFILE=light
+	@.ci/e2e-cluster
 
 bench: ## CPU, latency and memory beside Envoy, nginx, haproxy and a bare proxy (root; several minutes)
 	@bench/setup

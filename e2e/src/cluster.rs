@@ -1,6 +1,7 @@
 //! Kubernetes for tests: components built from source (`.ci/cluster` builds them), started as processes of this machine.
 //!
-//! [`api_server`]: etcd and an API server alone, on loopback. [`local`]: a whole cluster with nodes. [`client`]: calls to either.
+//! [`api_server`]: etcd and an API server alone, on loopback. [`local`]: a whole cluster with nodes. [`provider`]: that one, or one
+//! from elsewhere. [`handle`]: a cluster in the hand of a test. [`client`]: calls to an API server.
 //! [`certificates`]: who is who in a cluster. [`process`]: programs that do not outlive whoever started them, also when that
 //! one is killed, and those that do. [`document`]: YAML as the JSON that an API server is sent. Errors are values here: a
 //! cluster is also started by programs that are no tests.
@@ -10,6 +11,10 @@ pub mod certificates;
 pub mod client;
 mod control_plane;
 pub mod document;
+pub mod handle;
 pub mod local;
 pub mod process;
+pub mod provider;
 pub mod times;
+
+pub use handle::Cluster;

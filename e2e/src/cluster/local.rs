@@ -32,9 +32,9 @@ impl Local {
         Local { state: state.to_owned(), programs: built.to_owned() }
     }
 
-    /// Where a kubeconfig of its administrator is, once it is up.
-    pub fn kubeconfig(&self) -> PathBuf {
-        self.state.join("kubeconfig")
+    /// Where its files are.
+    pub fn state(&self) -> &Path {
+        &self.state
     }
 
     /// Starts it; one that runs already stays as it is, one that was left half-way is removed first.
@@ -108,6 +108,6 @@ impl Local {
         if let Some(part) = plan.parts().find(|part| !running.contains(part)) {
             bail!("{part} does not run");
         }
-        Client::of_kubeconfig(&self.kubeconfig()).await?.ready().await
+        Client::of_kubeconfig(&self.state.join("kubeconfig")).await?.ready().await
     }
 }

@@ -1,9 +1,11 @@
 //! A Kubernetes for tests from the command line: `cluster up`, `cluster down`, `cluster load IMAGE.tar…`, `cluster kubeconfig`.
 //! It goes on after `up` has ended.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use mesh_e2e::cluster::{
-    local::{Local, balancer},
+    handle,
+    local::balancer,
+    provider::{self, Provider},
     times::Times,
 };
 use std::{
@@ -28,29 +30,43 @@ async fn main() -> ExitCode {
 }
 
 async fn run(words: &[&str]) -> Result<()> {
-    let built = Path::new("target/cluster");
+    let built = handle::built();
     let (state, words) = match words {
         ["--state", state, rest @ ..] => (PathBuf::from(state), rest),
-        _ => (built.join("run"), words),
+        _ => (std::env::var_os(handle::STATE).map_or_else(|| built.join("run"), PathBuf::from), words),
     };
     let state = std::path::absolute(state)?;
-    let cluster = Local::new(&state, &std::path::absolute(built)?);
-    let kubeconfig = || writeln!(std::io::stdout(), "export KUBECONFIG={}", cluster.kubeconfig().display());
+    let found = || Provider::of_state(&state, &built);
     match words {
         ["up"] => {
+            let name = std::env::var(provider::VARIABLE).ok();
+            // What is up stays with whom it was made by, unless another is asked for.
+            let provider = match (name, found()?) {
+                (None, Some(found)) => found,
+                (name, _) => Provider::new(name.as_deref(), &state, &built)?,
+            };
             let mut times = Times::start();
-            cluster.up(&mut times).await?;
+            provider.up(&mut times).await?;
             writeln!(std::io::stderr(), "cluster is up: {times}")?;
-            kubeconfig()?;
+            print_kubeconfig(&provider)?;
         }
-        ["down"] => cluster.down()?,
+        // Without a provider's name there is at most what was left of a local one.
+        ["down"] => found()?.map_or_else(|| Provider::new(Some("local"), &state, &built), Ok)?.down()?,
         ["load", images @ ..] if !images.is_empty() => {
-            cluster.load(&images.iter().map(Path::new).collect::<Vec<_>>())?;
+            running(found()?)?.load(&images.iter().map(Path::new).collect::<Vec<_>>())?;
         }
-        ["kubeconfig"] => kubeconfig()?,
+        ["kubeconfig"] => print_kubeconfig(&running(found()?)?)?,
         // What the cluster itself runs.
         ["balance", namespace] => balancer::balance(&state, namespace).await?,
         _ => bail!(USAGE),
     }
     Ok(())
+}
+
+fn running(provider: Option<Provider>) -> Result<Provider> {
+    provider.context("there is no cluster: `cluster up` starts one")
+}
+
+fn print_kubeconfig(provider: &Provider) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "export KUBECONFIG={}", provider.kubeconfig().display())?)
 }

@@ -2,14 +2,13 @@
 //! first node has on its loopback and the host routes there. kube-proxy does the rest.
 
 use super::plan::Plan;
-use crate::command::run;
+use crate::{cluster::handle, command::run};
 use anyhow::{Context, Result};
 use futures_util::TryStreamExt;
 use k8s_openapi::api::core::v1::Service;
 use kube::{
-    Api, Client, Config,
+    Api, Client,
     api::{Patch, PatchParams},
-    config::{KubeConfigOptions, Kubeconfig},
     runtime::{WatchStreamExt, reflector, watcher},
 };
 use serde_json::json;
@@ -27,9 +26,7 @@ type Given = BTreeMap<(String, String), Ipv4Addr>;
 /// When there is no cluster, or an address cannot be given.
 pub async fn balance(state: &Path, namespace: &str) -> Result<()> {
     let plan = Plan::read(state)?.context("there is no cluster")?;
-    let config = Kubeconfig::read_from(state.join("kubeconfig"))?;
-    let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
-    let client = Client::try_from(config)?;
+    let client = handle::client(&state.join("kubeconfig")).await?;
     let (store, writer) = reflector::store::<Service>();
     let services = watcher(Api::all(client.clone()), watcher::Config::default());
     let mut events = pin!(services.default_backoff().reflect(writer));
