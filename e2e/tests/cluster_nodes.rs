@@ -114,11 +114,10 @@ async fn cluster_gives_balancers_addresses_that_the_host_reaches() {
 
 #[test]
 fn cluster_that_crashed_half_way_leaves_nothing_behind() {
-    let own = tempfile::tempdir().expect("a folder");
-    let state = own.path().join("state");
+    let second = Second(tempfile::tempdir().expect("a folder"));
+    let state = second.0.path().join("state");
     let text = state.display().to_string();
-    let cluster = |verb: &str| output(env!("CARGO_BIN_EXE_cluster"), &["--state", &text, verb]);
-    cluster("up").expect("a cluster");
+    second.cluster("up").expect("a cluster");
     let prefix = format!("fm{}", fs::read_to_string(state.join("slot")).expect("its slot"));
     let config = format!("--kubeconfig={}", state.join("kubeconfig").display());
     let kubectl = |words: &[&str]| output(handle::built().join("bin/kubectl"), &[&[config.as_str()], words].concat());
@@ -139,9 +138,25 @@ fn cluster_that_crashed_half_way_leaves_nothing_behind() {
             output("kill", &["-KILL", &id]).expect("it could be killed");
         }
     }
-    cluster("down").expect("it goes");
+    second.cluster("down").expect("it goes");
     assert_eq!(remains(&state, &prefix).expect("what there is"), BTreeSet::new());
     assert!(!state.exists());
+}
+
+/// A cluster beside the one that is up, in a folder of its own; gone with this value.
+struct Second(tempfile::TempDir);
+
+impl Second {
+    fn cluster(&self, verb: &str) -> Result<String> {
+        let state = self.0.path().join("state").display().to_string();
+        output(env!("CARGO_BIN_EXE_cluster"), &["--state", &state, verb])
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        let _ = self.cluster("down");
+    }
 }
 
 /// Whatever on this machine names the cluster: its folder, or its prefix.

@@ -19,6 +19,9 @@ use tokio::net::UnixStream;
 /// The image that holds a pod's namespaces.
 const PAUSE: &str = "ferromesh.local/pause:dev";
 
+/// Without it no pod is taken that names none.
+const ACCOUNT: &str = "/api/v1/namespaces/default/serviceaccounts/default";
+
 /// Writes a node's files and starts its containerd.
 pub(super) fn runtime(machine: &Machine<'_>, node: &Node) -> Result<Component> {
     for folder in ["cni", "ipam", "containerd", "run", "kubelet", "pod-logs"] {
@@ -80,7 +83,7 @@ pub(super) fn start(machine: &Machine<'_>, node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// Waits until every node says that it takes pods.
+/// Waits until every node says that it takes pods, and pods have an account to run as.
 pub(super) async fn ready(plan: &Plan, client: &mut Client) -> Result<()> {
     let end = mesh_runtime::clock::now() + Duration::from_secs(120);
     loop {
@@ -88,10 +91,14 @@ pub(super) async fn ready(plan: &Plan, client: &mut Client) -> Result<()> {
         let items = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         let is_ready =
             |node: &Node| items.iter().any(|item| item["metadata"]["name"] == *node.name && takes_pods(item));
-        let Some(waiting) = plan.nodes().find(|node| !is_ready(node)) else { return Ok(()) };
+        let waiting = match plan.nodes().find(|node| !is_ready(node)) {
+            Some(node) => format!("kubelet-{}", node.name),
+            None if client.call(Method::GET, ACCOUNT, None).await?.0.is_success() => return Ok(()),
+            None => "kube-controller-manager".to_owned(),
+        };
         if mesh_runtime::clock::now() > end {
-            let logs = plan.state.join("logs").join(format!("kubelet-{}.log", waiting.name));
-            bail!("node {} is not ready in two minutes; its kubelet writes to {}", waiting.name, logs.display());
+            let logs = plan.state.join("logs").display().to_string();
+            bail!("no pod can run in two minutes; what {waiting} waits for is in {logs}/{waiting}.log");
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
