@@ -4,7 +4,7 @@ SHELL := /bin/bash
 SUITES ?= ../shared/suites
 CARGO ?= cargo
 
-.PHONY: help demo build test check storm suites cluster-programs cluster e2e-cluster cluster-down images bench fuzz generate layers size fmt clippy docs tools
+.PHONY: help demo build test check storm suites cluster-programs cluster e2e-cluster cluster-down images push bench fuzz generate layers size fmt clippy docs tools
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ e2e-cluster: ## tests in a cluster: the one that is up, else one that goes with 
 	@$(CARGO) build --locked --quiet -p mesh-e2e --bin cluster
 	@[ -n "$${E2E_IMAGES:-}" ] || $(MAKE) --no-print-directory images PROFILE=light
 	@.ci/e2e-cluster
+
+push: ## the images, of both platforms unless ARCH says otherwise, to REGISTRY=host/path (REGISTRY_USER, REGISTRY_PASSWORD, TAG)
+	@test -n "$(REGISTRY)" || { echo "usage: make push REGISTRY=host/path" >&2; exit 64; }
+	@export ARCH="$${ARCH:-amd64 arm64}" HUB="$(REGISTRY)"; .ci/tools images && .ci/images --push pilot proxy proxy-init ca
 
 bench: ## CPU, latency and memory beside Envoy, nginx, haproxy and a bare proxy (root; several minutes)
 	@bench/setup

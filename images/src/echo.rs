@@ -10,7 +10,7 @@ pub mod tally;
 mod grpc;
 mod http;
 mod stream;
-mod tls;
+pub(crate) mod tls;
 mod websocket;
 mod who;
 

@@ -6,6 +6,7 @@
 
 pub mod debian;
 pub mod elf;
+pub mod push;
 pub mod recipe;
 mod tar;
 

@@ -2,7 +2,12 @@
 
 use anyhow::{Context, ensure};
 use clap::Parser;
-use mesh_images::image::{Bundle, Image, Platform, debian::Debian, recipe::Recipe};
+use mesh_images::image::{
+    Bundle, Image, Platform,
+    debian::Debian,
+    push::{Login, Registry},
+    recipe::Recipe,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -36,12 +41,28 @@ struct Arguments {
     /// Other whole names under which the image `echo` is packed too
     #[arg(long = "echo-also", value_name = "NAME:TAG")]
     echo_also: Vec<String>,
+    /// Sends images to the registry that their names begin with, instead of writing files
+    #[arg(long)]
+    push: bool,
+    /// User at the registry
+    #[arg(long, env = "REGISTRY_USER", requires = "password")]
+    user: Option<String>,
+    /// Its password, or a token; better given by the environment
+    #[arg(long, env = "REGISTRY_PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+    /// The registry has no TLS
+    #[arg(long)]
+    plain_http: bool,
+    /// Roots that are trusted for registries
+    #[arg(long, env = "SSL_CERT_FILE", default_value = "/etc/ssl/certs/ca-certificates.crt")]
+    roots: PathBuf,
     /// Only these images
     #[arg(value_name = "IMAGE")]
     only: Vec<String>,
 }
 
-fn main() -> anyhow::Result<()> {
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let licence = fs::read(&arguments.licence).context("no licence to put into images")?;
     fs::create_dir_all(&arguments.into)?;
@@ -55,6 +76,11 @@ fn main() -> anyhow::Result<()> {
         }
         let bundle = Bundle::pack(&platforms(recipe, &arguments, &licence)?)?;
         let mut names = vec![format!("{}/{name}:{}", arguments.hub, arguments.tag)];
+        limited(&names[0], &bundle)?;
+        if arguments.push {
+            send(&names[0], &bundle, &arguments).await?;
+            continue;
+        }
         if recipe == Recipe::Echo {
             names.extend(arguments.echo_also.iter().cloned());
         }
@@ -74,12 +100,26 @@ fn platforms(recipe: Recipe, arguments: &Arguments, licence: &[u8]) -> anyhow::R
     Ok(images)
 }
 
+fn limited(name: &str, bundle: &Bundle) -> anyhow::Result<()> {
+    let largest = bundle.blobs.values().map(Vec::len).max().unwrap_or_default();
+    ensure!(largest <= LARGEST, "a layer of {name} has {largest} bytes, more than {LARGEST}");
+    Ok(())
+}
+
+async fn send(name: &str, bundle: &Bundle, arguments: &Arguments) -> anyhow::Result<()> {
+    let login = arguments.user.clone().zip(arguments.password.clone());
+    let login = login.map(|(user, password)| Login { user, password });
+    let mut registry = Registry::of(name, login, arguments.plain_http, arguments.roots.clone())?;
+    registry.push(bundle).await.with_context(|| format!("{name} was not pushed"))?;
+    report(&format!("pushed {name}@{}", bundle.top.digest));
+    Ok(())
+}
+
 fn write(place: &Path, bundle: &Bundle, names: &[String]) -> anyhow::Result<()> {
     let archive = bundle.archive(names)?;
-    let largest = bundle.blobs.values().map(Vec::len).max().unwrap_or_default();
+    fs::write(place, &archive).with_context(|| format!("{} cannot be written", place.display()))?;
     report(&format!("{} {} bytes, {}", place.display(), archive.len(), names.join(" ")));
-    ensure!(largest <= LARGEST, "a layer of {} has {largest} bytes, more than {LARGEST}", names[0]);
-    fs::write(place, archive).with_context(|| format!("{} cannot be written", place.display()))
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "what a person or a script at a terminal asked for")]

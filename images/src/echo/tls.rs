@@ -31,7 +31,7 @@ pub(super) fn acceptor(certificate: Option<&Path>, key: Option<&Path>) -> anyhow
 }
 
 /// How a client is known, and whom it trusts.
-pub(super) fn client(
+pub(crate) fn client(
     roots: Option<&Path>,
     identity_files: Option<(&Path, &Path)>,
     protocols: &[&[u8]],

@@ -184,3 +184,58 @@ fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
     names.sort();
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Content;
+
+    /// Packages made of these files: path and bytes.
+    fn packages(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            fs::create_dir_all(root.path().join(path).parent().unwrap()).unwrap();
+            fs::write(root.path().join(path), text).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn roots_are_one_file_in_the_order_of_their_names_with_their_copyright() {
+        let root = packages(&[
+            (".packages", "ca-certificates 1 all\nother 2 all\n"),
+            ("ca-certificates/usr/share/ca-certificates/mozilla/B.crt", "b"),
+            ("ca-certificates/usr/share/ca-certificates/mozilla/A.crt", "a"),
+            ("ca-certificates/usr/share/ca-certificates/mozilla/readme", "r"),
+            ("ca-certificates/usr/share/doc/ca-certificates/copyright", "c"),
+        ]);
+        let files = Debian::at(root.path()).authorities().unwrap();
+        let shown = files.into_iter().map(|file| match file.content {
+            Content::Bytes(bytes) => (file.path, String::from_utf8(bytes).unwrap()),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [
+                ("usr/share/doc/ca-certificates/copyright", "c"),
+                ("usr/share/doc/packages", "ca-certificates 1 all\n"),
+                ("etc/ssl/certs/ca-certificates.crt", "ab"),
+            ]
+            .map(|(path, text)| (path.to_owned(), text.to_owned()))
+        );
+    }
+
+    #[test]
+    fn links_stay_inside_the_packages_and_the_two_folders_of_libraries_are_one() {
+        let root = packages(&[("libc6/lib/x86_64-linux-gnu/ld.so", "loader"), ("libc6/lib64/none", "")]);
+        let place = |path: &str| root.path().join(path);
+        std::os::unix::fs::symlink("/lib/x86_64-linux-gnu/ld.so", place("libc6/lib64/ld-linux.so.2")).unwrap();
+        std::os::unix::fs::symlink("../../../etc/hostname", place("libc6/lib64/out")).unwrap();
+        let packages = Debian::at(root.path());
+        let found = ("libc6".to_owned(), place("libc6/lib/x86_64-linux-gnu/ld.so"));
+        assert_eq!(packages.find("lib64/ld-linux.so.2").unwrap(), found);
+        assert_eq!(packages.find("usr/lib/x86_64-linux-gnu/ld.so").unwrap(), found);
+        let refused = format!("{:#}", packages.find("lib64/out").unwrap_err());
+        assert!(refused.starts_with("lib64/out leads to etc/hostname: /etc/hostname is in no package"), "{refused}");
+    }
+}
