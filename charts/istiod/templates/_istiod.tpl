@@ -9,7 +9,13 @@
 {{- fail (printf "global.resourceScope is %v: all, cluster or namespace" $global.resourceScope) -}}
 {{- end -}}
 {{- $values = mustMergeOverwrite $values (dict "global" (dict "istioNamespace" .Release.Namespace)) -}}
-{{- $revision := $values.revision | default "default" -}}
+{{- /* Lists of ports are text, also where one port was given as a number. */ -}}
+{{- $ports := dict -}}
+{{- range list "includeInboundPorts" "excludeInboundPorts" "includeOutboundPorts" "excludeOutboundPorts" -}}
+{{- $ports = mustMergeOverwrite $ports (dict . (get $global.proxy . | toString)) -}}
+{{- end -}}
+{{- $values = mustMergeOverwrite $values (dict "global" (dict "proxy" $ports)) -}}
+{{- $revision := $values.revision | default "default" | toString -}}
 {{- $suffix := ternary "" (printf "-%s" $revision) (eq $revision "default") -}}
 {{- $minimum := ternary $values.autoscaleMin $values.replicaCount $values.autoscaleEnabled -}}
 {{- dict
