@@ -3,6 +3,7 @@
 //! [`App::build`] reads the objects for the first time, opens the authority and binds; so a pilot that answers has a
 //! whole mesh to tell. [`App::run`] serves until drained.
 
+mod admission;
 mod keep;
 mod keeper;
 mod objects;
@@ -18,15 +19,17 @@ pub use self::{
 use crate::{
     compile::Compiler,
     debug::Reports,
-    discovery::{clients::Clients, server::Discovery},
+    discovery::{clients::Clients, foreign::Told, server::Discovery},
     mesh::Mesh,
     metrics::Metrics,
     settings::Settings,
     world::Touched,
 };
+use admission::Admission;
 use mesh_runtime::{
     clock::WallClock,
     drain,
+    ready::Ready,
     snapshot::{self, Publisher},
     telemetry::{log::LogHandle, metrics::Registry},
 };
@@ -43,6 +46,8 @@ pub struct App {
     vouch: Vouch,
     /// What is written to the cluster.
     keeper: Option<keeper::Keeper>,
+    admission: Admission,
+    ready: Ready,
     compiler: Compiler,
     mesh: Publisher<Mesh>,
     registry: Registry,
@@ -63,13 +68,16 @@ impl App {
         let cluster = objects.cluster.as_ref();
         let vouch = Vouch::open(&settings, cluster, &objects.world, &registry, WallClock::system()).await?;
         let keeper = cluster.map(|client| keeper::Keeper::new(client, &settings, vouch.bundle()));
+        let ready = Ready::new();
+        let (world, bundle) = (&objects.world, vouch.bundle());
+        let admission = Admission::new(&settings, cluster, bundle, world.context(), (&registry, &ready))?;
         objects.world.set_roots(vouch.roots());
         let mut compiler = Compiler::default();
         let mesh = compiler.compile(&objects.world, Touched::REST, None);
         understand::report(&mesh, &metrics);
         let (mesh, _) = snapshot::publisher(Arc::new(mesh));
         let ports = Ports::bind(&settings).await?;
-        Ok(App { ports, objects, vouch, keeper, compiler, mesh, registry, metrics, drain })
+        Ok(App { ports, objects, vouch, keeper, admission, ready, compiler, mesh, registry, metrics, drain })
     }
 
     /// The addresses really bound.
@@ -82,22 +90,30 @@ impl App {
     /// # Errors
     /// When a server fails.
     pub async fn run(self, log: LogHandle) -> anyhow::Result<()> {
-        let App { ports, objects, vouch, keeper, compiler, mesh, registry, metrics, drain } = self;
+        let App { ports, objects, vouch, keeper, admission, ready, compiler, mesh, registry, metrics, drain } = self;
         ports.addresses.log();
         let discovery = Discovery {
             mesh: mesh.reader(),
             clients: Clients::new(metrics.clone()),
             authenticate: vouch.authenticate(),
             metrics: metrics.clone(),
+            told: Told::default(),
             drain: drain.clone(),
         };
         let reports = Reports { mesh: mesh.reader(), clients: discovery.clients.clone() };
-        let services = ports::Services { discovery, reports, certificates: vouch.service.clone() };
+        let services = ports::Services {
+            discovery,
+            reports,
+            certificates: vouch.service.clone(),
+            webhooks: admission.webhooks.clone(),
+            ready,
+        };
         let (trusted, roots) = watch::channel(vouch.roots());
         let understand = understand::Loop {
             world: objects.world,
             batches: objects.batches,
             roots,
+            context: admission.context.clone(),
             compiler,
             publisher: mesh,
             metrics,
@@ -107,9 +123,15 @@ impl App {
         let own = vouch.own.reader();
 
         let mut servers = Servers::default();
-        servers.add("discovery and certificates", services.clone().encrypted(ports.xds, own, drain.clone()));
+        servers.add("discovery and certificates", services.clone().encrypted(ports.xds, own.clone(), drain.clone()));
         if let Some(listener) = ports.plaintext {
             servers.add("discovery without encryption", services.clone().plain(listener, drain.clone()));
+        }
+        if let Some(listener) = ports.https {
+            servers.add("webhooks", services.clone().webhooks(listener, own, drain.clone()));
+        }
+        if let Some(listener) = ports.http {
+            servers.add("readiness and debug pages", services.clone().http(listener, drain.clone()));
         }
         servers.add("monitoring", services.monitoring(ports.monitoring, registry.clone(), log, drain.clone()));
         servers.add("objects", objects::watched(objects.watched));
@@ -117,6 +139,7 @@ impl App {
         if let Some(keeper) = keeper {
             servers.add("what the cluster is told", keeper.run(drain.clone()));
         }
+        admission.run(&mut servers, &drain);
         servers.add("own certificate and roots", vouch.keep(trusted, registry, drain.clone()));
         servers.run(drain).await
     }

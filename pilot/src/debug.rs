@@ -8,6 +8,9 @@
 //!   references, conflicts, findings}]}`: what holds of each object.
 //! - `/debug/diagnostics`: `{meshVersion, diagnostics: [{severity, code, kind, namespace, name, field, message, file, line}]}`.
 
+mod gate;
+mod istio;
+
 use crate::{
     discovery::{
         authn::Authenticate,
@@ -17,6 +20,7 @@ use crate::{
     object::{Conflict, Holds, ObjectId, Reference},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use gate::MaySee;
 use http::StatusCode;
 use mesh_config::{
     diagnostic::Diagnostic,
@@ -49,10 +53,12 @@ impl Reports {
         json!(self.clients.reports())
     }
 
-    async fn config(&self, proxy: &str) -> Option<Value> {
+    /// Of a proxy of the namespace that it gives back.
+    async fn config(&self, proxy: &str) -> Option<(String, Value)> {
         let (client, held) = self.clients.held(proxy).await?;
         let mesh = self.mesh.get();
-        Some(json!({ "client": client, "meshVersion": mesh.version().0, "parts": parts(&mesh, held) }))
+        let report = json!({ "client": client, "meshVersion": mesh.version().0, "parts": parts(&mesh, held) });
+        Some((client.namespace, report))
     }
 
     fn diagnostics(&self) -> Value {
@@ -69,10 +75,11 @@ impl Reports {
         json!({ "meshVersion": mesh.version().0, "objects": list.collect::<Vec<_>>() })
     }
 
-    /// The paths.
-    pub fn routes(&self, admin: Admin) -> Admin {
+    /// The paths, and who may ask for them: callers from elsewhere prove what `authenticate` believes.
+    pub fn routes(&self, admin: Admin, authenticate: Authenticate) -> Admin {
         let (clients, config, diagnostics, objects) = (self.clone(), self.clone(), self.clone(), self.clone());
-        admin
+        istio::routes(self, admin)
+            .gated("/debug/", gate::gate(self.clone(), authenticate))
             .get("/debug/clients", move |_| {
                 let report = clients.clients();
                 async move { pretty(&report) }
@@ -81,8 +88,8 @@ impl Reports {
                 let (config, proxy) = (config.clone(), asked("proxy=", request.uri().query()));
                 async move {
                     match config.config(&proxy).await {
-                        Some(report) => pretty(&report),
-                        None => admin::text(StatusCode::NOT_FOUND, not_connected(&proxy) + "\n"),
+                        Some((namespace, report)) if MaySee::proxies_of(&request, &namespace) => pretty(&report),
+                        _ => admin::text(StatusCode::NOT_FOUND, not_connected(&proxy) + "\n"),
                     }
                 }
             })
@@ -105,9 +112,13 @@ impl Reports {
     }
 
     fn root_namespace(&self) -> Namespace {
+        self.settings().root_namespace
+    }
+
+    fn settings(&self) -> settings::Settings {
         match self.mesh.get().part(Kind::Settings, settings::NAME).map(|shared| shared.part()) {
-            Some(Part::Settings(settings)) => settings.root_namespace.clone(),
-            _ => settings::Settings::default().root_namespace,
+            Some(Part::Settings(settings)) => (**settings).clone(),
+            _ => settings::Settings::default(),
         }
     }
 }
@@ -144,7 +155,8 @@ impl Debug for DebugPort {
     async fn config(&self, request: Request<ConfigRequest>) -> Result<Response<DebugReport>, Status> {
         self.permit(&request).await?;
         let proxy = &request.get_ref().proxy;
-        let report = self.reports.config(proxy).await.ok_or_else(|| Status::not_found(not_connected(proxy)))?;
+        let report = self.reports.config(proxy).await.map(|(_, report)| report);
+        let report = report.ok_or_else(|| Status::not_found(not_connected(proxy)))?;
         Ok(Response::new(DebugReport { json: report.to_string() }))
     }
 }
@@ -169,6 +181,16 @@ fn parts(mesh: &Mesh, held: Held) -> Vec<Value> {
 
 fn not_connected(proxy: &str) -> String {
     format!("no proxy {proxy:?} is connected here; /debug/clients lists those that are")
+}
+
+/// What tools for Istio look for in an answer about one proxy.
+fn not_asked() -> admin::Reply {
+    admin::text(StatusCode::BAD_REQUEST, "You must provide a proxyID in the query string, as ?proxyID=NAME.NAMESPACE\n")
+}
+
+fn not_there() -> admin::Reply {
+    let text = "Proxy not connected to this Pilot instance. It may be connected to another one; /debug/syncz lists those here\n";
+    admin::text(StatusCode::NOT_FOUND, text)
 }
 
 fn finding(d: &Diagnostic) -> Value {

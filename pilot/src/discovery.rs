@@ -11,6 +11,7 @@ pub mod authn;
 pub mod clients;
 mod diff;
 pub mod encode;
+pub(crate) mod foreign;
 pub mod node;
 pub mod server;
 pub mod session;

@@ -25,6 +25,8 @@ pub mod scope;
 pub mod settings;
 pub mod settle;
 pub mod source;
+#[cfg(feature = "serve")]
+mod webhook;
 pub mod world;
 
 pub use compile::compile;

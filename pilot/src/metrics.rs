@@ -19,6 +19,10 @@ pub struct Metrics {
     pub mesh_version: IntGauge,
     /// Seconds that compiling took.
     pub compile: Histogram,
+    /// Services of the mesh in force.
+    pub services: IntGauge,
+    /// VirtualServices that pilot knows, whatever of them is in force.
+    pub virtual_services: IntGauge,
     diagnostics: IntGaugeVec,
     stand_ins: IntGauge,
 }
@@ -35,6 +39,8 @@ impl Metrics {
         let buckets = vec![0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0];
         let compile = HistogramOpts::new("pilot_compile_seconds", "Time to compile the mesh").buckets(buckets);
         let diagnostics = Opts::new("pilot_diagnostics", "Findings about objects by severity");
+        let info = IntGaugeVec::new(Opts::new("pilot_info", "Version of pilot"), &["version"])?;
+        registry.register(info)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Metrics {
             clients: registry.register(IntGauge::new("pilot_xds", "Proxies connected")?)?,
             pushes: counters("pilot_xds_pushes", "Discovery responses sent, by kind", "type")?,
@@ -42,6 +48,8 @@ impl Metrics {
             refused_callers: counters("pilot_refused_callers_total", "Discovery calls refused, by reason", "reason")?,
             mesh_version: registry.register(IntGauge::new("pilot_mesh_version", "Version of the mesh in force")?)?,
             compile: registry.register(Histogram::with_opts(compile)?)?,
+            services: registry.register(IntGauge::new("pilot_services", "Services in force")?)?,
+            virtual_services: registry.register(IntGauge::new("pilot_virt_services", "VirtualServices known")?)?,
             stand_ins: registry.register(IntGauge::new(
                 "pilot_stand_ins",
                 "Objects with errors, and without a last good version, for which something that narrows access stands in",

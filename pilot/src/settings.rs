@@ -54,7 +54,13 @@ pub struct Settings {
     /// Address of discovery without encryption, or `off`. Never carries private keys.
     #[arg(long, env = "PILOT_PLAINTEXT_XDS_ADDRESS", default_value = "127.0.0.1:15010")]
     pub plaintext_xds_address: Listen,
-    /// Address of metrics, readiness and debug pages. They need no proof and show no private keys.
+    /// Address of readiness and debug pages alone, or `off`.
+    #[arg(long, env = "PILOT_HTTP_ADDRESS", default_value = "off")]
+    pub http_address: Listen,
+    /// Address of the webhooks that an API server calls, with TLS, or `off`.
+    #[arg(long, env = "PILOT_HTTPS_ADDRESS", default_value = "off")]
+    pub https_address: Listen,
+    /// Address of metrics, readiness and debug pages. These ask callers from elsewhere for a proof.
     #[arg(long, env = "PILOT_MONITORING_ADDRESS", default_value = "127.0.0.1:15014")]
     pub monitoring_address: SocketAddr,
     /// Directory of the self-signed root, made when it is not there. Afterwards it holds `root-cert.pem`, by which

@@ -1,9 +1,17 @@
 //! The admin server: HTTP/1.1, a handful of paths, small bodies, bounded in connections and time. Not for traffic.
 
-use crate::{drain, ready::Ready, telemetry};
+use crate::{
+    drain,
+    ready::Ready,
+    telemetry,
+    tls::{
+        grpc::{self, Caller},
+        server::{ServerProfile, ServerTls},
+    },
+};
 use bytes::Bytes;
-use futures_util::{FutureExt, future::BoxFuture};
-use http::{Method, Request, Response, StatusCode, header};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture};
+use http::{Extensions, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     body::{Body, Incoming},
@@ -11,19 +19,27 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{collections::BTreeMap, convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
     sync::Semaphore,
     task::JoinSet,
 };
+use tonic::transport::server::Connected;
 
 /// What a handler gives back.
 pub type Reply = Response<Full<Bytes>>;
 
+/// Where a request came from, among its extensions. With TLS a [`Caller`] is there too.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
 /// Answers one request; its body has been read whole.
 pub type Handler = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Reply> + Send + Sync>;
+
+/// Lets a request through, perhaps with more among its extensions, or answers it.
+pub type Gate = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Result<Request<Bytes>, Reply>> + Send + Sync>;
 
 const BODY_LIMIT: usize = 1 << 20;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,10 +47,18 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECTIONS: usize = 256;
 
 /// The routes of an admin server. An exact path wins over a prefix, a longer prefix over a shorter one.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Admin {
     exact: BTreeMap<String, Methods>,
     prefixes: BTreeMap<String, Methods>,
+    gates: BTreeMap<String, Gate>,
+    longest_body: usize,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Admin { exact: BTreeMap::new(), prefixes: BTreeMap::new(), gates: BTreeMap::new(), longest_body: BODY_LIMIT }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -47,6 +71,18 @@ impl Admin {
     /// No routes.
     pub fn new() -> Self {
         Admin::default()
+    }
+
+    /// Takes bodies of up to so many bytes; 1 MiB by default.
+    pub fn with_longest_body(mut self, bytes: usize) -> Self {
+        self.longest_body = bytes;
+        self
+    }
+
+    /// Asks `gate` before anything on a path that begins with `prefix`. The longest prefix counts, and no other.
+    pub fn gated(mut self, prefix: &str, gate: Gate) -> Self {
+        self.gates.insert(prefix.to_owned(), gate);
+        self
     }
 
     /// Answers GET and HEAD on this path.
@@ -151,8 +187,8 @@ impl Admin {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    let connection = admin.clone().connection(stream, drain.clone());
+                Ok((stream, address)) => {
+                    let connection = admin.clone().connection(stream, about(address), drain.clone());
                     connections.spawn(async move {
                         let _slot = slot;
                         connection.await;
@@ -170,14 +206,45 @@ impl Admin {
         while connections.join_next().await.is_some() {}
     }
 
-    /// Serves one connection.
-    pub async fn connection<IO>(self: Arc<Self>, io: IO, drain: drain::Watch)
+    /// As [`serve`](Admin::serve), with TLS: the profile has to choose `http/1.1` or nothing.
+    pub async fn serve_tls(
+        self,
+        listener: TcpListener,
+        tls: Arc<ServerTls>,
+        profile: ServerProfile,
+        drain: drain::Watch,
+    ) {
+        let admin = Arc::new(self);
+        let slots = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut connections = JoinSet::new();
+        let mut incoming = std::pin::pin!(grpc::incoming(listener, tls, profile, drain.clone()));
+        // Who waits here has a slot, so that shaking hands goes no further than there are some.
+        while let Ok(slot) = slots.clone().acquire_owned().await
+            && let Some(accepted) = incoming.next().await
+        {
+            let Ok(stream) = accepted else { continue };
+            let caller: Caller = Connected::connect_info(&stream);
+            let mut extensions = about(caller.address);
+            extensions.insert(caller);
+            let connection = admin.clone().connection(stream, extensions, drain.clone());
+            connections.spawn(async move {
+                let _slot = slot;
+                connection.await;
+            });
+            while connections.try_join_next().is_some() {}
+        }
+        while connections.join_next().await.is_some() {}
+    }
+
+    /// Serves one connection; its requests have these extensions.
+    pub async fn connection<IO>(self: Arc<Self>, io: IO, extensions: Extensions, drain: drain::Watch)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let _guard = drain.guard();
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
             let admin = self.clone();
+            request.extensions_mut().extend(extensions.clone());
             async move { Ok::<_, Infallible>(admin.answer(request).await) }
         });
         let mut builder = http1::Builder::new();
@@ -201,12 +268,26 @@ impl Admin {
             Err(status) => return text(status, status.canonical_reason().unwrap_or_default().to_owned() + "\n"),
         };
         let (head, body) = request.into_parts();
-        if body.size_hint().lower() > BODY_LIMIT as u64 {
-            return text(StatusCode::PAYLOAD_TOO_LARGE, "the body exceeds 1 MiB\n");
+        let longest = self.longest_body;
+        if body.size_hint().lower() > longest as u64 {
+            return text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body exceeds {longest} bytes\n"));
         }
-        match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect()).await {
-            Ok(Ok(body)) => handler(Request::from_parts(head, body.to_bytes())).await,
-            Ok(Err(_)) => text(StatusCode::PAYLOAD_TOO_LARGE, "the body exceeds 1 MiB or was cut off\n"),
+        match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, longest).collect()).await {
+            Ok(Ok(body)) => {
+                let request = Request::from_parts(head, body.to_bytes());
+                let gate =
+                    self.gates.iter().rev().find(|(prefix, _)| request.uri().path().starts_with(prefix.as_str()));
+                match gate {
+                    None => handler(request).await,
+                    Some((_, gate)) => match gate(request).await {
+                        Ok(request) => handler(request).await,
+                        Err(reply) => reply,
+                    },
+                }
+            }
+            Ok(Err(_)) => {
+                text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body exceeds {longest} bytes or was cut off\n"))
+            }
             Err(_) => text(StatusCode::REQUEST_TIMEOUT, "the body took too long\n"),
         }
     }
@@ -221,6 +302,28 @@ impl Admin {
         };
         handler.as_ref().ok_or(StatusCode::METHOD_NOT_ALLOWED)
     }
+}
+
+/// A gate for those who call from this machine.
+pub fn from_loopback() -> Gate {
+    Arc::new(|request| {
+        let is_near = Peer::is_loopback(&request);
+        let refused = || text(StatusCode::FORBIDDEN, "only callers on this machine, or in this pod, may do this\n");
+        async move { if is_near { Ok(request) } else { Err(refused()) } }.boxed()
+    })
+}
+
+impl Peer {
+    /// Whether a request came from this machine; one whose origin is unknown did not.
+    pub fn is_loopback<B>(request: &Request<B>) -> bool {
+        request.extensions().get::<Peer>().is_some_and(|Peer(address)| address.ip().to_canonical().is_loopback())
+    }
+}
+
+fn about(address: SocketAddr) -> Extensions {
+    let mut extensions = Extensions::new();
+    extensions.insert(Peer(address));
+    extensions
 }
 
 /// A plain text reply.

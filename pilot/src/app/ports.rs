@@ -1,12 +1,13 @@
 //! The ports, and what is served on each.
 
-use crate::{debug::Reports, discovery::server::Discovery, settings::Settings};
+use crate::{debug::Reports, discovery::server::Discovery, settings::Settings, webhook::Webhooks};
 use anyhow::Context;
 use mesh_ca::server::CertificateService;
 use mesh_runtime::{
-    admin::Admin,
+    admin::{self, Admin},
     drain,
     ready::Ready,
+    settings::Listen,
     snapshot::Reader,
     telemetry::{log::LogHandle, metrics::Registry},
     tls::{
@@ -29,6 +30,10 @@ pub struct Addresses {
     pub plaintext: Option<SocketAddr>,
     /// Metrics, readiness, debug pages.
     pub monitoring: SocketAddr,
+    /// Readiness and debug pages alone; `None`: off.
+    pub http: Option<SocketAddr>,
+    /// Webhooks, with TLS; `None`: off.
+    pub https: Option<SocketAddr>,
 }
 
 impl Addresses {
@@ -38,6 +43,12 @@ impl Addresses {
             tracing::info!(%address, "discovery without encryption");
         }
         tracing::info!(address = %self.monitoring, "monitoring");
+        if let Some(address) = self.http {
+            tracing::info!(%address, "readiness and debug pages");
+        }
+        if let Some(address) = self.https {
+            tracing::info!(%address, "webhooks");
+        }
     }
 }
 
@@ -47,26 +58,30 @@ pub(super) struct Ports {
     pub(super) xds: TcpListener,
     pub(super) plaintext: Option<TcpListener>,
     pub(super) monitoring: TcpListener,
+    pub(super) http: Option<TcpListener>,
+    pub(super) https: Option<TcpListener>,
 }
 
 impl Ports {
     /// Binds, and writes the address file.
     pub(super) async fn bind(settings: &Settings) -> anyhow::Result<Self> {
         let xds = bind(settings.xds_address).await?;
-        let plaintext = match settings.plaintext_xds_address.0 {
-            Some(address) => Some(bind(address).await?),
-            None => None,
-        };
+        let plaintext = bind_unless_off(settings.plaintext_xds_address).await?;
         let monitoring = bind(settings.monitoring_address).await?;
+        let http = bind_unless_off(settings.http_address).await?;
+        let https = bind_unless_off(settings.https_address).await?;
+        let bound = |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::local_addr).transpose();
         let addresses = Addresses {
             xds: xds.local_addr()?,
-            plaintext: plaintext.as_ref().map(TcpListener::local_addr).transpose()?,
+            plaintext: bound(&plaintext)?,
             monitoring: monitoring.local_addr()?,
+            http: bound(&http)?,
+            https: bound(&https)?,
         };
         if let Some(path) = &settings.address_file {
             write_addresses(path, &addresses)?;
         }
-        Ok(Ports { addresses, xds, plaintext, monitoring })
+        Ok(Ports { addresses, xds, plaintext, monitoring, http, https })
     }
 }
 
@@ -76,6 +91,8 @@ pub(super) struct Services {
     pub(super) discovery: Discovery,
     pub(super) reports: Reports,
     pub(super) certificates: CertificateService,
+    pub(super) webhooks: Webhooks,
+    pub(super) ready: Ready,
 }
 
 impl Services {
@@ -107,6 +124,27 @@ impl Services {
         Ok(router.serve_with_incoming_shutdown(connections, drain.signaled()).await?)
     }
 
+    /// What an API server asks.
+    pub(super) async fn webhooks(
+        self,
+        listener: TcpListener,
+        own: Reader<Identity>,
+        drain: drain::Watch,
+    ) -> anyhow::Result<()> {
+        let profile = ServerProfile::new([b"http/1.1".as_slice()], ClientAuth::None);
+        let tls = Arc::new(ServerTls::new(own, TrustPolicy::default()));
+        let admin = Admin::new().with_readiness("/ready", self.ready);
+        self.webhooks.routes(admin).serve_tls(listener, tls, profile, drain).await;
+        Ok(())
+    }
+
+    /// For whoever asks whether pilot is ready, and for operators.
+    pub(super) async fn http(self, listener: TcpListener, drain: drain::Watch) -> anyhow::Result<()> {
+        let admin = Admin::new().with_readiness("/ready", self.ready);
+        self.reports.routes(admin, self.discovery.authenticate).serve(listener, drain).await;
+        Ok(())
+    }
+
     /// For operators.
     pub(super) async fn monitoring(
         self,
@@ -115,14 +153,15 @@ impl Services {
         log: LogHandle,
         drain: drain::Watch,
     ) -> anyhow::Result<()> {
-        let ready = Ready::new();
+        let ready = self.ready;
         let admin = Admin::new()
             .with_liveness()
             .with_readiness("/ready", ready.clone())
             .with_readiness("/readyz", ready)
             .with_metrics("/metrics", registry)
-            .with_log_level(log);
-        self.reports.routes(admin).serve(listener, drain).await;
+            .with_log_level(log)
+            .gated("/log-level", admin::from_loopback());
+        self.reports.routes(admin, self.discovery.authenticate).serve(listener, drain).await;
         Ok(())
     }
 }
@@ -132,6 +171,13 @@ fn builder() -> Server {
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .max_concurrent_streams(100)
+}
+
+async fn bind_unless_off(Listen(address): Listen) -> anyhow::Result<Option<TcpListener>> {
+    match address {
+        Some(address) => bind(address).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -5,11 +5,17 @@ use crate::{
     compile::Compiler,
     mesh::Mesh,
     metrics::Metrics,
+    object::ObjectId,
     settle::{Decision, Pace, Settle},
     source::Batch,
     world::{STANDS_IN, Touched, TrustRoots, World},
 };
-use mesh_config::diagnostic::Severity;
+use mesh_config::{
+    crd::ParseContext,
+    diagnostic::Severity,
+    kind::{GroupKind, ObjectKind},
+    model::Kind,
+};
 use mesh_runtime::{clock, drain, snapshot::Publisher};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::{mpsc, watch};
@@ -19,6 +25,8 @@ pub(super) struct Loop {
     pub(super) world: World,
     pub(super) batches: mpsc::Receiver<Batch>,
     pub(super) roots: watch::Receiver<TrustRoots>,
+    /// What objects are read with, for who asks before one is stored.
+    pub(super) context: watch::Sender<Arc<ParseContext>>,
     /// Made the mesh that the publisher has.
     pub(super) compiler: Compiler,
     pub(super) publisher: Publisher<Mesh>,
@@ -64,6 +72,13 @@ impl Loop {
     }
 
     fn compile(&mut self, touched: Touched) {
+        self.context.send_if_modified(|context| {
+            let changed = **context != *self.world.context();
+            if changed {
+                *context = Arc::new(self.world.context().clone());
+            }
+            changed
+        });
         let before = self.publisher.current();
         let begin = clock::now();
         let mesh = self.compiler.compile(&self.world, touched, Some(&before));
@@ -74,8 +89,7 @@ impl Loop {
             return;
         }
         report_new(&mesh, &before);
-        self.metrics.mesh_version.set(mesh.version().0 as i64);
-        self.metrics.findings(mesh.diagnostics(), STANDS_IN);
+        count(&mesh, &self.metrics);
         self.publisher.publish(Arc::new(mesh));
     }
 }
@@ -83,7 +97,14 @@ impl Loop {
 /// Logs every finding about the first mesh.
 pub(super) fn report(mesh: &Mesh, metrics: &Metrics) {
     report_new(mesh, &Mesh::default());
+    count(mesh, metrics);
+}
+
+fn count(mesh: &Mesh, metrics: &Metrics) {
+    let is_route = |id: &&ObjectId| id.kind == GroupKind::Of(ObjectKind::VirtualService);
     metrics.mesh_version.set(mesh.version().0 as i64);
+    metrics.services.set(mesh.parts(Kind::Service).count() as i64);
+    metrics.virtual_services.set(mesh.holds().keys().filter(is_route).count() as i64);
     metrics.findings(mesh.diagnostics(), STANDS_IN);
 }
 

@@ -8,6 +8,7 @@ use super::{
     authn::{Authenticate, Proved},
     clients::{Clients, Connected, Inspect},
     encode,
+    foreign::{self, Foreign, Told},
     node::{Claim, NodeError},
     session::{self, Event, Response, State, View},
     standing::Standing,
@@ -41,6 +42,8 @@ pub struct Discovery {
     pub authenticate: Authenticate,
     /// What is counted.
     pub metrics: Metrics,
+    /// Clients of another kind that were told why they get nothing.
+    pub told: Told,
     /// Ends all streams.
     pub drain: drain::Watch,
 }
@@ -53,9 +56,10 @@ pub struct Port {
 
 impl Discovery {
     /// The service for a port; `secrets` where it is encrypted.
-    pub fn into_server(self, secrets: bool) -> AggregatedDiscoveryServiceServer<Port> {
+    pub fn into_server(self, secrets: bool) -> Foreign<AggregatedDiscoveryServiceServer<Port>> {
+        let told = self.told.clone();
         let port = Port { discovery: self, secrets };
-        AggregatedDiscoveryServiceServer::new(port).max_decoding_message_size(MAX_REQUEST)
+        Foreign { inner: AggregatedDiscoveryServiceServer::new(port).max_decoding_message_size(MAX_REQUEST), told }
     }
 }
 
@@ -109,11 +113,17 @@ async fn serve(
     let first = tokio::time::timeout(FIRST_REQUEST, requests.message()).await;
     let first = first.map_err(|_| Status::deadline_exceeded("no request arrived"))??;
     let Some(first) = first else { return Ok(()) };
+    if let Some(refusal) = foreign::refusal(&first.type_url) {
+        let id = first.node.as_ref().map_or("without a node id", |node| &*node.id);
+        discovery.told.log(&format!("{id:.200}"), &refusal);
+        return Err(refusal);
+    }
     let claim = claim(&first, &proved).map_err(|error| refuse(&discovery, &proved, &error))?;
     let (inspect, asked) = mpsc::channel(1);
     let connected = discovery.clients.connect(claim.clone(), proved.clone(), clock::system_now(), inspect);
     tracing::info!(proxy = claim.full_name(), proof = proved.proof, secrets, "proxy connected");
     let client = Client {
+        told: discovery.told,
         seen: discovery.mesh.get(),
         mesh: discovery.mesh,
         standing: Standing::default(),
@@ -155,6 +165,7 @@ struct Client {
     state: State,
     waiting: VecDeque<Response>,
     connected: Connected,
+    told: Told,
 }
 
 impl Client {
@@ -198,6 +209,10 @@ impl Client {
     }
 
     fn request(&mut self, message: DeltaDiscoveryRequest) -> Result<(), Status> {
+        if let Some(refusal) = foreign::refusal(&message.type_url) {
+            self.told.log(&self.claim.id, &refusal);
+            return Err(refusal);
+        }
         match encode::request(message) {
             Some(request) => self.step(Event::Request(request)),
             // A proxy newer than this pilot asks for more than there is here.

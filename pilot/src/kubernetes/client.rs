@@ -44,7 +44,6 @@ pub(crate) async fn open(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
 ///
 /// # Errors
 /// Those of the request; that it took too long is one of them.
-#[expect(dead_code, reason = "for what is written to the cluster")]
 pub(crate) async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
     match tokio::time::timeout(ANSWER, request).await {
         Ok(answer) => answer,

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 async fn exchange(admin: Admin, request: &str) -> String {
     let (mut client, server) = tokio::io::duplex(1 << 16);
     let (_signal, watch) = drain::channel();
-    let served = tokio::spawn(Arc::new(admin).connection(server, watch));
+    let served = tokio::spawn(Arc::new(admin).connection(server, Extensions::new(), watch));
     client.write_all(request.as_bytes()).await.unwrap();
     let mut reply = String::new();
     client.read_to_string(&mut reply).await.unwrap();
@@ -44,6 +44,23 @@ async fn a_body_reaches_its_handler_and_a_large_one_does_not() {
     let large = "POST /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2000000\r\n\r\n";
     let reply = exchange(routes(), large).await;
     assert!(reply.starts_with("HTTP/1.1 413"), "{reply}");
+}
+
+#[tokio::test]
+async fn a_gate_answers_for_what_is_behind_it() {
+    for (address, expected) in [("127.0.0.1:1", "200"), ("[::ffff:127.0.0.1]:1", "200"), ("10.0.0.1:1", "403")] {
+        let admin = Arc::new(routes().gated("/debug/", from_loopback()));
+        for (path, expected) in [("/debug/x", expected), ("/a", "200")] {
+            let (mut client, server) = tokio::io::duplex(1 << 16);
+            let (_signal, watch) = drain::channel();
+            tokio::spawn(admin.clone().connection(server, about(address.parse().unwrap()), watch));
+            let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            client.write_all(request.as_bytes()).await.unwrap();
+            let mut reply = String::new();
+            client.read_to_string(&mut reply).await.unwrap();
+            assert!(reply.starts_with(&format!("HTTP/1.1 {expected}")), "{address} {path}: {reply}");
+        }
+    }
 }
 
 #[tokio::test]
