@@ -10,9 +10,12 @@
 
 mod carry;
 mod control;
+mod ending;
+mod pages;
 mod trust;
 
 use crate::{
+    beside::scrape::Scraper,
     discovery::Command,
     listeners::{BoundSet, Purpose},
     net::listen::{self, ConnectionLimit},
@@ -36,12 +39,13 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::sync::{broadcast, mpsc};
+use tokio::{
+    sync::{broadcast, mpsc, watch},
+    time::Instant,
+};
 
 /// Announcements of clusters that are gone, waiting for a worker.
 const RETIRED: usize = 64;
-/// Beyond the drain's time, this long for connections that still have something to finish.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// Where a running proxy listens besides its configuration, with real ports.
 #[derive(Debug, Clone, Copy, Default)]
@@ -66,13 +70,15 @@ pub struct Proxy {
     closing: drain::Signal,
     arriving: drain::Signal,
     ending: drain::Signal,
+    /// Since when it drains.
+    draining: Option<Instant>,
     threads: Vec<process::Thread>,
     writer: JoinHandle<()>,
 }
 
 /// What all threads share.
 struct Common {
-    settings: Settings,
+    settings: Arc<Settings>,
     log: Option<LogHandle>,
     registry: Registry,
     ready: Ready,
@@ -83,6 +89,10 @@ struct Common {
     commands: mpsc::Sender<Command>,
     /// Clusters that are gone: workers close their connections.
     retired: broadcast::Sender<Arc<[ClusterId]>>,
+    /// The page of metrics, with the application's.
+    scraper: Arc<Scraper>,
+    /// What a page has asked for.
+    asked: watch::Sender<ending::Asked>,
     /// Everything bound, for workers and for `debug`.
     bound: snapshot::Reader<BoundSet>,
     /// The mesh's drain time, as last heard.
@@ -121,7 +131,9 @@ impl Proxy {
         registry.build_info("proxy", env!("CARGO_PKG_VERSION"))?;
         let (bound, bound_reader) = snapshot::publisher(Arc::new(sockets.captured.clone()));
         let (drain_time, drain_reader) = snapshot::publisher(Arc::new(Duration::from_secs(5)));
+        let settings = Arc::new(settings);
         let common = Arc::new(Common {
+            scraper: Arc::new(Scraper::new(settings.clone(), registry.clone())?),
             standard: Standard::new(&registry)?,
             ready: Ready::new(),
             peers,
@@ -129,6 +141,7 @@ impl Proxy {
             limit: ConnectionLimit::new(settings.max_connections),
             commands,
             retired: broadcast::channel(RETIRED).0,
+            asked: watch::Sender::default(),
             bound: bound_reader,
             drain_time: drain_reader,
             closing: closing_watch,
@@ -142,7 +155,7 @@ impl Proxy {
         let inputs = control::Inputs { sockets, wanted, asked, bound, drain_time, log: lines };
         let control = control::Control::new(common.clone(), inputs)?;
         let threads = vec![process::spawn("control", move || control.run())?];
-        Ok(Proxy { common, addresses, closing, arriving, ending, threads, writer })
+        Ok(Proxy { common, addresses, closing, arriving, ending, draining: None, threads, writer })
     }
 
     /// Where it listens.
@@ -158,37 +171,6 @@ impl Proxy {
     /// What it is still waiting for.
     pub fn pending(&self) -> Vec<String> {
         self.common.ready.pending()
-    }
-
-    /// As on SIGTERM: readiness fails, connections are asked to close, new ones are still served for the drain's
-    /// time (peers need it to learn), then requests in flight may finish, bounded. Returns when all is done.
-    pub async fn drain(self) {
-        self.common.ready.fail_for_drain();
-        let time = self.common.settings.drain.unwrap_or(*self.common.drain_time.get());
-        let closed = self.closing.drain(time + GRACE);
-        tokio::time::sleep(time).await;
-        // The application may need others to answer what has arrived: its way out stays open until that is done.
-        let _ = self.arriving.drain(GRACE).await;
-        let ended = self.ending.drain(GRACE);
-        let _ = closed.await;
-        let _ = ended.await;
-        for thread in self.threads {
-            let _ = thread.ended().await;
-        }
-        drop(self.common);
-        // The last sender went with the threads: everything is written when the writer ends.
-        let writer = self.writer;
-        let _ = tokio::task::spawn_blocking(move || writer.join()).await;
-    }
-
-    /// Ends at once, as if the process had been killed: connections are dropped, nothing is drained.
-    pub fn kill(self) {
-        drop(self.closing);
-        drop(self.arriving);
-        drop(self.ending);
-        for thread in self.threads {
-            let _ = thread.join();
-        }
     }
 }
 

@@ -50,6 +50,8 @@ pub mod tcp;
 #[cfg(feature = "serve")]
 pub mod attempt;
 #[cfg(feature = "serve")]
+pub mod beside;
+#[cfg(feature = "serve")]
 pub mod body;
 #[cfg(feature = "serve")]
 pub mod conn;

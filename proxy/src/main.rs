@@ -1,8 +1,10 @@
 //! `proxy run`: a sidecar or gateway, configured by its environment. `proxy redirect`: a pod's connections come to it.
+//! `proxy wait` and `proxy drain`: hooks of its pod.
 
 use clap::{Parser, Subcommand};
 use mesh_proxy::{
     app::Proxy,
+    beside::command::{Drain, Wait},
     redirect::{self, Redirect},
     settings::Settings,
 };
@@ -30,6 +32,8 @@ enum Command {
     Run,
     /// Write the kernel's rules by which a pod's connections come to the proxy, or remove them.
     Redirect(Box<Redirect>),
+    Wait(Wait),
+    Drain(Drain),
 }
 
 fn main() -> ExitCode {
@@ -42,14 +46,17 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "proxy: {error:#}");
         exit.into()
     };
+    let done = |result: anyhow::Result<()>| match result {
+        Ok(()) => Exit::Success.into(),
+        Err(error) => said(&error, Exit::Failed),
+    };
     match args.command {
         Command::Redirect(settings) => {
             let log = log::init(log::Format::Text, "info");
-            match log.map_err(anyhow::Error::from).and_then(|_log| redirect::run(&settings)) {
-                Ok(()) => Exit::Success.into(),
-                Err(error) => said(&error, Exit::Failed),
-            }
+            done(log.map_err(anyhow::Error::from).and_then(|_log| redirect::run(&settings)))
         }
+        Command::Wait(wait) => done(wait.run()),
+        Command::Drain(drain) => done(drain.run()),
         Command::Run => match Settings::read(&Env).map(run) {
             Ok(Ok(())) => Exit::Success.into(),
             Ok(Err(error)) => said(&error, Exit::Failed),
@@ -65,9 +72,12 @@ fn run(settings: Settings) -> anyhow::Result<()> {
     let proxy = Proxy::start_with(settings, Some(log))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let asked = process::signals()?.await;
-        tracing::info!(?asked, "draining");
-        proxy.drain().await;
+        let signals = process::signals()?;
+        let ended = proxy.serve_until(async {
+            let asked = signals.await;
+            tracing::info!(?asked, "draining");
+        });
+        ended.await;
         tracing::info!("ended");
         Ok(())
     })

@@ -3,38 +3,49 @@
 //! Every address is settable, `off` switches a port off, and port 0 takes any free one: one machine can then run many
 //! proxies, each on its own address, and tests need no fixed ports.
 
+mod config;
+mod pod;
+mod probes;
+mod scrape;
+
+pub use pod::Pod;
+pub use probes::{How, HttpGet, Probe, Probes};
+pub use scrape::{Scrape, Target};
+
+use config::ProxyConfig;
 use mesh_config::{kind::Role, name::host_of_authority};
 use mesh_runtime::{
     settings::{Listen, Problems, Reader, Source},
     telemetry::log,
 };
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
 
-/// What this proxy listens on besides what its configuration says.
+/// What this proxy listens on besides what its configuration says. `[::]` is every address of both versions of IP, and of
+/// version 4 alone where the machine has no other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses {
     /// `FERROMESH_ADMIN_ADDRESS`, 127.0.0.1:15000.
     pub admin: Listen,
-    /// `FERROMESH_STATUS_ADDRESS`, 0.0.0.0:15021: `/healthz/ready`.
+    /// `FERROMESH_STATUS_ADDRESS`, [::]:15021: `/healthz/ready`.
     pub status: Listen,
-    /// `FERROMESH_METRICS_ADDRESS`, 0.0.0.0:15020: `/stats/prometheus`, `/metrics`, `/healthz/ready`.
+    /// `FERROMESH_METRICS_ADDRESS`, [::]:15020: metrics, readiness, and what the kubelet asks of the application.
     pub metrics: Listen,
-    /// `FERROMESH_PROMETHEUS_ADDRESS`, 0.0.0.0:15090: `/stats/prometheus`.
+    /// `FERROMESH_PROMETHEUS_ADDRESS`, [::]:15090: `/stats/prometheus`.
     pub prometheus: Listen,
-    /// `FERROMESH_OUTBOUND_ADDRESS`, 0.0.0.0:15001: captured connections of the application.
+    /// `FERROMESH_OUTBOUND_ADDRESS`, [::]:15001: captured connections of the application.
     pub outbound: Listen,
-    /// `FERROMESH_INBOUND_ADDRESS`, 0.0.0.0:15006: captured connections of peers.
+    /// `FERROMESH_INBOUND_ADDRESS`, [::]:15006: captured connections of peers.
     pub inbound: Listen,
 }
 
 /// Where pilot and the certificate authority are, and how we prove ourselves to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlPlane {
-    /// `DISCOVERY_ADDRESS`, host:port; istiod.istio-system.svc:15012.
+    /// `DISCOVERY_ADDRESS`, host:port; ProxyConfig's `discoveryAddress`, istiod.istio-system.svc:15012.
     pub discovery: String,
     /// `CA_ADDR`; the discovery address.
     pub ca: String,
@@ -65,7 +76,7 @@ pub struct Settings {
     pub addresses: Addresses,
     /// Pilot and the certificate authority.
     pub control_plane: ControlPlane,
-    /// `FERROMESH_WORKERS`, 2: threads that carry traffic.
+    /// `FERROMESH_WORKERS`, ProxyConfig's `concurrency`, 2 or fewer if `ISTIO_CPU_LIMIT` is 1: threads that carry traffic.
     pub workers: usize,
     /// `FERROMESH_MAX_CONNECTIONS`, 100000: accepted connections at once.
     pub max_connections: usize,
@@ -73,8 +84,11 @@ pub struct Settings {
     pub state_dir: Option<PathBuf>,
     /// `FERROMESH_CERT_TTL`, 24h: asked of the certificate authority.
     pub certificate_ttl: Duration,
-    /// `TERMINATION_DRAIN_DURATION_SECONDS`: instead of the mesh's; how long a SIGTERM lets requests finish.
+    /// `TERMINATION_DRAIN_DURATION_SECONDS`, ProxyConfig's `terminationDrainDuration`: instead of the mesh's; how long a
+    /// SIGTERM lets requests finish.
     pub drain: Option<Duration>,
+    /// The application beside the proxy.
+    pub pod: Pod,
     /// `FERROMESH_LOG`, info; as `tracing` filters.
     pub log: String,
     /// `FERROMESH_LOG_JSON`.
@@ -96,12 +110,14 @@ impl Settings {
         instance_ips.extend(
             read.list::<IpAddr>("INSTANCE_IP").into_iter().filter(|ip| !instance_ips.contains(ip)).collect::<Vec<_>>(),
         );
-        let discovery = read.or("DISCOVERY_ADDRESS", "istiod.istio-system.svc:15012".to_owned());
+        let config = ProxyConfig::read(&mut read);
+        let usual = config.discovery_address.clone().unwrap_or_else(|| "istiod.istio-system.svc:15012".to_owned());
+        let discovery = read.or("DISCOVERY_ADDRESS", usual);
         let host = host_of_authority(&discovery);
         if !discovery.contains(':') {
             read.problem("DISCOVERY_ADDRESS", "must be HOST:PORT");
         }
-        let workers = read.or("FERROMESH_WORKERS", 2usize);
+        let workers = workers(&mut read, &config);
         if !(1..=256).contains(&workers) {
             read.problem("FERROMESH_WORKERS", "must be between 1 and 256");
         }
@@ -117,9 +133,9 @@ impl Settings {
             instance_ips,
             cluster: read.or("ISTIO_META_CLUSTER_ID", "Kubernetes".to_owned()),
             addresses: Addresses {
-                admin: read.or("FERROMESH_ADMIN_ADDRESS", any(true, 15000)),
+                admin: read.or("FERROMESH_ADMIN_ADDRESS", any(true, config.proxy_admin_port.unwrap_or(15000))),
                 status: read.or("FERROMESH_STATUS_ADDRESS", any(false, 15021)),
-                metrics: read.or("FERROMESH_METRICS_ADDRESS", any(false, 15020)),
+                metrics: read.or("FERROMESH_METRICS_ADDRESS", any(false, config.status_port.unwrap_or(15020))),
                 prometheus: read.or("FERROMESH_PROMETHEUS_ADDRESS", any(false, 15090)),
                 outbound: read.or("FERROMESH_OUTBOUND_ADDRESS", any(false, 15001)),
                 inbound: read.or("FERROMESH_INBOUND_ADDRESS", any(false, 15006)),
@@ -135,7 +151,8 @@ impl Settings {
             max_connections: read.or("FERROMESH_MAX_CONNECTIONS", 100_000),
             state_dir: read.optional("FERROMESH_STATE_DIR"),
             certificate_ttl: read.duration("FERROMESH_CERT_TTL", Duration::from_secs(24 * 3600)),
-            drain: read.optional("TERMINATION_DRAIN_DURATION_SECONDS").map(Duration::from_secs),
+            drain: read.optional("TERMINATION_DRAIN_DURATION_SECONDS").map(Duration::from_secs).or(config.drain()),
+            pod: Pod::read(&mut read, role),
             log,
             log_json: read.flag("FERROMESH_LOG_JSON", false),
         };
@@ -160,8 +177,20 @@ fn role(word: &str) -> Result<Role, String> {
 
 /// A default address: loopback, or every address.
 fn any(loopback: bool, port: u16) -> Listen {
-    let ip = if loopback { [127, 0, 0, 1] } else { [0, 0, 0, 0] };
+    let ip: IpAddr = if loopback { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     Listen(Some(SocketAddr::from((ip, port))))
+}
+
+/// Threads that carry traffic. A sidecar's share of a large machine is small: the limit of its container lowers the
+/// usual number and never raises it.
+fn workers(read: &mut Reader<'_>, config: &ProxyConfig) -> usize {
+    let limit = read.optional::<usize>("ISTIO_CPU_LIMIT").filter(|limit| *limit > 0).unwrap_or(2);
+    let usual = match config.concurrency {
+        Some(0) => std::thread::available_parallelism().map_or(2, usize::from),
+        Some(wanted) => wanted,
+        None => limit.min(2),
+    };
+    read.or("FERROMESH_WORKERS", usual)
 }
 
 #[cfg(test)]
@@ -178,7 +207,44 @@ mod tests {
         let s = read(&[("POD_NAME", "cart"), ("POD_NAMESPACE", "shop"), ("INSTANCE_IP", "127.0.1.1")]).unwrap();
         assert_eq!(s.node_id(), "sidecar~127.0.1.1~cart.shop~shop.svc.cluster.local");
         assert_eq!(s.control_plane.server_name, "istiod.istio-system.svc");
-        assert_eq!(s.addresses.inbound, Listen(Some("0.0.0.0:15006".parse().unwrap())));
+        assert_eq!(s.addresses.inbound, Listen(Some("[::]:15006".parse().unwrap())));
+    }
+
+    #[test]
+    fn a_pod_is_read_from_its_proxy_config_unless_a_variable_says_otherwise() {
+        let pod = [("POD_NAME", "cart"), ("POD_NAMESPACE", "shop"), ("ISTIO_CPU_LIMIT", "1")];
+        let config = r#"{"discoveryAddress":"istiod-canary.mesh.svc:15012","concurrency":4,"statusPort":15029,
+            "terminationDrainDuration":"7s","proxyMetadata":{"A":"b"},"unknown":[]}"#;
+        let plain = read(&pod).unwrap();
+        assert_eq!((plain.workers, plain.drain, plain.pod), (1, None, Pod::default()));
+        let s = read(&[&pod[..], &[("PROXY_CONFIG", config)]].concat()).unwrap();
+        assert_eq!(s.control_plane.discovery, "istiod-canary.mesh.svc:15012");
+        assert_eq!(s.control_plane.ca, "istiod-canary.mesh.svc:15012");
+        assert_eq!((s.workers, s.drain), (4, Some(Duration::from_secs(7))));
+        assert_eq!(s.addresses.metrics, Listen(Some("[::]:15029".parse().unwrap())));
+        let more = [("PROXY_CONFIG", config), ("FERROMESH_WORKERS", "3"), ("TERMINATION_DRAIN_DURATION_SECONDS", "1")];
+        let s = read(&[&pod[..], &more].concat()).unwrap();
+        assert_eq!((s.workers, s.drain), (3, Some(Duration::from_secs(1))));
+        for wrong in ["{", r#"{"terminationDrainDuration":"soon"}"#] {
+            let problems = read(&[&pod[..], &[("PROXY_CONFIG", wrong)]].concat()).unwrap_err();
+            assert!(problems.to_string().contains("PROXY_CONFIG"), "{problems}");
+        }
+    }
+
+    #[test]
+    fn an_injected_container_says_what_stands_beside_it() {
+        let vars = [
+            ("POD_NAME", "cart"),
+            ("POD_NAMESPACE", "shop"),
+            ("ISTIO_META_INTERCEPTION_MODE", "REDIRECT"),
+            ("ISTIO_META_APP_CONTAINERS", "cart,logs"),
+            ("FERROMESH_NATIVE_SIDECAR", "true"),
+            ("EXIT_ON_ZERO_ACTIVE_CONNECTIONS", "true"),
+            ("MINIMUM_DRAIN_DURATION", "2s"),
+        ];
+        let idle = Some(Duration::from_secs(2));
+        let wanted = Pod { captured: true, application: true, native: true, exit_when_idle: idle, ..Pod::default() };
+        assert_eq!(read(&vars).unwrap().pod, wanted);
     }
 
     #[test]

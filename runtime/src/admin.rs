@@ -19,7 +19,14 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{collections::BTreeMap, convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -34,6 +41,15 @@ pub type Reply = Response<Full<Bytes>>;
 /// Where a request came from, among its extensions. With TLS a [`Caller`] is there too.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
+
+impl Peer {
+    /// Whether a request came from this machine, by what its connection says. One of which that is not known did not, and
+    /// none from 127.0.0.6: by that address a proxy carries what others have sent.
+    pub fn is_local<B>(request: &Request<B>) -> bool {
+        let local = |ip: IpAddr| ip.is_loopback() && ip != IpAddr::from([127, 0, 0, 6]);
+        request.extensions().get::<Peer>().is_some_and(|Peer(address)| local(address.ip().to_canonical()))
+    }
+}
 
 /// Answers one request; its body has been read whole.
 pub type Handler = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Reply> + Send + Sync>;

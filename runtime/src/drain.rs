@@ -55,6 +55,17 @@ pub enum Drained {
 }
 
 impl Signal {
+    /// Begins to drain, without a deadline yet. Doing so again changes nothing.
+    pub fn begin(&self) {
+        self.tx.send_if_modified(|phase| {
+            let begins = *phase == Phase::Serving;
+            if begins {
+                *phase = Phase::Draining;
+            }
+            begins
+        });
+    }
+
     /// Begins to drain, and to count time, now (not when first polled), and waits until every guard is dropped, at most `deadline`; then
     /// whoever still works is told to give up.
     pub fn drain(self, deadline: Duration) -> impl Future<Output = Drained> + Send {

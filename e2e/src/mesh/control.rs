@@ -6,7 +6,7 @@ use mesh_ca::{
 };
 use mesh_config::kind::Role;
 use mesh_pilot::app::App;
-use mesh_proxy::settings::{Addresses, ControlPlane, Settings};
+use mesh_proxy::settings::{Addresses, ControlPlane, Pod, Settings};
 use mesh_runtime::{
     clock, drain,
     settings::Listen,
@@ -166,6 +166,7 @@ pub(super) fn proxy_settings(plan: &ProxyPlan<'_>) -> Settings {
         state_dir: Some(plan.dir.join(format!("state-{}", plan.workload))),
         certificate_ttl: plan.ttl,
         drain: Some(super::DRAIN),
+        pod: Pod::default(),
         log: String::new(),
         log_json: false,
     }

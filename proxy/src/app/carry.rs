@@ -13,6 +13,7 @@ use crate::{
         access_log::{AccessLog, Writer},
     },
     opening::Verdicts,
+    settings::Settings,
     snapshot::{Snapshot, cluster::ClusterId},
     upstream::{Connector, Dial, Source, Upstreams},
     worker::{Worker, credentials::Credentials},
@@ -67,7 +68,7 @@ pub(super) async fn run(carrying: Carrying, number: usize) {
     let Carrying { common, snapshots, server_tls, client_tls, log } = carrying;
     let observer = Rc::new(Observer::new(common.standard.clone(), common.peers.clone(), AccessLog::new(log)));
     observer.configure(&snapshots.get());
-    let connector = Connector::new(Dial::Network(source(&common.settings.instance_ips)), Some(client_tls));
+    let connector = Connector::new(Dial::Network(source(&common.settings)), Some(client_tls));
     let upstreams = Upstreams::new(common.upstreams.clone(), connector);
     let needs = Needs { commands: common.commands.clone(), snapshots: snapshots.clone(), asked: RefCell::default() };
     let requests = Requests::new(&snapshots, upstreams, observer.clone(), Rc::new(needs));
@@ -134,8 +135,10 @@ impl Demand for Needs {
 }
 
 /// One address of each family to dial from.
-fn source(own: &[IpAddr]) -> Source {
-    Source { v4: own.iter().copied().find(IpAddr::is_ipv4), v6: own.iter().copied().find(IpAddr::is_ipv6) }
+fn source(settings: &Settings) -> Source {
+    let own = || settings.instance_ips.iter().copied();
+    let (v4, v6) = (own().find(IpAddr::is_ipv4), own().find(IpAddr::is_ipv6));
+    Source { v4, v6, captured: settings.pod.captured }
 }
 
 /// New settings for the observer, old connections and log lines once a second, and the drain of connections.

@@ -1,9 +1,8 @@
 //! The control thread: identity first, then discovery, snapshots and sockets, names and pages for operators. It
 //! carries no traffic; what it publishes, workers read.
 
-use super::{Common, Sockets, carry, carry::Carrying, trust};
+use super::{Common, Sockets, carry, carry::Carrying, pages, trust};
 use crate::{
-    debug,
     discovery::{self, Command, Push},
     listeners::{self, BoundSet, Purpose},
     observe::access_log::Writer,
@@ -13,9 +12,7 @@ use crate::{
 use anyhow::Context;
 use mesh_config::model::ServiceKey;
 use mesh_runtime::{
-    admin::{self, Admin},
     clock::{self, WallClock},
-    drain,
     identity::{
         client::{Authority, CaClient},
         file,
@@ -35,7 +32,6 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::TcpListener,
     sync::{mpsc, watch},
     time::Instant,
 };
@@ -112,7 +108,7 @@ impl Control {
         let mut state = State::new(facts);
         let (snapshots, snapshot_reader) = snapshot::publisher(state.snapshot().clone());
         let (shown, shown_reader) = snapshot::publisher::<Option<Arc<Identity>>>(Arc::new(None));
-        pages(&common, inputs.sockets, &snapshot_reader, shown_reader);
+        pages::serve(&common, inputs.sockets, &snapshot_reader, shown_reader);
 
         // 2. identity: kept from before, or from the authority, however long it takes
         let kept = settings.state_dir.as_ref().and_then(|dir| kept_identity(dir));
@@ -259,59 +255,5 @@ async fn show(mut identity: snapshot::Reader<Identity>, shown: snapshot::Publish
         if identity.changed().await.is_err() {
             return;
         }
-    }
-}
-
-/// Admin, readiness and metrics servers.
-fn pages(
-    common: &Arc<Common>,
-    sockets: Sockets,
-    snapshots: &snapshot::Reader<Snapshot>,
-    identity: snapshot::Reader<Option<Arc<Identity>>>,
-) {
-    let Sockets { admin, status, metrics, prometheus, .. } = sockets;
-    let (registry, ready) = (common.registry.clone(), common.ready.clone());
-    let with_metrics = |admin: Admin| {
-        admin.with_metrics("/stats/prometheus", registry.clone()).with_metrics("/metrics", registry.clone())
-    };
-    let dump = {
-        let (common, snapshots) = (common.clone(), snapshots.clone());
-        move |_| {
-            let node = common.settings.node_id();
-            let text = match &*identity.get() {
-                Some(identity) => {
-                    debug::config_dump(&node, &snapshots.get(), &common.bound.get(), identity).to_string()
-                }
-                None => r#"{"error":"no certificate yet"}"#.to_owned(),
-            };
-            async move { admin::json(http::StatusCode::OK, text) }
-        }
-    };
-    let info =
-        serde_json::json!({ "version": env!("CARGO_PKG_VERSION"), "node": common.settings.node_id() }).to_string();
-    let operator = with_metrics(Admin::new().with_liveness())
-        .with_readiness("/ready", ready.clone())
-        .get("/debug/config_dump", dump)
-        .get("/server_info", move |_| {
-            let info = info.clone();
-            async move { admin::json(http::StatusCode::OK, info) }
-        });
-    let operator = match common.log.clone() {
-        Some(log) => operator.with_log_level(log),
-        None => operator,
-    };
-    serve(admin, operator, &common.ending);
-    serve(status, Admin::new().with_readiness("/healthz/ready", ready.clone()), &common.ending);
-    serve(metrics, with_metrics(Admin::new().with_readiness("/healthz/ready", ready)), &common.ending);
-    serve(prometheus, with_metrics(Admin::new()), &common.ending);
-}
-
-fn serve(socket: Option<std::net::TcpListener>, pages: Admin, ending: &drain::Watch) {
-    let Some(socket) = socket else { return };
-    match TcpListener::from_std(socket) {
-        Ok(listener) => {
-            tokio::spawn(pages.serve(listener, ending.clone()));
-        }
-        Err(error) => tracing::error!(%error, "a page for operators is not served"),
     }
 }

@@ -7,7 +7,7 @@ use mesh_runtime::drain;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -19,12 +19,27 @@ use tokio::net::{TcpListener, TcpStream};
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
-/// Binds and listens. Address reuse is on, so that a restart need not wait for old connections.
+/// Binds and listens. Address reuse is on, so that a restart need not wait for old connections. `[::]` takes version 4
+/// of IP too, and that alone on a machine that has no other.
 pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
+    match bind_one(address) {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && no_version_6(&error) => {
+            bind_one((Ipv4Addr::UNSPECIFIED, address.port()).into())
+        }
+        bound => bound,
+    }
+}
+
+/// EAFNOSUPPORT or EADDRNOTAVAIL.
+fn no_version_6(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(97 | 99))
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        socket.set_only_v6(address.ip() != std::net::Ipv6Addr::UNSPECIFIED)?;
+        socket.set_only_v6(address.ip() != Ipv6Addr::UNSPECIFIED)?;
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

@@ -181,7 +181,11 @@ impl WorkerCluster {
             (ClusterKey::Inbound { port }, Some(local)) => match local {
                 IngressEndpoint::Loopback => PeerAddress::Ip((Ipv4Addr::LOCALHOST, port.get()).into()),
                 IngressEndpoint::Address(address) => PeerAddress::Ip(*address),
-                IngressEndpoint::InstancePort(port) => PeerAddress::Ip((*own.first()?, port.get()).into()),
+                IngressEndpoint::InstancePort(port) => {
+                    // Of the family by which the client came, where we know our address there.
+                    let same = own.iter().find(|ip| original.is_some_and(|to| to.is_ipv4() == ip.is_ipv4()));
+                    PeerAddress::Ip((*same.or(own.first())?, port.get()).into())
+                }
                 IngressEndpoint::Unix(path) => PeerAddress::Unix(path.clone()),
             },
             (ClusterKey::Inbound { .. } | ClusterKey::InboundPassthrough | ClusterKey::Passthrough, _) => {

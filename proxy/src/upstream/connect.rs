@@ -11,7 +11,7 @@ use crate::{
     error::{ConnectFailure, Error},
     net::connect::{ConnectOptions, tcp},
     net::{executor::TurningExecutor, gather::Gather},
-    snapshot::cluster::Cluster,
+    snapshot::cluster::{Cluster, ClusterKey},
 };
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
@@ -25,7 +25,7 @@ use std::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -39,6 +39,10 @@ const MAX_RESPONSE_HEAD: usize = 60 * 1024;
 pub(crate) const H2_STREAM_WINDOW: u32 = 256 * 1024;
 pub(crate) const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 
+/// Where the application of a captured pod is dialled from: the rules of capture let it pass, and would send anything
+/// else of ours to the pod's own address back to us.
+const PASSTHROUGH: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(127, 0, 0, 6), Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6));
+
 /// The address to dial from, one of each family; none: the system's choice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Source {
@@ -46,6 +50,25 @@ pub struct Source {
     pub v4: Option<IpAddr>,
     /// To IPv6 destinations.
     pub v6: Option<IpAddr>,
+    /// The pod's connections are captured.
+    pub captured: bool,
+}
+
+impl Source {
+    /// For a connection of this cluster.
+    fn of(&self, to: SocketAddr, cluster: &ClusterKey) -> Option<IpAddr> {
+        let own = matches!(cluster, ClusterKey::Inbound { .. } | ClusterKey::InboundPassthrough);
+        match (own && self.captured && !to.ip().is_loopback(), to.is_ipv4()) {
+            (true, _) => Some(passthrough(to)),
+            (false, true) => self.v4,
+            (false, false) => self.v6,
+        }
+    }
+}
+
+/// The address that capture lets pass, of the destination's family.
+pub(crate) fn passthrough(to: SocketAddr) -> IpAddr {
+    if to.is_ipv4() { PASSTHROUGH.0.into() } else { PASSTHROUGH.1.into() }
 }
 
 /// How sockets are made.
@@ -190,7 +213,7 @@ impl Connector {
                 Ok((Socket::Memory(io), None))
             }
             (Dial::Network(source), PeerAddress::Ip(address)) => {
-                let source = if address.is_ipv4() { source.v4 } else { source.v6 };
+                let source = source.of(*address, &target.cluster.key);
                 let keepalive = target.cluster.policy.connection_pool.keepalive.or(target.settings.tcp_keepalive);
                 let stream = tcp(*address, &ConnectOptions { source, keepalive }).await?;
                 let local = stream.local_addr().ok();

@@ -90,3 +90,20 @@ async fn a_drain_ends_the_server_and_its_idle_connections() {
     let mut rest = Vec::new();
     idle.read_to_end(&mut rest).await.unwrap();
 }
+
+#[test]
+fn only_this_machines_own_programs_are_local() {
+    let is_local = |peer: Option<&str>| {
+        let mut request = Request::new(());
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(Peer(peer.parse().unwrap()));
+        }
+        Peer::is_local(&request)
+    };
+    for local in ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        assert!(is_local(Some(local)), "{local}");
+    }
+    for not in [None, Some("10.0.0.1:1"), Some("127.0.0.6:1"), Some("[::ffff:127.0.0.6]:1"), Some("[::6]:1")] {
+        assert!(!is_local(not), "{not:?}");
+    }
+}
