@@ -118,6 +118,11 @@ impl Template {
         Ok(Template { name: name.to_owned(), templates: Templates::parse([(name, text)], functions)? })
     }
 
+    /// As it was given.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The text that it makes of `data`.
     ///
     /// # Errors

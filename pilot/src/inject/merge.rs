@@ -24,6 +24,9 @@ fn key_of(list: &str) -> Option<&'static str> {
     })
 }
 
+/// Fields of which an object has one: beside another the API server would refuse it.
+const ONE_OF: [&[&str]; 2] = [&["value", "valueFrom"], &["httpGet", "tcpSocket", "grpc", "exec", "sleep"]];
+
 /// Lays `over` over `base`.
 pub(super) fn merge(base: &mut Value, over: &Value) {
     let Value::Object(over) = over else {
@@ -38,6 +41,11 @@ pub(super) fn merge(base: &mut Value, over: &Value) {
         *base = Value::Object(Map::new());
     }
     let base = base.as_object_mut().expect("made one above");
+    for group in ONE_OF {
+        if group.iter().any(|field| over.get(*field).is_some_and(|value| !value.is_null())) {
+            base.retain(|field, _| !group.contains(&field.as_str()) || over.contains_key(field));
+        }
+    }
     for (field, value) in over {
         match value {
             Value::Null => {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 pub(super) const OVERRIDES: &str = "proxy.istio.io/overrides";
 
 /// Names of what an earlier injection put into a pod, by list. `None`: it was never injected.
-pub(super) fn injected_before(pod: &Value) -> Option<Value> {
+fn injected_before(pod: &Value) -> Option<Value> {
     serde_json::from_str::<Value>(annotation(pod, STATUS)?).ok().filter(Value::is_object)
 }
 
@@ -57,21 +57,17 @@ pub(super) fn original(pod: &Value, status_port: u16) -> Result<Value, String> {
     Ok(pod)
 }
 
-/// What a user said of a container of this name, in either list; what an earlier injection put there is not a user's.
-pub(super) fn of_user<'a>(pod: &'a Value, status: Option<&Value>, container: &str) -> Option<&'a Value> {
-    CONTAINERS.into_iter().find_map(|field| {
-        let injected = status.is_some_and(|status| names_in(status, field, container));
-        list(&pod["spec"], field).iter().find(|element| name(element) == container && !injected)
-    })
+/// What a user said of a container of this name, in either list of the pod as it was before it was injected.
+pub(super) fn of_user<'a>(original: &'a Value, container: &str) -> Option<&'a Value> {
+    CONTAINERS.into_iter().find_map(|field| list(&original["spec"], field).iter().find(|own| name(own) == container))
 }
 
 /// Lays what the user said over the containers that templates put in, and remembers it.
-pub(super) fn reapply(result: &mut Value, pod: &Value, rendered: &Value) {
-    let status = injected_before(pod);
+pub(super) fn reapply(result: &mut Value, original: &Value, rendered: &Value) {
     let mut kept = Map::new();
     for field in CONTAINERS {
         for template in list(&rendered["spec"], field) {
-            let Some(user) = of_user(pod, status.as_ref(), name(template)) else { continue };
+            let Some(user) = of_user(original, name(template)) else { continue };
             let said = said(user);
             let place = result["spec"][field].as_array_mut().into_iter().flatten();
             if let Some(container) = place.into_iter().find(|container| name(container) == name(template)) {
@@ -80,7 +76,7 @@ pub(super) fn reapply(result: &mut Value, pod: &Value, rendered: &Value) {
             }
         }
     }
-    if status.is_none() && !kept.is_empty() {
+    if !kept.is_empty() && annotation(result, OVERRIDES).is_none() {
         let ordered: Map<_, _> =
             ["containers", "initContainers"].into_iter().filter_map(|field| kept.remove_entry(field)).collect();
         let annotations = super::text::map_mut(&mut result["metadata"], "annotations");
@@ -111,10 +107,23 @@ fn without_nulls(value: &mut Value) {
     }
 }
 
-/// Puts a user's proxy container where native sidecars are.
-pub(super) fn move_to_init(pod: &mut Value) {
-    let Some(containers) = pod["spec"].get_mut("containers").and_then(Value::as_array_mut) else { return };
-    let Some(index) = containers.iter().position(|container| name(container) == PROXY) else { return };
-    let proxy = containers.remove(index);
-    list_mut(&mut pod["spec"], "initContainers").push(proxy);
+/// Puts the proxy's container where the templates have it: a user writes it among the containers, native or not, and
+/// what an earlier injection put elsewhere must not be there twice. Returns whether it stood elsewhere.
+pub(super) fn place_proxy(pod: &mut Value, rendered: &Value) -> bool {
+    let has = |pod: &Value, field| list(&pod["spec"], field).iter().any(|container| name(container) == PROXY);
+    let (from, to) = match (has(rendered, "initContainers"), has(rendered, "containers")) {
+        (true, false) if has(pod, "containers") => ("containers", "initContainers"),
+        (false, true) if injected_before(pod).is_some_and(|status| names_in(&status, "initContainers", PROXY)) => {
+            ("initContainers", "containers")
+        }
+        _ => return false,
+    };
+    let containers = list_mut(&mut pod["spec"], from);
+    let Some(index) = containers.iter().position(|container| name(container) == PROXY) else { return false };
+    let mut proxy = containers.remove(index);
+    if let (Some(map), "containers") = (proxy.as_object_mut(), to) {
+        map.remove("restartPolicy");
+    }
+    list_mut(&mut pod["spec"], to).push(proxy);
+    true
 }

@@ -9,11 +9,10 @@ use super::{
     overrides, probes, prometheus,
     text::{CONTAINERS, PROXY, STATUS, annotation, at, boolean, label, list, list_mut, map_mut, name},
 };
-use mesh_template::{Value as Data, structure, to_value, yaml};
+use mesh_template::{Template, Value as Data, structure, to_value, yaml};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-const NATIVE: &str = "sidecar.istio.io/nativeSidecar";
 const NETWORK: &str = "topology.istio.io/network";
 /// User and group of the proxy.
 const PROXY_ID: u64 = 1337;
@@ -37,26 +36,24 @@ pub(super) fn render(question: &Question<'_>, injector: &Injector) -> Result<Val
     annotations::check(question.pod, mesh).map_err(failed)?;
     let own = annotation(question.pod, PROXY_CONFIG);
     let config = mesh.proxy_config(own).map_err(failed)?;
-    let native = is_native(question.pod, injector);
     let mut pod = question.pod.clone();
-    if native {
-        overrides::move_to_init(&mut pod);
-    }
-    let original = overrides::original(&pod, mesh.status_port()).map_err(failed)?;
-    let data = template_data(question, &original, &config, injector);
+    let mut original = overrides::original(&pod, mesh.status_port()).map_err(failed)?;
     let templates = injector.settings.templates(annotation(&pod, "inject.istio.io/templates")).map_err(failed)?;
-    let mut rendered = json!({});
-    let mut result = pod.clone();
-    for template in templates {
-        let text = template.render(&data).map_err(|error| failed(error.to_string()))?;
-        let part = yaml::read(&text).map_err(|error| failed(format!("{template:?} renders no YAML: {error}")))?;
-        if !part.is_object() {
-            return Err(failed("a template renders no pod".to_owned()));
-        }
-        merge(&mut rendered, &part);
-        merge(&mut result, &part);
+    let parts = |original: &Value| {
+        let data = template_data(question, original, &config, injector);
+        templates.iter().map(|template| part(template, &data)).collect::<Result<Vec<_>, _>>().map_err(failed)
+    };
+    let mut laid = parts(&original)?;
+    overrides::place_proxy(&mut pod, &together(&laid));
+    if overrides::place_proxy(&mut original, &together(&laid)) {
+        // Templates see the application's containers without it.
+        laid = parts(&original)?;
     }
-    overrides::reapply(&mut result, &pod, &rendered);
+    let mut result = pod;
+    laid.iter().for_each(|part| merge(&mut result, part));
+    let rendered = together(&laid);
+    overrides::reapply(&mut result, &original, &rendered);
+    transparent(&mut result, &config);
     finish(&mut result, &rendered, question, &config, injector)?;
     Ok(result)
 }
@@ -65,12 +62,21 @@ fn failed(error: String) -> String {
     format!("failed to run injection template: {error}")
 }
 
-/// Whether a pod's proxy is a native sidecar.
-fn is_native(pod: &Value, injector: &Injector) -> bool {
-    match annotation(pod, NATIVE) {
-        None | Some("") => injector.environment.native_sidecars,
-        Some(said) => said != "false",
+/// What one template makes.
+fn part(template: &Template, data: &Data) -> Result<Value, String> {
+    let text = template.render(data).map_err(|error| error.to_string())?;
+    match yaml::read(&text) {
+        Ok(part) if part.is_object() => Ok(part),
+        Ok(_) => Err(format!("template {} renders no part of a pod", template.name())),
+        Err(error) => Err(format!("template {} renders no YAML: {error}", template.name())),
     }
+}
+
+/// What all templates make together.
+fn together(parts: &[Value]) -> Value {
+    let mut all = json!({});
+    parts.iter().for_each(|part| merge(&mut all, part));
+    all
 }
 
 fn template_data(question: &Question<'_>, pod: &Value, config: &Value, injector: &Injector) -> Data {
@@ -117,9 +123,20 @@ fn go(json: &Value) -> Data {
 
 /// User and group that the proxy runs as: capture lets pass what they send.
 fn proxy_ids(pod: &Value) -> (u64, u64) {
-    let context = overrides::of_user(pod, None, PROXY).map(|container| &container["securityContext"]);
+    let context = overrides::of_user(pod, PROXY).map(|container| &container["securityContext"]);
     let id = |key: &str| context.and_then(|context| context[key].as_u64()).filter(|id| *id != 0).unwrap_or(PROXY_ID);
     (id("runAsUser"), id("runAsGroup"))
+}
+
+/// A proxy that is handed connections with their addresses needs to be root, whoever asked for another user.
+fn transparent(pod: &mut Value, config: &Value) {
+    let own = annotation(pod, "sidecar.istio.io/interceptionMode").filter(|mode| !mode.is_empty());
+    if own.or(config["interceptionMode"].as_str()) == Some("TPROXY")
+        && let Some(proxy) = proxy_mut(pod)
+        && proxy["securityContext"]["runAsUser"].is_number()
+    {
+        proxy["securityContext"]["runAsUser"] = json!(0);
+    }
 }
 
 /// What can only be known when all containers are there.
