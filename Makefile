@@ -4,7 +4,7 @@ SHELL := /bin/bash
 SUITES ?= ../shared/suites
 CARGO ?= cargo
 
-.PHONY: help demo build test check storm suites cluster-programs cluster e2e-cluster cluster-down images push bench fuzz generate layers size fmt clippy docs tools
+.PHONY: help demo build test check storm suites cluster-programs cluster e2e-cluster cluster-down images push charts bench fuzz generate layers size fmt clippy docs tools
 
 help: ## list the verbs
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,12 @@ e2e-cluster: ## tests in a cluster: the one that is up, else one that goes with 
 push: ## the images, of both platforms unless ARCH says otherwise, to REGISTRY=host/path (REGISTRY_USER, REGISTRY_PASSWORD, TAG)
 	@test -n "$(REGISTRY)" || { echo "usage: make push REGISTRY=host/path" >&2; exit 64; }
 	@export ARCH="$${ARCH:-amd64 arm64}" HUB="$(REGISTRY)"; .ci/tools images && .ci/images --push pilot proxy proxy-init ca
+
+charts: ## helm lints the charts, and what helm and meshctl render is equal for every values file
+	@.ci/tools cluster
+	@.ci/cluster nodes
+	@$(CARGO) build --locked --quiet -p meshctl
+	@.ci/charts target/cluster/bin/helm $${CARGO_TARGET_DIR:-target}/debug/meshctl
 
 bench: ## CPU, latency and memory beside Envoy, nginx, haproxy and a bare proxy (root; several minutes)
 	@bench/setup

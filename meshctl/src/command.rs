@@ -2,9 +2,12 @@
 
 pub(crate) mod convert;
 pub(crate) mod explain;
+pub(crate) mod install;
+pub(crate) mod manifest;
 pub(crate) mod precheck;
 pub(crate) mod proxy_config;
 pub(crate) mod proxy_status;
 pub(crate) mod status;
+pub(crate) mod uninstall;
 pub(crate) mod validate;
 pub(crate) mod version;

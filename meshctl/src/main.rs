@@ -1,10 +1,12 @@
 //! `meshctl`: parse, dispatch, exit code. 0 success, 1 failure, 64 a command line that makes no sense.
 
+mod chart;
 mod cli;
 mod cluster;
 mod command;
 mod context;
 mod files;
+mod install;
 mod istioctl;
 mod remote;
 mod report;
@@ -50,6 +52,12 @@ fn run(cli: &Cli) -> Result<()> {
             let format = format(&args.output, "table")?;
             command::explain::run(args, &context)?.print(format)
         }
+        Command::Install(args) => command::install::run(args, &context),
+        Command::Manifest(what) => {
+            let made = command::manifest::run(what, &context)?;
+            say(&made.notes);
+            report::write(&made.out)
+        }
         Command::ProxyConfig(args) => {
             let format = format(&args.what.target().output, "short")?;
             command::proxy_config::run(&args.what, &context)?.print(format)
@@ -65,6 +73,7 @@ fn run(cli: &Cli) -> Result<()> {
             command::status::verdict(&report)
         }
         Command::X(ExperimentalCommand::Precheck(args)) => command::precheck::run(args, &context),
+        Command::Uninstall(args) => command::uninstall::run(args, &context),
         Command::Validate(args) => {
             say(&command::validate::run(args)?);
             Ok(())

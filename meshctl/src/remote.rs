@@ -68,6 +68,22 @@ fn host_and_port(address: &str) -> Result<()> {
 
 /// Runs a call to its end or to the limit.
 pub(crate) fn within<T>(limit: Duration, what: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
+    match outcome(limit, call)? {
+        Some(answer) => answer.with_context(|| format!("cannot ask {what}")),
+        None => bail!("cannot ask {what}: no answer within {limit:?} (--timeout)"),
+    }
+}
+
+/// Carries out what is more than a question: its errors are told as they are.
+pub(crate) fn carried_out<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match outcome(limit, work)? {
+        Some(done) => done,
+        None => bail!("not done within {limit:?}; what was done stays, and the same command goes on"),
+    }
+}
+
+/// What came of it; nothing, where the time was up first.
+fn outcome<T>(limit: Duration, call: impl Future<Output = Result<T>>) -> Result<Option<Result<T>>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -75,8 +91,5 @@ pub(crate) fn within<T>(limit: Duration, what: &str, call: impl Future<Output = 
     let outcome = runtime.block_on(async { tokio::time::timeout(limit, call).await });
     // A look-up of a name cannot be interrupted; it must not be waited for either.
     runtime.shutdown_background();
-    match outcome {
-        Ok(answer) => answer.with_context(|| format!("cannot ask {what}")),
-        Err(_) => bail!("cannot ask {what}: no answer within {limit:?} (--timeout)"),
-    }
+    Ok(outcome.ok())
 }

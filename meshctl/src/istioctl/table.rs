@@ -42,6 +42,8 @@ const fn short(short: char, long: &'static str, standing: Standing) -> Flag {
 }
 
 const LOG: &str = "what a command says goes to standard error, and there is no log to set levels of";
+const CHARTS: &str = "the charts are part of the command; helm installs others";
+const LABELS: &str = "what was installed is found by its labels";
 const AMBIENT: &str = "ambient mode is not served; sidecars are";
 
 /// Flags of every command.
@@ -129,12 +131,59 @@ pub(crate) const COMMANDS: &[Command] = &[
         &[&["dashboard", "dash", "d"]],
         "kubectl port-forward reaches any of them: Prometheus 9090, Grafana 3000, Kiali 20001, a proxy 15000, pilot 15014",
     ),
-    refused(&[&["install", "apply"]], "it is not here yet"),
+    served(
+        &[&["install", "apply"]],
+        &[
+            short('f', "filename", Served),
+            short('s', "set", Served),
+            short('r', "revision", Served),
+            flag("force", Served),
+            flag("dry-run", Served),
+            short('y', "skip-confirmation", Served),
+            flag("readiness-timeout", Served),
+            short('d', "manifests", no(CHARTS)),
+            flag("verify", no("installing waits until everything is ready; meshctl status looks again")),
+        ],
+    ),
     refused(&[&["upgrade"]], "install again with the new version's command, which changes what differs"),
     refused(&[&["manifest"], &["install", "apply"]], "install is the same command"),
-    refused(&[&["manifest"], &["generate"]], "it is not here yet"),
-    refused(&[&["manifest"], &["translate"]], "it is not here yet"),
-    refused(&[&["uninstall"]], "it is not here yet"),
+    served(
+        &[&["manifest"], &["generate"]],
+        &[
+            short('f', "filename", Served),
+            short('s', "set", Served),
+            short('r', "revision", Served),
+            flag("force", Served),
+            short('o', "output", Served),
+            short('d', "manifests", no(CHARTS)),
+            flag("dry-run", no("it writes nothing to a cluster")),
+            flag("cluster-specific", no("it asks no cluster; what depends on one is seen by install --dry-run")),
+        ],
+    ),
+    served(
+        &[&["manifest"], &["translate"]],
+        &[
+            short('f', "filename", Served),
+            short('s', "set", Served),
+            short('r', "revision", Served),
+            short('o', "output", Served),
+            short('d', "manifests", no(CHARTS)),
+        ],
+    ),
+    served(
+        &[&["uninstall"]],
+        &[
+            short('r', "revision", Served),
+            flag("purge", Served),
+            flag("dry-run", Served),
+            short('y', "skip-confirmation", Served),
+            short('f', "filename", no(LABELS)),
+            short('s', "set", no(LABELS)),
+            short('d', "manifests", no(LABELS)),
+            flag("force", no(LABELS)),
+            short('v', "verbose", no("everything that is removed is listed in any case")),
+        ],
+    ),
     refused(&[&["kube-inject"]], "it is not here yet"),
     served(
         &[&["proxy-config", "pc"], &["cluster", "clusters", "c"]],

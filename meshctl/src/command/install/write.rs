@@ -1,0 +1,126 @@
+//! Objects in a cluster: looked for, written, listed, deleted.
+
+use super::owner::Owner;
+use crate::{
+    chart::object::Object,
+    cluster::Cluster,
+    install::kind::{self, Kind},
+};
+use anyhow::{Context as _, Result};
+use kube::{
+    Api,
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PropagationPolicy},
+};
+use serde_json::{Value, json};
+
+/// Who writes, for the API server's record of fields.
+const MANAGER: &str = "meshctl";
+/// Most objects of a kind that are listed at once.
+const PAGE: u32 = 500;
+
+/// What was found of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    Absent,
+    There(Owner),
+    /// There, and to stay as it is.
+    Left(Owner),
+}
+
+/// Looks for the object of this kind, namespace and name.
+pub(crate) async fn find(cluster: &Cluster, object: &Object) -> Result<Found> {
+    let api = api(cluster, kind_of(object)?, object.namespace());
+    let there = api.get_opt(object.name()).await;
+    let there = there.map_err(|error| cluster.told(error, &format!("read {}", object.title())))?;
+    let Some(there) = there else { return Ok(Found::Absent) };
+    Ok(Found::There(Owner::of(&serde_json::to_value(there).context("what the API server has is no object")?)))
+}
+
+/// Writes it; fields that others set and this one does not say stay.
+pub(crate) async fn apply(cluster: &Cluster, object: &Object) -> Result<()> {
+    let api = api(cluster, kind_of(object)?, object.namespace());
+    let written = api.patch(object.name(), &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object.0)).await;
+    written.map_err(|error| cluster.told(error, &format!("write {}", object.title())))?;
+    Ok(())
+}
+
+/// Makes a namespace, where it is not there.
+pub(crate) async fn namespace(cluster: &Cluster, name: &str) -> Result<()> {
+    let kind = Kind::of("Namespace").context("namespaces are a kind")?;
+    let api = api(cluster, kind, None);
+    let what = format!("make namespace {name}");
+    if api.get_opt(name).await.map_err(|error| cluster.told(error, &what))?.is_some() {
+        return Ok(());
+    }
+    let made = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+    let made = api.patch(name, &PatchParams::apply(MANAGER), &Patch::Apply(&made)).await;
+    made.map_err(|error| cluster.told(error, &what))?;
+    Ok(())
+}
+
+/// The objects with these labels, of every kind of [`kind::ORDER`] and every namespace.
+pub(crate) async fn listed(cluster: &Cluster, selector: &str) -> Result<Vec<Object>> {
+    let mut objects = Vec::new();
+    for kind in kind::ORDER {
+        objects.extend(of_kind(cluster, kind.name, selector).await?);
+    }
+    Ok(objects)
+}
+
+/// The objects of a kind with these labels, of every namespace.
+pub(crate) async fn of_kind(cluster: &Cluster, kind: &str, selector: &str) -> Result<Vec<Object>> {
+    let kind = Kind::of(kind).with_context(|| format!("{kind} is no kind of the charts"))?;
+    let api = api(cluster, kind, None);
+    let (mut objects, mut token) = (Vec::new(), None);
+    loop {
+        let parameters =
+            ListParams { continue_token: token.take(), ..ListParams::default().labels(selector).limit(PAGE) };
+        let page = api.list(&parameters).await.map_err(|error| cluster.told(error, &format!("list {}s", kind.name)))?;
+        for item in page.items {
+            let mut object = serde_json::to_value(item).context("what the API server has is no object")?;
+            // Items of lists leave out what they are.
+            object["apiVersion"] = kind.resource().api_version.into();
+            object["kind"] = kind.name.into();
+            objects.push(Object(object));
+        }
+        token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(objects);
+        }
+    }
+}
+
+/// Deletes it, and what belongs to it; that it is gone already is no failure.
+pub(crate) async fn delete(cluster: &Cluster, object: &Object) -> Result<()> {
+    let api = api(cluster, kind_of(object)?, object.namespace());
+    let parameters =
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
+    match api.delete(object.name(), &parameters).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(cluster.told(error, &format!("delete {}", object.title()))),
+    }
+}
+
+/// One object, if it is there.
+pub(crate) async fn one(cluster: &Cluster, kind: &str, namespace: Option<&str>, name: &str) -> Result<Option<Object>> {
+    let kind = Kind::of(kind).with_context(|| format!("{kind} is no kind of the charts"))?;
+    let there = api(cluster, kind, namespace).get_opt(name).await;
+    let there = there.map_err(|error| cluster.told(error, &format!("read {} {name}", kind.name)))?;
+    let Some(there) = there else { return Ok(None) };
+    let mut object = serde_json::to_value(there).context("what the API server has is no object")?;
+    object["kind"] = Value::from(kind.name);
+    Ok(Some(Object(object)))
+}
+
+fn kind_of(object: &Object) -> Result<&'static Kind> {
+    Kind::of(object.kind()).with_context(|| format!("{} is of no kind that the charts make", object.title()))
+}
+
+/// Where objects of a kind are; without a namespace those of all.
+fn api(cluster: &Cluster, kind: &Kind, namespace: Option<&str>) -> Api<DynamicObject> {
+    match namespace.filter(|_| kind.is_namespaced) {
+        Some(namespace) => Api::namespaced_with(cluster.client.clone(), namespace, &kind.resource()),
+        None => Api::all_with(cluster.client.clone(), &kind.resource()),
+    }
+}
