@@ -178,3 +178,44 @@ impl Tally {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_conformance_form_is_lines_that_end_in_an_empty_one_when_said() {
+        let report = json!({
+            "path": "/a", "host": "echo", "method": "GET", "proto": "HTTP/1.1", "headers": {"x-request-id": ["7"]},
+            "pod": "echo-v1-abc", "version": "v1", "local": "10.0.0.1:8080", "peer": "10.0.0.2:40000",
+        });
+        let answer = Answer {
+            status: 200,
+            headers: vec![("x-served-by".into(), "echo-v1-abc".into())],
+            body: format!("{report}\n"),
+            ..Answer::default()
+        };
+        let lines = [
+            "Hostname=echo-v1-abc",
+            "Host=echo",
+            "Method=GET",
+            "Proto=HTTP/1.1",
+            "URL=/a",
+            "ServiceVersion=v1",
+            "ServicePort=8080",
+            "IP=10.0.0.2",
+            "RequestHeader=X-Request-Id:7",
+            "ResponseHeader=X-Served-By:echo-v1-abc",
+            "StatusCode=200",
+            "",
+        ];
+        // Saying it adds the line's end that makes the last one empty.
+        assert_eq!(conformance(&answer), lines.join("\n"));
+    }
+
+    #[test]
+    fn a_failed_call_of_grpc_shows_its_own_status() {
+        let status = |status| conformance(&Answer { status: 200, grpc_status: Some(status), ..Answer::default() });
+        assert_eq!((status(0), status(7)), ("StatusCode=200\n".to_owned(), "StatusCode=7\n".to_owned()));
+    }
+}
