@@ -62,6 +62,9 @@ pub(crate) enum Command {
     /// What installing writes, without a cluster.
     #[command(subcommand, arg_required_else_help = true)]
     Manifest(ManifestCommand),
+    /// Workloads in files with the sidecar that the webhook would give their pods. Needs no cluster.
+    #[command(name = "kube-inject")]
+    KubeInject(KubeInjectArgs),
     /// What one proxy is configured with.
     #[command(name = "proxy-config", visible_alias = "pc", arg_required_else_help = true)]
     ProxyConfig(ProxyConfigArgs),
@@ -228,6 +231,35 @@ pub(crate) struct UninstallArgs {
     /// Say what would be removed, and remove nothing.
     #[arg(long = "dry-run")]
     pub(crate) dry_run: bool,
+}
+
+/// `kube-inject`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct KubeInjectArgs {
+    /// File of Kubernetes objects; `-` is standard input.
+    #[arg(short, long)]
+    pub(crate) filename: Option<PathBuf>,
+    /// File to write instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// MeshConfig as a YAML file, instead of the charts' own.
+    #[arg(long = "meshConfigFile", value_name = "FILE")]
+    pub(crate) mesh_config_file: Option<PathBuf>,
+    /// Injection templates: key `config` of ConfigMap istio-sidecar-injector, or a bare template. Only its templates count.
+    #[arg(long = "injectConfigFile", value_name = "FILE")]
+    pub(crate) inject_config_file: Option<PathBuf>,
+    /// Values that templates read: key `values` of ConfigMap istio-sidecar-injector.
+    #[arg(long = "valuesFile", value_name = "FILE")]
+    pub(crate) values_file: Option<PathBuf>,
+    /// An IstioOperator document, whose values and meshConfig are laid over the defaults.
+    #[arg(long = "operatorFileName", value_name = "FILE")]
+    pub(crate) operator_file_name: Option<PathBuf>,
+    /// A setting of an IstioOperator, KEY=VALUE: values.global.hub=example.com. May be given more than once.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Revision of the control plane that the sidecars are of.
+    #[arg(short, long)]
+    pub(crate) revision: Option<String>,
 }
 
 /// `validate`.

@@ -3,6 +3,7 @@
 pub(crate) mod convert;
 pub(crate) mod explain;
 pub(crate) mod install;
+pub(crate) mod kube_inject;
 pub(crate) mod manifest;
 pub(crate) mod precheck;
 pub(crate) mod proxy_config;

@@ -12,7 +12,7 @@ mod remote;
 mod report;
 mod usage;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{
     Parser,
     error::{ContextKind, ContextValue, ErrorKind},
@@ -57,6 +57,17 @@ fn run(cli: &Cli) -> Result<()> {
             let made = command::manifest::run(what, &context)?;
             say(&made.notes);
             report::write(&made.out)
+        }
+        Command::KubeInject(args) => {
+            let injected = command::kube_inject::run(args)?;
+            match &args.output {
+                Some(path) => {
+                    std::fs::write(path, &injected.out).with_context(|| format!("cannot write {}", path.display()))?
+                }
+                None => report::write(&injected.out)?,
+            }
+            say(&injected.notes);
+            Ok(())
         }
         Command::ProxyConfig(args) => {
             let format = format(&args.what.target().output, "short")?;

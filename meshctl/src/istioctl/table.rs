@@ -44,6 +44,8 @@ const fn short(short: char, long: &'static str, standing: Standing) -> Flag {
 const LOG: &str = "what a command says goes to standard error, and there is no log to set levels of";
 const CHARTS: &str = "the charts are part of the command; helm installs others";
 const LABELS: &str = "what was installed is found by its labels";
+const FROM_CLUSTER: &str =
+    "it asks no cluster; save keys config and values of ConfigMap istio-sidecar-injector in files";
 const AMBIENT: &str = "ambient mode is not served; sidecars are";
 
 /// Flags of every command.
@@ -184,7 +186,21 @@ pub(crate) const COMMANDS: &[Command] = &[
             short('v', "verbose", no("everything that is removed is listed in any case")),
         ],
     ),
-    refused(&[&["kube-inject"]], "it is not here yet"),
+    served(
+        &[&["kube-inject"]],
+        &[
+            short('f', "filename", Served),
+            short('o', "output", Served),
+            flag("injectConfigMapName", no(FROM_CLUSTER)),
+            flag("injectConfigFile", Served),
+            flag("meshConfigFile", Served),
+            flag("meshConfigMapName", no(FROM_CLUSTER)),
+            flag("valuesFile", Served),
+            flag("webhookConfig", no(FROM_CLUSTER)),
+            flag("operatorFileName", Served),
+            short('r', "revision", Served),
+        ],
+    ),
     served(
         &[&["proxy-config", "pc"], &["cluster", "clusters", "c"]],
         &[
