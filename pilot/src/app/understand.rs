@@ -56,7 +56,7 @@ impl Loop {
                 () = drain.signaled() => return Ok(()),
                 () = until(due) => settle.poll(clock::now().into_std()),
                 batch = self.batches.recv() => match batch {
-                    Some(batch) => settle.offer(self.world.apply(batch), clock::now().into_std()),
+                    Some(batch) => settle.offer(self.take(batch), clock::now().into_std()),
                     None => {
                         tracing::error!("the objects are no longer watched; the last mesh stays in force");
                         drain.signaled().await;
@@ -69,6 +69,16 @@ impl Loop {
                 }
             };
         }
+    }
+
+    /// Takes in a batch and those that wait behind it: many pods that change one by one are one compile.
+    fn take(&mut self, batch: Batch) -> Touched {
+        let mut touched = self.world.apply(batch);
+        for _ in 0..self.batches.len() {
+            let Ok(more) = self.batches.try_recv() else { break };
+            touched.merge(self.world.apply(more));
+        }
+        touched
     }
 
     fn compile(&mut self, touched: Touched) {

@@ -1,6 +1,6 @@
 //! Starts pilot at an API server with a crowd of objects, and says how soon it is ready and how much memory it has then:
-//! `crowd PILOT [SERVICES PODS]`, 1,000 and 10,000 unless given. The last line is `ready in … s, … MB`. Ends with an error
-//! where that is above the limits that the environment may set: `READY_WITHIN` (seconds), `MEMORY_BELOW` (MB).
+//! `crowd PILOT [SERVICES PODS]`, 1,000 and 10,000 unless given. The last line says it, and the time on processors that it
+//! took, which is what counts on a machine with other work. Ends with an error where that is above the limits that the environment may set: `READY_WITHIN` (seconds), `MEMORY_BELOW` (MB).
 
 mod objects;
 
@@ -56,10 +56,10 @@ async fn run() -> Result<()> {
     let begin = clock::now();
     let pilot = Pilot::start(&pilot, &server.kubeconfig(), folder.path())?;
     pilot.ready(folder.path(), PATIENCE).await?;
-    let ready = clock::since(begin).as_secs_f64();
+    let (ready, worked) = (clock::since(begin).as_secs_f64(), pilot.worked()?);
     tokio::time::sleep(AFTERWARDS).await;
     let (memory, peak) = (pilot.memory("VmRSS")?, pilot.memory("VmHWM")?);
-    say(&format!("ready in {ready:.2} s, {memory} MB (peak {peak} MB)"))?;
+    say(&format!("ready in {ready:.2} s ({worked:.2} s on processors), {memory} MB (peak {peak} MB)"))?;
     below(ready, "READY_WITHIN")?;
     below(peak as f64, "MEMORY_BELOW")
 }
@@ -109,6 +109,17 @@ impl Pilot {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Its time on processors, in seconds.
+    fn worked(&self) -> Result<f64> {
+        let account = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        // Behind the name, which may hold anything in parentheses.
+        let fields: Vec<&str> = account.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<f64>().ok());
+        let (own, kernel) = ticks(11).zip(ticks(12)).context("no account of time")?;
+        // The kernel counts in hundredths, whatever the machine.
+        Ok((own + kernel) / 100.0)
     }
 
     /// A line of the kernel's account of it, in MB.

@@ -72,6 +72,8 @@ pub(super) struct Reflector<O> {
     version: usize,
     means: Means,
     listed: bool,
+    /// It was told that an object is too long.
+    too_long: bool,
     rng: fastrand::Rng,
 }
 
@@ -86,6 +88,7 @@ impl<O: Output> Reflector<O> {
             version: 0,
             means: Means::Stream,
             listed: false,
+            too_long: false,
             rng: fastrand::Rng::new(),
         }
     }
@@ -160,6 +163,10 @@ impl<O: Output> Reflector<O> {
         if initial.is_none() {
             self.works(backoff).await;
         }
+        if std::mem::take(&mut self.too_long) {
+            // It may be shorter by now; if not, its next change tells.
+            self.output.trouble(None).await;
+        }
         loop {
             let next = match in_time(lines.next()).await {
                 // Nothing has changed, or the connection is dead and nobody has said so: asking again tells.
@@ -196,6 +203,7 @@ impl<O: Output> Reflector<O> {
                 Text::TooLong => {
                     let message = format!("an object is longer than {} bytes, and is not read", wire::MAX_EVENT);
                     self.output.trouble(Some(message)).await;
+                    self.too_long = true;
                     next = lines.received();
                     continue;
                 }

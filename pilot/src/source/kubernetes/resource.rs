@@ -52,8 +52,8 @@ impl Resource {
                 ..whole
             }),
             ObjectKind::Secret => {
-                // What others keep in Secrets is none of the mesh's business; these two types may be many, and large.
-                let only = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token";
+                // None of a gateway's: two that may be many and large, and the key of an authority.
+                let only = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token,type!=istio.io/ca-root";
                 Some(Resource { only: Some(only.to_owned()), ..whole })
             }
             _ => Some(whole),
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(
             path(ObjectKind::Secret, &Ask::Watch { from: None, lasting }),
             "/api/v1/secrets?fieldSelector=type%21%3Dhelm.sh%2Frelease.v1%2Ctype%21%3Dkubernetes.io%2F\
-             service-account-token&watch=true&allowWatchBookmarks=true&timeoutSeconds=9&sendInitialEvents=true\
+             service-account-token%2Ctype%21%3Distio.io%2Fca-root&watch=true&allowWatchBookmarks=true&timeoutSeconds=9&sendInitialEvents=true\
              &resourceVersionMatch=NotOlderThan"
         );
         assert_eq!(
