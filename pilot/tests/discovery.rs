@@ -321,3 +321,24 @@ async fn operators_see_clients_and_what_they_hold() {
     drop(client);
     pilot.stop().await;
 }
+
+#[tokio::test]
+async fn a_client_that_wants_envoys_resources_is_told_why_it_gets_none() {
+    let pilot = Pilot::start().await;
+    let (requests, out) = mpsc::channel(1);
+    let request = DeltaDiscoveryRequest {
+        node: Some(Node { id: "sidecar~127.0.2.1~front-1.web~web.svc".into(), ..Node::default() }),
+        type_url: "type.googleapis.com/envoy.config.cluster.v3.Cluster".into(),
+        ..Default::default()
+    };
+    requests.send(request).await.unwrap();
+    let mut call = Request::new(ReceiverStream::new(out));
+    let token = pilot.token("web", "front", "istio-ca");
+    call.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    let mut client = AggregatedDiscoveryServiceClient::new(pilot.secure());
+    let mut responses = client.delta_aggregated_resources(call).await.unwrap().into_inner();
+    let refused = responses.message().await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unimplemented);
+    assert!(refused.message().contains("not type.googleapis.com/envoy.config.cluster.v3.Cluster"), "{refused}");
+    pilot.stop().await;
+}

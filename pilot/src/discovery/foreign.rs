@@ -116,6 +116,35 @@ mod tests {
         assert!(refusal("type.googleapis.com/ferromesh.v1.OfTomorrow").is_none());
     }
 
+    /// Answers everything with success.
+    #[derive(Clone)]
+    struct Inner;
+
+    impl Service<Request<Body>> for Inner {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = Ready<Result<Response<Body>, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            ready(Ok(Response::new(Body::empty())))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_form_that_resends_everything_is_refused_and_the_other_served() {
+        let mut service = Foreign { inner: Inner, told: Told::default() };
+        let mut status = async |path: &str| {
+            let answer = service.call(Request::builder().uri(path).body(Body::empty()).unwrap()).await.unwrap();
+            answer.headers().get("grpc-status").map(|status| status.to_str().unwrap().to_owned())
+        };
+        assert_eq!(status(WHOLE_STATE).await.as_deref(), Some("12"));
+        assert_eq!(status(&WHOLE_STATE.replace("Stream", "Delta")).await, None);
+    }
+
     #[test]
     fn each_client_is_remembered_once_and_not_too_many_are() {
         let told = Told::default();
