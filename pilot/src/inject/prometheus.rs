@@ -64,7 +64,8 @@ fn is_merged(annotations: &Map<String, Value>, by_mesh: bool, status_port: u16) 
         return false;
     }
     // It was merged before.
-    if annotations.iter().any(|(key, value)| same(key, PORT) && *value == status_port.to_string()) {
+    let own = status_port.to_string();
+    if annotations.iter().any(|(key, value)| same(key, PORT) && *value == own) {
         return false;
     }
     said(annotations, MERGE).and_then(boolean).unwrap_or(by_mesh)
