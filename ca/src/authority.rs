@@ -54,12 +54,20 @@ pub struct Authority {
     trust_domain: TrustDomain,
     roots: Mutex<Succession>,
     lifetimes: Lifetimes,
+    others_sign: bool,
 }
 
 impl Authority {
     /// An authority for a trust domain.
     pub fn new(trust_domain: TrustDomain, root: Root, lifetimes: Lifetimes) -> Self {
-        Authority { trust_domain, roots: Mutex::new(Succession::new(root)), lifetimes }
+        Authority { trust_domain, roots: Mutex::new(Succession::new(root)), lifetimes, others_sign: false }
+    }
+
+    /// Other processes sign with the same root. A root that goes is then trusted for the default lifetime at least:
+    /// one of them may have signed with it to the last.
+    #[must_use]
+    pub fn among_others(self) -> Self {
+        Authority { others_sign: true, ..self }
     }
 
     /// Whose identities it gives.
@@ -83,7 +91,11 @@ impl Authority {
 
     /// Lets an offered root sign, and one before go, when it is time. Whether either was done.
     pub fn turn(&self, now: SystemTime) -> bool {
-        self.roots.lock().turn(now)
+        let mut roots = self.roots.lock();
+        if self.others_sign {
+            roots.issued(now + self.lifetimes.default);
+        }
+        roots.turn(now)
     }
 
     /// The roots as the part that proxies are told.
@@ -176,4 +188,29 @@ pub(crate) fn random_serial() -> Result<Serial, Failure> {
     let mut serial = [0; 16];
     aws_lc_rs::rand::fill(&mut serial).map_err(|_| Failure::Random)?;
     Ok(Serial(serial))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{root::self_signed, succession::ANNOUNCED};
+
+    #[test]
+    fn a_root_that_others_may_have_signed_with_to_the_last_is_trusted_for_a_lifetime_more() {
+        let now = mesh_runtime::clock::system_now();
+        let made = || Root::from_stored(&self_signed(&TrustDomain::default(), now).unwrap(), now).unwrap();
+        let trusted = |authority: Authority| {
+            authority.offer(made(), now);
+            let begins = now + ANNOUNCED;
+            let at = |time| {
+                authority.turn(time);
+                authority.roots().certificates().len()
+            };
+            let day = Lifetimes::default().default;
+            [at(begins), at(begins + day - Duration::from_secs(1)), at(begins + day)]
+        };
+        let authority = || Authority::new(TrustDomain::default(), made(), Lifetimes::default());
+        assert_eq!(trusted(authority()), [1, 1, 1], "nobody had a certificate of it");
+        assert_eq!(trusted(authority().among_others()), [2, 2, 1]);
+    }
 }

@@ -38,6 +38,7 @@ fn main() {
     let facts = ProxyFacts {
         namespace: "ns-1".into(),
         service_account: "default".into(),
+        lists_secrets: false,
         role: Role::Sidecar,
         workload: None,
         labels: Default::default(),

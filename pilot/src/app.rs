@@ -35,7 +35,7 @@ use mesh_runtime::{
 };
 use objects::Objects;
 use ports::Ports;
-use std::{future::Future, sync::Arc};
+use std::{collections::BTreeSet, future::Future, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
 use vouch::Vouch;
 
@@ -48,6 +48,7 @@ pub struct App {
     keeper: Option<keeper::Keeper>,
     admission: Admission,
     ready: Ready,
+    chosen: watch::Sender<Option<BTreeSet<Arc<str>>>>,
     compiler: Compiler,
     mesh: Publisher<Mesh>,
     registry: Registry,
@@ -67,7 +68,9 @@ impl App {
         let mut objects = Objects::read(&settings).await?;
         let cluster = objects.cluster.as_ref();
         let vouch = Vouch::open(&settings, cluster, &objects.world, &registry, WallClock::system()).await?;
-        let keeper = cluster.map(|client| keeper::Keeper::new(client, &settings, vouch.bundle()));
+        let chosen = watch::Sender::new(objects.world.chosen_namespaces());
+        let keep = |client| keeper::Keeper::new(client, &settings, vouch.bundle(), chosen.subscribe());
+        let keeper = cluster.map(keep);
         let ready = Ready::new();
         let (world, bundle) = (&objects.world, vouch.bundle());
         let admission = Admission::new(&settings, cluster, bundle, world.context(), (&registry, &ready))?;
@@ -77,7 +80,7 @@ impl App {
         understand::report(&mesh, &metrics);
         let (mesh, _) = snapshot::publisher(Arc::new(mesh));
         let ports = Ports::bind(&settings).await?;
-        Ok(App { ports, objects, vouch, keeper, admission, ready, compiler, mesh, registry, metrics, drain })
+        Ok(App { ports, objects, vouch, keeper, chosen, admission, ready, compiler, mesh, registry, metrics, drain })
     }
 
     /// The addresses really bound.
@@ -90,12 +93,14 @@ impl App {
     /// # Errors
     /// When a server fails.
     pub async fn run(self, log: LogHandle) -> anyhow::Result<()> {
-        let App { ports, objects, vouch, keeper, admission, ready, compiler, mesh, registry, metrics, drain } = self;
+        let App { ports, objects, vouch, keeper, chosen, admission, ready, compiler, mesh, registry, metrics, drain } =
+            self;
         ports.addresses.log();
         let discovery = Discovery {
             mesh: mesh.reader(),
             clients: Clients::new(metrics.clone()),
             authenticate: vouch.authenticate(),
+            access: vouch.access(),
             metrics: metrics.clone(),
             told: Told::default(),
             drain: drain.clone(),
@@ -119,6 +124,7 @@ impl App {
             metrics,
             keep: objects.keep,
             pace: objects.pace,
+            chosen,
         };
         let own = vouch.own.reader();
 

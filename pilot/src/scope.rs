@@ -27,6 +27,9 @@ pub struct ProxyFacts {
     pub namespace: Namespace,
     /// Proved by its token or certificate.
     pub service_account: Arc<str>,
+    /// The cluster lets this account list the Secrets of its namespace; `false` also where that is not known, or where
+    /// there is no cluster.
+    pub lists_secrets: bool,
     /// As it says.
     pub role: Role,
     /// Uid of its workload, see [`locate`]; `None` when the registry has none.
@@ -51,6 +54,7 @@ impl ProxyFacts {
         ProxyFacts {
             namespace: namespace.clone(),
             service_account: service_account.into(),
+            lists_secrets: false,
             role,
             labels: workload.map(|w| w.labels.clone()).unwrap_or_default(),
             addresses: workload.map(|w| w.addresses.clone()).unwrap_or_default(),

@@ -240,6 +240,12 @@ impl World {
         self.inputs.iter().filter_map(|(id, versions)| Some((id, versions.values().next()?)))
     }
 
+    /// Namespaces whose objects count; `None`: all do.
+    #[cfg(feature = "serve")]
+    pub(crate) fn chosen_namespaces(&self) -> Option<BTreeSet<Arc<str>>> {
+        self.counts.namespaces.as_ref().map(counts::Namespaces::chosen)
+    }
+
     /// Which namespaces' objects count, as their labels are now.
     fn choose_namespaces(&mut self) -> Touched {
         let selectors = &self.config.discovery_selectors;

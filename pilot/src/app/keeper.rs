@@ -6,7 +6,7 @@ use crate::{
 };
 use kube::Client;
 use mesh_runtime::drain;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::watch;
 
 /// One for all revisions in a namespace, since they share the root, and none of Istio's.
@@ -19,12 +19,17 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Keeps `roots` in the namespaces of a cluster.
-    pub(super) fn new(client: &Client, settings: &Settings, roots: watch::Receiver<Arc<str>>) -> Self {
+    /// Keeps `roots` in the `chosen` namespaces of a cluster, or in all.
+    pub(super) fn new(
+        client: &Client,
+        settings: &Settings,
+        roots: watch::Receiver<Arc<str>>,
+        chosen: watch::Receiver<Option<BTreeSet<Arc<str>>>>,
+    ) -> Self {
         let holder = settings.pod_name.clone().unwrap_or_else(|| format!("pilot-{:016x}", fastrand::u64(..)));
         let (lease, leads) = Lease::new(client.clone(), &settings.namespace, LEASE, &holder);
         let name = settings.trust_bundle_name.clone();
-        Keeper { lease, bundles: TrustBundles { client: client.clone(), name, roots, leads } }
+        Keeper { lease, bundles: TrustBundles { client: client.clone(), name, roots, chosen, leads } }
     }
 
     /// Keeps it until drained.

@@ -17,7 +17,7 @@ use mesh_config::{
     model::Kind,
 };
 use mesh_runtime::{clock, drain, snapshot::Publisher};
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 use tokio::sync::{mpsc, watch};
 
 /// What the loop owns.
@@ -33,6 +33,8 @@ pub(super) struct Loop {
     pub(super) metrics: Metrics,
     pub(super) keep: Option<Keep>,
     pub(super) pace: Pace,
+    /// [`World::chosen_namespaces`].
+    pub(super) chosen: watch::Sender<Option<BTreeSet<Arc<str>>>>,
 }
 
 impl Loop {
@@ -92,6 +94,13 @@ impl Loop {
         let before = self.publisher.current();
         let begin = clock::now();
         let mesh = self.compiler.compile(&self.world, touched, Some(&before));
+        let chosen = self.world.chosen_namespaces();
+        self.chosen.send_if_modified(|before| {
+            *before != chosen && {
+                *before = chosen;
+                true
+            }
+        });
         self.metrics.compile.observe(clock::since(begin).as_secs_f64());
         if mesh.version() != before.version() {
             tracing::info!(version = %mesh.version(), took = ?clock::since(begin), "mesh changed");

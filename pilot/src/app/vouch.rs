@@ -2,8 +2,8 @@
 //! else in pilot knows the authority.
 
 use crate::{
-    discovery::authn::{Authenticate, Proved},
-    kubernetes::{review::TokenReviews, root_secret::RootSecrets},
+    discovery::authn::{Access, Authenticate, Proved},
+    kubernetes::{access::SecretAccess, review::TokenReviews, root_secret::RootSecrets},
     settings::{Settings, Token},
     world::{TrustRoots, World},
 };
@@ -22,7 +22,10 @@ use mesh_ca::{
     store::file::{CERTIFICATE, FileStore},
     token::{SigningKey, mint},
 };
-use mesh_config::identity::{SpiffeId, TrustDomain};
+use mesh_config::{
+    identity::{SpiffeId, TrustDomain},
+    name::NamespacedName,
+};
 use mesh_runtime::{
     clock::{self, WallClock},
     drain,
@@ -39,6 +42,7 @@ pub(super) struct Vouch {
     authority: Arc<Authority>,
     authenticator: Arc<Authenticator>,
     place: Arc<dyn Place>,
+    access: Option<Arc<SecretAccess>>,
     metrics: Metrics,
     clock: WallClock,
     pem: watch::Sender<Arc<str>>,
@@ -65,7 +69,9 @@ impl Vouch {
         let (root, place) = root(settings, cluster, &trust_domain, &clock).await?;
         let ttl = settings.default_workload_cert_ttl.min(settings.max_workload_cert_ttl);
         let lifetimes = Lifetimes { default: ttl, max: settings.max_workload_cert_ttl };
-        let authority = Arc::new(Authority::new(trust_domain.clone(), root, lifetimes));
+        let authority = Authority::new(trust_domain.clone(), root, lifetimes);
+        // In a cluster there may be several pilots.
+        let authority = Arc::new(if cluster.is_some() { authority.among_others() } else { authority });
         let authenticator = Arc::new(Authenticator::new(trust_domain.clone(), tokens));
         let metrics = Metrics::new(registry)?;
         let service = CertificateService::new(authority.clone(), authenticator.clone(), metrics.clone(), clock.clone());
@@ -75,7 +81,8 @@ impl Vouch {
         let (own, _) = snapshot::publisher(Arc::new(first));
         let renew = authority.fetch_local(id, names, ttl, clock.clone());
         let (pem, _) = watch::channel(authority.roots().pem().into());
-        Ok(Vouch { authority, authenticator, place, metrics, clock, pem, service, own, renew })
+        let access = cluster.map(|client| SecretAccess::new(client.clone()));
+        Ok(Vouch { authority, authenticator, place, access, metrics, clock, pem, service, own, renew })
     }
 
     /// The roots that are trusted, in PEM, now and whenever they change.
@@ -113,6 +120,14 @@ impl Vouch {
         };
         tokio::join!(rotation.run(own, drain.clone()), follow.run(drain, changed));
         Ok(())
+    }
+
+    /// What the cluster lets callers read; `None` without one.
+    pub(super) fn access(&self) -> Option<Access> {
+        let access = self.access.clone()?;
+        Some(Arc::new(move |proved| {
+            access.follow(NamespacedName::new(proved.namespace.as_str(), &proved.service_account))
+        }))
     }
 
     /// The authority's own authenticator, for discovery.

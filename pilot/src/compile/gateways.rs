@@ -46,8 +46,8 @@ pub(super) fn compile(inputs: &Inputs<'_>, notes: &mut Notes) -> (Vec<Part>, Ent
 }
 
 /// Which service accounts' gateways may have the key of a Secret: those that it names, in the annotation [`ACCOUNTS`],
-/// separated by commas; a name alone is one of the Secret's own namespace. Nobody else may: a Secret without the
-/// annotation stays here.
+/// separated by commas; a name alone is one of the Secret's own namespace. Beside them there are those whom a cluster
+/// lets read the Secret; objects in files know none, so a Secret without the annotation stays here.
 fn accounts(input: &Input<'_, Secret>, notes: &mut Notes) -> BTreeSet<NamespacedName> {
     let meta = &input.object.meta;
     let list = meta.annotations.get(ACCOUNTS).map(|text| &**text).unwrap_or_default();
@@ -56,7 +56,8 @@ fn accounts(input: &Input<'_, Secret>, notes: &mut Notes) -> BTreeSet<Namespaced
         .map(|account| account.split_once('/').unwrap_or((&*meta.namespace, account)))
         .map(|(namespace, account)| NamespacedName::new(namespace, account))
         .collect();
-    if accounts.is_empty() {
+    let is_in_file = !input.object.origin.file.is_empty();
+    if accounts.is_empty() && is_in_file {
         let message = format!(
             "a Gateway names it, and no gateway gets it: annotation {ACCOUNTS} must list the service accounts that may"
         );

@@ -1,8 +1,9 @@
 //! Who a caller is: proved by its token or certificate, decided by what `app` hands in (the certificate authority's
-//! own authenticator, so that both services believe the same callers).
+//! own authenticator, so that both services believe the same callers). And what the cluster lets it read.
 
 use mesh_config::name::Namespace;
 use std::{future::Future, pin::Pin, sync::Arc};
+use tokio::sync::watch;
 use tonic::{Extensions, Status, metadata::MetadataMap};
 
 /// What a caller has proved.
@@ -19,3 +20,6 @@ pub type Answer = Pin<Box<dyn Future<Output = Result<Proved, Status>> + Send>>;
 
 /// Decides from a call's metadata and what its connection has proved.
 pub type Authenticate = Arc<dyn Fn(&MetadataMap, &Extensions) -> Answer + Send + Sync>;
+
+/// Whether the cluster lets the account of a caller list the Secrets of its namespace; `None` while that is not known.
+pub type Access = Arc<dyn Fn(&Proved) -> watch::Receiver<Option<bool>> + Send + Sync>;

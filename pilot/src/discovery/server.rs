@@ -5,7 +5,7 @@
 //! are read all the while, since both ends waiting for the other to read would be for good.
 
 use super::{
-    authn::{Authenticate, Proved},
+    authn::{Access, Authenticate, Proved},
     clients::{Clients, Connected, Inspect},
     encode,
     foreign::{self, Foreign, Told},
@@ -14,13 +14,16 @@ use super::{
     standing::Standing,
 };
 use crate::{mesh::Mesh, metrics::Metrics};
-use mesh_config::wire::proto::envoy::service::discovery::v3::{
-    DeltaDiscoveryRequest, DeltaDiscoveryResponse,
-    aggregated_discovery_service_server::{AggregatedDiscoveryService, AggregatedDiscoveryServiceServer},
+use mesh_config::{
+    kind::Role,
+    wire::proto::envoy::service::discovery::v3::{
+        DeltaDiscoveryRequest, DeltaDiscoveryResponse,
+        aggregated_discovery_service_server::{AggregatedDiscoveryService, AggregatedDiscoveryServiceServer},
+    },
 };
 use mesh_runtime::{clock, drain, snapshot};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response as Reply, Status, Streaming};
 
@@ -28,6 +31,8 @@ use tonic::{Request, Response as Reply, Status, Streaming};
 const MAX_REQUEST: usize = 32 << 20;
 /// How long the first request may take.
 const FIRST_REQUEST: Duration = Duration::from_secs(15);
+/// How long a gateway waits for the first answer about its access before it is told what it may know without.
+const ACCESS: Duration = Duration::from_secs(3);
 /// Responses handed to the transport ahead of time.
 const AHEAD: usize = 2;
 
@@ -40,6 +45,8 @@ pub struct Discovery {
     pub clients: Clients,
     /// Who callers are.
     pub authenticate: Authenticate,
+    /// What the cluster lets callers read; `None` where there is no cluster.
+    pub access: Option<Access>,
     /// What is counted.
     pub metrics: Metrics,
     /// Clients of another kind that were told why they get nothing.
@@ -122,11 +129,14 @@ async fn serve(
     let (inspect, asked) = mpsc::channel(1);
     let connected = discovery.clients.connect(claim.clone(), proved.clone(), clock::system_now(), inspect);
     tracing::info!(proxy = claim.full_name(), proof = proved.proof, secrets, "proxy connected");
+    let asks = discovery.access.filter(|_| secrets && claim.role == Role::Gateway);
+    let access = asks.map(|access| access(&proved));
     let client = Client {
         told: discovery.told,
         seen: discovery.mesh.get(),
         mesh: discovery.mesh,
         standing: Standing::default(),
+        access,
         claim,
         proved,
         secrets,
@@ -159,6 +169,8 @@ struct Client {
     mesh: snapshot::Reader<Mesh>,
     seen: Arc<Mesh>,
     standing: Standing,
+    /// Of a gateway that may get keys here.
+    access: Option<watch::Receiver<Option<bool>>>,
     claim: Arc<Claim>,
     proved: Arc<Proved>,
     secrets: bool,
@@ -176,6 +188,11 @@ impl Client {
         mut asked: mpsc::Receiver<Inspect>,
         out: &Out,
     ) -> Result<(), Status> {
+        if let Some(access) = &mut self.access {
+            // A gateway that began without its keys would refuse connections.
+            let _ = tokio::time::timeout(ACCESS, access.wait_for(Option::is_some)).await;
+        }
+        self.access_changed();
         self.request(first)?;
         loop {
             tokio::select! {
@@ -199,6 +216,17 @@ impl Client {
                     if changed.is_err() { return Ok(()) }
                     self.mesh_changed()?;
                 }
+                changed = changed(&mut self.access) => match changed {
+                    Ok(()) if self.access_changed() => self.step(Event::MeshChanged)?,
+                    Ok(()) => {}
+                    // Nobody asks any more: what was said last no longer counts.
+                    Err(_) => {
+                        self.access = None;
+                        if self.access_changed() {
+                            self.step(Event::MeshChanged)?;
+                        }
+                    }
+                },
                 Some(ask) = asked.recv() => {
                     let held = self.state.held().map(|(kind, name, version)| (kind, name.clone(), version));
                     // Fails when the asker has given up.
@@ -206,6 +234,12 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Takes in what the cluster said last; unknown is no. Whether that is something new.
+    fn access_changed(&mut self) -> bool {
+        let said = self.access.as_mut().and_then(|access| *access.borrow_and_update());
+        self.standing.permit(said == Some(true))
     }
 
     fn request(&mut self, message: DeltaDiscoveryRequest) -> Result<(), Status> {
@@ -253,5 +287,13 @@ impl Client {
         self.connected.sent(&actions.responses);
         self.waiting.extend(actions.responses);
         Ok(())
+    }
+}
+
+/// When the cluster says something else; never, where it is not asked.
+async fn changed(access: &mut Option<watch::Receiver<Option<bool>>>) -> Result<(), watch::error::RecvError> {
+    match access {
+        Some(access) => access.changed().await,
+        None => std::future::pending().await,
     }
 }

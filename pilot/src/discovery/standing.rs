@@ -11,6 +11,8 @@ pub(super) struct Standing {
     /// The last facts with a workload, of a mesh before.
     known: Option<ProxyFacts>,
     withdrawn: bool,
+    /// See [`ProxyFacts::lists_secrets`].
+    lists_secrets: bool,
 }
 
 impl Standing {
@@ -22,20 +24,30 @@ impl Standing {
         before.as_ref() == Some(now) && withdrawn == self.withdrawn
     }
 
+    /// The cluster says whether its account may list Secrets. Whether that is something new.
+    pub(super) fn permit(&mut self, lists_secrets: bool) -> bool {
+        let before = std::mem::replace(&mut self.lists_secrets, lists_secrets);
+        if let Some(facts) = &mut self.facts {
+            facts.lists_secrets = lists_secrets;
+        }
+        before != lists_secrets
+    }
+
     /// The facts in `mesh`, and whether it may have private keys.
     ///
     /// A workload that is taken out of the registry while its proxy is connected drains: it stays who it was, so that
     /// its policies and routes serve what it has begun. Nothing vouches for it any more, so it has no keys.
     pub(super) fn facts(&mut self, mesh: &Mesh, claim: &Claim, proved: &Proved) -> (&ProxyFacts, bool) {
-        let (known, withdrawn) = (&self.known, &mut self.withdrawn);
+        let (known, withdrawn, lists_secrets) = (&self.known, &mut self.withdrawn, self.lists_secrets);
         let facts = self.facts.get_or_insert_with(|| {
             let proof = (&proved.namespace, &*proved.service_account);
             let found = ProxyFacts::resolve(mesh, claim.role, proof, Some(&claim.name), &claim.addresses);
             *withdrawn = found.workload.is_none();
-            match known {
+            let facts = match known {
                 Some(known) if *withdrawn => known.clone(),
                 _ => found,
-            }
+            };
+            ProxyFacts { lists_secrets, ..facts }
         });
         (facts, !self.withdrawn)
     }

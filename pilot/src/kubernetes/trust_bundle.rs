@@ -15,7 +15,7 @@ use kube::{
 use mesh_runtime::{clock, drain};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// The key that holds the roots.
@@ -34,6 +34,8 @@ pub(crate) struct TrustBundles {
     pub(crate) name: String,
     /// In PEM.
     pub(crate) roots: watch::Receiver<Arc<str>>,
+    /// Namespaces that the mesh is in; `None`: all.
+    pub(crate) chosen: watch::Receiver<Option<BTreeSet<Arc<str>>>>,
     /// Whether this pilot is the one that writes.
     pub(crate) leads: watch::Receiver<bool>,
 }
@@ -75,7 +77,11 @@ impl TrustBundles {
         let mut maps = watcher(maps, named).default_backoff().boxed();
         let mut desk = Desk::default();
         loop {
-            let due = desk.due(clock::now());
+            let due = {
+                let chosen = self.chosen.borrow_and_update();
+                let is_chosen = |name: &str| chosen.as_ref().is_none_or(|chosen| chosen.contains(name));
+                desk.due(clock::now(), is_chosen)
+            };
             let wake = due.as_ref().map(|(_, at)| *at);
             tokio::select! {
                 biased;
@@ -83,6 +89,7 @@ impl TrustBundles {
                     Ok(()) => desk.all_are_wrong(),
                     Err(_) => return,
                 },
+                changed = self.chosen.changed() => if changed.is_err() { return },
                 event = namespaces.next() => match event {
                     Some(Ok(event)) => desk.namespace(event, is_served),
                     Some(Err(error)) => tracing::warn!(%error, "namespaces cannot be watched"),

@@ -17,7 +17,7 @@ fn gateways<'a>(mesh: &'a Mesh, facts: &'a ProxyFacts) -> impl Iterator<Item = &
 
 /// Key pairs that servers name, in the proxy's own namespace, whichever the Gateway's is. That a proxy says that it is
 /// a gateway proves nothing: the registry must know its workload, a Gateway must select that by its labels, and the
-/// proved account must be one that the Secret is for.
+/// proved account must be one that the Secret is for, or that may read it in the cluster anyhow.
 pub(super) fn secrets(mesh: &Mesh, facts: &ProxyFacts, parts: &mut Vec<Arc<SharedPart>>) {
     let account = NamespacedName::new(facts.namespace.as_str(), &facts.service_account);
     let named: BTreeSet<NamespacedName> = gateways(mesh, facts)
@@ -26,7 +26,7 @@ pub(super) fn secrets(mesh: &Mesh, facts: &ProxyFacts, parts: &mut Vec<Arc<Share
         .filter_map(|server| server.protocol.secret())
         .map(|secret| NamespacedName::new(facts.namespace.as_str(), secret))
         .collect();
-    let may_have = named.iter().filter(|secret| mesh.lookups().may_have(&account, secret));
+    let may_have = named.iter().filter(|secret| facts.lists_secrets || mesh.lookups().may_have(&account, secret));
     parts.extend(may_have.filter_map(|name| mesh.part(Kind::Secret, &name.to_string())).cloned());
 }
 

@@ -15,6 +15,7 @@ fn proxy(role: Role, namespace: &str, labels: &[(&str, &str)]) -> ProxyFacts {
     ProxyFacts {
         namespace: namespace.into(),
         service_account: "default".into(),
+        lists_secrets: false,
         role,
         workload: Some("its-uid".into()),
         labels: labels.iter().copied().collect(),
@@ -266,10 +267,17 @@ fn keys_go_only_to_a_known_workload_of_an_entitled_account_that_a_gateway_select
         assert_eq!(keys(selector, accounts, &edge), none, "{accounts:?}");
     }
     assert_eq!(keys("", Some("default"), &edge), none, "no selector");
+    let allowed = ProxyFacts { lists_secrets: true, ..edge.clone() };
+    assert_eq!(keys(selector, None, &allowed), ["edge/pair"], "as the cluster says");
+    assert_eq!(keys("", None, &allowed), none, "no selector, whatever the cluster says");
+    let elsewhere = ProxyFacts { namespace: "tenant".into(), ..allowed.clone() };
+    assert_eq!(keys(selector, None, &elsewhere), none, "of its own namespace alone");
+    for unknown in [&edge, &allowed].map(|facts| ProxyFacts { workload: None, ..facts.clone() }) {
+        assert_eq!(keys(selector, Some("default"), &unknown), none, "not in the registry");
+    }
     let unknown = ProxyFacts { workload: None, ..edge.clone() };
-    assert_eq!(keys(selector, Some("default"), &unknown), none, "not in the registry");
     assert_eq!(keys("", Some("default"), &ProxyFacts { labels: Labels::default(), ..unknown }), none);
-    let sidecar = ProxyFacts { role: Role::Sidecar, ..edge };
+    let sidecar = ProxyFacts { role: Role::Sidecar, ..allowed };
     assert_eq!(keys(selector, Some("default"), &sidecar), none);
 }
 

@@ -8,6 +8,8 @@ use mesh_config::{
     model::{Labels, selector::LabelSelector},
     name,
 };
+#[cfg(feature = "serve")]
+use std::collections::BTreeSet;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The label that gives an object to one revision.
@@ -60,6 +62,12 @@ impl Namespaces {
         });
         let known = judged.collect();
         Namespaces { selectors: selectors.to_vec(), root: root.clone(), known }
+    }
+
+    /// Those that are there and count.
+    #[cfg(feature = "serve")]
+    pub(super) fn chosen(&self) -> BTreeSet<Arc<str>> {
+        self.known.keys().filter(|name| self.has(name)).cloned().collect()
     }
 
     fn has(&self, namespace: &str) -> bool {

@@ -128,8 +128,12 @@ fn namespaces_that_no_selector_selects_do_not_count() {
     assert_eq!(services(&world), 1);
     upsert(&mut world, &config("istio", "discoverySelectors: [{matchLabels: {a: c}}, {matchLabels: {d: e}}]"));
     assert_eq!(services(&world), 0);
+    #[cfg(feature = "serve")]
+    assert_eq!(world.chosen_namespaces(), Some([].into()));
     upsert(&mut world, &namespace("d: e"));
     assert_eq!(services(&world), 1);
+    #[cfg(feature = "serve")]
+    assert_eq!(world.chosen_namespaces(), Some(["shop".into()].into()));
     upsert(&mut world, &namespace("a: b"));
     assert_eq!(services(&world), 0);
     upsert(&mut world, &config("istio", "rootNamespace: shop, discoverySelectors: [{matchLabels: {a: c}}]"));

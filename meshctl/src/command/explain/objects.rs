@@ -102,6 +102,7 @@ impl Who {
         let facts = ProxyFacts {
             namespace: (&*workload.info.namespace).into(),
             service_account: workload.service_account.clone(),
+            lists_secrets: false,
             role,
             workload: Some(workload.uid.clone()),
             labels: workload.labels.clone(),

@@ -60,12 +60,12 @@ impl Desk {
         self.writings.clear();
     }
 
-    /// Where to write next, and when: as soon as it is known what is there.
-    pub(super) fn due(&self, now: Instant) -> Option<(String, Instant)> {
+    /// Where to write next, of the namespaces that are `chosen`, and when: as soon as it is known what is there.
+    pub(super) fn due(&self, now: Instant, chosen: impl Fn(&str) -> bool) -> Option<(String, Instant)> {
         if !self.namespaces.is_read || !self.right.is_read {
             return None;
         }
-        let owed = self.namespaces.names.difference(&self.right.names);
+        let owed = self.namespaces.names.difference(&self.right.names).filter(|name| chosen(name));
         let due = owed.map(|name| (self.writings.get(name).map_or(now, |writings| writings.not_before), name));
         due.min().map(|(at, name)| (name.clone(), at))
     }
@@ -132,6 +132,10 @@ mod tests {
     use k8s_openapi::api::core::v1::Namespace;
     use mesh_runtime::clock;
 
+    fn all(_: &str) -> bool {
+        true
+    }
+
     fn named(name: &str) -> Namespace {
         let mut made = Namespace::default();
         made.metadata.name = Some(name.to_owned());
@@ -152,22 +156,23 @@ mod tests {
     fn what_is_not_right_is_written_once_all_is_known() {
         let (mut desk, now) = (Desk::default(), clock::now());
         desk.namespace(Event::Apply(named("early")), |_| true);
-        assert_eq!(desk.due(now), None);
+        assert_eq!(desk.due(now, all), None);
         read(&mut desk, &["a", "b"], &["a"]);
-        assert_eq!(desk.due(now), Some(("b".to_owned(), now)));
+        assert_eq!(desk.due(now, all), Some(("b".to_owned(), now)));
+        assert_eq!(desk.due(now, |name| name == "a"), None);
         desk.written("b", true, now);
-        assert_eq!(desk.due(now), None);
+        assert_eq!(desk.due(now, all), None);
         // Edited, deleted, and right again.
         desk.map(Event::Apply(named("a")), |_| false);
-        assert_eq!(desk.due(now), Some(("a".to_owned(), now)));
+        assert_eq!(desk.due(now, all), Some(("a".to_owned(), now)));
         desk.map(Event::Apply(named("a")), |_| true);
-        assert_eq!(desk.due(now), None);
+        assert_eq!(desk.due(now, all), None);
         desk.map(Event::Delete(named("a")), |_| true);
-        assert_eq!(desk.due(now), Some(("a".to_owned(), now)));
+        assert_eq!(desk.due(now, all), Some(("a".to_owned(), now)));
         desk.namespace(Event::Delete(named("a")), |_| true);
-        assert_eq!(desk.due(now), None);
+        assert_eq!(desk.due(now, all), None);
         desk.all_are_wrong();
-        assert_eq!(desk.due(now), Some(("b".to_owned(), now)));
+        assert_eq!(desk.due(now, all), Some(("b".to_owned(), now)));
     }
 
     #[test]
@@ -176,18 +181,18 @@ mod tests {
         read(&mut desk, &["a"], &[]);
         let mut told = Vec::new();
         for _ in 0..12 {
-            let (_, at) = desk.due(now).unwrap();
+            let (_, at) = desk.due(now, all).unwrap();
             now = now.max(at);
             told.push(desk.written("a", true, now));
             desk.map(Event::Apply(named("a")), |_| false);
         }
         assert_eq!(told.iter().filter(|told| **told).count(), 1);
-        let (_, at) = desk.due(now).unwrap();
+        let (_, at) = desk.due(now, all).unwrap();
         assert!(at - now >= WAIT.1 / 2, "{:?}", at - now);
         now += CALM * 2;
         desk.written("a", true, now);
         desk.map(Event::Apply(named("a")), |_| false);
-        let (_, at) = desk.due(now).unwrap();
+        let (_, at) = desk.due(now, all).unwrap();
         assert!(at - now <= WAIT.0, "{:?}", at - now);
     }
 
@@ -196,8 +201,8 @@ mod tests {
         let (mut desk, now) = (Desk::default(), clock::now());
         read(&mut desk, &["a"], &[]);
         desk.written("a", false, now);
-        assert_eq!(desk.due(now), None);
+        assert_eq!(desk.due(now, all), None);
         desk.namespace(Event::Apply(named("a")), |_| true);
-        assert!(desk.due(now).is_some());
+        assert!(desk.due(now, all).is_some());
     }
 }

@@ -8,7 +8,8 @@ const MAPS: &str = "/api/v1/namespaces/shop/configmaps";
 fn bundles(server: &FakeServer) -> TrustBundles {
     let (_, roots) = watch::channel("".into());
     let (_, leads) = watch::channel(true);
-    TrustBundles { client: server.client(), name: "istio-ca-root-cert".to_owned(), roots, leads }
+    let (_, chosen) = watch::channel(None);
+    TrustBundles { client: server.client(), name: "istio-ca-root-cert".to_owned(), roots, chosen, leads }
 }
 
 fn there(server: &FakeServer) -> Value {
