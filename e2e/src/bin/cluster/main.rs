@@ -9,6 +9,7 @@ use mesh_e2e::cluster::{
     times::Times,
 };
 use std::{
+    fs::{self, File},
     io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -39,6 +40,7 @@ async fn run(words: &[&str]) -> Result<()> {
     let found = || Provider::of_state(&state, &built);
     match words {
         ["up"] => {
+            let _turn = turn(&state)?;
             let name = std::env::var(provider::VARIABLE).ok();
             // What is up stays with whom it was made by, unless another is asked for.
             let provider = match (name, found()?) {
@@ -51,7 +53,10 @@ async fn run(words: &[&str]) -> Result<()> {
             print_kubeconfig(&provider)?;
         }
         // Without a provider's name there is at most what was left of a local one.
-        ["down"] => found()?.map_or_else(|| Provider::new(Some("local"), &state, &built), Ok)?.down()?,
+        ["down"] => {
+            let _turn = turn(&state)?;
+            found()?.map_or_else(|| Provider::new(Some("local"), &state, &built), Ok)?.down()?;
+        }
         ["load", images @ ..] if !images.is_empty() => {
             running(found()?)?.load(&images.iter().map(Path::new).collect::<Vec<_>>())?;
         }
@@ -61,6 +66,15 @@ async fn run(words: &[&str]) -> Result<()> {
         _ => bail!(USAGE),
     }
     Ok(())
+}
+
+/// Waits until nobody else starts or ends the cluster of this folder; held until the file is closed.
+fn turn(state: &Path) -> Result<File> {
+    let lock = state.with_extension("lock");
+    state.parent().map_or(Ok(()), fs::create_dir_all)?;
+    let file = File::create(&lock).with_context(|| format!("cannot write {}", lock.display()))?;
+    file.lock().with_context(|| format!("cannot lock {}", lock.display()))?;
+    Ok(file)
 }
 
 fn running(provider: Option<Provider>) -> Result<Provider> {

@@ -1,5 +1,6 @@
 //! Addresses for Services of type LoadBalancer, as a cloud would give them: each gets one of the cluster's range, which the
-//! first node has on its loopback and the host routes there. kube-proxy does the rest.
+//! first node has on its loopback and the host routes there. kube-proxy does the rest; so a Service
+//! whose `externalTrafficPolicy` is `Local` is reached only where an end point of it is on that node.
 
 use super::plan::Plan;
 use crate::{cluster::handle, command::run};

@@ -29,8 +29,6 @@ pub(super) struct Node {
     pub name: String,
     /// Its network namespace.
     pub namespace: String,
-    /// The host's end of its cable.
-    pub cable: String,
     pub address: Ipv4Addr,
     /// Addresses of its pods.
     pub pods: String,
@@ -65,12 +63,17 @@ impl Plan {
         fs::write(&file, self.slot.to_string()).with_context(|| format!("cannot write {}", file.display()))
     }
 
-    /// What every name on the machine begins with; the bridge has it as its name.
+    /// What every name on the machine begins with; the host's end of its cable has it as its name.
     pub(super) fn prefix(&self) -> String {
         format!("fm{}", self.slot)
     }
 
-    /// The host's address on the bridge.
+    /// The network namespace that joins all, and the other end of the host's cable.
+    pub(super) fn lan(&self) -> String {
+        format!("{}-lan", self.prefix())
+    }
+
+    /// The host's address.
     pub(super) fn host(&self) -> Ipv4Addr {
         Ipv4Addr::new(10, 100 + self.slot, 0, 1)
     }
@@ -79,7 +82,6 @@ impl Plan {
         let (prefix, name) = (self.prefix(), format!("k{number}"));
         Node {
             namespace: format!("{prefix}-{name}"),
-            cable: format!("{prefix}-{name}"),
             address: Ipv4Addr::new(10, 100 + self.slot, 0, 10 + number),
             pods: format!("10.{}.{number}.0/24", 120 + self.slot),
             folder: self.state.join(&name),

@@ -1,12 +1,13 @@
 //! What a cluster has of the machine, found again from its state folder alone, and its removal. Each kind of thing is found by
 //! what is there, never by a list of ours that a crash could have left wrong: processes by their mark, containers by the ids
-//! for which containerd keeps folders, mounts by their place, links and namespaces by the cluster's prefix once its bridge says that it is this one's.
+//! for which containerd keeps folders, mounts by their place, links and namespaces by the cluster's prefix once its link on the host says that it is this one's.
 
 use super::{
     machine::{MARK, PART},
+    network,
     plan::Plan,
 };
-use crate::command::{output, run};
+use crate::command::run;
 use anyhow::{Context, Result, bail};
 use mesh_runtime::clock;
 use std::{
@@ -53,7 +54,7 @@ pub(super) fn remove(state: &Path) -> Result<()> {
         .or_else(|_| kill("KILL", || Ok(marked(state)?.into_iter().map(|found| found.id).collect())))?;
     unmount(state)?;
     if let Some(plan) = &plan {
-        remove_network(plan)?;
+        network::remove(plan)?;
     }
     cgroups(&containers).iter().for_each(|cgroup| drop(fs::remove_dir(cgroup)));
     remove_files(state, &containers);
@@ -183,28 +184,6 @@ fn mounts_below(state: &Path) -> Result<Vec<PathBuf>> {
     let text = fs::read_to_string("/proc/self/mountinfo").context("cannot read the mounts")?;
     let places = text.lines().filter_map(|line| line.split(' ').nth(4));
     Ok(places.map(PathBuf::from).filter(|place| place.starts_with(state)).collect())
-}
-
-/// Routes and the cables' ends on the host go with the bridge and the namespaces.
-fn remove_network(plan: &Plan) -> Result<()> {
-    let bridge = plan.prefix();
-    let alias = fs::read_to_string(format!("/sys/class/net/{bridge}/ifalias")).unwrap_or_default();
-    if Path::new(alias.trim()) != plan.state {
-        return Ok(());
-    }
-    for node in plan.nodes() {
-        if Path::new("/run/netns").join(&node.namespace).exists() {
-            // Processes that somebody started in it by hand stay, but have no network then.
-            run("ip", &["netns", "del", &node.namespace])?;
-        }
-        if Path::new("/sys/class/net").join(&node.cable).exists() {
-            // May be gone with the namespace between the look and this.
-            let _ = run("ip", &["link", "del", &node.cable]);
-        }
-    }
-    run("ip", &["link", "del", &bridge])?;
-    let routes = output("ip", &["route", "show", "dev", &bridge]).unwrap_or_default();
-    if routes.is_empty() { Ok(()) } else { bail!("routes are left: {routes}") }
 }
 
 /// What programs write in places of the whole machine, whatever they are told.
