@@ -1,6 +1,7 @@
 //! What a cluster has of the machine, found again from its state folder alone, and its removal. Each kind of thing is found by
 //! what is there, never by a list of ours that a crash could have left wrong: processes by their mark, containers by the ids
-//! for which containerd keeps folders, mounts by their place, links and namespaces by the cluster's prefix once its link on the host says that it is this one's.
+//! for which containerd keeps folders, mounts by their place, links and namespaces by the cluster's prefix once its link on
+//! the host says that it is this one's.
 
 use super::{
     machine::{MARK, PART},
