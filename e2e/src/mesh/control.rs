@@ -58,6 +58,8 @@ impl Pilot {
             kubeconfig: None,
             xds_address: SocketAddr::new(ip, XDS),
             plaintext_xds_address: Listen(None),
+            http_address: Listen(None),
+            https_address: Listen(None),
             monitoring_address: SocketAddr::new(ip, MONITORING),
             ca_dir: dir.join("ca"),
             cacerts: None,
