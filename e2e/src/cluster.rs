@@ -13,6 +13,7 @@ mod control_plane;
 pub mod document;
 pub mod handle;
 pub mod local;
+pub mod mesh;
 pub mod process;
 pub mod provider;
 pub mod times;

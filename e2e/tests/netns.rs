@@ -1,5 +1,7 @@
 //! What needs the kernel to capture connections, as it does beside a real workload.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use mesh_e2e::{
     faults::start::{Drill, STARTS, starts},
     namespace::{Inside, PROXY_GROUP, Pair, SERVER, peer},

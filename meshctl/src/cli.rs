@@ -1,5 +1,11 @@
 //! The command line exactly as it is typed; no logic. Names, aliases and short flags are istioctl's.
 
+mod cluster;
+mod install;
+
+pub(crate) use cluster::{KubeArgs, XdsArgs};
+pub(crate) use install::{InstallArgs, ManifestCommand, SpecArgs, UninstallArgs};
+
 use crate::context::duration;
 use clap::{Args, Parser, Subcommand};
 use std::{net::IpAddr, path::PathBuf, time::Duration};
@@ -16,39 +22,6 @@ pub(crate) struct Cli {
     pub(crate) kube: KubeArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// How to reach a cluster.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Cluster")]
-pub(crate) struct KubeArgs {
-    /// Kubeconfig; without it $KUBECONFIG, then the home folder's.
-    #[arg(short = 'c', long, global = true, value_name = "FILE")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig.
-    #[arg(long, global = true)]
-    pub(crate) context: Option<String>,
-    /// Namespace of the control plane.
-    #[arg(
-        short = 'i',
-        long = "istioNamespace",
-        global = true,
-        default_value = "istio-system",
-        value_name = "NAMESPACE"
-    )]
-    pub(crate) istio_namespace: String,
-    /// User to act as.
-    #[arg(long = "as", global = true, value_name = "USER")]
-    pub(crate) impersonate: Option<String>,
-    /// UID to act as.
-    #[arg(long = "as-uid", global = true, value_name = "UID")]
-    pub(crate) impersonate_uid: Option<String>,
-    /// Group to act as; may be given more than once.
-    #[arg(long = "as-group", global = true, value_name = "GROUP")]
-    pub(crate) impersonate_group: Vec<String>,
-    /// How long the API server may take to be reached.
-    #[arg(long = "kubeclient-timeout", global = true, default_value = "15s", value_parser = duration)]
-    pub(crate) kubeclient_timeout: Duration,
 }
 
 /// The verbs.
@@ -162,77 +135,6 @@ pub(crate) struct ExplainArgs {
     pub(crate) output: String,
 }
 
-/// What is to be installed.
-#[derive(Debug, Args)]
-pub(crate) struct SpecArgs {
-    /// Files with an IstioOperator, or with values as Helm reads them; later ones win. `-` is standard input.
-    #[arg(short, long, value_delimiter = ',', value_name = "FILE")]
-    pub(crate) filename: Vec<PathBuf>,
-    /// A setting, PATH=VALUE below an IstioOperator's spec, e.g. values.pilot.replicaCount=2. May be given more than once.
-    #[arg(short, long, value_name = "PATH=VALUE")]
-    pub(crate) set: Vec<String>,
-    /// Name of this control plane beside others.
-    #[arg(short, long)]
-    pub(crate) revision: Option<String>,
-    /// Warn of settings that do not exist, where that is an error otherwise.
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-/// `manifest`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ManifestCommand {
-    /// The objects, as YAML.
-    Generate {
-        #[command(flatten)]
-        spec: SpecArgs,
-        /// Directory for one file a component, instead of standard output.
-        #[arg(short, long, value_name = "DIR")]
-        output: Option<PathBuf>,
-    },
-    /// Helm's commands and values that install the same.
-    Translate {
-        #[command(flatten)]
-        spec: SpecArgs,
-        /// Directory for the values files.
-        #[arg(short, long, value_name = "DIR")]
-        output: PathBuf,
-    },
-}
-
-/// `install`.
-#[derive(Debug, Args)]
-pub(crate) struct InstallArgs {
-    #[command(flatten)]
-    pub(crate) spec: SpecArgs,
-    /// Do not ask.
-    #[arg(short = 'y', long = "skip-confirmation")]
-    pub(crate) yes: bool,
-    /// Say what would be written, and write nothing.
-    #[arg(long = "dry-run")]
-    pub(crate) dry_run: bool,
-    /// How long a component may take to be ready.
-    #[arg(long = "readiness-timeout", default_value = "5m", value_parser = duration)]
-    pub(crate) readiness_timeout: Duration,
-}
-
-/// `uninstall`.
-#[derive(Debug, Args)]
-pub(crate) struct UninstallArgs {
-    /// The revision that is removed; `default` is the one without a name.
-    #[arg(short, long, conflicts_with = "purge")]
-    pub(crate) revision: Option<String>,
-    /// Remove everything of the mesh: all revisions, the kinds with all objects of them, the root's key.
-    #[arg(long)]
-    pub(crate) purge: bool,
-    /// Do not ask.
-    #[arg(short = 'y', long = "skip-confirmation")]
-    pub(crate) yes: bool,
-    /// Say what would be removed, and remove nothing.
-    #[arg(long = "dry-run")]
-    pub(crate) dry_run: bool,
-}
-
 /// `kube-inject`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct KubeInjectArgs {
@@ -271,62 +173,6 @@ pub(crate) struct ValidateArgs {
     /// Taken for istioctl's sake, and without effect, as there.
     #[arg(short = 'x', long, hide = true, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) referential: bool,
-}
-
-/// How to reach pilot: through the cluster, unless its address is given.
-#[derive(Debug, Args)]
-pub(crate) struct XdsArgs {
-    /// Address of pilot, HOST:PORT, instead of its pods in the cluster.
-    #[arg(long = "xds-address", env = "ISTIOCTL_XDS_ADDRESS", value_name = "HOST:PORT")]
-    pub(crate) xds_address: Option<String>,
-    /// Speak plain text (port 15010).
-    #[arg(long, env = "ISTIOCTL_PLAINTEXT")]
-    pub(crate) plaintext: bool,
-    /// Directory with cert-chain.pem, key.pem and root-cert.pem to prove who asks.
-    #[arg(long = "cert-dir", env = "ISTIOCTL_CERT_DIR", value_name = "DIR", conflicts_with = "plaintext")]
-    pub(crate) cert_dir: Option<PathBuf>,
-    /// File of the token that proves who asks.
-    #[arg(long = "token-file", value_name = "FILE", conflicts_with = "plaintext")]
-    pub(crate) token_file: Option<PathBuf>,
-    /// File of the root certificates that vouch for pilot.
-    #[arg(long = "root-cert", value_name = "FILE", conflicts_with = "plaintext")]
-    pub(crate) root_cert: Option<PathBuf>,
-    /// Name that pilot's certificate must be valid for, where it is not the address's.
-    #[arg(long, env = "ISTIOCTL_AUTHORITY", conflicts_with = "plaintext")]
-    pub(crate) authority: Option<String>,
-    /// Accept any certificate of pilot.
-    #[arg(long, env = "ISTIOCTL_INSECURE", conflicts_with = "plaintext")]
-    pub(crate) insecure: bool,
-    /// Revision of the control plane that is asked; without it all are.
-    #[arg(short, long, conflicts_with = "xds_address")]
-    pub(crate) revision: Option<String>,
-    /// Labels of pilot's pods.
-    #[arg(long = "xds-label", env = "ISTIOCTL_XDS_LABEL", conflicts_with = "xds_address", value_name = "LABELS")]
-    pub(crate) xds_label: Option<String>,
-    /// Port of pilot's pods.
-    #[arg(long = "xds-port", env = "ISTIOCTL_XDS_PORT", conflicts_with = "xds_address", value_name = "PORT")]
-    pub(crate) xds_port: Option<u16>,
-    /// How long to wait for an answer.
-    #[arg(long, default_value = "30s", value_parser = duration)]
-    pub(crate) timeout: Duration,
-}
-
-impl Default for XdsArgs {
-    fn default() -> Self {
-        XdsArgs {
-            xds_address: None,
-            plaintext: false,
-            cert_dir: None,
-            token_file: None,
-            root_cert: None,
-            authority: None,
-            insecure: false,
-            revision: None,
-            xds_label: None,
-            xds_port: None,
-            timeout: Duration::from_secs(30),
-        }
-    }
 }
 
 /// `status`.

@@ -10,6 +10,7 @@ use crate::{cli::KubeArgs, usage::Usage};
 use anyhow::{Context as _, Result, anyhow, bail};
 use forward::Forward;
 use k8s_openapi::api::{
+    admissionregistration::v1::MutatingWebhookConfiguration,
     authentication::v1::{TokenRequest, TokenRequestSpec},
     core::v1::{ConfigMap, Pod},
 };
@@ -137,6 +138,12 @@ impl Cluster {
             error => anyhow!(error).context(format!("cannot {what}: the API server does not answer")),
         }
     }
+}
+
+/// Whether an object's webhooks inject sidecars: by their names, which every control plane of this kind gives them.
+pub(crate) fn injects(hook: &MutatingWebhookConfiguration) -> bool {
+    let entries = hook.webhooks.as_deref().unwrap_or_default();
+    entries.iter().any(|entry| entry.name.ends_with("sidecar-injector.istio.io"))
 }
 
 /// From the flag, from `KUBECONFIG` or the home folder, or from the pod that this runs in.

@@ -37,7 +37,7 @@ use mesh_runtime::{
 };
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 /// Where the answers come from.
 #[derive(Clone)]
@@ -149,7 +149,7 @@ impl DebugPort {
 impl Debug for DebugPort {
     async fn clients(&self, request: Request<ClientsRequest>) -> Result<Response<DebugReport>, Status> {
         self.permit(&request).await?;
-        Ok(Response::new(DebugReport { json: self.reports.clients().to_string() }))
+        Ok(told(self.reports.clients().to_string()))
     }
 
     async fn config(&self, request: Request<ConfigRequest>) -> Result<Response<DebugReport>, Status> {
@@ -157,7 +157,7 @@ impl Debug for DebugPort {
         let proxy = &request.get_ref().proxy;
         let report = self.reports.config(proxy).await.map(|(_, report)| report);
         let report = report.ok_or_else(|| Status::not_found(not_connected(proxy)))?;
-        Ok(Response::new(DebugReport { json: report.to_string() }))
+        Ok(told(report.to_string()))
     }
 }
 
@@ -177,6 +177,13 @@ fn parts(mesh: &Mesh, held: Held) -> Vec<Value> {
         value
     };
     held.into_iter().map(part).collect()
+}
+
+/// With pilot's version, which a report of proxies does not have.
+fn told(json: String) -> Response<DebugReport> {
+    let mut response = Response::new(DebugReport { json });
+    response.metadata_mut().insert("ferromesh-version", MetadataValue::from_static(env!("CARGO_PKG_VERSION")));
+    response
 }
 
 fn not_connected(proxy: &str) -> String {

@@ -66,7 +66,9 @@ fn the_examples_compile_without_a_finding() {
         let mut world = mesh_pilot::World::default();
         world.apply(Batch { source: SourceId::Files, changes: source.scan(&tree).changes });
         let mesh = mesh_pilot::compile(&world, None);
-        assert_eq!(mesh.diagnostics(), [], "{}", directory.display());
+        // What makes workloads means nothing to the mesh, and is in examples for a cluster.
+        let found: Vec<_> = mesh.diagnostics().iter().filter(|found| found.code != "unknown-kind").collect();
+        assert_eq!(found, Vec::<&mesh_config::diagnostic::Diagnostic>::new(), "{}", directory.display());
         assert!(mesh.all().count() > 1, "{}", directory.display());
     }
 }

@@ -12,8 +12,14 @@ use mesh_config::kind::{ObjectKind, Role};
 use mesh_config::model::Part;
 use mesh_config::name::Namespace;
 use mesh_config::wire;
-use mesh_pilot::{Mesh, offline, scope::ProxyFacts};
+use mesh_pilot::{
+    Mesh,
+    inject::{Environment, Injector, Question, config_of_values, default_values},
+    offline,
+    scope::ProxyFacts,
+};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tree::{Place, Step, at, is_valid, others, values, with};
@@ -51,8 +57,9 @@ const VIEWERS: [(Role, &str, &str, &str); 4] = [
 ];
 
 /// Marked fields that make a difference all the same: `meshctl explain` says whom a policy would ask, and an object is in
-/// force nowhere that has targets, or a sidecar's TLS, but is without them.
-const TOLD: [&str; 5] = [
+/// force nowhere that has targets, or a sidecar's TLS, but is without them; injection tells where an application listens.
+const TOLD: [&str; 6] = [
+    "inboundTrafficPolicy",
     "extensionProviders[].envoyExtAuthzHttp",
     "extensionProviders[].envoyExtAuthzGrpc",
     "targetRef",
@@ -69,15 +76,18 @@ struct Seen {
 }
 
 impl Seen {
-    /// Changes each field of `root` at a place in turn. `text` makes the object that is then read.
+    /// Changes each field of `root` at a place in turn. `text` makes the object that is then read; `pods` is what becomes of
+    /// pods with it.
     fn look(
         &mut self,
         world: &str,
         form: &'static Form,
         (root, place): (&Node, Place),
         text: impl Fn(&Node) -> String,
+        pods: impl Fn(&str) -> Value,
     ) {
         let before = mesh(world, &text(root));
+        let pods_before = pods(&text(root));
         values(at(root, &place), form, (&place, "", false), &mut |field, place, path, inert| {
             if inert {
                 self.marked.insert(path.to_owned());
@@ -94,7 +104,7 @@ impl Seen {
             let ways = [None].into_iter().chain(others(field.holds, value).into_iter().map(Some));
             let changes = |other: Option<mesh_config::crd::node::Value>| {
                 let text = text(&with(root, place, other.as_ref()));
-                is_valid(&text) && differs(&before, &mesh(world, &text))
+                is_valid(&text) && (differs(&before, &mesh(world, &text)) || pods_before != pods(&text))
             };
             let any = ways.into_iter().any(changes);
             self.acted.insert(path.to_owned(), any);
@@ -148,11 +158,52 @@ fn fields_have_an_effect_unless_they_are_marked() {
         let mut seen = Seen::default();
         for object in examples(kind.label()) {
             let place = vec![Step::Key("spec".to_owned())];
-            seen.look(&world, form, (&object.root, place), tree::text);
+            seen.look(&world, form, (&object.root, place), tree::text, |_| Value::Null);
         }
         wrong.extend(seen.wrong(kind.label()));
     }
     assert_eq!(wrong, Vec::<String>::new());
+}
+
+/// A workload's pod and a gateway's, injected by a MeshConfig that stands in a ConfigMap, with both forms of sidecars.
+fn injected(config_map: &str) -> Value {
+    let object: Value = serde_json::from_str(config_map).unwrap();
+    let mesh = object["data"]["mesh"].as_str().unwrap();
+    let (config, values) = config_of_values(&default_values());
+    let container = json!([{"name": "app", "image": "app", "ports": [{"containerPort": 80}]}]);
+    let pod = json!({"metadata": {"name": "cart"}, "spec": {"containers": container}});
+    let of = |native_sidecars: bool| {
+        let environment = Environment { native_sidecars, ..Environment::default() };
+        let injector = Injector::new(&config.to_string(), &values.to_string(), mesh, environment).unwrap();
+        let own = BTreeMap::new();
+        let question = Question { pod: &pod, namespace: "shop", workload: None, environment: &own };
+        let mut pod = injector.injected(&question).unwrap().unwrap();
+        for container in ["initContainers", "containers"].map(|list| pod["spec"][list].take()) {
+            lay_beside(&container, &mut pod);
+        }
+        pod
+    };
+    json!([of(true), of(false)])
+}
+
+/// What a proxy reads of `PROXY_CONFIG`, which holds all of a ProxyConfig: docs/reference/proxy.md.
+const READ: [&str; 5] = ["discoveryAddress", "concurrency", "statusPort", "proxyAdminPort", "terminationDrainDuration"];
+
+/// Puts containers beside the pod, their `PROXY_CONFIG` without what no proxy reads.
+fn lay_beside(containers: &Value, pod: &mut Value) {
+    let mut containers = containers.clone();
+    let variables = containers.as_array_mut().into_iter().flatten();
+    let variables = variables.flat_map(|container| container["env"].as_array_mut().into_iter().flatten());
+    for variable in variables.filter(|variable| variable["name"] == "PROXY_CONFIG") {
+        let said = variable["value"].as_str().unwrap_or("{}");
+        let mut config: Value = serde_json::from_str(said).unwrap();
+        config.as_object_mut().unwrap().retain(|key, _| READ.contains(&&**key));
+        variable["value"] = config;
+    }
+    match &mut pod["containers"] {
+        Value::Array(list) => list.push(containers),
+        none => *none = json!([containers]),
+    }
 }
 
 #[test]
@@ -167,7 +218,7 @@ fn fields_of_mesh_config_have_an_effect_unless_they_are_marked() {
             let data = serde_json::json!({"mesh": tree::text(mesh)});
             serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}).to_string()
         };
-        seen.look(&world, &crd::mesh_config::MESH_CONFIG, (&mesh, Vec::new()), object);
+        seen.look(&world, &crd::mesh_config::MESH_CONFIG, (&mesh, Vec::new()), object, injected);
     }
     assert_eq!(seen.wrong("MeshConfig"), Vec::<String>::new());
 }

@@ -1,5 +1,7 @@
 //! What pods look like with their sidecar.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use mesh_pilot::inject::{Environment, Injector, Outcome, Question, config_of_values, default_values};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -126,7 +128,8 @@ fn the_first_row_of_the_table_that_holds_decides() {
         })
     };
     const INJECT: &str = "sidecar.istio.io/inject";
-    let cases: &[(&str, &str, &[(&str, &str)], &[(&str, &str)], Option<&str>)] = &[
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+    let cases: &[(&str, &str, Pairs<'_>, Pairs<'_>, Option<&str>)] = &[
         ("enabled", "shop", &[], &[], None),
         ("disabled", "shop", &[], &[], Some("the injector's policy is disabled")),
         ("", "shop", &[(INJECT, "true")], &[], Some("the injector's policy is \"\", and must be enabled or disabled")),
@@ -318,6 +321,17 @@ fn a_gateways_pod_is_the_proxy() {
     assert_eq!(variable(&injected, "PROXY_TYPE"), "router");
     assert_eq!(injected["metadata"]["labels"]["service.istio.io/canonical-name"], "cart");
     assert_eq!(injected["metadata"]["labels"].get("security.istio.io/tlsMode"), None);
+}
+
+#[test]
+fn an_image_that_stands_for_the_templates_is_not_pulled_at_each_start() {
+    // An API server takes an image without a tag for one that changes.
+    let mut pod = annotated(&[("inject.istio.io/templates", "gateway")]);
+    pod["spec"]["containers"] = json!([{"name": "istio-proxy", "image": "auto", "imagePullPolicy": "Always"}]);
+    let injected = inject(&injector(true, |_| {}), &pod);
+    assert_eq!(container(&injected, "istio-proxy")["imagePullPolicy"], Value::Null);
+    let asked = injector(true, |values| values["global"]["imagePullPolicy"] = "Always".into());
+    assert_eq!(container(&inject(&asked, &pod), "istio-proxy")["imagePullPolicy"], "Always");
 }
 
 #[test]

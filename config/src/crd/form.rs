@@ -40,6 +40,8 @@ pub enum Fact {
     /// It is read, and has no effect yet: what happens instead, or nothing more to say. Beneath such a field nothing has
     /// an effect.
     Inert(&'static str),
+    /// It acts on pods when they are injected, and changes nothing of what proxies are told.
+    Injected,
     /// A whole number of 32 bits with a sign, without bounds.
     Signed,
     /// `null` may be written for it, which says nothing.
@@ -92,8 +94,18 @@ impl Field {
         })
     }
 
-    /// The value, where it is marked as without an effect and is there.
+    /// Whether it acts on pods when they are injected, and there alone.
+    pub fn is_injected(&self) -> bool {
+        self.facts.contains(&Fact::Injected)
+    }
+
+    /// The value, where proxies are told nothing of it and it is there: judged, and said to be without an effect if it is.
     fn read_inert<'a>(&self, f: &mut Fields<'a>) -> Option<Item<'a>> {
+        if self.is_injected() {
+            let item = f.item(self.name)?;
+            self.holds.check(&item);
+            return Some(item);
+        }
         let instead = self.inert()?;
         let item = f.item(self.name)?;
         item.leniently(|item| self.holds.check(item));

@@ -98,12 +98,25 @@ pub(super) fn config_map(object: &Object, fields: &mut Fields<'_>, context: &Par
 
 /// Where workloads of other networks are reached: looked at, and without effect yet.
 fn networks(item: &Item<'_>) {
+    let mut says_anything = true;
     item.leniently(|item| {
         if let Some(Some(document)) = document_in(item) {
             MESH_NETWORKS.check_in(&item.embedded(&document.node));
+            // The chart writes the key also where nobody has networks.
+            says_anything = document.node.get("networks").is_some_and(|networks| !says_nothing(&networks.value));
         }
     });
-    item.not_acted_on("every endpoint is reached at its own address");
+    if says_anything {
+        item.not_acted_on("every endpoint is reached at its own address");
+    }
+}
+
+fn says_nothing(value: &node::Value) -> bool {
+    match value {
+        node::Value::Null => true,
+        node::Value::Map(entries) => entries.is_empty(),
+        _ => false,
+    }
 }
 
 fn from_text_of(item: &Item<'_>, own: &Namespace) -> Option<MeshConfig> {

@@ -73,6 +73,7 @@ fn row(page: &mut String, field: &Field, inert: bool) {
         Some(instead) => {
             let _ = write!(meaning, " **No effect yet:** {instead}.");
         }
+        None if field.is_injected() => meaning.push_str(" Acts on pods that are injected after it is set."),
         None if inert => meaning.push_str(" **No effect yet.**"),
         None => {}
     }
@@ -117,6 +118,7 @@ fn rule(fact: &Fact) -> Option<String> {
         Fact::Required
         | Fact::Default(_)
         | Fact::Inert(_)
+        | Fact::Injected
         | Fact::Signed
         | Fact::Nullable
         | Fact::Strict

@@ -65,7 +65,7 @@ fn of_holds(holds: Holds) -> Map<String, Value> {
 fn apply(schema: &mut Map<String, Value>, fact: &Fact) {
     let is_list = schema.get("type") == Some(&json!("array"));
     match *fact {
-        Fact::Required | Fact::Default(_) | Fact::Inert(_) | Fact::Strict | Fact::Forbidden => {}
+        Fact::Required | Fact::Default(_) | Fact::Inert(_) | Fact::Injected | Fact::Strict | Fact::Forbidden => {}
         Fact::Distinct => drop(schema.insert("x-kubernetes-list-type".into(), json!("set"))),
         Fact::Signed => {
             schema.remove("minimum");

@@ -56,6 +56,15 @@ impl Cluster {
         command::finish(self.command("kubectl").args(words))
     }
 
+    /// Runs `kubectl`; gives what it printed, also where it says that it failed.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn kubectl_whatever(&self, words: &[&str]) -> Result<String> {
+        let done = self.command("kubectl").args(words).output().context("cannot run kubectl")?;
+        Ok([done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat())
+    }
+
     /// Applies objects in YAML or JSON.
     ///
     /// # Errors

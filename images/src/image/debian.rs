@@ -28,14 +28,15 @@ impl Debian {
         Debian { root: root.to_owned() }
     }
 
-    /// `nft`, and iptables in both its forms: alone it is the one on nftables, as in Debian.
+    /// `nft`, iptables in both its forms, where `iptables` alone is the one on nftables, as in Debian, and `ip`, which gives
+    /// loopback the address of IPv6 that applications are dialled from.
     ///
     /// # Errors
     /// When a file of theirs is not there, or asks for a library that is not.
     pub fn firewall(&self) -> anyhow::Result<Vec<File>> {
         let mut chosen = Chosen::default();
-        for program in ["nft", "xtables-nft-multi", "xtables-legacy-multi"] {
-            self.program(&format!("usr/sbin/{program}"), &mut chosen)?;
+        for program in ["usr/sbin/nft", "usr/sbin/xtables-nft-multi", "usr/sbin/xtables-legacy-multi", "bin/ip"] {
+            self.program(program, &mut chosen)?;
         }
         for module in self.modules()? {
             self.program(&module, &mut chosen)?;

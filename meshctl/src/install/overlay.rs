@@ -117,7 +117,8 @@ fn place(list: &[Value], step: &Step) -> Option<usize> {
         Step::At(at) => (*at < list.len()).then_some(*at),
         Step::Where(key, wanted) => list.iter().position(|item| match &item[key.as_str()] {
             Value::String(text) => text == wanted,
-            other => other.to_string() == *wanted,
+            // A number or a word, as it is written.
+            other => wanted == &other.to_string(),
         }),
         Step::Key(_) | Step::Append => None,
     }

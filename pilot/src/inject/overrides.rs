@@ -96,6 +96,21 @@ fn said(container: &Value) -> Value {
     container
 }
 
+/// Takes back what an API server added to containers whose image stands for the template's: it sees no tag, and would
+/// have the image pulled at each start.
+pub(super) fn forget_default_policy(pod: &mut Value) {
+    for field in CONTAINERS {
+        for container in pod["spec"].get_mut(field).and_then(Value::as_array_mut).into_iter().flatten() {
+            if container["image"] == "auto"
+                && container["imagePullPolicy"] == "Always"
+                && let Some(map) = container.as_object_mut()
+            {
+                map.remove("imagePullPolicy");
+            }
+        }
+    }
+}
+
 fn without_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {

@@ -37,6 +37,7 @@ pub(super) fn render(question: &Question<'_>, injector: &Injector) -> Result<Val
     let own = annotation(question.pod, PROXY_CONFIG);
     let config = mesh.proxy_config(own).map_err(failed)?;
     let mut pod = question.pod.clone();
+    overrides::forget_default_policy(&mut pod);
     let mut original = overrides::original(&pod, mesh.status_port()).map_err(failed)?;
     let templates = injector.settings.templates(annotation(&pod, "inject.istio.io/templates")).map_err(failed)?;
     let parts = |original: &Value| {

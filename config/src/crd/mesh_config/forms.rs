@@ -69,7 +69,7 @@ forms! {
         "outboundClusterStatName": Holds::Text, "Pattern of outbound clusters' names in metrics.", Fact::Inert("");
         "serviceSettings": Holds::List(&Holds::Of(&SERVICE_SETTINGS)), "Which services stay within their cluster.", Fact::Inert("");
         "serviceScopeConfigs": Holds::List(&Holds::Of(&SERVICE_SCOPE)), "Which services several clusters share.", Fact::Inert("");
-        "enablePrometheusMerge": Holds::Bool, "Whether the application's metrics are served with the proxy's.", Fact::Inert("");
+        "enablePrometheusMerge": Holds::Bool, "Whether the application's metrics are served with the proxy's.", Fact::Injected;
         "ca": Holds::Of(&CA), "An authority outside of the control plane.", Fact::Inert("");
         "discoverySelectors": Holds::List(&Holds::Of(&LABEL_SELECTOR)), "Namespaces whose objects count, one of which must hold; the root namespace always counts.", Fact::Default("all");
         "defaultTrafficPolicy": Holds::Of(&DEFAULT_TRAFFIC), "What holds where no DestinationRule says more.", Fact::Inert("");

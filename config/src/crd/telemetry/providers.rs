@@ -48,7 +48,11 @@ pub(in crate::crd) fn log_providers(f: &mut Fields<'_>, outlets: Vec<LogOutlet>,
         providers.by_name.insert(outlet.name.clone(), outlet);
     }
     let defaults = f.object("defaultProviders", |f| {
-        DEFAULT_PROVIDERS.read_inert(f);
+        DEFAULT_PROVIDERS.read_inert_of(f, &["tracing"]);
+        // Prometheus alone is what there is, and what the charts write.
+        if f.strings("metrics").iter().any(|name| &**name != "prometheus") {
+            DEFAULT_PROVIDERS.read_inert_of(f, &["metrics"]);
+        }
         Some(f.list("accessLogging", |item| {
             let name = item.non_empty()?;
             let outlet = providers.get(&name).cloned();

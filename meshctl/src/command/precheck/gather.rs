@@ -1,7 +1,10 @@
 //! What the cluster says of itself.
 
 use super::Facts;
-use crate::{cluster::Cluster, context::Context};
+use crate::{
+    cluster::{self, Cluster},
+    context::Context,
+};
 use anyhow::Result;
 use k8s_openapi::{
     api::{
@@ -96,7 +99,7 @@ async fn forbidden(cluster: &Cluster) -> Result<Vec<String>> {
 
 async fn webhooks(cluster: &Cluster) -> Result<Vec<(String, String, String)>> {
     let api: Api<MutatingWebhookConfiguration> = Api::all(cluster.client.clone());
-    let list = api.list(&ListParams::default().labels("app=sidecar-injector").limit(MOST)).await;
+    let list = api.list(&ListParams::default().limit(MOST)).await;
     let list = list.map_err(|error| cluster.told(error, "list MutatingWebhookConfigurations"))?;
     let of_hook = |hook: &MutatingWebhookConfiguration| {
         let revision = hook.labels().get("istio.io/rev").cloned().unwrap_or_else(|| "default".to_owned());
@@ -104,7 +107,7 @@ async fn webhooks(cluster: &Cluster) -> Result<Vec<(String, String, String)>> {
         let service = entries.iter().find_map(|entry| entry.client_config.service.as_ref());
         (hook.name_any(), revision, service.map_or_else(|| "?".to_owned(), |service| service.namespace.clone()))
     };
-    Ok(list.items.iter().map(of_hook).collect())
+    Ok(list.items.iter().filter(|hook| cluster::injects(hook)).map(of_hook).collect())
 }
 
 async fn definitions(cluster: &Cluster) -> Result<Vec<(String, Option<String>)>> {

@@ -1,7 +1,11 @@
 //! What the cluster and its pilots say of the mesh.
 
 use super::{Facts, Injected, PilotPod, Proxy, Webhook};
-use crate::{cluster::Cluster, context::Context, remote};
+use crate::{
+    cluster::{self, Cluster},
+    context::Context,
+    remote,
+};
 use anyhow::Result;
 use k8s_openapi::api::{
     admissionregistration::v1::MutatingWebhookConfiguration,
@@ -53,13 +57,14 @@ async fn pilots(cluster: &Cluster) -> Result<Vec<PilotPod>> {
 
 async fn webhooks(cluster: &Cluster) -> Result<Vec<Webhook>> {
     let api: Api<MutatingWebhookConfiguration> = Api::all(cluster.client.clone());
-    let list = api.list(&ListParams::default().labels("app=sidecar-injector").limit(MOST)).await;
+    let list = api.list(&ListParams::default().limit(MOST)).await;
     let list = list.map_err(|error| cluster.told(error, "list MutatingWebhookConfigurations"))?;
     let is_trusted = |hook: &MutatingWebhookConfiguration| {
         let entries = hook.webhooks.as_deref().unwrap_or_default();
         entries.iter().all(|entry| entry.client_config.ca_bundle.as_ref().is_some_and(|bundle| !bundle.0.is_empty()))
     };
-    Ok(list.items.iter().map(|hook| Webhook { name: hook.name_any(), trusted: is_trusted(hook) }).collect())
+    let hooks = list.items.iter().filter(|hook| cluster::injects(hook));
+    Ok(hooks.map(|hook| Webhook { name: hook.name_any(), trusted: is_trusted(hook) }).collect())
 }
 
 /// Namespaces that ask for injection.

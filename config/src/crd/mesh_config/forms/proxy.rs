@@ -21,22 +21,22 @@ forms! {
         "tracingServiceName": Holds::Word(&[
             "APP_LABEL_AND_NAMESPACE", "CANONICAL_NAME_ONLY", "CANONICAL_NAME_AND_NAMESPACE",
         ]), "How the workload is called in spans.", Fact::Inert("");
-        "discoveryAddress": Holds::Text, "Where the control plane is.", OWN;
-        "proxyAdminPort": COUNT, "Port of the pages for operators.", OWN, Fact::Default("15000");
-        "statusPort": COUNT, "Port of readiness and merged metrics.", OWN, Fact::Default("15020");
+        "discoveryAddress": Holds::Text, "Where the control plane is.", Fact::Injected;
+        "proxyAdminPort": COUNT, "Port of the pages for operators.", Fact::Injected, Fact::Default("15000");
+        "statusPort": COUNT, "Port of readiness and merged metrics.", Fact::Injected, Fact::Default("15020");
         "statNameLength": COUNT, "Most characters of a metric's name.", Fact::Inert("there is no limit");
         "controlPlaneAuthPolicy": Holds::Word(&["NONE", "MUTUAL_TLS", "INHERIT"]), "How the control plane is reached.", OWN;
-        "concurrency": COUNT, "Threads that serve; 0: one a core.", OWN;
-        "interceptionMode": Holds::Word(&["REDIRECT", "TPROXY", "NONE"]), "How connections are captured.", OWN;
-        "proxyMetadata": Holds::Map(&Holds::Text), "Environment of the proxy.", OWN;
+        "concurrency": COUNT, "Threads that serve; 0: one a core.", Fact::Injected;
+        "interceptionMode": Holds::Word(&["REDIRECT", "TPROXY", "NONE"]), "How connections are captured.", Fact::Injected;
+        "proxyMetadata": Holds::Map(&Holds::Text), "Environment of the proxy.", Fact::Injected;
         "tracing": Holds::Of(&TRACING), "Where spans go.", Fact::Inert("");
         "zipkinAddress": Holds::Text, "A collector of spans.", Fact::Inert("");
         "meshId": Holds::Text, "Name of the mesh in metrics.", Fact::Inert("");
         "proxyStatsMatcher": Holds::Of(&STATS), "Further metrics.", Fact::Inert("");
         "extraStatTags": NAMES, "Further labels of metrics.", Fact::Inert("");
-        "holdApplicationUntilProxyStarts": Holds::Bool, "Whether the application waits for the proxy.", Fact::Inert("");
+        "holdApplicationUntilProxyStarts": Holds::Bool, "Whether the application waits for the proxy.", Fact::Injected;
         "readinessProbe": Holds::Struct, "When a workload that is no pod is ready.", Fact::Inert("");
-        "image": Holds::Of(&IMAGE), "Which image is injected.", Fact::Inert("");
+        "image": Holds::Of(&IMAGE), "Which image is injected.", Fact::Injected;
         "privateKeyProvider": Holds::Struct, "Hardware for keys.", Fact::Inert("");
         "runtimeValues": Holds::Map(&Holds::Text), "Envoy's runtime values.", Fact::Inert("there is no Envoy");
         "customConfigFile": Holds::Text, "Envoy's configuration, by hand.", Fact::Inert("there is no Envoy");

@@ -1,0 +1,269 @@
+//! The mesh in a cluster: installed as the page says, and then what holds of it.
+
+use anyhow::Result;
+use mesh_e2e::cluster::mesh::{Mesh, Place};
+
+const STRICT: &str = "
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec: {mtls: {mode: STRICT}}
+";
+
+fn allow(name: &str, app: &str, source: &str) -> String {
+    format!(
+        "
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: {name}}}
+spec:
+  selector: {{matchLabels: {{app: {app}}}}}
+  action: ALLOW
+  rules: [{{from: [{{source: {source}}}]}}]
+"
+    )
+}
+
+/// Asks again for what takes a moment to be in force.
+fn soon(what: &str, mut probe: impl FnMut() -> Result<()>) {
+    let mut last = None;
+    for _ in 0..60 {
+        match probe() {
+            Ok(()) => return,
+            Err(error) => last = Some(error),
+        }
+    }
+    panic!("{what}: {:#}", last.expect("it was tried"));
+}
+
+/// What a call is answered with.
+fn expect(place: &Place<'_>, from: &str, status: &str, url: &str) -> Result<()> {
+    place.call(from, &["--expect", status, url]).map(drop)
+}
+
+#[test]
+fn cluster_a_new_user_follows_the_page() {
+    let mesh = Mesh::installed().expect("the mesh is installed");
+    let said = mesh.follow_the_page().expect("every command of the page succeeds");
+    assert!(said.contains("spiffe://cluster.local/ns/shop/sa/web"), "{said}");
+}
+
+#[test]
+fn cluster_a_server_sees_the_account_of_its_caller_and_plain_text_is_refused() {
+    let mesh = Mesh::installed().expect("the mesh is installed");
+    let inside = mesh.namespace("mesh-strict").unwrap();
+    let outside = mesh.outside("mesh-plain").unwrap();
+    inside.apply(STRICT).unwrap();
+    inside.echo("server").unwrap();
+    inside.echo("client").unwrap();
+    outside.echo("stranger").unwrap();
+    let said = inside.call("client", &["--expect", "200", "http://server/"]).unwrap();
+    assert!(said.contains("spiffe://cluster.local/ns/mesh-strict/sa/client"), "{said}");
+    // STRICT is in force from the first answer on: the workload knew it before it served.
+    outside.call("stranger", &["http://server.mesh-strict/"]).unwrap_err();
+    outside.call("stranger", &["--expect", "200", "http://stranger/"]).unwrap();
+}
+
+#[test]
+fn cluster_policies_by_namespace_and_by_principal_decide() {
+    let mesh = Mesh::installed().expect("the mesh is installed");
+    let (here, there) = (mesh.namespace("mesh-policy").unwrap(), mesh.namespace("mesh-policy-other").unwrap());
+    for name in ["by-principal", "by-namespace", "friend", "other"] {
+        here.echo(name).unwrap();
+    }
+    there.echo("neighbour").unwrap();
+    here.apply(&allow("a", "by-principal", "{principals: [cluster.local/ns/mesh-policy/sa/friend]}")).unwrap();
+    here.apply(&allow("b", "by-namespace", "{namespaces: [mesh-policy]}")).unwrap();
+    let principal = "http://by-principal.mesh-policy/";
+    let namespace = "http://by-namespace.mesh-policy/";
+    soon("others are denied", || expect(&here, "other", "403", principal));
+    soon("neighbours are denied", || expect(&there, "neighbour", "403", namespace));
+    expect(&here, "friend", "200", principal).unwrap();
+    expect(&there, "neighbour", "403", principal).unwrap();
+    expect(&here, "other", "200", namespace).unwrap();
+}
+
+#[test]
+fn cluster_a_tenants_config_map_changes_nothing() {
+    let mesh = Mesh::installed().expect("the mesh is installed");
+    let tenant = mesh.namespace("mesh-tenant").unwrap();
+    tenant
+        .apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio}\ndata: {mesh: 'trustDomain: elsewhere.example'}\n")
+        .unwrap();
+    tenant.echo("server").unwrap();
+    tenant.echo("client").unwrap();
+    let said = tenant.call("client", &["--expect", "200", "http://server/"]).unwrap();
+    assert!(said.contains("spiffe://cluster.local/ns/mesh-tenant/sa/client"), "{said}");
+}
+
+const JOB: &str = "
+apiVersion: batch/v1
+kind: Job
+metadata: {name: caller}
+spec:
+  backoffLimit: 0
+  template:
+    spec:
+      restartPolicy: Never
+      containers:
+        - name: echo
+          image: ferromesh.local/echo:dev
+          args: [client, --count, '20', --expect, '200', 'http://server/']
+";
+
+#[test]
+fn cluster_a_job_dials_at_once_and_ends_with_its_application() {
+    let mesh = Mesh::installed().expect("the mesh is installed");
+    let place = mesh.namespace("mesh-job").unwrap();
+    place.apply(STRICT).unwrap();
+    place.echo("server").unwrap();
+    place.apply(JOB).unwrap();
+    place.kubectl(&["wait", "--for=condition=complete", "job/caller", "--timeout=60s"]).unwrap();
+    let ended = |path: &str| {
+        let output = format!("--output=jsonpath={path}");
+        place.kubectl(&["get", "pods", "--selector=job-name=caller", &output]).unwrap()
+    };
+    let app = ended("{.items[0].status.containerStatuses[?(@.name==\"echo\")].state.terminated.finishedAt}");
+    let sidecar =
+        ended("{.items[0].status.initContainerStatuses[?(@.name==\"istio-proxy\")].state.terminated.finishedAt}");
+    let seconds = |text: &str| -> u64 {
+        let clock = text.split('T').nth(1).expect("a time").trim_end_matches('Z');
+        clock.split(':').fold(0, |sum, part| sum * 60 + part.parse::<u64>().expect("a number"))
+    };
+    let late = seconds(&sidecar).saturating_sub(seconds(&app));
+    assert!(late <= 5, "the sidecar ended {late} s after its application: {app}, {sidecar}");
+}
+
+const THREE: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: store}
+spec:
+  clusterIP: None
+  selector: {app: store}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: store}
+spec:
+  serviceName: store
+  replicas: 3
+  podManagementPolicy: Parallel
+  selector: {matchLabels: {app: store}}
+  template:
+    metadata: {labels: {app: store}}
+    spec:
+      terminationGracePeriodSeconds: 10
+      containers:
+        - name: echo
+          image: ferromesh.local/echo:dev
+          args: [serve, --port, '8080']
+          readinessProbe: {httpGet: {path: /status/200, port: 8080}, periodSeconds: 1}
+";
+
+#[test]
+fn cluster_pods_of_a_stateful_set_call_each_other_by_name_under_strict() {
+    let mesh = Mesh::installed().expect("the mesh is installed");
+    let place = mesh.namespace("mesh-store").unwrap();
+    place.apply(STRICT).unwrap();
+    place.apply(THREE).unwrap();
+    place.kubectl(&["rollout", "status", "statefulset/store", "--timeout=120s"]).unwrap();
+    for to in ["store-1.store", "store-2.store.mesh-store.svc.cluster.local", "store"] {
+        let url = format!("http://{to}:8080/");
+        let exec =
+            ["exec", "store-0", "--container", "echo", "--", "echo", "client", "--expect", "200", "--print", &url];
+        let mut said = String::new();
+        soon(to, || {
+            said = place.kubectl(&exec)?;
+            Ok(())
+        });
+        assert!(said.contains("spiffe://cluster.local/ns/mesh-store/sa/default"), "{to}: {said}");
+    }
+}
+
+#[test]
+fn cluster_an_external_name_leads_to_the_service_that_it_names() {
+    let mesh = Mesh::installed().expect("the mesh is installed");
+    let place = mesh.namespace("mesh-external").unwrap();
+    place.echo("server").unwrap();
+    place.echo("client").unwrap();
+    place
+        .apply(
+            "apiVersion: v1\nkind: Service\nmetadata: {name: alias}\nspec: {type: ExternalName, externalName: \
+             server.mesh-external.svc.cluster.local, ports: [{name: http, port: 80}]}\n",
+        )
+        .unwrap();
+    soon("the alias is followed", || expect(&place, "client", "200", "http://alias/"));
+}
+
+#[test]
+fn cluster_a_pods_metrics_are_its_proxys_and_its_sidecar_is_small() {
+    let mesh = Mesh::installed().expect("the mesh is installed");
+    let place = mesh.namespace("mesh-metrics").unwrap();
+    place.echo("server").unwrap();
+    place.echo("client").unwrap();
+    place.call("client", &["--expect", "200", "http://server/"]).unwrap();
+    let pod = "jsonpath={.items[0].metadata.name} {.items[0].spec.nodeName} {.items[0].metadata.annotations.prometheus\\.io/port}";
+    let told = place.kubectl(&["get", "pods", "--selector=app=server", &format!("--output={pod}")]).unwrap();
+    let told: Vec<&str> = told.split(' ').collect();
+    let [name, node, port] = told[..] else { panic!("{told:?}") };
+    assert_eq!(port, "15020");
+    let path = format!("/api/v1/namespaces/mesh-metrics/pods/{name}:15020/proxy/stats/prometheus");
+    soon("the request is counted", || {
+        let metrics = mesh.cluster.kubectl(&["get", "--raw", &path])?;
+        let counted = metrics.lines().any(|line| {
+            line.starts_with("istio_requests_total{")
+                && line.contains("source_principal=\"spiffe://cluster.local/ns/mesh-metrics/sa/client\"")
+                && line.contains("connection_security_policy=\"mutual_tls\"")
+        });
+        anyhow::ensure!(counted, "{metrics}");
+        Ok(())
+    });
+    let stats = mesh.cluster.kubectl(&["get", "--raw", &format!("/api/v1/nodes/{node}/proxy/stats/summary")]).unwrap();
+    let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
+    let pods = stats["pods"].as_array().expect("pods");
+    let of_pod = pods.iter().find(|pod| pod["podRef"]["name"] == name).expect("the pod");
+    let containers = of_pod["containers"].as_array().expect("containers");
+    let sidecar = containers.iter().find(|container| container["name"] == "istio-proxy").expect("the sidecar");
+    let bytes = sidecar["memory"]["rssBytes"].as_u64().expect("its memory");
+    assert!(bytes < 15 << 20, "the sidecar has {bytes} bytes");
+}
+
+const DENY: &str = "
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: nobody}
+spec:
+  selector: {matchLabels: {app: closed}}
+  action: DENY
+  rules: [{}]
+";
+
+/// Starts of a workload that denies everybody, each called from its first moment.
+const STARTS: usize = 5;
+
+#[test]
+fn cluster_a_pod_never_answers_before_the_policy_on_it_holds() {
+    let mesh = Mesh::installed().expect("the mesh is installed");
+    let place = mesh.namespace("mesh-start").unwrap();
+    place.apply(DENY).unwrap();
+    place.echo("caller").unwrap();
+    place.echo("closed").unwrap();
+    let service = "{\"spec\":{\"publishNotReadyAddresses\":true}}";
+    place.kubectl(&["patch", "service", "closed", "--patch", service]).unwrap();
+    std::thread::scope(|scope| {
+        let calls = scope.spawn(|| {
+            // Many have no answer, while nobody is there.
+            let words = ["--count", "400", "--qps", "20", "--timeout", "1", "http://closed/"];
+            place.call_whatever("caller", &words).expect("kubectl runs")
+        });
+        for _ in 0..STARTS {
+            place.kubectl(&["rollout", "restart", "deployment/closed"]).unwrap();
+            place.kubectl(&["rollout", "status", "deployment/closed", "--timeout=120s"]).unwrap();
+        }
+        let said = calls.join().expect("the caller ends");
+        assert!(said.contains("403"), "nobody was there to deny: {said}");
+        assert!(!said.contains("\"pod\":\"closed"), "the workload itself has answered: {said}");
+    });
+}
