@@ -14,6 +14,7 @@ use mesh_config::{
 };
 use mesh_e2e::cluster::{
     api_server::ApiServer,
+    certificates,
     client::{Client, Unknown},
     document,
 };
@@ -328,7 +329,8 @@ async fn keys_go_to_gateways_whose_account_may_list_secrets_in_its_namespace() -
             "subjects": [{"kind": "ServiceAccount", "name": "may", "namespace": "edge"},
                          {"kind": "ServiceAccount", "name": "may", "namespace": "tenant"}]}))
         .await?;
-    let texts = json!({"tls.crt": "chain", "tls.key": "key"});
+    let pair = certificates::Authority::new()?.server("edge", &[], &["shop.example.com"])?;
+    let texts = json!({"tls.crt": pair.certificate, "tls.key": pair.key});
     for namespace in ["edge", "tenant"] {
         cluster.namespace(namespace).await?;
         let metadata = json!({"name": "pair", "namespace": namespace});

@@ -45,6 +45,8 @@ impl Mesh {
     /// # Errors
     /// When a command fails, with what it said.
     pub fn follow_the_page(&self) -> Result<String> {
+        // What a run before left.
+        self.cluster.kubectl(&["delete", "namespace", "shop", "--ignore-not-found"])?;
         Ok(run(&self.cluster, &block(2)?)? + &run(&self.cluster, &block(3)?)?)
     }
 
