@@ -1,20 +1,10 @@
 //! The certificate authority of pilots at a real API server: one root for all, tokens that the server reviews, roots in
-//! every namespace, and keys for those alone whom the cluster lets read them.
+//! every namespace.
 
 use anyhow::{Context, Result, bail, ensure};
 use http::Method;
-use mesh_config::{
-    model::Kind,
-    wire::proto::envoy::{
-        config::core::v3::Node,
-        service::discovery::v3::{
-            DeltaDiscoveryRequest, aggregated_discovery_service_client::AggregatedDiscoveryServiceClient,
-        },
-    },
-};
 use mesh_e2e::cluster::{
     api_server::ApiServer,
-    certificates,
     client::{Client, Unknown},
     document,
 };
@@ -28,22 +18,16 @@ use mesh_runtime::{
     identity::client::{Authority, CaClient, CaError},
     snapshot::Reader,
     telemetry::log::{self, Format, LogHandle},
-    tls::{
-        client::{ClientTls, Simple},
-        grpc::Connector,
-        material::{CaBundle, Identity},
-    },
+    tls::material::{CaBundle, Identity},
 };
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::{sync::mpsc, task::JoinHandle};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, transport::Endpoint};
+use tokio::task::JoinHandle;
+use tonic::Code;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const NAME: &str = "istiod.istio-system.svc";
@@ -178,42 +162,6 @@ impl Pilot {
         };
         client.create(shown.cloned().map(Arc::new)).await
     }
-
-    /// The parts of the first push to a gateway that says that it is this.
-    async fn gateway(&self, roots: &str, token: &Path, node: &str) -> Result<BTreeSet<String>, tonic::Status> {
-        let simple = Simple {
-            roots: Some(Arc::new(CaBundle::from_pem(roots.as_bytes()).expect("roots"))),
-            names: vec![NAME.into()],
-            ..Simple::default()
-        };
-        let tls = Arc::new(ClientTls::anonymous());
-        let connector = Connector::plain(self.addresses.xds.to_string()).secured(tls, NAME.into(), simple, PATIENCE);
-        let channel = Endpoint::from_static("http://pilot").connect_with_connector_lazy(connector);
-        let (requests, out) = mpsc::channel(16);
-        let mut said = Some(Node { id: node.to_owned(), ..Node::default() });
-        for kind in [Kind::Gateway, Kind::Secret, Kind::Service] {
-            let wanted = if kind == Kind::Service { vec![] } else { vec!["*".to_owned()] };
-            let type_url = kind.type_url().to_owned();
-            let (node, resource_names_subscribe) = (said.take(), wanted);
-            let ask = DeltaDiscoveryRequest { node, type_url, resource_names_subscribe, ..Default::default() };
-            let _ = requests.send(ask).await;
-        }
-        let mut call = tonic::Request::new(ReceiverStream::new(out));
-        let bearer = format!("Bearer {}", std::fs::read_to_string(token).expect("a token"));
-        call.metadata_mut().insert("authorization", bearer.parse().expect("a header"));
-        let mut client = AggregatedDiscoveryServiceClient::new(channel);
-        let mut responses = client.delta_aggregated_resources(call).await?.into_inner();
-        let mut parts = BTreeSet::new();
-        while let Some(response) = responses.message().await? {
-            let word = response.type_url.rsplit('.').next().unwrap_or_default().to_owned();
-            parts.extend(response.resources.iter().map(|resource| format!("{word} {}", resource.name)));
-            let nonce: mesh_config::wire::Nonce = response.nonce.parse().expect("a nonce");
-            if nonce.left == 0 {
-                break;
-            }
-        }
-        Ok(parts)
-    }
 }
 
 fn code(refused: Result<Identity, CaError>) -> Option<(Code, String)> {
@@ -313,60 +261,5 @@ async fn a_certificate_is_for_whom_the_api_server_knows_alone() -> Result<()> {
     let refused = code(pilot.certify(&roots, Some(&late), None).await);
     ensure!(matches!(&refused, Some((Code::Unavailable, _))), "{refused:?}");
     drop(dir);
-    pilot.stop().await
-}
-
-#[tokio::test]
-async fn keys_go_to_gateways_whose_account_may_list_secrets_in_its_namespace() -> Result<()> {
-    let mut cluster = Cluster::start().await?;
-    let rule = json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "watch", "list"]});
-    let metadata = |name: &str| json!({"name": name, "namespace": "edge"});
-    let rbac = "rbac.authorization.k8s.io/v1";
-    cluster.make(json!({"apiVersion": rbac, "kind": "Role", "metadata": metadata("keys"), "rules": [rule]})).await?;
-    cluster
-        .make(json!({"apiVersion": rbac, "kind": "RoleBinding", "metadata": metadata("keys"),
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "keys"},
-            "subjects": [{"kind": "ServiceAccount", "name": "may", "namespace": "edge"},
-                         {"kind": "ServiceAccount", "name": "may", "namespace": "tenant"}]}))
-        .await?;
-    let pair = certificates::Authority::new()?.server("edge", &[], &["shop.example.com"])?;
-    let texts = json!({"tls.crt": pair.certificate, "tls.key": pair.key});
-    for namespace in ["edge", "tenant"] {
-        cluster.namespace(namespace).await?;
-        let metadata = json!({"name": "pair", "namespace": namespace});
-        cluster.make(json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": texts})).await?;
-    }
-    let mut address = 0;
-    for (namespace, account) in [("edge", "may"), ("edge", "may-not"), ("tenant", "may")] {
-        address += 1;
-        cluster.account(namespace, account).await?;
-        cluster.pod(namespace, account, account, &format!("10.0.0.{address}")).await?;
-        let metadata = json!({"name": account, "namespace": namespace});
-        let tls = json!({"mode": "SIMPLE", "credentialName": "pair"});
-        let port = json!({"number": 443, "name": "https", "protocol": "HTTPS"});
-        let servers = json!([{"port": port, "hosts": ["*"], "tls": tls}]);
-        let spec = json!({"selector": {"app": account}, "servers": servers});
-        let api_version = "networking.istio.io/v1";
-        cluster.make(json!({"apiVersion": api_version, "kind": "Gateway", "metadata": metadata, "spec": spec})).await?;
-    }
-
-    let pilot = Pilot::start(cluster.server.kubeconfig(), "pilot").await?;
-    let map = cluster.roots("default", |map| map["data"]["root-cert.pem"].is_string()).await?;
-    let roots = map["data"]["root-cert.pem"].as_str().context("text")?.to_owned();
-    let mut keys = Vec::new();
-    for (namespace, account, address) in [("edge", "may", 1), ("edge", "may-not", 2), ("tenant", "may", 3)] {
-        let token = cluster.token(namespace, account, "istio-ca", None).await?;
-        let node = format!("router~10.0.0.{address}~{account}.{namespace}~{namespace}.svc.cluster.local");
-        let parts = pilot.gateway(&roots, &token, &node).await?;
-        ensure!(parts.iter().any(|part| part.starts_with("Gateway ")), "{node}: {parts:?}");
-        keys.push(parts.into_iter().filter(|part| part.starts_with("Secret ")).collect::<Vec<_>>());
-        // A claim to be somebody else is none.
-        let other = "router~10.0.0.1~may.edge~edge.svc.cluster.local";
-        if namespace != "edge" {
-            let refused = pilot.gateway(&roots, &token, other).await.err().map(|status| status.code());
-            ensure!(refused == Some(Code::PermissionDenied), "{refused:?}");
-        }
-    }
-    ensure!(keys == [vec!["Secret edge/pair".to_owned()], vec![], vec![]], "{keys:?}");
     pilot.stop().await
 }
