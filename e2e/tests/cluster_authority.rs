@@ -6,7 +6,6 @@ use http::Method;
 use mesh_e2e::cluster::{
     api_server::ApiServer,
     client::{Client, Unknown},
-    document,
 };
 use mesh_pilot::{
     app::{Addresses, App},
@@ -32,10 +31,6 @@ use tonic::Code;
 const PATIENCE: Duration = Duration::from_secs(60);
 const NAME: &str = "istiod.istio-system.svc";
 
-fn top() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the repository")
-}
-
 fn log() -> LogHandle {
     static LOG: OnceLock<LogHandle> = OnceLock::new();
     LOG.get_or_init(|| log::init(Format::Text, "info").expect("once")).clone()
@@ -50,10 +45,8 @@ struct Cluster {
 
 impl Cluster {
     async fn start() -> Result<Self> {
-        let made = top().join("target/cluster");
-        let server = ApiServer::start(&made.join("bin"), &made.join("runs")).await?;
-        let mut client = server.client().await?;
-        client.define(&document::of_file(&top().join("charts/base/files/crds.yaml"))?).await?;
+        let server = ApiServer::with_our_kinds().await?;
+        let client = server.client().await?;
         Ok(Cluster { server, client, dir: tempfile::tempdir()? })
     }
 

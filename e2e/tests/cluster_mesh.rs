@@ -2,10 +2,7 @@
 
 use anyhow::Result;
 use mesh_e2e::{
-    cluster::{
-        certificates::Authority,
-        mesh::{Mesh, Place},
-    },
+    cluster::{certificates::Authority, mesh::Mesh, place::Place},
     command,
 };
 use mesh_runtime::clock;
@@ -33,21 +30,21 @@ spec:
 }
 
 /// Asks again for what takes a moment to be in force.
-fn soon(what: &str, mut probe: impl FnMut() -> Result<()>) {
+fn soon<T>(what: &str, mut probe: impl FnMut() -> Result<T>) -> T {
     let mut last = None;
     let begin = clock::now();
     while clock::since(begin) < Duration::from_secs(60) {
         match probe() {
-            Ok(()) => return,
+            Ok(answer) => return answer,
             Err(error) => last = Some(error),
         }
     }
     panic!("{what}: {:#}", last.expect("it was tried"));
 }
 
-/// What a call is answered with.
-fn expect(place: &Place<'_>, from: &str, status: &str, url: &str) -> Result<()> {
-    place.call(from, &["--expect", status, url]).map(drop)
+/// What a call of a workload's is answered with, if it is with this status.
+fn called(place: &Place<'_>, from: &str, status: &str, url: &str) -> Result<String> {
+    place.call(&format!("deploy/{from}"), &["--expect", status, url])
 }
 
 #[test]
@@ -66,16 +63,12 @@ fn cluster_a_server_sees_the_account_of_its_caller_and_plain_text_is_refused() {
     inside.echo("server").unwrap();
     inside.echo("client").unwrap();
     outside.echo("stranger").unwrap();
-    let mut said = String::new();
-    soon("the client is answered", || {
-        said = inside.call("client", &["--expect", "200", "http://server/"])?;
-        Ok(())
-    });
+    let said = soon("the client is answered", || called(&inside, "client", "200", "http://server/"));
     assert!(said.contains("spiffe://cluster.local/ns/mesh-strict/sa/client"), "{said}");
     // The nodes may learn of a Service a moment after its pods are ready.
-    soon("a stranger's own calls are answered", || expect(&outside, "stranger", "200", "http://stranger/"));
+    soon("a stranger's own calls are answered", || called(&outside, "stranger", "200", "http://stranger/"));
     // STRICT is in force from the first answer on: the workload knew it before it served.
-    outside.call("stranger", &["http://server.mesh-strict/"]).unwrap_err();
+    outside.call("deploy/stranger", &["http://server.mesh-strict/"]).unwrap_err();
 }
 
 #[test]
@@ -90,11 +83,11 @@ fn cluster_policies_by_namespace_and_by_principal_decide() {
     here.apply(&allow("b", "by-namespace", "{namespaces: [mesh-policy]}")).unwrap();
     let principal = "http://by-principal.mesh-policy/";
     let namespace = "http://by-namespace.mesh-policy/";
-    soon("others are denied", || expect(&here, "other", "403", principal));
-    soon("neighbours are denied", || expect(&there, "neighbour", "403", namespace));
-    soon("a friend is served", || expect(&here, "friend", "200", principal));
-    expect(&there, "neighbour", "403", principal).unwrap();
-    soon("the namespace is served", || expect(&here, "other", "200", namespace));
+    soon("others are denied", || called(&here, "other", "403", principal));
+    soon("neighbours are denied", || called(&there, "neighbour", "403", namespace));
+    soon("a friend is served", || called(&here, "friend", "200", principal));
+    called(&there, "neighbour", "403", principal).unwrap();
+    soon("the namespace is served", || called(&here, "other", "200", namespace));
 }
 
 #[test]
@@ -106,11 +99,7 @@ fn cluster_a_tenants_config_map_changes_nothing() {
         .unwrap();
     tenant.echo("server").unwrap();
     tenant.echo("client").unwrap();
-    let mut said = String::new();
-    soon("the client is answered", || {
-        said = tenant.call("client", &["--expect", "200", "http://server/"])?;
-        Ok(())
-    });
+    let said = soon("the client is answered", || called(&tenant, "client", "200", "http://server/"));
     assert!(said.contains("spiffe://cluster.local/ns/mesh-tenant/sa/client"), "{said}");
 }
 
@@ -212,7 +201,7 @@ fn cluster_an_external_name_leads_to_the_service_that_it_names() {
              server.mesh-external.svc.cluster.local, ports: [{name: http, port: 80}]}\n",
         )
         .unwrap();
-    soon("the alias is followed", || expect(&place, "client", "200", "http://alias/"));
+    soon("the alias is followed", || called(&place, "client", "200", "http://alias/"));
 }
 
 #[test]
@@ -221,7 +210,7 @@ fn cluster_a_pods_metrics_are_its_proxys_and_its_sidecar_is_small() {
     let place = mesh.namespace("mesh-metrics").unwrap();
     place.echo("server").unwrap();
     place.echo("client").unwrap();
-    soon("the client is answered", || expect(&place, "client", "200", "http://server/"));
+    soon("the client is answered", || called(&place, "client", "200", "http://server/"));
     let pod = "jsonpath={.items[0].metadata.name} {.items[0].spec.nodeName} {.items[0].metadata.annotations.prometheus\\.io/port}";
     let told = place.kubectl(&["get", "pods", "--selector=app=server", &format!("--output={pod}")]).unwrap();
     let told: Vec<&str> = told.split(' ').collect();
@@ -274,7 +263,7 @@ fn cluster_a_pod_never_answers_before_the_policy_on_it_holds() {
         let calls = scope.spawn(|| {
             // Many have no answer, while nobody is there.
             let words = ["--count", "400", "--qps", "20", "--timeout", "1", "http://closed/"];
-            place.call_whatever("caller", &words).expect("kubectl runs")
+            place.call_whatever("deploy/caller", &words).expect("kubectl runs")
         });
         for _ in 0..STARTS {
             place.kubectl(&["rollout", "restart", "deployment/closed"]).unwrap();

@@ -1,17 +1,13 @@
 //! The cluster for tests is one: pods on both nodes, names, balancers; and it leaves nothing behind.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use mesh_e2e::{
-    cluster::{Cluster, handle},
+    cluster::{Cluster, handle, place::Place},
     command::output,
     until,
 };
 use serde_json::Value;
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 /// One pod a node, behind a Service.
 const ECHO: &str = "
@@ -36,72 +32,46 @@ metadata: {name: echo}
 spec: {type: LoadBalancer, selector: {app: echo}, ports: [{name: http, port: 80, targetPort: 8080}]}
 ";
 
-/// A namespace with echo on every node; gone with this value.
-struct Place {
-    cluster: Cluster,
-    namespace: &'static str,
+/// Echo on every node, in a namespace that is gone with this value.
+fn on_every_node<'a>(cluster: &'a Cluster, namespace: &str) -> Result<Place<'a>> {
+    cluster.load(&[&handle::image("echo")?])?;
+    let place = Place::new(cluster, namespace, &[])?;
+    place.apply(ECHO)?;
+    place.kubectl(&["rollout", "status", "daemonset/echo", "--timeout=60s"])?;
+    Ok(place)
 }
 
-impl Place {
-    fn new(namespace: &'static str) -> Result<Self> {
-        let cluster = Cluster::connect()?;
-        let images = std::env::var_os("E2E_IMAGES").map_or_else(|| handle::built().join("../images"), PathBuf::from);
-        let echo = images.join("echo.tar");
-        ensure!(echo.exists(), "{} is not there: `make images` makes it", echo.display());
-        cluster.load(&[&echo])?;
-        // What a killed run left.
-        let _ = cluster.remove_namespace(namespace);
-        cluster.create_namespace(namespace, &[])?;
-        let place = Place { cluster, namespace };
-        place.cluster.apply(&ECHO.replace("metadata: {name", &format!("metadata: {{namespace: {namespace}, name")))?;
-        place.kubectl(&["rollout", "status", "daemonset/echo", "--timeout=60s"])?;
-        Ok(place)
-    }
-
-    fn kubectl(&self, words: &[&str]) -> Result<String> {
-        self.cluster.kubectl(&[&["--namespace", self.namespace], words].concat())
-    }
-
-    /// Name and address of each pod.
-    fn pods(&self) -> Result<Vec<(String, String)>> {
-        let list: Value = serde_json::from_str(&self.kubectl(&["get", "pods", "--output=json"])?)?;
-        let text = |value: &Value| value.as_str().map(str::to_owned).context("no text");
-        let items = list["items"].as_array().context("no list")?;
-        items.iter().map(|pod| Ok((text(&pod["metadata"]["name"])?, text(&pod["status"]["podIP"])?))).collect()
-    }
-
-    /// What echo says to a pod that calls it.
-    fn call(&self, pod: &str, url: &str) -> Result<String> {
-        self.cluster.exec(self.namespace, pod, "echo", &["echo", "client", "--expect", "200", "--print", url])
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = self.cluster.remove_namespace(self.namespace);
-    }
+/// Name and address of each pod.
+fn pods(place: &Place<'_>) -> Result<Vec<(String, String)>> {
+    let list: Value = serde_json::from_str(&place.kubectl(&["get", "pods", "--output=json"])?)?;
+    let text = |value: &Value| value.as_str().map(str::to_owned).context("no text");
+    let items = list["items"].as_array().context("no list")?;
+    items.iter().map(|pod| Ok((text(&pod["metadata"]["name"])?, text(&pod["status"]["podIP"])?))).collect()
 }
 
 #[test]
 fn cluster_pods_call_each_other_across_nodes_by_address_and_by_name() {
-    let place = Place::new("nodes-calls").expect("echo on every node");
-    let pods = place.pods().expect("pods");
+    let cluster = Cluster::connect().expect("a cluster");
+    let place = on_every_node(&cluster, "nodes-calls").expect("echo on every node");
+    let call = |pod: &str, url: &str| place.call(pod, &["--expect", "200", url]);
+    let pods = pods(&place).expect("pods");
     assert_eq!(pods.len(), 2, "{pods:?}");
     for (caller, address) in &pods {
         for (called, to) in &pods {
-            let said = place.call(caller, &format!("http://{to}:8080/")).expect("an answer");
+            let said = call(caller, &format!("http://{to}:8080/")).expect("an answer");
             assert!(said.contains(called.as_str()), "{called} did not answer: {said}");
             // Nobody translates the address of who calls; a socket of both families sees it as one of version 6.
             assert!(said.contains(&format!(":{address}]:")), "{caller} was not seen as {address}: {said}");
         }
-        place.call(caller, "http://echo.nodes-calls.svc.cluster.local/").expect("an answer by its whole name");
-        place.call(caller, "http://echo/").expect("an answer by its short name");
+        call(caller, "http://echo.nodes-calls.svc.cluster.local/").expect("an answer by its whole name");
+        call(caller, "http://echo/").expect("an answer by its short name");
     }
 }
 
 #[tokio::test]
 async fn cluster_gives_balancers_addresses_that_the_host_reaches() {
-    let place = Place::new("nodes-balancer").expect("echo on every node");
+    let cluster = Cluster::connect().expect("a cluster");
+    let place = on_every_node(&cluster, "nodes-balancer").expect("echo on every node");
     let query = ["get", "service", "echo", "--output=jsonpath={.status.loadBalancer.ingress[0].ip}"];
     let given = || async { place.kubectl(&query).and_then(|ip| Ok(ip.parse::<std::net::Ipv4Addr>()?)) };
     let address = until("the balancer has an address", given).await;

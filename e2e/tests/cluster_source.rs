@@ -7,24 +7,11 @@ use mesh_config::name::NamespacedName;
 use mesh_e2e::cluster::{api_server::ApiServer, client::Client, document};
 use mesh_pilot::source::{Batch, Change, ObjectId, kubernetes};
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 use tokio::sync::mpsc;
 
 /// For anything to arrive; generous, as machines are loaded.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-async fn api_server() -> ApiServer {
-    let cluster = top().join("target/cluster");
-    ApiServer::start(&cluster.join("bin"), &cluster.join("runs")).await.unwrap()
-}
 
 /// What the source says is there, with each object's label `v`.
 struct Seen {
@@ -84,7 +71,7 @@ async fn make(client: &mut Client, path: &str, name: &str, mut object: Value) {
 
 #[tokio::test]
 async fn what_an_api_server_has_comes_and_goes() {
-    let server = api_server().await;
+    let server = ApiServer::here().await.unwrap();
     let mut client = server.client().await.unwrap();
     let core = "/api/v1/namespaces/shop";
     make(&mut client, "/api/v1/namespaces", "shop", json!({})).await;
@@ -109,7 +96,7 @@ async fn what_an_api_server_has_comes_and_goes() {
     seen.until(|seen| seen.has("Service shop/cart").is_none()).await;
 
     // Definitions that come late, and one that goes.
-    client.define(&document::of_file(&top().join("charts/base/files/crds.yaml")).unwrap()).await.unwrap();
+    client.define(&document::our_kinds().unwrap()).await.unwrap();
     let policies = "/apis/security.istio.io/v1/namespaces/shop/peerauthentications";
     let strict = json!({
         "apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "spec": {"mtls": {"mode": "STRICT"}},

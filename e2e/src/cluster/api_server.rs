@@ -7,6 +7,7 @@ use super::{
     certificates::{Authority, Pair},
     client::Client,
     control_plane::{Place, Services},
+    document, handle,
     process::Component,
 };
 use anyhow::{Context, Result};
@@ -54,6 +55,25 @@ impl ApiServer {
 
         place.write_kubeconfig("kubeconfig", &authority, &admin)?;
         Ok(ApiServer { address: secure, root, admin, _server: server, _etcd: etcd, folder })
+    }
+
+    /// One of the programs of this checkout.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn here() -> Result<Self> {
+        let built = handle::built();
+        Self::start(&built.join("bin"), &built.join("runs")).await
+    }
+
+    /// The same, which knows the kinds of our charts.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; when it does not take a definition.
+    pub async fn with_our_kinds() -> Result<Self> {
+        let server = Self::here().await?;
+        server.client().await?.define(&document::our_kinds()?).await?;
+        Ok(server)
     }
 
     /// A connection of its administrator.

@@ -1,5 +1,6 @@
 //! YAML as the JSON that an API server is sent, by the reader that the mesh itself uses.
 
+use super::handle;
 use anyhow::{Context, Result, anyhow};
 use mesh_config::crd::node;
 use std::{
@@ -18,6 +19,14 @@ pub fn of_file(file: &Path) -> Result<Vec<serde_json::Value>> {
         Err(broken) => Err(anyhow!("{}: {broken}", file.display())),
     });
     documents.collect()
+}
+
+/// The definitions of kinds in the charts of this checkout.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn our_kinds() -> Result<Vec<serde_json::Value>> {
+    of_file(&handle::top().join("charts/base/files/crds.yaml"))
 }
 
 /// The YAML files of a folder and those beneath it, in order.

@@ -40,14 +40,6 @@ impl Cluster {
         &self.kubeconfig
     }
 
-    /// A client of its administrator.
-    ///
-    /// # Errors
-    /// When the kubeconfig leads nowhere.
-    pub async fn client(&self) -> Result<kube::Client> {
-        client(&self.kubeconfig).await
-    }
-
     /// Runs `kubectl`; gives what it printed.
     ///
     /// # Errors
@@ -65,13 +57,14 @@ impl Cluster {
         Ok([done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat())
     }
 
-    /// Applies objects in YAML or JSON.
+    /// Applies objects in YAML or JSON; those that name no namespace, in this one.
     ///
     /// # Errors
     /// When one is refused.
-    pub fn apply(&self, objects: &str) -> Result<()> {
+    pub fn apply(&self, namespace: &str, objects: &str) -> Result<()> {
         let config = format!("--kubeconfig={}", self.kubeconfig.display());
-        command::output_of(program(&self.built, "kubectl"), &[&config, "apply", "-f", "-"], objects).map(drop)
+        let words = [&config, "--namespace", namespace, "apply", "-f", "-"];
+        command::output_of(program(&self.built, "kubectl"), &words, objects).map(drop)
     }
 
     /// Makes a namespace that bears the label of tests, with these labels besides.
@@ -112,14 +105,6 @@ impl Cluster {
         command::finish(&mut kubectl)
     }
 
-    /// What a container wrote so far.
-    ///
-    /// # Errors
-    /// When there is no such container.
-    pub fn logs(&self, namespace: &str, pod: &str, container: &str) -> Result<String> {
-        self.kubectl(&["logs", "--namespace", namespace, pod, "--container", container])
-    }
-
     /// Gives image archives to all nodes.
     ///
     /// # Errors
@@ -135,10 +120,26 @@ impl Cluster {
     }
 }
 
+/// The folder of this checkout.
+pub fn top() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().expect("a crate of a workspace is in a folder").to_owned()
+}
+
 /// Where `.ci/cluster` puts what it builds, in this checkout.
 pub fn built() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().expect("a crate of a workspace is in a folder").join("target/cluster")
+    top().join("target/cluster")
+}
+
+/// An image of ours, from where `make images` puts them, or from `E2E_IMAGES`.
+///
+/// # Errors
+/// When it is not there.
+pub fn image(name: &str) -> Result<PathBuf> {
+    let folder = std::env::var_os("E2E_IMAGES").map_or_else(|| top().join("target/images"), PathBuf::from);
+    let archive = folder.join(format!("{name}.tar"));
+    ensure!(archive.exists(), "{} is not there: `make images` makes it", archive.display());
+    Ok(archive)
 }
 
 /// A program as `.ci/cluster` built it, else whatever PATH has under its name.

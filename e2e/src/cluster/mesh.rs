@@ -1,10 +1,11 @@
 //! The mesh in a cluster, for tests: installed once by the commands that the page for users gives, then shared by all of them.
 
-use super::{Cluster, handle};
-use anyhow::{Context, Result, ensure};
+use super::{Cluster, handle, place::Place};
+use crate::command;
+use anyhow::{Context, Result};
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -30,10 +31,7 @@ impl Mesh {
         lock.lock()?;
         let releases = cluster.helm(&["list", "--namespace", "istio-system", "--short", "--deployed"])?;
         if !releases.lines().any(|release| release == "istiod") {
-            let archives: Vec<PathBuf> = IMAGES.iter().map(|name| images().join(format!("{name}.tar"))).collect();
-            for archive in &archives {
-                ensure!(archive.exists(), "{} is not there: `make images` makes it", archive.display());
-            }
+            let archives = IMAGES.iter().map(|name| handle::image(name)).collect::<Result<Vec<_>>>()?;
             cluster.load(&archives.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
             run(&cluster, &block(1)?)?;
         }
@@ -55,7 +53,7 @@ impl Mesh {
     /// # Errors
     /// When it cannot be made.
     pub fn namespace(&self, name: &str) -> Result<Place<'_>> {
-        self.place(name, &["istio-injection=enabled"])
+        Place::new(&self.cluster, name, &["istio-injection=enabled"])
     }
 
     /// A namespace of a test outside of the mesh.
@@ -63,141 +61,26 @@ impl Mesh {
     /// # Errors
     /// When it cannot be made.
     pub fn outside(&self, name: &str) -> Result<Place<'_>> {
-        self.place(name, &[])
+        Place::new(&self.cluster, name, &[])
     }
-
-    fn place(&self, name: &str, labels: &[&str]) -> Result<Place<'_>> {
-        // What a killed run left.
-        let _ = self.cluster.remove_namespace(name);
-        self.cluster.create_namespace(name, labels)?;
-        Ok(Place { cluster: &self.cluster, name: name.to_owned() })
-    }
-}
-
-/// A namespace of one test.
-pub struct Place<'a> {
-    cluster: &'a Cluster,
-    pub name: String,
-}
-
-impl Place<'_> {
-    /// Runs kubectl in the namespace.
-    ///
-    /// # Errors
-    /// When it says that it failed.
-    pub fn kubectl(&self, words: &[&str]) -> Result<String> {
-        self.cluster.kubectl(&[&["--namespace", &self.name], words].concat())
-    }
-
-    /// Applies objects that name no namespace.
-    ///
-    /// # Errors
-    /// When one is refused.
-    pub fn apply(&self, objects: &str) -> Result<()> {
-        let file = tempfile::NamedTempFile::new()?;
-        fs::write(file.path(), objects)?;
-        let path = file.path().to_str().context("a path in UTF-8")?;
-        self.kubectl(&["apply", "-f", path]).map(drop)
-    }
-
-    /// A Deployment of echo with a Service of its name, port 80, and an account of its name; ready.
-    ///
-    /// # Errors
-    /// When it does not become ready.
-    pub fn echo(&self, name: &str) -> Result<()> {
-        self.apply(&ECHO.replace("NAME", name))?;
-        self.kubectl(&["rollout", "status", &format!("deployment/{name}"), "--timeout=120s"]).map(drop)
-    }
-
-    /// Calls from a workload's pod; gives what was printed.
-    ///
-    /// # Errors
-    /// When the client says that it failed.
-    pub fn call(&self, from: &str, words: &[&str]) -> Result<String> {
-        let pod = format!("deploy/{from}");
-        let exec = ["exec", &pod, "--container", "echo", "--", "echo", "client", "--timeout", "5", "--print"];
-        self.kubectl(&[&exec, words].concat())
-    }
-}
-
-impl Place<'_> {
-    /// As [`Self::call`], with what was printed also where calls had no answer.
-    ///
-    /// # Errors
-    /// When kubectl cannot be started.
-    pub fn call_whatever(&self, from: &str, words: &[&str]) -> Result<String> {
-        let pod = format!("deploy/{from}");
-        let exec = ["--namespace", &self.name, "exec", &pod, "--container", "echo", "--", "echo", "client", "--print"];
-        self.cluster.kubectl_whatever(&[&exec, words].concat())
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let _ = self.cluster.remove_namespace(&self.name);
-    }
-}
-
-const ECHO: &str = "
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: NAME}
----
-apiVersion: v1
-kind: Service
-metadata: {name: NAME}
-spec:
-  selector: {app: NAME}
-  ports: [{name: http, port: 80, targetPort: 8080}]
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: NAME}
-spec:
-  selector: {matchLabels: {app: NAME}}
-  template:
-    metadata: {labels: {app: NAME}}
-    spec:
-      serviceAccountName: NAME
-      terminationGracePeriodSeconds: 10
-      containers:
-        - name: echo
-          image: ferromesh.local/echo:dev
-          args: [serve, --port, '8080']
-          readinessProbe: {httpGet: {path: /status/200, port: 8080}, periodSeconds: 1}
-";
-
-/// Where `make images` puts them, or `E2E_IMAGES`.
-fn images() -> PathBuf {
-    std::env::var_os("E2E_IMAGES").map_or_else(|| handle::built().join("../images"), PathBuf::from)
-}
-
-fn top() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().expect("a crate of a workspace is in a folder").to_owned()
 }
 
 /// A block of commands of the page, counted from zero.
 fn block(number: usize) -> Result<String> {
-    let page = fs::read_to_string(top().join(PAGE)).with_context(|| format!("cannot read {PAGE}"))?;
+    let page = fs::read_to_string(handle::top().join(PAGE)).with_context(|| format!("cannot read {PAGE}"))?;
     let mut blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(block, _)| block));
     blocks.nth(number).map(str::to_owned).with_context(|| format!("{PAGE} has no block {number}"))
 }
 
 /// Runs commands as a user pastes them, and stops at the first that fails.
 fn run(cluster: &Cluster, commands: &str) -> Result<String> {
-    let programs = handle::built().join("bin");
     let path = std::env::var("PATH").unwrap_or_default();
-    let done = Command::new("bash")
+    let mut shell = Command::new("bash");
+    shell
         .args(["-euo", "pipefail", "-c", commands])
-        .current_dir(top())
+        .current_dir(handle::top())
         .env("KUBECONFIG", cluster.kubeconfig())
-        .env("PATH", format!("{}:{path}", programs.display()))
-        .stdin(Stdio::null())
-        .output()
-        .context("cannot run bash")?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let said = text(&done.stdout) + &text(&done.stderr);
-    ensure!(done.status.success(), "{PAGE}: {}\n{commands}\n{said}", done.status);
-    Ok(said)
+        .env("PATH", format!("{}:{path}", handle::built().join("bin").display()))
+        .stdin(Stdio::null());
+    command::finish(&mut shell).with_context(|| format!("a command of {PAGE}"))
 }

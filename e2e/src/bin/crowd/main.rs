@@ -5,7 +5,7 @@
 mod objects;
 
 use anyhow::{Context, Result, bail};
-use mesh_e2e::cluster::{api_server::ApiServer, document};
+use mesh_e2e::cluster::api_server::ApiServer;
 use mesh_runtime::clock;
 use objects::Crowd;
 use std::{
@@ -44,10 +44,7 @@ async fn run() -> Result<()> {
     let pilot: PathBuf = words.next().context("usage: crowd PILOT [SERVICES PODS]")?.into();
     let mut number = |usual: usize| words.next().map_or(Ok(usual), |word| word.parse());
     let crowd = Crowd { services: number(1_000)?, pods: number(10_000)? };
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no folder above this crate")?;
-    let cluster = top.join("target/cluster");
-    let server = ApiServer::start(&cluster.join("bin"), &cluster.join("runs")).await?;
-    server.client().await?.define(&document::of_file(&top.join("charts/base/files/crds.yaml"))?).await?;
+    let server = ApiServer::with_our_kinds().await?;
     let begin = clock::now();
     objects::write(&server, crowd).await?;
     say(&format!("{crowd:?} written in {:.1} s", clock::since(begin).as_secs_f64()))?;
