@@ -21,6 +21,10 @@ fn functions_say_what_helms_say() {
         (r#"{{ $m := dict "a" 1 }}{{ $m = set $m "b" (list 2) }}{{ toJson $m }}"#, r#"{"a":1,"b":[2]}"#),
         (r#"{{ (fromYaml "a: [1, x]").a | toJson }}"#, r#"[1,"x"]"#),
         (
+            r#"{{ mustMergeOverwrite (fromJson "{\"a\": 1, \"b\": 1}") (fromJson "{\"a\": null}") | toJson }}"#,
+            r#"{"a":null,"b":1}"#,
+        ),
+        (
             r#"{{ mustMergeOverwrite (dict "a" (dict "x" 1 "y" 1)) (dict "a" (dict "y" 2)) | toJson }}"#,
             r#"{"a":{"x":1,"y":2}}"#,
         ),

@@ -81,7 +81,9 @@ impl<'a> Ready<'a> {
         let mut is_upgrade = false;
         for object in &first {
             let there = write::find(cluster, object).await?;
-            is_upgrade |= matches!(&there, Found::There(Owner::Command)) && object.kind() == "Deployment";
+            // What an upgrade leaves to pilot is said of this kind alone.
+            is_upgrade |=
+                matches!(&there, Found::There(Owner::Command)) && object.kind() == "ValidatingWebhookConfiguration";
             found.push(there);
         }
         for (mut object, there) in component.objects(is_upgrade)?.into_iter().zip(&mut found) {

@@ -48,8 +48,14 @@ pub(super) fn pilot(values: &mut Value, component: &Value, notes: &mut Vec<Strin
             "hpaSpec" => replicas(values, setting, "pilot.autoscaleMin", "pilot.autoscaleMax"),
             "env" => environment(values, setting, "pilot.env", "pilot.envVarFrom"),
             "strategy" => {
-                put(values, "pilot.rollingMaxSurge", setting["rollingUpdate"]["maxSurge"].clone());
-                put(values, "pilot.rollingMaxUnavailable", setting["rollingUpdate"]["maxUnavailable"].clone());
+                for (key, path) in
+                    [("maxSurge", "pilot.rollingMaxSurge"), ("maxUnavailable", "pilot.rollingMaxUnavailable")]
+                {
+                    let said = &setting["rollingUpdate"][key];
+                    if !said.is_null() {
+                        put(values, path, said.clone());
+                    }
+                }
             }
             _ => return false,
         }

@@ -31,22 +31,22 @@ impl Spec {
     /// What cannot be read; without `force` also fields that an IstioOperator does not have, and values of a wrong form.
     pub(crate) fn read(filenames: &[PathBuf], sets: &[String], revision: Option<&str>, force: bool) -> Result<Self> {
         let (mut tree, mut of_files) = (json!({}), json!({}));
-        for (path, content) in files::read(filenames)? {
+        // One by one: of a folder's files the order of names counts, of what was named the order in which it was.
+        let named = filenames.iter().map(|file| files::read(std::slice::from_ref(file)));
+        for (path, content) in named.collect::<Result<Vec<_>>>()?.into_iter().flatten() {
             let text = match content {
                 FileText::Text(text) => text,
                 FileText::Unreadable(reason) => bail!("cannot read {path}: {reason}"),
             };
             let document = object::yaml(&text).with_context(|| format!("cannot read {path}"))?;
             match document["kind"].as_str() {
-                Some("IstioOperator") => values::merge(&mut tree, &document["spec"]),
+                Some("IstioOperator") if document["spec"].is_object() => values::merge(&mut tree, &document["spec"]),
+                Some("IstioOperator") => {}
                 Some(kind) => {
                     bail!("{path} holds a {kind}; installing reads an IstioOperator, or values as Helm reads them")
                 }
                 None => values::merge(&mut of_files, &document),
             }
-        }
-        if tree.is_null() {
-            tree = json!({});
         }
         for text in sets {
             values::set(&mut tree, text)?;

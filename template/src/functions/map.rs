@@ -66,12 +66,13 @@ fn merged(args: &[Value], name: &str, overwrite: bool) -> Result<Value> {
     Ok(Value::from(result))
 }
 
-/// Nested maps are merged too. What is empty never takes the place of something.
+/// Nested maps are merged too. Without `overwrite` nothing takes the place of something that is not empty; with it everything
+/// does, `null` as well, by which values take defaults away.
 fn merge_into(result: &mut Map, from: &Map, overwrite: bool) {
     for (key, value) in from {
         match (result.get_mut(key), value) {
             (Some(Value::Map(inner)), Value::Map(other)) => merge_into(Arc::make_mut(inner), other, overwrite),
-            (Some(old), value) if old.is_truthy() && (!overwrite || matches!(value, Value::Nil)) => {}
+            (Some(old), _) if old.is_truthy() && !overwrite => {}
             _ => {
                 result.insert(Arc::clone(key), value.clone());
             }
