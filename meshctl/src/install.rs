@@ -95,30 +95,8 @@ impl Plan {
     /// # Errors
     /// What is not served, by its name.
     pub(crate) fn new(spec: &Spec, namespace: &str) -> Result<Self> {
-        let (tree, mut values) = (&spec.tree, spec.values.clone());
-        let named = [&tree["profile"], &values["profile"], &values["global"]["profile"]];
-        let profile = named.into_iter().find_map(Value::as_str).unwrap_or("default").to_owned();
-        let Some((_, gateways)) = PROFILES.iter().find(|(name, _)| *name == profile) else {
-            bail!("profile {profile} is not served; there are default, demo, minimal and empty");
-        };
-        if matches!(profile.as_str(), "demo") {
-            values::merge(&mut values, &json!({ "profile": profile }));
-        } else {
-            values.as_object_mut().map(|values| values.remove("profile"));
-        }
-        for (key, at) in [
-            ("hub", "global.hub"),
-            ("tag", "global.tag"),
-            ("revision", "revision"),
-            ("compatibilityVersion", "compatibilityVersion"),
-        ] {
-            if let Some(text) = tree[key].as_str() {
-                put(&mut values, at, text.into());
-            }
-        }
-        if tree["meshConfig"].is_object() {
-            values::merge(&mut values, &json!({ "meshConfig": tree["meshConfig"] }));
-        }
+        let tree = &spec.tree;
+        let (profile, gateways, values) = settings(spec)?;
         let namespace =
             values["global"]["istioNamespace"].as_str().filter(|text| !text.is_empty()).unwrap_or(namespace).to_owned();
         let revision = values["revision"].as_str().unwrap_or_default().to_owned();
@@ -195,8 +173,45 @@ impl Plan {
     }
 }
 
+/// The profile that is asked for, what it installs besides base and the control plane, and the values of all charts.
+fn settings(spec: &Spec) -> Result<(String, &'static [Kind], Value)> {
+    let (tree, mut values) = (&spec.tree, spec.values.clone());
+    let named = [&tree["profile"], &values["profile"], &values["global"]["profile"]];
+    let profile = named.into_iter().find_map(Value::as_str).unwrap_or("default").to_owned();
+    let Some((_, gateways)) = PROFILES.iter().find(|(name, _)| *name == profile) else {
+        bail!("profile {profile} is not served; there are default, demo, minimal and empty");
+    };
+    if profile == "demo" {
+        values::merge(&mut values, &json!({ "profile": profile }));
+    } else {
+        values.as_object_mut().map(|values| values.remove("profile"));
+    }
+    for (key, at) in [
+        ("hub", "global.hub"),
+        ("tag", "global.tag"),
+        ("revision", "revision"),
+        ("compatibilityVersion", "compatibilityVersion"),
+    ] {
+        if let Some(text) = tree[key].as_str() {
+            put(&mut values, at, text.into());
+        }
+    }
+    if tree["meshConfig"].is_object() {
+        values::merge(&mut values, &json!({ "meshConfig": tree["meshConfig"] }));
+    }
+    Ok((profile, gateways, values))
+}
+
+/// The values of the control plane's chart.
+///
+/// # Errors
+/// When a profile is asked for that is not served.
+pub(crate) fn values(spec: &Spec) -> Result<Value> {
+    settings(spec).map(|(_, _, values)| values)
+}
+
 /// Sets a value by a path of plain names.
-fn put(values: &mut Value, path: &str, value: Value) {
+pub(crate) fn put(values: &mut Value, path: &str, value: Value) {
     let pointer = path.split('.').fold(values, |at, key| {
         if !at.is_object() {
             *at = json!({});

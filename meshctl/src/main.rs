@@ -59,7 +59,7 @@ fn run(cli: &Cli) -> Result<()> {
             report::write(&made.out)
         }
         Command::KubeInject(args) => {
-            let injected = command::kube_inject::run(args)?;
+            let injected = command::kube_inject::run(args, &cli.kube.istio_namespace)?;
             match &args.output {
                 Some(path) => {
                     std::fs::write(path, &injected.out).with_context(|| format!("cannot write {}", path.display()))?

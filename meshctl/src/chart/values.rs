@@ -7,6 +7,10 @@ use serde_json::{Map, Value};
 /// Longest list that an index makes.
 const MAX_INDEX: usize = 1024;
 
+/// What is text whatever it looks like, and the map whose values are: a tag may be a number.
+const TEXTS: [&str; 4] = ["tag", "compatibilityVersion", "values.global.tag", "values.compatibilityVersion"];
+const VARIABLES: &str = "meshConfig.defaultConfig.proxyMetadata.";
+
 /// Puts one tree over another: maps at every depth, everything else as a whole.
 pub(crate) fn merge(into: &mut Value, from: &Value) {
     match (into, from) {
@@ -31,17 +35,29 @@ enum Step {
     At(usize),
 }
 
-/// Sets what `PATH=VALUE,PATH=VALUE` says; `a.b[0].c`, `{x,y}` is a list, `\` takes the meaning of the next letter.
+/// Sets what `PATH=VALUE,PATH=VALUE` says; `a.b[0].c`, `{x,y}` is a list, `\` takes the meaning of the next letter. What stands
+/// behind a comma and assigns nothing is still of the value, as istioctl had it: a list of ranges is one text.
 ///
 /// # Errors
 /// Where it is not of this form.
 pub(crate) fn set(values: &mut Value, text: &str) -> Result<()> {
-    for assignment in split(text, ',') {
+    let mut assignments: Vec<String> = Vec::new();
+    for part in split(text, ',') {
+        match assignments.last_mut() {
+            Some(last) if cut(&part, '=').is_none() => {
+                last.push(',');
+                last.push_str(&part);
+            }
+            _ => assignments.push(part),
+        }
+    }
+    for assignment in assignments {
         let Some((path, value)) = cut(&assignment, '=') else {
             bail!("--set {assignment}: write PATH=VALUE");
         };
         let steps = steps(&path)?;
-        put(values, &steps, typed(&value));
+        let is_text = TEXTS.contains(&&*path) || path.starts_with(VARIABLES);
+        put(values, &steps, if is_text { Value::String(plain(&value)) } else { typed(&value) });
     }
     Ok(())
 }
@@ -168,6 +184,7 @@ mod tests {
                 "e": "", "s": "a=b=c",
             })
         );
+        assert_eq!(of(&["r=10.0.0.0/8,192.168.0.0/16,n=1"]), json!({"r": "10.0.0.0/8,192.168.0.0/16", "n": 1}));
         let mut values = json!({});
         assert_eq!(set(&mut values, "a").unwrap_err().to_string(), "--set a: write PATH=VALUE");
         assert!(set(&mut values, "a[9999999]=1").is_err());

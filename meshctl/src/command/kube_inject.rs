@@ -18,13 +18,13 @@ pub(crate) struct Injected {
     pub(crate) notes: String,
 }
 
-/// Injects into the documents of a file.
+/// Injects into the documents of a file, for a control plane in this namespace.
 ///
 /// # Errors
 /// The configuration or a document cannot be read, or a pod cannot be injected as it asks.
-pub(crate) fn run(args: &KubeInjectArgs) -> Result<Injected> {
+pub(crate) fn run(args: &KubeInjectArgs, namespace: &str) -> Result<Injected> {
     let Some(path) = &args.filename else { bail!("filename not specified (see --filename or -f)") };
-    let injector = configuration::injector(args)?;
+    let injector = configuration::injector(args, namespace)?;
     let mut injected = Injected { out: String::new(), notes: String::new() };
     for text in files::read(&[PathBuf::from(path)])?.into_values() {
         let text = match text {

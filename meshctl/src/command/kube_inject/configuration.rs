@@ -1,27 +1,31 @@
-//! What is injected: the charts' defaults, with what files and `--set` say over them.
+//! What is injected: as the chart of the control plane says it of an installation by the same settings, with what files say
+//! over it.
 
-use crate::cli::KubeInjectArgs;
+use crate::{
+    chart::{Chart, Release, object::Object, values},
+    cli::KubeInjectArgs,
+    install::{self, spec::Spec},
+};
 use anyhow::{Context as _, Result, anyhow, bail};
-use mesh_pilot::inject::{self, Environment, Injector};
+use mesh_pilot::inject::{Environment, Injector, native_by_default};
 use mesh_template::yaml;
-use serde_json::{Map, Value, json};
-use std::{fs, path::Path};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, fs, path::Path};
 
 /// The injector that the arguments and the environment describe.
-pub(super) fn injector(args: &KubeInjectArgs) -> Result<Injector> {
-    let mut values = inject::default_values();
-    let mut mesh = json!({});
+pub(super) fn injector(args: &KubeInjectArgs, namespace: &str) -> Result<Injector> {
+    let files: Vec<_> = args.operator_file_name.iter().cloned().collect();
+    let spec = Spec::read(&files, &bearing(&args.set)?, args.revision.as_deref(), false)?;
+    let maps = config_maps(&spec, namespace)?;
+    let mut config = read_of(&maps, "config")?;
+    let mut given = read_of(&maps, "values")?;
+    let mut mesh = read_of(&maps, "mesh")?;
     if let Some(path) = &args.mesh_config_file {
-        lay(&mut mesh, read(path)?);
+        mesh = read(path)?;
+        if spec.tree["meshConfig"].is_object() {
+            values::merge(&mut mesh, &spec.tree["meshConfig"]);
+        }
     }
-    if let Some(path) = &args.operator_file_name {
-        operator(&read(path)?, &mut values, &mut mesh).with_context(|| format!("{}", path.display()))?;
-    }
-    for setting in &args.set {
-        set(setting, &mut values, &mut mesh)?;
-    }
-    let revision = args.revision.clone().unwrap_or_default();
-    let (mut config, mut given) = inject::config_of_values(&values);
     if let Some(path) = &args.inject_config_file {
         config["templates"] = templates(path)?;
     }
@@ -30,12 +34,69 @@ pub(super) fn injector(args: &KubeInjectArgs) -> Result<Injector> {
     }
     // What decides in a cluster is not asked here: whoever names a workload wants it injected.
     config["policy"] = json!("enabled");
-    let variables: std::collections::BTreeMap<_, _> = std::env::vars().collect();
-    let native = inject::native_by_default(variables.get("ENABLE_NATIVE_SIDECARS").map(String::as_str), []);
+    let variables: BTreeMap<_, _> = std::env::vars().collect();
+    let native = native_by_default(variables.get("ENABLE_NATIVE_SIDECARS").map(String::as_str), []);
     let compliance_policy = variables.get("COMPLIANCE_POLICY").cloned().unwrap_or_default();
+    let revision = args.revision.clone().unwrap_or_default();
     let environment = Environment { revision, native_sidecars: native, compliance_policy, variables };
     Injector::new(&config.to_string(), &given.to_string(), &mesh.to_string(), environment)
         .map_err(|error| anyhow!("the configuration cannot be used: {error}"))
+}
+
+/// The settings, if each bears on injection.
+fn bearing(settings: &[String]) -> Result<Vec<String>> {
+    for setting in settings {
+        let mut tree = json!({});
+        values::set(&mut tree, setting)?;
+        let keys = tree.as_object().into_iter().flatten();
+        let (mut bears, mut has_list) = (true, false);
+        for (key, value) in keys {
+            bears &= match key.as_str() {
+                "components" => *value == json!({"cni": {"enabled": value["cni"]["enabled"]}}),
+                "values" | "unvalidatedValues" | "meshConfig" => value.is_object(),
+                "hub" | "tag" => true,
+                _ => false,
+            };
+            has_list |= holds_list(value);
+        }
+        if has_list {
+            bail!("--set {setting}: keys are names with dots between; lists are set with --operatorFileName");
+        }
+        if !bears {
+            bail!(
+                "--set {setting}: of an IstioOperator, only values, meshConfig, hub, tag and components.cni.enabled bear on injection"
+            );
+        }
+    }
+    Ok(settings.to_vec())
+}
+
+fn holds_list(value: &Value) -> bool {
+    match value {
+        Value::Array(_) => true,
+        Value::Object(map) => map.values().any(holds_list),
+        _ => false,
+    }
+}
+
+/// What the chart of the control plane makes for injection, were it installed in this namespace.
+fn config_maps(spec: &Spec, namespace: &str) -> Result<Vec<Object>> {
+    let mut values = install::values(spec)?;
+    if let Some(enabled) = spec.tree.pointer("/components/cni/enabled") {
+        install::put(&mut values, "pilot.cni.enabled", enabled.clone());
+    }
+    let said = values["global"]["istioNamespace"].as_str().unwrap_or(namespace).to_owned();
+    let release = Release { name: "istiod", namespace: &said, is_upgrade: false };
+    let mut objects = Chart::Istiod.render(&release, &values)?;
+    objects.retain(|object| object.kind() == "ConfigMap");
+    Ok(objects)
+}
+
+/// A key, which one ConfigMap alone has.
+fn read_of(maps: &[Object], key: &str) -> Result<Value> {
+    let text = maps.iter().find_map(|map| map.0["data"][key].as_str());
+    let text = text.with_context(|| format!("with these values the chart makes no ConfigMap with key {key}"))?;
+    yaml::read(text).map_err(|error| anyhow!("{key}: {error}"))
 }
 
 fn read(path: &Path) -> Result<Value> {
@@ -50,69 +111,4 @@ fn templates(path: &Path) -> Result<Value> {
         Ok(config) if config["templates"].is_object() => config["templates"].clone(),
         _ => json!({ "sidecar": text }),
     })
-}
-
-/// What an IstioOperator document says of injection.
-fn operator(document: &Value, values: &mut Value, mesh: &mut Value) -> Result<()> {
-    let Some(spec) = document.get("spec") else { bail!("it is no IstioOperator: it has no spec") };
-    for key in ["hub", "tag"] {
-        if let Some(value) = spec.get(key).filter(|value| !value.is_null()) {
-            values["global"][key] = value.clone();
-        }
-    }
-    if let Some(enabled) = spec.pointer("/components/cni/enabled") {
-        values["cni"]["enabled"] = enabled.clone();
-    }
-    for key in ["values", "unvalidatedValues"] {
-        lay_values(values, spec.get(key).cloned().unwrap_or_default());
-    }
-    lay(mesh, spec.get("meshConfig").cloned().unwrap_or_default());
-    Ok(())
-}
-
-/// `--set KEY=VALUE`, with the keys of an IstioOperator's spec.
-fn set(setting: &str, values: &mut Value, mesh: &mut Value) -> Result<()> {
-    let Some((key, value)) = setting.split_once('=') else { bail!("--set {setting}: must be KEY=VALUE") };
-    let value = match yaml::read(value) {
-        Ok(scalar @ (Value::Bool(_) | Value::Number(_) | Value::Null)) => scalar,
-        _ => Value::from(value),
-    };
-    let mut keys: Vec<&str> = key.split('.').collect();
-    if keys.iter().any(|key| key.is_empty() || key.contains('[')) {
-        bail!("--set {setting}: keys are names with dots between; lists are set with --operatorFileName");
-    }
-    let first = keys.remove(0);
-    let nested = keys.iter().rev().fold(value, |inner, key| json!({ *key: inner }));
-    match (first, keys.as_slice()) {
-        ("values", [_, ..]) => lay_values(values, nested),
-        ("meshConfig", [_, ..]) => lay(mesh, nested),
-        ("components", ["cni", "enabled"]) => values["cni"]["enabled"] = nested["cni"]["enabled"].clone(),
-        ("hub" | "tag", []) => values["global"][first] = nested,
-        _ => bail!(
-            "--set {setting}: of an IstioOperator, only values, meshConfig, hub, tag and components.cni.enabled bear on injection"
-        ),
-    }
-    Ok(())
-}
-
-/// Values of the control plane stand at the top, or below `pilot`.
-fn lay_values(values: &mut Value, mut over: Value) {
-    if let Some(pilot) = over.as_object_mut().and_then(|map| map.remove("pilot")) {
-        lay(values, pilot);
-    }
-    lay(values, over);
-}
-
-/// Lays maps over maps; all else takes the other's place.
-fn lay(base: &mut Value, over: Value) {
-    let Value::Object(over) = over else { return };
-    if !base.is_object() {
-        *base = Value::Object(Map::new());
-    }
-    for (key, value) in over {
-        match (&mut base[&key], value) {
-            (inner, value @ Value::Object(_)) => lay(inner, value),
-            (inner, value) => *inner = value,
-        }
-    }
 }

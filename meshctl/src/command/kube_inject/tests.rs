@@ -9,7 +9,7 @@ fn injected(text: &str, set: &[&str]) -> Result<Injected> {
         set: set.iter().map(|s| (*s).to_owned()).collect(),
         ..KubeInjectArgs::default()
     };
-    run(&args)
+    run(&args, "istio-system")
 }
 
 const JOB: &str = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: once}\nspec:\n  template:\n    spec:\n      containers: [{name: once, image: once}]\n";
