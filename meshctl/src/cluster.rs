@@ -12,19 +12,20 @@ use forward::Forward;
 use k8s_openapi::api::{
     admissionregistration::v1::MutatingWebhookConfiguration,
     authentication::v1::{TokenRequest, TokenRequestSpec},
-    core::v1::{ConfigMap, Pod},
+    core::v1::{ConfigMap, Namespace, Pod},
 };
 use kube::{
     Api, Client, Config, ResourceExt,
     api::{ListParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use std::{env, path::PathBuf};
+use serde::de::DeserializeOwned;
+use std::{env, fmt::Debug, path::PathBuf};
 
 /// ConfigMap with the mesh's root certificates, in every namespace that the mesh serves.
 const ROOTS: &str = "istio-ca-root-cert";
-/// Largest number of pods that are looked at to find one.
-const MOST_PODS: u32 = 500;
+/// Objects that are asked for at once.
+const PAGE: u32 = 500;
 
 /// A cluster that answers to a user.
 #[derive(Clone)]
@@ -80,13 +81,52 @@ impl Cluster {
     /// Running pods with these labels, in the order of their names.
     pub(crate) async fn running(&self, namespace: &str, selector: &str) -> Result<Vec<String>> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-        let list = pods.list(&ListParams::default().labels(selector).limit(MOST_PODS)).await;
-        let list = list.map_err(|error| self.told(error, &format!("list pods in namespace {namespace}")))?;
+        let what = format!("pods in namespace {namespace}");
+        let list = self.list(&pods, ListParams::default().labels(selector), &what).await?;
         let is_running = |pod: &Pod| pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running");
-        let mut names: Vec<String> =
-            list.items.iter().filter(|pod| is_running(pod)).map(ResourceExt::name_any).collect();
+        let mut names: Vec<String> = list.iter().filter(|pod| is_running(pod)).map(ResourceExt::name_any).collect();
         names.sort();
         Ok(names)
+    }
+
+    /// Everything that is there of a kind; `what` says in a user's words what it is.
+    ///
+    /// # Errors
+    /// When the cluster does not answer, or the user may not list it.
+    pub(crate) async fn list<K>(&self, api: &Api<K>, params: ListParams, what: &str) -> Result<Vec<K>>
+    where
+        K: Clone + DeserializeOwned + Debug,
+    {
+        let (mut params, mut objects) = (params.limit(PAGE), Vec::new());
+        loop {
+            let page = api.list(&params).await.map_err(|error| self.told(error, &format!("list {what}")))?;
+            objects.extend(page.items);
+            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+            if params.continue_token.is_none() {
+                return Ok(objects);
+            }
+        }
+    }
+
+    /// Configurations of webhooks that inject sidecars, whosever.
+    ///
+    /// # Errors
+    /// As [`Cluster::list`].
+    pub(crate) async fn injecting(&self) -> Result<Vec<MutatingWebhookConfiguration>> {
+        let api = Api::all(self.client.clone());
+        let mut hooks = self.list(&api, ListParams::default(), "MutatingWebhookConfigurations").await?;
+        hooks.retain(injects);
+        Ok(hooks)
+    }
+
+    /// Namespaces that ask for injection, each with the revision or tag that it asks.
+    ///
+    /// # Errors
+    /// As [`Cluster::list`].
+    pub(crate) async fn asking(&self) -> Result<Vec<(Namespace, String)>> {
+        let namespaces = self.list(&Api::all(self.client.clone()), ListParams::default(), "namespaces").await?;
+        let with_revision = |namespace: Namespace| asked(&namespace).map(|revision| (namespace, revision));
+        Ok(namespaces.into_iter().filter_map(with_revision).collect())
     }
 
     /// A port of a pod, on loopback.
@@ -144,6 +184,15 @@ impl Cluster {
 pub(crate) fn injects(hook: &MutatingWebhookConfiguration) -> bool {
     let entries = hook.webhooks.as_deref().unwrap_or_default();
     entries.iter().any(|entry| entry.name.ends_with("sidecar-injector.istio.io"))
+}
+
+/// The revision or tag that a namespace asks to inject its pods; `default` is the one without.
+fn asked(namespace: &Namespace) -> Option<String> {
+    let labels = namespace.labels();
+    match labels.get("istio-injection").map(String::as_str) {
+        Some(word) => (word == "enabled").then(|| "default".to_owned()),
+        None => labels.get("istio.io/rev").cloned(),
+    }
 }
 
 /// From the flag, from `KUBECONFIG` or the home folder, or from the pod that this runs in.

@@ -32,11 +32,10 @@ use mesh_config::{
     },
 };
 use mesh_runtime::{
-    admin::{self, Admin},
+    admin::{self, Admin, Peer},
     snapshot,
 };
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 /// Where the answers come from.
@@ -132,7 +131,7 @@ pub struct DebugPort {
 
 impl DebugPort {
     async fn permit<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        if self.loopback && request.remote_addr().is_some_and(|from: SocketAddr| from.ip().is_loopback()) {
+        if self.loopback && request.remote_addr().is_some_and(|from| Peer(from).is_of_this_machine()) {
             return Ok(());
         }
         let proved = (self.authenticate)(request.metadata(), request.extensions()).await?;

@@ -68,6 +68,11 @@ impl Injector {
         Ok(Injector { settings: Settings::read(config, values, &environment)?, mesh: Mesh::read(mesh)?, environment })
     }
 
+    /// Whether a pod of a namespace gets a sidecar, as [`decide`] has it.
+    pub fn decide(&self, pod: &Value, namespace: &str) -> Decision {
+        decide(pod, namespace, &self.settings)
+    }
+
     /// What becomes of a pod.
     ///
     /// # Errors
@@ -84,7 +89,7 @@ impl Injector {
     /// # Errors
     /// As [`Injector::inject`].
     pub fn injected(&self, question: &Question<'_>) -> Result<Result<Value, Reason>, String> {
-        match decide(question.pod, question.namespace, &self.settings) {
+        match self.decide(question.pod, question.namespace) {
             Decision { inject: false, reason } => Ok(Err(reason)),
             _ => render::render(question, self).map(Ok),
         }

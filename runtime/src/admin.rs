@@ -46,8 +46,13 @@ impl Peer {
     /// Whether a request came from this machine, by what its connection says. One of which that is not known did not, and
     /// none from 127.0.0.6: by that address a proxy carries what others have sent.
     pub fn is_local<B>(request: &Request<B>) -> bool {
-        let local = |ip: IpAddr| ip.is_loopback() && ip != IpAddr::from([127, 0, 0, 6]);
-        request.extensions().get::<Peer>().is_some_and(|Peer(address)| local(address.ip().to_canonical()))
+        request.extensions().get::<Peer>().is_some_and(Peer::is_of_this_machine)
+    }
+
+    /// Whether this address is of a caller on this machine, as [`is_local`](Peer::is_local) has it.
+    pub fn is_of_this_machine(&self) -> bool {
+        let ip = self.0.ip().to_canonical();
+        ip.is_loopback() && ip != IpAddr::from([127, 0, 0, 6])
     }
 }
 
@@ -323,17 +328,10 @@ impl Admin {
 /// A gate for those who call from this machine.
 pub fn from_loopback() -> Gate {
     Arc::new(|request| {
-        let is_near = Peer::is_loopback(&request);
+        let is_near = Peer::is_local(&request);
         let refused = || text(StatusCode::FORBIDDEN, "only callers on this machine, or in this pod, may do this\n");
         async move { if is_near { Ok(request) } else { Err(refused()) } }.boxed()
     })
-}
-
-impl Peer {
-    /// Whether a request came from this machine; one whose origin is unknown did not.
-    pub fn is_loopback<B>(request: &Request<B>) -> bool {
-        request.extensions().get::<Peer>().is_some_and(|Peer(address)| address.ip().to_canonical().is_loopback())
-    }
 }
 
 fn about(address: SocketAddr) -> Extensions {

@@ -10,7 +10,8 @@ use mesh_runtime::admin::{self, Gate, Peer, Reply};
 use tonic::{Extensions, metadata::MetadataMap};
 
 /// Pages about one proxy, which show callers of other namespaces the proxies of their own.
-const OF_ONE_PROXY: [&str; 4] = ["/debug/config", "/debug/config_dump", "/debug/edsz", "/debug/ndsz"];
+const OF_ONE_PROXY: [&str; 5] =
+    ["/debug/config", "/debug/config_dump", "/debug/edsz", "/debug/ndsz", "/debug/sidecarz"];
 
 /// What a caller may see; among the extensions of every request that comes through the gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +44,7 @@ async fn through(
     reports: Reports,
     authenticate: Authenticate,
 ) -> Result<Request<Bytes>, Reply> {
-    if Peer::is_loopback(&request) {
+    if Peer::is_local(&request) {
         request.extensions_mut().insert(MaySee::All);
         return Ok(request);
     }
@@ -101,9 +102,13 @@ mod tests {
     async fn this_machine_sees_everything_and_others_what_they_prove() {
         assert_eq!(asked("127.0.0.1:7", "/debug/syncz", None).await, Ok(MaySee::All));
         assert_eq!(asked("10.0.0.1:7", "/debug/syncz", None).await, Err(StatusCode::UNAUTHORIZED));
+        // A proxy carries by this address what others have sent.
+        assert_eq!(asked("127.0.0.6:7", "/debug/syncz", None).await, Err(StatusCode::UNAUTHORIZED));
         assert_eq!(asked("10.0.0.1:7", "/debug/syncz", Some("istio-system")).await, Ok(MaySee::All));
         assert_eq!(asked("10.0.0.1:7", "/debug/syncz", Some("shop")).await, Err(StatusCode::FORBIDDEN));
-        let own = asked("10.0.0.1:7", "/debug/config_dump", Some("shop")).await;
-        assert_eq!(own, Ok(MaySee::Proxies("shop".into())));
+        for page in ["config", "config_dump", "edsz", "ndsz", "sidecarz"] {
+            let own = asked("10.0.0.1:7", &format!("/debug/{page}"), Some("shop")).await;
+            assert_eq!(own, Ok(MaySee::Proxies("shop".into())), "{page}");
+        }
     }
 }

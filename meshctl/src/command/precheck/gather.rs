@@ -1,10 +1,7 @@
 //! What the cluster says of itself.
 
 use super::Facts;
-use crate::{
-    cluster::{self, Cluster},
-    context::Context,
-};
+use crate::{cluster::Cluster, context::Context};
 use anyhow::Result;
 use k8s_openapi::{
     api::{
@@ -58,21 +55,11 @@ pub(super) async fn facts(workloads_alone: bool, context: &Context) -> Result<Fa
 
 /// Those that ask for injection, with the pod security that they enforce.
 async fn namespaces(cluster: &Cluster) -> Result<Vec<(String, Option<String>)>> {
-    let api: Api<Namespace> = Api::all(cluster.client.clone());
-    let list = api.list(&ListParams::default().limit(MOST)).await;
-    let list = list.map_err(|error| cluster.told(error, "list namespaces"))?;
-    let asks = |namespace: &&Namespace| {
-        let labels = namespace.labels();
-        match labels.get("istio-injection").map(String::as_str) {
-            Some(word) => word == "enabled",
-            None => labels.contains_key("istio.io/rev"),
-        }
-    };
-    let of_namespace = |namespace: &Namespace| {
+    let of_namespace = |(namespace, _): &(Namespace, String)| {
         let enforced = namespace.labels().get("pod-security.kubernetes.io/enforce").cloned();
         (namespace.name_any(), enforced)
     };
-    Ok(list.items.iter().filter(asks).map(of_namespace).collect())
+    Ok(cluster.asking().await?.iter().map(of_namespace).collect())
 }
 
 async fn forbidden(cluster: &Cluster) -> Result<Vec<String>> {
@@ -98,16 +85,13 @@ async fn forbidden(cluster: &Cluster) -> Result<Vec<String>> {
 }
 
 async fn webhooks(cluster: &Cluster) -> Result<Vec<(String, String, String)>> {
-    let api: Api<MutatingWebhookConfiguration> = Api::all(cluster.client.clone());
-    let list = api.list(&ListParams::default().limit(MOST)).await;
-    let list = list.map_err(|error| cluster.told(error, "list MutatingWebhookConfigurations"))?;
     let of_hook = |hook: &MutatingWebhookConfiguration| {
         let revision = hook.labels().get("istio.io/rev").cloned().unwrap_or_else(|| "default".to_owned());
         let entries = hook.webhooks.as_deref().unwrap_or_default();
         let service = entries.iter().find_map(|entry| entry.client_config.service.as_ref());
         (hook.name_any(), revision, service.map_or_else(|| "?".to_owned(), |service| service.namespace.clone()))
     };
-    Ok(list.items.iter().filter(|hook| cluster::injects(hook)).map(of_hook).collect())
+    Ok(cluster.injecting().await?.iter().map(of_hook).collect())
 }
 
 async fn definitions(cluster: &Cluster) -> Result<Vec<(String, Option<String>)>> {

@@ -1,22 +1,19 @@
 //! What the cluster and its pilots say of the mesh.
 
 use super::{Facts, Injected, PilotPod, Proxy, Webhook};
-use crate::{
-    cluster::{self, Cluster},
-    context::Context,
-    remote,
-};
+use crate::{cluster::Cluster, context::Context, remote};
 use anyhow::Result;
 use k8s_openapi::api::{
     admissionregistration::v1::MutatingWebhookConfiguration,
-    core::v1::{Namespace, Pod},
+    core::v1::{ConfigMap, Namespace, Pod},
 };
 use kube::{Api, ResourceExt, api::ListParams};
+use mesh_pilot::inject::{Environment, Injector};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-/// Most objects of a kind that are looked at.
-const MOST: u32 = 5000;
+/// The ConfigMap by which pods are injected; that of a revision has `-REVISION` behind it.
+const INJECTOR: &str = "istio-sidecar-injector";
 /// On a pod that was injected.
 const STATUS: &str = "sidecar.istio.io/status";
 
@@ -24,9 +21,12 @@ pub(super) async fn facts(context: &Context) -> Result<Facts> {
     let cluster = Cluster::open(&context.kube).await?;
     let mut facts = Facts { namespace: cluster.mesh_namespace.clone(), ..Facts::default() };
     facts.pilots = pilots(&cluster).await?;
-    facts.webhooks = webhooks(&cluster).await?;
-    let asking = namespaces(&cluster, context.only_namespace()).await?;
-    pods(&cluster, &asking, &mut facts).await?;
+    let hooks = cluster.injecting().await?;
+    facts.webhooks = hooks.iter().map(webhook).collect();
+    let injectors = injectors(&cluster, &hooks).await?;
+    let mut asking = cluster.asking().await?;
+    asking.retain(|(namespace, _)| context.only_namespace().is_none_or(|only| only == namespace.name_any()));
+    pods(&cluster, &asking, &injectors, &mut facts).await?;
     if facts.pilots.iter().any(|pilot| pilot.ready) {
         if let Err(error) = proxies(&cluster, &mut facts).await {
             facts.unasked.push(format!("the control plane cannot be asked for its proxies: {error:#}"));
@@ -41,8 +41,8 @@ pub(super) async fn facts(context: &Context) -> Result<Facts> {
 async fn pilots(cluster: &Cluster) -> Result<Vec<PilotPod>> {
     let namespace = &cluster.mesh_namespace;
     let api: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);
-    let list = api.list(&ListParams::default().labels("app=istiod").limit(MOST)).await;
-    let list = list.map_err(|error| cluster.told(error, &format!("list pods in namespace {namespace}")))?;
+    let what = format!("pods in namespace {namespace}");
+    let list = cluster.list(&api, ListParams::default().labels("app=istiod"), &what).await?;
     let of_pod = |pod: Pod| {
         let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
         let ready = conditions.and_then(|list| list.iter().find(|condition| condition.type_ == "Ready"));
@@ -52,65 +52,92 @@ async fn pilots(cluster: &Cluster) -> Result<Vec<PilotPod>> {
             reason: ready.and_then(|condition| condition.message.clone()).unwrap_or_default(),
         }
     };
-    Ok(list.items.into_iter().map(of_pod).collect())
+    Ok(list.into_iter().map(of_pod).collect())
 }
 
-async fn webhooks(cluster: &Cluster) -> Result<Vec<Webhook>> {
-    let api: Api<MutatingWebhookConfiguration> = Api::all(cluster.client.clone());
-    let list = api.list(&ListParams::default().limit(MOST)).await;
-    let list = list.map_err(|error| cluster.told(error, "list MutatingWebhookConfigurations"))?;
-    let is_trusted = |hook: &MutatingWebhookConfiguration| {
-        let entries = hook.webhooks.as_deref().unwrap_or_default();
-        entries.iter().all(|entry| entry.client_config.ca_bundle.as_ref().is_some_and(|bundle| !bundle.0.is_empty()))
+fn webhook(hook: &MutatingWebhookConfiguration) -> Webhook {
+    let entries = hook.webhooks.as_deref().unwrap_or_default();
+    let trusted =
+        entries.iter().all(|entry| entry.client_config.ca_bundle.as_ref().is_some_and(|bundle| !bundle.0.is_empty()));
+    Webhook { name: hook.name_any(), trusted }
+}
+
+/// What decides over pods, by revision and by tag; an error where it cannot be used.
+type Injectors = BTreeMap<String, Result<Injector, String>>;
+
+async fn injectors(cluster: &Cluster, hooks: &[MutatingWebhookConfiguration]) -> Result<Injectors> {
+    let namespace = &cluster.mesh_namespace;
+    let api: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), namespace);
+    let what = format!("ConfigMaps in namespace {namespace}");
+    let maps = cluster.list(&api, ListParams::default(), &what).await?;
+    let of_revision = |revision: &str| {
+        let name = if revision == "default" { INJECTOR.to_owned() } else { format!("{INJECTOR}-{revision}") };
+        let map = maps.iter().find(|map| map.name_any() == name);
+        injector(map).map_err(|error| format!("ConfigMap {namespace}/{name} {error}"))
     };
-    let hooks = list.items.iter().filter(|hook| cluster::injects(hook));
-    Ok(hooks.map(|hook| Webhook { name: hook.name_any(), trusted: is_trusted(hook) }).collect())
+    let mut injectors = Injectors::new();
+    for hook in hooks {
+        let label = |name: &str| hook.labels().get(name).cloned();
+        let revision = label("istio.io/rev").unwrap_or_else(|| "default".to_owned());
+        injectors.insert(label("istio.io/tag").unwrap_or_else(|| revision.clone()), of_revision(&revision));
+    }
+    Ok(injectors)
 }
 
-/// Namespaces that ask for injection.
-async fn namespaces(cluster: &Cluster, only: Option<&str>) -> Result<BTreeSet<String>> {
-    let api: Api<Namespace> = Api::all(cluster.client.clone());
-    let list = api.list(&ListParams::default().limit(MOST)).await;
-    let list = list.map_err(|error| cluster.told(error, "list namespaces"))?;
-    let asks = |namespace: &&Namespace| {
-        let labels = namespace.labels();
-        let word = labels.get("istio-injection").map(String::as_str);
-        word == Some("enabled") || (word.is_none() && labels.contains_key("istio.io/rev"))
-    };
-    let names = list.items.iter().filter(asks).map(ResourceExt::name_any);
-    Ok(names.filter(|name| only.is_none_or(|only| only == name)).collect())
+fn injector(map: Option<&ConfigMap>) -> Result<Injector, String> {
+    let data = map.and_then(|map| map.data.as_ref()).ok_or("is not there")?;
+    let key = |name: &str| data.get(name).map(String::as_str).ok_or_else(|| format!("has no key {name}"));
+    Injector::new(key("config")?, key("values")?, "", Environment::default())
+        .map_err(|error| format!("cannot be used: {error}"))
 }
 
-async fn pods(cluster: &Cluster, asking: &BTreeSet<String>, facts: &mut Facts) -> Result<()> {
+async fn pods(
+    cluster: &Cluster,
+    asking: &[(Namespace, String)],
+    injectors: &Injectors,
+    facts: &mut Facts,
+) -> Result<()> {
     let api: Api<Pod> = Api::all(cluster.client.clone());
-    let list = api.list(&ListParams::default().fields("status.phase=Running").limit(MOST)).await;
-    let list = list.map_err(|error| cluster.told(error, "list pods"))?;
-    facts.namespaces = asking.iter().map(|name| Injected { name: name.clone(), ..Injected::default() }).collect();
-    for pod in &list.items {
-        let namespace = pod.namespace().unwrap_or_default();
-        let has_sidecar = pod.annotations().contains_key(STATUS);
-        if has_sidecar {
-            facts.meshed.insert(format!("{}.{namespace}", pod.name_any()));
+    let list = cluster.list(&api, ListParams::default().fields("status.phase=Running"), "pods").await?;
+    let mut by_namespace: BTreeMap<String, Vec<Pod>> = BTreeMap::new();
+    for pod in list {
+        if pod.annotations().contains_key(STATUS) {
+            facts.meshed.insert(format!("{}.{}", pod.name_any(), pod.namespace().unwrap_or_default()));
         }
-        if let Some(injected) = facts.namespaces.iter_mut().find(|injected| injected.name == namespace) {
-            if has_sidecar {
-                injected.pods += 1;
-            } else if wants_sidecar(pod) {
-                injected.pods += 1;
-                injected.without.push(pod.name_any());
+        by_namespace.entry(pod.namespace().unwrap_or_default()).or_default().push(pod);
+    }
+    for (namespace, revision) in asking {
+        let name = namespace.name_any();
+        let pods = by_namespace.get(&name).map(Vec::as_slice).unwrap_or_default();
+        facts.namespaces.push(match injectors.get(revision) {
+            Some(Ok(injector)) => injected(&name, pods, injector),
+            Some(Err(error)) => {
+                facts.unasked.push(format!("it is not known which pods of namespace {name} get a sidecar: {error}"));
+                Injected { name, ..Injected::default() }
             }
-        }
+            None => {
+                facts.unasked.push(format!("namespace {name} asks for revision {revision}, and no webhook is of it"));
+                Injected { name, ..Injected::default() }
+            }
+        });
     }
     Ok(())
 }
 
-/// Whether nothing about the pod itself keeps it out of the mesh.
-fn wants_sidecar(pod: &Pod) -> bool {
-    let refuses = |map: &std::collections::BTreeMap<String, String>| {
-        map.get("sidecar.istio.io/inject").is_some_and(|word| matches!(&**word, "false" | "n" | "no" | "off"))
-    };
-    let on_host = pod.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or(false);
-    !(on_host || refuses(pod.labels()) || refuses(pod.annotations()))
+/// The pods of a namespace that have a sidecar, or would if they were made now.
+pub(super) fn injected(name: &str, pods: &[Pod], injector: &Injector) -> Injected {
+    let mut injected = Injected { name: name.to_owned(), ..Injected::default() };
+    for pod in pods {
+        let has_sidecar = pod.annotations().contains_key(STATUS);
+        let as_json = serde_json::to_value(pod).unwrap_or_default();
+        if has_sidecar || injector.decide(&as_json, name).inject {
+            injected.pods += 1;
+            if !has_sidecar {
+                injected.without.push(pod.name_any());
+            }
+        }
+    }
+    injected
 }
 
 async fn proxies(cluster: &Cluster, facts: &mut Facts) -> Result<()> {

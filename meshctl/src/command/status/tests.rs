@@ -1,5 +1,6 @@
 use super::*;
 use crate::report::Format;
+use mesh_pilot::inject::{Environment, Injector};
 
 fn healthy() -> Facts {
     Facts {
@@ -76,4 +77,27 @@ fn what_could_not_be_asked_is_no_silence() {
     let said = problems(&facts);
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].what.contains("cannot be asked"));
+}
+
+#[test]
+fn whether_a_pod_is_missing_its_sidecar_is_what_the_webhook_would_decide() {
+    let config = "{policy: enabled, neverInjectSelector: [{matchLabels: {kind: job}}]}";
+    let injector = Injector::new(config, "{}", "", Environment::default()).unwrap();
+    let pod = |name: &str, metadata: Value, spec: Value| {
+        let mut pod = json!({"metadata": metadata, "spec": spec});
+        pod["metadata"]["name"] = json!(name);
+        serde_json::from_value(pod).unwrap()
+    };
+    let annotated = |word: &str| json!({"annotations": {"sidecar.istio.io/inject": word}});
+    let pods = [
+        pod("meshed", json!({"annotations": {"sidecar.istio.io/status": "{}"}}), json!({"containers": []})),
+        pod("old", json!({}), json!({"containers": []})),
+        // No word of the decision: the policy holds.
+        pod("off", annotated("off"), json!({"containers": []})),
+        pod("apart", annotated("false"), json!({"containers": []})),
+        pod("selected", json!({"labels": {"kind": "job"}}), json!({"containers": []})),
+        pod("host", json!({}), json!({"containers": [], "hostNetwork": true})),
+    ];
+    let injected = gather::injected("shop", &pods, &injector);
+    assert_eq!((injected.pods, &*injected.without), (3, &["old".to_owned(), "off".to_owned()][..]));
 }
