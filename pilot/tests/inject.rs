@@ -254,6 +254,24 @@ fn probes_are_asked_of_the_proxy() {
 }
 
 #[test]
+fn probes_metrics_and_capture_go_by_the_port_that_the_proxy_listens_on() {
+    for own in [("status.sidecar.istio.io/port", "15029"), ("proxy.istio.io/config", "statusPort: 15029")] {
+        let mut pod = annotated(&[own]);
+        pod["spec"]["containers"][0]["livenessProbe"] = json!({"httpGet": {"path": "/ok", "port": 8080}});
+        let injected = inject(&injector(true, |_| {}), &pod);
+        let config: Value = serde_json::from_str(variable(&injected, "PROXY_CONFIG").as_str().unwrap()).unwrap();
+        assert_eq!(config["statusPort"], 15029, "{own:?}");
+        let application = &injected["spec"]["containers"].as_array().unwrap().last().unwrap();
+        assert_eq!(application["livenessProbe"]["httpGet"]["port"], 15029, "{own:?}");
+        assert_eq!(injected["metadata"]["annotations"]["prometheus.io/port"], "15029", "{own:?}");
+        let capture = container(&injected, "istio-init")["args"].as_array().unwrap();
+        let kept_out = capture.iter().position(|arg| arg == "-d").map(|at| capture[at + 1].as_str().unwrap());
+        assert!(kept_out.unwrap().split(',').any(|port| port == "15029"), "{own:?}: {kept_out:?}");
+        assert_eq!(inject(&injector(true, |_| {}), &injected), injected, "{own:?}");
+    }
+}
+
+#[test]
 fn metrics_are_merged_and_the_pod_says_the_proxys_port() {
     let given = [
         ("prometheus-io/port", "9090"),

@@ -42,6 +42,35 @@ pub struct Addresses {
     pub inbound: Listen,
 }
 
+impl Addresses {
+    /// Those of the proxy that this environment is of.
+    ///
+    /// # Errors
+    /// What cannot be used, by its name.
+    pub fn read(source: &dyn Source) -> Result<Self, Problems> {
+        let mut read = Reader::new(source);
+        let config = ProxyConfig::read(&mut read);
+        let addresses = Addresses::of(&mut read, &config);
+        read.finish().map(|()| addresses)
+    }
+
+    fn of(read: &mut Reader<'_>, config: &ProxyConfig) -> Self {
+        // Of a ProxyConfig, port 0 is none.
+        let metrics = match config.status_port.unwrap_or(15020) {
+            0 => Listen(None),
+            port => any(false, port),
+        };
+        Addresses {
+            admin: read.or("FERROMESH_ADMIN_ADDRESS", any(true, config.proxy_admin_port.unwrap_or(15000))),
+            status: read.or("FERROMESH_STATUS_ADDRESS", any(false, 15021)),
+            metrics: read.or("FERROMESH_METRICS_ADDRESS", metrics),
+            prometheus: read.or("FERROMESH_PROMETHEUS_ADDRESS", any(false, 15090)),
+            outbound: read.or("FERROMESH_OUTBOUND_ADDRESS", any(false, 15001)),
+            inbound: read.or("FERROMESH_INBOUND_ADDRESS", any(false, 15006)),
+        }
+    }
+}
+
 /// Where pilot and the certificate authority are, and how we prove ourselves to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlPlane {
@@ -132,14 +161,7 @@ impl Settings {
             service_account: read.or("SERVICE_ACCOUNT", "default".to_owned()),
             instance_ips,
             cluster: read.or("ISTIO_META_CLUSTER_ID", "Kubernetes".to_owned()),
-            addresses: Addresses {
-                admin: read.or("FERROMESH_ADMIN_ADDRESS", any(true, config.proxy_admin_port.unwrap_or(15000))),
-                status: read.or("FERROMESH_STATUS_ADDRESS", any(false, 15021)),
-                metrics: read.or("FERROMESH_METRICS_ADDRESS", any(false, config.status_port.unwrap_or(15020))),
-                prometheus: read.or("FERROMESH_PROMETHEUS_ADDRESS", any(false, 15090)),
-                outbound: read.or("FERROMESH_OUTBOUND_ADDRESS", any(false, 15001)),
-                inbound: read.or("FERROMESH_INBOUND_ADDRESS", any(false, 15006)),
-            },
+            addresses: Addresses::of(&mut read, &config),
             control_plane: ControlPlane {
                 ca: read.or("CA_ADDR", discovery.clone()),
                 server_name: read.or("FERROMESH_XDS_SERVER_NAME", host.to_string()),
@@ -222,6 +244,8 @@ mod tests {
         assert_eq!(s.control_plane.ca, "istiod-canary.mesh.svc:15012");
         assert_eq!((s.workers, s.drain), (4, Some(Duration::from_secs(7))));
         assert_eq!(s.addresses.metrics, Listen(Some("[::]:15029".parse().unwrap())));
+        let none = read(&[&pod[..], &[("PROXY_CONFIG", r#"{"statusPort":0}"#)]].concat()).unwrap();
+        assert_eq!(none.addresses.metrics, Listen(None));
         let more = [("PROXY_CONFIG", config), ("FERROMESH_WORKERS", "3"), ("TERMINATION_DRAIN_DURATION_SECONDS", "1")];
         let s = read(&[&pod[..], &more].concat()).unwrap();
         assert_eq!((s.workers, s.drain), (3, Some(Duration::from_secs(1))));

@@ -10,7 +10,7 @@ const CHECKS: &[(&str, Check)] = &[
         "REDIRECT" | "TPROXY" | "NONE" => Ok(()),
         _ => Err("interceptionMode must be REDIRECT, TPROXY or NONE".to_owned()),
     }),
-    ("status.sidecar.istio.io/port", |text| port(text.trim()).map(drop)),
+    (STATUS_PORT, |text| port(text.trim()).map(drop)),
     ("readiness.status.sidecar.istio.io/initialDelaySeconds", count),
     ("readiness.status.sidecar.istio.io/periodSeconds", count),
     ("readiness.status.sidecar.istio.io/failureThreshold", count),
@@ -61,6 +61,8 @@ pub(super) fn check(pod: &Value, mesh: &Mesh) -> Result<(), String> {
 
 /// A pod's own ProxyConfig.
 pub(super) const PROXY_CONFIG: &str = "proxy.istio.io/config";
+/// A pod's own port of readiness, probes and merged metrics.
+pub(super) const STATUS_PORT: &str = "status.sidecar.istio.io/port";
 
 fn port(text: &str) -> Result<u16, String> {
     text.parse().map_err(|_| format!("failed parsing port {text:?}: must be between 0 and 65535"))

@@ -44,15 +44,14 @@ impl Mesh {
         Ok(config)
     }
 
-    /// The port of readiness and merged metrics.
-    pub(super) fn status_port(&self) -> u16 {
-        let port = self.config["defaultConfig"]["statusPort"].as_u64();
-        port.and_then(|port| u16::try_from(port).ok()).unwrap_or(15020)
-    }
-
     pub(super) fn prometheus_merge(&self) -> bool {
         self.config["enablePrometheusMerge"] != false
     }
+}
+
+/// The port of readiness, probes and merged metrics, of a pod's ProxyConfig.
+pub(super) fn status_port(config: &Value) -> u16 {
+    config["statusPort"].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or(15020)
 }
 
 /// What is wrong in a MeshConfig.

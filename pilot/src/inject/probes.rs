@@ -10,9 +10,9 @@ const PROBES: [(&str, &str); 3] =
     [("readinessProbe", "readyz"), ("livenessProbe", "livez"), ("startupProbe", "startupz")];
 const HOOKS: [(&str, &str); 2] = [("preStop", "prestopz"), ("postStart", "poststartz")];
 
-/// Rewrites all probes of a pod's applications, to `port`. Returns what the proxy does for each path. `known` port: a
-/// probe that has it already was rewritten before.
-pub(super) fn rewrite(pod: &mut Value, port: u64, known: u64) -> BTreeMap<String, Value> {
+/// Rewrites all probes of a pod's applications, to `port`; a probe that has it already was rewritten before. Returns what the
+/// proxy does for each path.
+pub(super) fn rewrite(pod: &mut Value, port: u64) -> BTreeMap<String, Value> {
     let mut probers = BTreeMap::new();
     let containers = CONTAINERS
         .into_iter()
@@ -20,16 +20,16 @@ pub(super) fn rewrite(pod: &mut Value, port: u64, known: u64) -> BTreeMap<String
     for field in containers.collect::<Vec<_>>() {
         let list = pod["spec"][field].as_array_mut().expect("seen to be one above");
         for container in list.iter_mut().filter(|container| name(container) != PROXY) {
-            rewrite_container(container, port, known, &mut probers);
+            rewrite_container(container, port, &mut probers);
         }
     }
     probers
 }
 
-fn rewrite_container(container: &mut Value, port: u64, known: u64, probers: &mut BTreeMap<String, Value>) {
+fn rewrite_container(container: &mut Value, port: u64, probers: &mut BTreeMap<String, Value>) {
     let (owner, ports) = (name(container).to_owned(), list(container, "ports").to_vec());
     let mut one = |handler: &mut Value, path: String, timed: bool| {
-        let done = handler["httpGet"]["port"].as_u64() == Some(known);
+        let done = handler["httpGet"]["port"].as_u64() == Some(port);
         let Some((prober, rewritten)) = rewritten(handler, &ports, &path, port) else { return };
         if let (Some(mut prober), false) = (prober, done) {
             if let (true, Some(seconds @ 1..)) = (timed, handler["timeoutSeconds"].as_u64()) {

@@ -3,9 +3,10 @@
 
 use super::{
     Injector,
-    annotations::{self, PROXY_CONFIG},
+    annotations::{self, PROXY_CONFIG, STATUS_PORT},
     data::{self, Workload},
     merge::merge,
+    mesh::status_port,
     overrides, probes, prometheus,
     text::{CONTAINERS, PROXY, STATUS, annotation, at, boolean, label, list, list_mut, map_mut, name},
 };
@@ -34,11 +35,13 @@ pub struct Question<'a> {
 pub(super) fn render(question: &Question<'_>, injector: &Injector) -> Result<Value, String> {
     let mesh = &injector.mesh;
     annotations::check(question.pod, mesh).map_err(failed)?;
-    let own = annotation(question.pod, PROXY_CONFIG);
-    let config = mesh.proxy_config(own).map_err(failed)?;
+    let mut config = mesh.proxy_config(annotation(question.pod, PROXY_CONFIG)).map_err(failed)?;
+    if let Some(port) = annotation(question.pod, STATUS_PORT).and_then(|port| port.trim().parse::<u16>().ok()) {
+        config["statusPort"] = port.into();
+    }
     let mut pod = question.pod.clone();
     overrides::forget_default_policy(&mut pod);
-    let mut original = overrides::original(&pod, mesh.status_port()).map_err(failed)?;
+    let mut original = overrides::original(&pod, status_port(&config)).map_err(failed)?;
     let templates = injector.settings.templates(annotation(&pod, "inject.istio.io/templates")).map_err(failed)?;
     let parts = |original: &Value| {
         let data = template_data(question, original, &config, injector);
@@ -148,11 +151,12 @@ fn finish(
     config: &Value,
     injector: &Injector,
 ) -> Result<(), String> {
-    let (settings, mesh) = (&injector.settings, &injector.mesh);
+    let settings = &injector.settings;
     let network = cluster_environment(pod, question, injector);
     map_mut(pod, "metadata");
     let annotations = map_mut(&mut pod["metadata"], "annotations");
-    if let Some(merged) = prometheus::merge(annotations, mesh.prometheus_merge(), mesh.status_port()).map_err(failed)? {
+    let by_mesh = injector.mesh.prometheus_merge();
+    if let Some(merged) = prometheus::merge(annotations, by_mesh, status_port(config)).map_err(failed)? {
         set_variable(pod, "ISTIO_PROMETHEUS_ANNOTATIONS", &merged.to_string());
     }
     secure_port(pod);
@@ -229,10 +233,8 @@ fn rewrite_probes(pod: &mut Value, config: &Value, injector: &Injector) {
     if !said.unwrap_or(by_values) || proxy_mut(pod).is_none() {
         return;
     }
-    let known = u64::from(injector.mesh.status_port());
-    let own = annotation(pod, "status.sidecar.istio.io/port").and_then(|port| port.trim().parse().ok());
-    let port = own.or_else(|| config["statusPort"].as_u64()).unwrap_or(known);
-    let mut probers: Map<String, Value> = probes::rewrite(pod, port, known).into_iter().collect();
+    let port = u64::from(status_port(config));
+    let mut probers: Map<String, Value> = probes::rewrite(pod, port).into_iter().collect();
     // What an earlier injection found is not there to be found again.
     let before = variable(pod, PROBERS).and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
     probers.extend(before.unwrap_or_default());

@@ -1,11 +1,16 @@
-//! `proxy wait` and `proxy drain`: what a pod's hooks ask of the proxy that runs beside them, over its port for metrics.
+//! `proxy wait` and `proxy drain`: what a pod's hooks ask of the proxy that runs beside them, where its environment, which is
+//! theirs too, says that it listens.
 
+use crate::settings::Addresses;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use mesh_runtime::clock;
+use mesh_runtime::{
+    clock,
+    settings::{Env, Listen},
+};
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    net::{Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs},
     thread,
     time::Duration,
 };
@@ -18,9 +23,9 @@ const MOST: u64 = 4096;
 /// Wait until the proxy of this pod is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Wait {
-    /// Where its readiness is.
-    #[arg(long, default_value = "http://127.0.0.1:15020/healthz/ready")]
-    pub url: String,
+    /// Where its readiness is, if not where the environment says; http://127.0.0.1:15021/healthz/ready.
+    #[arg(long)]
+    pub url: Option<String>,
     /// Give up after this many seconds.
     #[arg(long = "timeoutSeconds", visible_alias = "timeout-seconds", visible_alias = "timeout", default_value_t = 60)]
     pub timeout_seconds: u64,
@@ -32,9 +37,9 @@ pub struct Wait {
 /// Begin the drain of this pod's proxy, which goes on serving until it is told to end.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Drain {
-    /// Where it is asked.
-    #[arg(long, default_value = "http://127.0.0.1:15020/drain")]
-    pub url: String,
+    /// Where it is asked, if not where the environment says; http://127.0.0.1:15000/drain.
+    #[arg(long)]
+    pub url: Option<String>,
 }
 
 impl Wait {
@@ -43,7 +48,8 @@ impl Wait {
     /// # Errors
     /// When it did not become ready in time, with what stood in the way last.
     pub fn run(&self) -> anyhow::Result<()> {
-        let target = Target::parse(&self.url)?;
+        let url = known(self.url.as_deref(), "/healthz/ready", |addresses| addresses.status)?;
+        let target = Target::parse(&url)?;
         let end = clock::now() + Duration::from_secs(self.timeout_seconds);
         loop {
             let why = match target.ask("GET") {
@@ -65,10 +71,27 @@ impl Drain {
     /// # Errors
     /// When the proxy does not answer, or refuses.
     pub fn run(&self) -> anyhow::Result<()> {
-        let status = Target::parse(&self.url)?.ask("POST")?;
-        ensure!(status == 200, "{}: the proxy answers {status}", self.url);
+        let url = known(self.url.as_deref(), "/drain", |addresses| addresses.admin)?;
+        let status = Target::parse(&url)?.ask("POST")?;
+        ensure!(status == 200, "{url}: the proxy answers {status}");
         Ok(())
     }
+}
+
+/// The given URL, or the page at the address that the environment says.
+fn known(given: Option<&str>, page: &str, of: fn(&Addresses) -> Listen) -> anyhow::Result<String> {
+    match given {
+        Some(url) => Ok(url.to_owned()),
+        None => at(&of(&Addresses::read(&Env)?), page),
+    }
+}
+
+fn at(listen: &Listen, page: &str) -> anyhow::Result<String> {
+    let mut address = listen.0.context("the environment says that the proxy has no such port; give --url")?;
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    Ok(format!("http://{address}{page}"))
 }
 
 struct Target {
@@ -134,14 +157,14 @@ mod tests {
     #[test]
     fn wait_ends_once_the_proxy_says_that_it_is_ready() {
         let (url, served) = server(&["503 Service Unavailable", "503 Service Unavailable", "200 OK"]);
-        Wait { url, timeout_seconds: 60, period_millis: 10 }.run().unwrap();
+        Wait { url: Some(url), timeout_seconds: 60, period_millis: 10 }.run().unwrap();
         assert_eq!(served.join().unwrap(), ["GET /there HTTP/1.1"; 3]);
     }
 
     #[test]
     fn wait_says_what_stood_in_the_way() {
         let (url, served) = server(&["503 Service Unavailable"]);
-        let error = Wait { url, timeout_seconds: 0, period_millis: 10 }.run().unwrap_err();
+        let error = Wait { url: Some(url), timeout_seconds: 0, period_millis: 10 }.run().unwrap_err();
         assert_eq!(error.to_string(), "the proxy was not ready within 0 s: it answers 503");
         served.join().unwrap();
     }
@@ -149,10 +172,18 @@ mod tests {
     #[test]
     fn drain_posts_and_a_refusal_is_an_error() {
         let (url, served) = server(&["200 OK", "403 Forbidden"]);
-        let drain = Drain { url };
+        let drain = Drain { url: Some(url) };
         drain.run().unwrap();
         assert!(drain.run().unwrap_err().to_string().ends_with("the proxy answers 403"));
         assert_eq!(served.join().unwrap(), ["POST /there HTTP/1.1"; 2]);
-        assert!(Drain { url: "127.0.0.1:1".into() }.run().is_err());
+        assert!(Drain { url: Some("127.0.0.1:1".into()) }.run().is_err());
+    }
+
+    #[test]
+    fn the_proxy_is_where_the_environment_says() {
+        let at = |text: &str, page| at(&text.parse().unwrap(), page).map_err(|error| error.to_string());
+        assert_eq!(at("[::]:15021", "/healthz/ready").unwrap(), "http://127.0.0.1:15021/healthz/ready");
+        assert_eq!(at("127.0.0.1:15005", "/drain").unwrap(), "http://127.0.0.1:15005/drain");
+        assert!(at("off", "/drain").unwrap_err().contains("--url"));
     }
 }
