@@ -57,7 +57,7 @@ e2e-cluster: ## tests in a cluster: the one that is up, else one that goes with 
 	@.ci/tools cluster
 	@.ci/cluster nodes
 	@$(CARGO) build --locked --quiet -p mesh-e2e --bin cluster
-	@[ -n "$${E2E_IMAGES:-}" ] || $(MAKE) --no-print-directory images PROFILE=light
+	@[ -n "$${E2E_IMAGES:-}" ] || { $(MAKE) --no-print-directory images PROFILE=light && .ci/images-tests; }
 	@.ci/e2e-cluster
 
 push: ## the images, of both platforms unless ARCH says otherwise, to REGISTRY=host/path (REGISTRY_USER, REGISTRY_PASSWORD, TAG)

@@ -1,19 +1,14 @@
 //! The mesh in a cluster: installed as the page says, and then what holds of it.
 
-use anyhow::Result;
 use mesh_e2e::{
-    cluster::{certificates::Authority, mesh::Mesh, place::Place},
+    cluster::{
+        certificates::Authority,
+        mesh::Mesh,
+        place::{STRICT, soon},
+    },
     command,
 };
-use mesh_runtime::clock;
-use std::time::Duration;
-
-const STRICT: &str = "
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {name: default}
-spec: {mtls: {mode: STRICT}}
-";
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn allow(name: &str, app: &str, source: &str) -> String {
     format!(
@@ -27,24 +22,6 @@ spec:
   rules: [{{from: [{{source: {source}}}]}}]
 "
     )
-}
-
-/// Asks again for what takes a moment to be in force.
-fn soon<T>(what: &str, mut probe: impl FnMut() -> Result<T>) -> T {
-    let mut last = None;
-    let begin = clock::now();
-    while clock::since(begin) < Duration::from_secs(60) {
-        match probe() {
-            Ok(answer) => return answer,
-            Err(error) => last = Some(error),
-        }
-    }
-    panic!("{what}: {:#}", last.expect("it was tried"));
-}
-
-/// What a call of a workload's is answered with, if it is with this status.
-fn called(place: &Place<'_>, from: &str, status: &str, url: &str) -> Result<String> {
-    place.call(&format!("deploy/{from}"), &["--expect", status, url])
 }
 
 #[test]
@@ -63,10 +40,10 @@ fn cluster_a_server_sees_the_account_of_its_caller_and_plain_text_is_refused() {
     inside.echo("server").unwrap();
     inside.echo("client").unwrap();
     outside.echo("stranger").unwrap();
-    let said = soon("the client is answered", || called(&inside, "client", "200", "http://server/"));
+    let said = soon("the client is answered", || inside.called("client", "200", "http://server/"));
     assert!(said.contains("spiffe://cluster.local/ns/mesh-strict/sa/client"), "{said}");
     // The nodes may learn of a Service a moment after its pods are ready.
-    soon("a stranger's own calls are answered", || called(&outside, "stranger", "200", "http://stranger/"));
+    soon("a stranger's own calls are answered", || outside.called("stranger", "200", "http://stranger/"));
     // STRICT is in force from the first answer on: the workload knew it before it served.
     outside.call("deploy/stranger", &["http://server.mesh-strict/"]).unwrap_err();
 }
@@ -83,11 +60,11 @@ fn cluster_policies_by_namespace_and_by_principal_decide() {
     here.apply(&allow("b", "by-namespace", "{namespaces: [mesh-policy]}")).unwrap();
     let principal = "http://by-principal.mesh-policy/";
     let namespace = "http://by-namespace.mesh-policy/";
-    soon("others are denied", || called(&here, "other", "403", principal));
-    soon("neighbours are denied", || called(&there, "neighbour", "403", namespace));
-    soon("a friend is served", || called(&here, "friend", "200", principal));
-    called(&there, "neighbour", "403", principal).unwrap();
-    soon("the namespace is served", || called(&here, "other", "200", namespace));
+    soon("others are denied", || here.called("other", "403", principal));
+    soon("neighbours are denied", || there.called("neighbour", "403", namespace));
+    soon("a friend is served", || here.called("friend", "200", principal));
+    there.called("neighbour", "403", principal).unwrap();
+    soon("the namespace is served", || here.called("other", "200", namespace));
 }
 
 #[test]
@@ -99,46 +76,8 @@ fn cluster_a_tenants_config_map_changes_nothing() {
         .unwrap();
     tenant.echo("server").unwrap();
     tenant.echo("client").unwrap();
-    let said = soon("the client is answered", || called(&tenant, "client", "200", "http://server/"));
+    let said = soon("the client is answered", || tenant.called("client", "200", "http://server/"));
     assert!(said.contains("spiffe://cluster.local/ns/mesh-tenant/sa/client"), "{said}");
-}
-
-const JOB: &str = "
-apiVersion: batch/v1
-kind: Job
-metadata: {name: caller}
-spec:
-  backoffLimit: 0
-  template:
-    spec:
-      restartPolicy: Never
-      containers:
-        - name: echo
-          image: ferromesh.local/echo:dev
-          args: [client, --count, '20', --expect, '200', 'http://server/']
-";
-
-#[test]
-fn cluster_a_job_dials_at_once_and_ends_with_its_application() {
-    let mesh = Mesh::installed().expect("the mesh is installed");
-    let place = mesh.namespace("mesh-job").unwrap();
-    place.apply(STRICT).unwrap();
-    place.echo("server").unwrap();
-    place.apply(JOB).unwrap();
-    place.kubectl(&["wait", "--for=condition=complete", "job/caller", "--timeout=60s"]).unwrap();
-    let ended = |path: &str| {
-        let output = format!("--output=jsonpath={path}");
-        place.kubectl(&["get", "pods", "--selector=job-name=caller", &output]).unwrap()
-    };
-    let app = ended("{.items[0].status.containerStatuses[?(@.name==\"echo\")].state.terminated.finishedAt}");
-    let sidecar =
-        ended("{.items[0].status.initContainerStatuses[?(@.name==\"istio-proxy\")].state.terminated.finishedAt}");
-    let seconds = |text: &str| -> u64 {
-        let clock = text.split('T').nth(1).expect("a time").trim_end_matches('Z');
-        clock.split(':').fold(0, |sum, part| sum * 60 + part.parse::<u64>().expect("a number"))
-    };
-    let late = seconds(&sidecar).saturating_sub(seconds(&app));
-    assert!(late <= 5, "the sidecar ended {late} s after its application: {app}, {sidecar}");
 }
 
 const THREE: &str = "
@@ -190,27 +129,12 @@ fn cluster_pods_of_a_stateful_set_call_each_other_by_name_under_strict() {
 }
 
 #[test]
-fn cluster_an_external_name_leads_to_the_service_that_it_names() {
-    let mesh = Mesh::installed().expect("the mesh is installed");
-    let place = mesh.namespace("mesh-external").unwrap();
-    place.echo("server").unwrap();
-    place.echo("client").unwrap();
-    place
-        .apply(
-            "apiVersion: v1\nkind: Service\nmetadata: {name: alias}\nspec: {type: ExternalName, externalName: \
-             server.mesh-external.svc.cluster.local, ports: [{name: http, port: 80}]}\n",
-        )
-        .unwrap();
-    soon("the alias is followed", || called(&place, "client", "200", "http://alias/"));
-}
-
-#[test]
 fn cluster_a_pods_metrics_are_its_proxys_and_its_sidecar_is_small() {
     let mesh = Mesh::installed().expect("the mesh is installed");
     let place = mesh.namespace("mesh-metrics").unwrap();
     place.echo("server").unwrap();
     place.echo("client").unwrap();
-    soon("the client is answered", || called(&place, "client", "200", "http://server/"));
+    soon("the client is answered", || place.called("client", "200", "http://server/"));
     let pod = "jsonpath={.items[0].metadata.name} {.items[0].spec.nodeName} {.items[0].metadata.annotations.prometheus\\.io/port}";
     let told = place.kubectl(&["get", "pods", "--selector=app=server", &format!("--output={pod}")]).unwrap();
     let told: Vec<&str> = told.split(' ').collect();
@@ -247,31 +171,49 @@ spec:
   rules: [{}]
 ";
 
-/// Starts of a workload that denies everybody, each called from its first moment.
-const STARTS: usize = 5;
+/// Pods that start together, and how often they do.
+const TOGETHER: &str = "10";
+const ROUNDS: usize = 5;
 
 #[test]
 fn cluster_a_pod_never_answers_before_the_policy_on_it_holds() {
     let mesh = Mesh::installed().expect("the mesh is installed");
-    let place = mesh.namespace("mesh-start").unwrap();
+    let (place, outside) = (mesh.namespace("mesh-start").unwrap(), mesh.outside("mesh-start-plain").unwrap());
     place.apply(DENY).unwrap();
-    place.echo("caller").unwrap();
     place.echo("closed").unwrap();
-    let service = "{\"spec\":{\"publishNotReadyAddresses\":true}}";
-    place.kubectl(&["patch", "service", "closed", "--patch", service]).unwrap();
+    place.echo("caller").unwrap();
+    outside.echo("caller").unwrap();
+    // Called before it is ready, and all of it started anew at once.
+    place
+        .kubectl(&["patch", "service", "closed", "--patch", "{\"spec\":{\"publishNotReadyAddresses\":true}}"])
+        .unwrap();
+    let at_once = "{\"spec\":{\"strategy\":{\"rollingUpdate\":{\"maxSurge\":\"100%\",\"maxUnavailable\":\"100%\"}}}}";
+    place.kubectl(&["patch", "deployment", "closed", "--patch", at_once]).unwrap();
+    place.kubectl(&["scale", "deployment", "closed", "--replicas", TOGETHER]).unwrap();
+    let finished = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let calls = scope.spawn(|| {
-            // Many have no answer, while nobody is there.
-            let words = ["--count", "400", "--qps", "20", "--timeout", "1", "http://closed/"];
-            place.call_whatever("deploy/caller", &words).expect("kubectl runs")
+        let calls = [&place, &outside].map(|from| {
+            let finished = &finished;
+            scope.spawn(move || {
+                let mut said = String::new();
+                // Many have no answer, while nobody is there.
+                let words = ["--count", "200", "--qps", "50", "--timeout", "1", "http://closed.mesh-start/"];
+                while !finished.load(Ordering::Relaxed) {
+                    said += &from.call_whatever("deploy/caller", &words).expect("kubectl runs");
+                }
+                said
+            })
         });
-        for _ in 0..STARTS {
-            place.kubectl(&["rollout", "restart", "deployment/closed"]).unwrap();
-            place.kubectl(&["rollout", "status", "deployment/closed", "--timeout=120s"]).unwrap();
+        let rounds = (0..ROUNDS).try_for_each(|_| {
+            place.kubectl(&["rollout", "restart", "deployment/closed"])?;
+            place.kubectl(&["rollout", "status", "deployment/closed", "--timeout=60s"]).map(drop)
+        });
+        finished.store(true, Ordering::Relaxed);
+        for said in calls.map(|calls| calls.join().expect("the caller ends")) {
+            assert!(said.contains("403"), "nobody was there to deny: {said}");
+            assert!(!said.contains("\"pod\":\"closed"), "the workload itself has answered: {said}");
         }
-        let said = calls.join().expect("the caller ends");
-        assert!(said.contains("403"), "nobody was there to deny: {said}");
-        assert!(!said.contains("\"pod\":\"closed"), "the workload itself has answered: {said}");
+        rounds.unwrap();
     });
 }
 

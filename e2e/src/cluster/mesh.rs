@@ -12,7 +12,7 @@ use std::{
 /// The page whose commands are run.
 const PAGE: &str = "docs/install/local.md";
 /// Images that are loaded into the nodes.
-const IMAGES: [&str; 5] = ["pilot", "proxy", "proxy-init", "echo", "pause"];
+const IMAGES: [&str; 7] = ["pilot", "proxy", "proxy-init", "echo", "pause", "redis", "prometheus"];
 
 /// An installed mesh.
 pub struct Mesh {

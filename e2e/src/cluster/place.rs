@@ -2,6 +2,16 @@
 
 use super::Cluster;
 use anyhow::Result;
+use mesh_runtime::clock;
+use std::{thread::ScopedJoinHandle, time::Duration};
+
+/// Mutual TLS alone is taken.
+pub const STRICT: &str = "
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec: {mtls: {mode: STRICT}}
+";
 
 /// See the module.
 pub struct Place<'a> {
@@ -18,6 +28,11 @@ impl<'a> Place<'a> {
         let _ = cluster.remove_namespace(name);
         cluster.create_namespace(name, labels)?;
         Ok(Place { cluster, name: name.to_owned() })
+    }
+
+    /// The namespace.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Runs kubectl in the namespace.
@@ -61,9 +76,44 @@ impl<'a> Place<'a> {
         self.cluster.kubectl_whatever(&self.client(from, words))
     }
 
+    /// What a call of a workload's is answered with, if it is with this status.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn called(&self, from: &str, status: &str, url: &str) -> Result<String> {
+        self.call(&format!("deploy/{from}"), &["--expect", status, url])
+    }
+
+    /// Removes a pod while its log is read on; gives the log of this container to its end.
+    ///
+    /// # Errors
+    /// When the pod is not removed, or has no log.
+    pub fn last_words(&self, pod: &str, container: &str) -> Result<String> {
+        std::thread::scope(|scope| {
+            let words = ["logs", pod, "--container", container, "--follow"];
+            let log: ScopedJoinHandle<'_, Result<String>> = scope.spawn(move || self.kubectl(&words));
+            self.kubectl(&["delete", "pod", pod, "--wait=true"])?;
+            log.join().expect("it ends without a panic")
+        })
+    }
+
     fn client<'w>(&'w self, from: &'w str, words: &[&'w str]) -> Vec<&'w str> {
         let exec = ["--namespace", &self.name, "exec", from, "--container", "echo", "--"];
         [&exec[..], &["echo", "client", "--print"], words].concat()
+    }
+}
+
+/// Asks again, for a minute, for what takes a moment to be in force.
+///
+/// # Panics
+/// When it is not in force then, with what stood in the way last.
+pub fn soon<T>(what: &str, mut probe: impl FnMut() -> Result<T>) -> T {
+    let begin = clock::now();
+    loop {
+        match probe() {
+            Ok(answer) => return answer,
+            Err(error) => assert!(clock::since(begin) < Duration::from_secs(60), "{what}: {error:#}"),
+        }
     }
 }
 

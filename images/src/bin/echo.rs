@@ -33,7 +33,7 @@ enum What {
 async fn main() -> ExitCode {
     let done = match command() {
         What::Serve(serve) => serve.run().await.map(|()| true),
-        What::Client(client) => Ok(client.run().await),
+        What::Client(client) => client.run().await,
         What::Steady(steady) => steady.run().await,
         What::Pause => pause::run().await.map(|()| true),
     };

@@ -19,6 +19,9 @@ pub struct Client {
     /// Calls a second; each waits for the one before it. 0: without a pause
     #[arg(long, default_value_t = 0.0)]
     pub qps: f64,
+    /// Waits until the process is asked to end, and calls then, as a program that takes leave of others
+    #[arg(long)]
+    pub when_ended: bool,
     /// Prints bodies as well
     #[arg(long)]
     pub print: bool,
@@ -40,7 +43,13 @@ pub enum Output {
 
 impl Client {
     /// Calls; says whether all succeeded.
-    pub async fn run(&self) -> bool {
+    ///
+    /// # Errors
+    /// When the system gives no way to hear that the process is to end.
+    pub async fn run(&self) -> anyhow::Result<bool> {
+        if self.when_ended {
+            super::asked_to_end().await?;
+        }
         let mut tally = Tally::default();
         let begin = now();
         for call in 0..self.count {
@@ -56,7 +65,7 @@ impl Client {
         if self.output == Output::Text && self.count > 1 {
             say(&tally.summary());
         }
-        tally.failed() == 0
+        Ok(tally.failed() == 0)
     }
 
     fn told(&self, call: u64, took: Duration, result: &anyhow::Result<Answer>) -> String {

@@ -54,6 +54,18 @@ impl Debian {
         Ok(files)
     }
 
+    /// These programs, by their paths, with the libraries that they ask for.
+    ///
+    /// # Errors
+    /// As [`Self::firewall`].
+    pub fn programs(&self, paths: &[&str]) -> anyhow::Result<Vec<File>> {
+        let mut chosen = Chosen::default();
+        for path in paths {
+            self.program(path, &mut chosen)?;
+        }
+        self.licensed(chosen)
+    }
+
     /// Roots of the public authorities, at the place where programs look first.
     ///
     /// # Errors
@@ -84,7 +96,6 @@ impl Debian {
                 list.push_str(line);
                 list.push('\n');
                 let path = format!("usr/share/doc/{package}/copyright");
-                // Some packages of one source share the file, by a link to the folder of another.
                 let (_, place) = self.find(&path).with_context(|| format!("{package} says nothing of its licence"))?;
                 files.push(File::new(&path, 0o644, read(&place)?));
             }
@@ -135,7 +146,12 @@ impl Debian {
         for package in names(&self.root)? {
             for form in [bare.to_owned(), format!("usr/{bare}")] {
                 let place = self.root.join(&package).join(&form);
-                match fs::read_link(&place) {
+                // A link itself, or in a folder that is one: packages of one source share such.
+                let link = fs::read_link(&place).or_else(|error| {
+                    let (folder, name) = place.parent().zip(place.file_name()).ok_or(error)?;
+                    Ok::<_, std::io::Error>(Path::new("..").join(fs::read_link(folder)?).join(name))
+                });
+                match link {
                     Ok(target) => {
                         let target = Path::new("/").join(&form).parent().unwrap_or(Path::new("/")).join(target);
                         let plain = plain(&target);
@@ -236,6 +252,8 @@ mod tests {
         let found = ("libc6".to_owned(), place("libc6/lib/x86_64-linux-gnu/ld.so"));
         assert_eq!(packages.find("lib64/ld-linux.so.2").unwrap(), found);
         assert_eq!(packages.find("usr/lib/x86_64-linux-gnu/ld.so").unwrap(), found);
+        std::os::unix::fs::symlink("x86_64-linux-gnu", place("libc6/lib/other")).unwrap();
+        assert_eq!(packages.find("lib/other/ld.so").unwrap(), found);
         let refused = format!("{:#}", packages.find("lib64/out").unwrap_err());
         assert!(refused.starts_with("lib64/out leads to etc/hostname: /etc/hostname is in no package"), "{refused}");
     }

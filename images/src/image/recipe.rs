@@ -20,12 +20,18 @@ pub enum Recipe {
     Echo,
     /// What a node holds a pod's namespaces with.
     Pause,
+    /// Redis and its client, which tests have in a pod; not one that is made unasked.
+    Redis,
+    /// A Prometheus that scrapes pods of tests; not one that is made unasked.
+    Prometheus,
 }
 
 impl Recipe {
-    /// All of them.
-    pub const ALL: [Recipe; 6] =
+    /// Those with programs of ours.
+    pub const OURS: [Recipe; 6] =
         [Recipe::Pilot, Recipe::Proxy, Recipe::Ca, Recipe::ProxyInit, Recipe::Echo, Recipe::Pause];
+    /// Those with programs of Debian alone.
+    pub const FOREIGN: [Recipe; 2] = [Recipe::Redis, Recipe::Prometheus];
 
     /// The last part of its name.
     pub fn name(self) -> &'static str {
@@ -36,23 +42,15 @@ impl Recipe {
             Recipe::ProxyInit => "proxy-init",
             Recipe::Echo => "echo",
             Recipe::Pause => "pause",
-        }
-    }
-
-    /// The one program of ours in it.
-    fn program(self) -> &'static str {
-        match self {
-            Recipe::Pilot => "pilot",
-            Recipe::Proxy | Recipe::ProxyInit => "proxy",
-            Recipe::Ca => "ca",
-            Recipe::Echo | Recipe::Pause => "echo",
+            Recipe::Redis => "redis",
+            Recipe::Prometheus => "prometheus",
         }
     }
 
     /// Reads what goes in: `programs` has our programs, built for `platform`; `packages` the unpacked Debian packages.
     ///
     /// # Errors
-    /// When a file is missing, or a program is not static or is for another platform.
+    /// When a file is missing, or a program of ours is not static or is for another platform.
     pub fn image(
         self,
         platform: Platform,
@@ -60,7 +58,14 @@ impl Recipe {
         packages: &Debian,
         licence: &[u8],
     ) -> anyhow::Result<Image> {
-        let name = self.program();
+        let name = match self {
+            Recipe::Pilot => "pilot",
+            Recipe::Proxy | Recipe::ProxyInit => "proxy",
+            Recipe::Ca => "ca",
+            Recipe::Echo | Recipe::Pause => "echo",
+            Recipe::Redis => return foreign(platform, packages, &["usr/bin/redis-server", "usr/bin/redis-cli"]),
+            Recipe::Prometheus => return foreign(platform, packages, &["usr/bin/prometheus"]),
+        };
         let place = programs.join(name);
         let bytes = fs::read(&place).with_context(|| format!("{} cannot be read: was it built?", place.display()))?;
         let elf = Elf::parse(&bytes).with_context(|| place.display().to_string())?;
@@ -89,7 +94,14 @@ impl Recipe {
             // Suites that come with tests of their own call this name.
             Recipe::Echo => files.push(File::link("usr/local/bin/client", "echo")),
             Recipe::Pause => entrypoint.push("pause".to_owned()),
+            Recipe::Redis | Recipe::Prometheus => {}
         }
         Ok(Image { platform, entrypoint, user, files })
     }
+}
+
+/// Programs of Debian, the first of which is the image's.
+fn foreign(platform: Platform, packages: &Debian, programs: &[&str]) -> anyhow::Result<Image> {
+    let entrypoint = programs.iter().take(1).map(|program| format!("/{program}")).collect();
+    Ok(Image { platform, entrypoint, user: NOBODY, files: packages.programs(programs)? })
 }
