@@ -42,11 +42,11 @@ cluster-programs: ## Kubernetes and etcd for tests, from source, in target/clust
 cluster: ## a Kubernetes with two nodes on this machine (root); prints what to export
 	@.ci/tools cluster
 	@.ci/cluster nodes
-	@$(CARGO) build --locked --quiet -p mesh-e2e --bin cluster
+	@$(CARGO) build --locked --quiet --workspace --bin cluster
 	@$${CARGO_TARGET_DIR:-target}/debug/cluster up
 
 cluster-down: ## remove it, with all that it has of the machine
-	@$(CARGO) build --locked --quiet -p mesh-e2e --bin cluster
+	@$(CARGO) build --locked --quiet --workspace --bin cluster
 	@$${CARGO_TARGET_DIR:-target}/debug/cluster down
 
 images: ## container images in target/images (PROFILE=light: for tests, quick; ARCH="amd64 arm64"; HUB, TAG)
@@ -56,7 +56,8 @@ images: ## container images in target/images (PROFILE=light: for tests, quick; A
 e2e-cluster: ## tests in a cluster: the one that is up, else one that goes with them (KEEP=1: stays)
 	@.ci/tools cluster
 	@.ci/cluster nodes
-	@$(CARGO) build --locked --quiet -p mesh-e2e --bin cluster
+	@$(CARGO) build --locked --quiet --workspace --bin cluster
+	@$(CARGO) build --locked --quiet --workspace --bin meshctl
 	@[ -n "$${E2E_IMAGES:-}" ] || { $(MAKE) --no-print-directory images PROFILE=light && .ci/images-tests; }
 	@.ci/e2e-cluster
 
@@ -67,7 +68,7 @@ push: ## the images, of both platforms unless ARCH says otherwise, to REGISTRY=h
 charts: ## helm lints the charts, and what helm and meshctl render is equal for every values file
 	@.ci/tools cluster
 	@.ci/cluster nodes
-	@$(CARGO) build --locked --quiet -p meshctl
+	@$(CARGO) build --locked --quiet --workspace --bin meshctl
 	@.ci/charts target/cluster/bin/helm $${CARGO_TARGET_DIR:-target}/debug/meshctl
 
 bench: ## CPU, latency and memory beside Envoy, nginx, haproxy and a bare proxy (root; several minutes)

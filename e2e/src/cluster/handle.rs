@@ -87,12 +87,12 @@ impl Cluster {
         self.kubectl(&["delete", "namespace", name, "--wait=true"]).map(drop)
     }
 
-    /// Runs `helm`; gives what it printed.
+    /// Runs `helm` in the folder of this checkout; gives what it printed.
     ///
     /// # Errors
     /// When it says that it failed, with what it said.
     pub fn helm(&self, words: &[&str]) -> Result<String> {
-        command::finish(self.command("helm").args(words))
+        command::finish(self.command("helm").args(words).current_dir(top()))
     }
 
     /// Runs a command in a container; gives what it printed.

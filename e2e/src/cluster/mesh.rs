@@ -31,8 +31,7 @@ impl Mesh {
         lock.lock()?;
         let releases = cluster.helm(&["list", "--namespace", "istio-system", "--short", "--deployed"])?;
         if !releases.lines().any(|release| release == "istiod") {
-            let archives = IMAGES.iter().map(|name| handle::image(name)).collect::<Result<Vec<_>>>()?;
-            cluster.load(&archives.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+            load_images(&cluster)?;
             run(&cluster, &block(1)?)?;
         }
         Ok(Mesh { cluster })
@@ -63,6 +62,15 @@ impl Mesh {
     pub fn outside(&self, name: &str) -> Result<Place<'_>> {
         Place::new(&self.cluster, name, &[])
     }
+}
+
+/// Gives the nodes all that tests have in pods.
+///
+/// # Errors
+/// When an image was not made, or the nodes are not ours.
+pub fn load_images(cluster: &Cluster) -> Result<()> {
+    let archives = IMAGES.iter().map(|name| handle::image(name)).collect::<Result<Vec<_>>>()?;
+    cluster.load(&archives.iter().map(PathBuf::as_path).collect::<Vec<_>>())
 }
 
 /// A block of commands of the page, counted from zero.
