@@ -7,6 +7,7 @@ pub(crate) mod client;
 #[cfg(test)]
 pub(crate) mod fake;
 pub(crate) mod lease;
+pub(crate) mod owner;
 pub(crate) mod review;
 pub(crate) mod root_secret;
 pub(crate) mod trust_bundle;

@@ -108,6 +108,10 @@ pub struct Settings {
     /// cluster that share no root need different ones.
     #[arg(long, env = "PILOT_CA_CERT_CONFIGMAP", default_value = "istio-ca-root-cert")]
     pub trust_bundle_name: String,
+    /// Name of the ClusterRole that owns what pilot writes into the cluster, so that this goes when the ClusterRole does.
+    /// Without it what pilot wrote stays.
+    #[arg(long, env = "PILOT_CLUSTER_ROLE")]
+    pub cluster_role: Option<String>,
     /// Pilot's own name among several of one cluster; a random one by default.
     #[arg(long, env = "POD_NAME")]
     pub pod_name: Option<String>,

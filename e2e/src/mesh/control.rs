@@ -74,6 +74,7 @@ impl Pilot {
             max_workload_cert_ttl: ttl,
             server_names: vec![SERVER_NAME.to_owned()],
             trust_bundle_name: "istio-ca-root-cert".to_owned(),
+            cluster_role: None,
             pod_name: None,
             address_file: None,
             drain: Duration::from_secs(1),

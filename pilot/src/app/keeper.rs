@@ -1,7 +1,7 @@
 //! What pilot keeps in its cluster for others, one pilot of several at a time: the roots in every namespace.
 
 use crate::{
-    kubernetes::{lease::Lease, trust_bundle::TrustBundles},
+    kubernetes::{lease::Lease, owner::Owner, trust_bundle::TrustBundles},
     settings::Settings,
 };
 use kube::Client;
@@ -27,9 +27,10 @@ impl Keeper {
         chosen: watch::Receiver<Option<BTreeSet<Arc<str>>>>,
     ) -> Self {
         let holder = settings.pod_name.clone().unwrap_or_else(|| format!("pilot-{:016x}", fastrand::u64(..)));
-        let (lease, leads) = Lease::new(client.clone(), &settings.namespace, LEASE, &holder);
+        let owner = Owner::new(client.clone(), settings.cluster_role.clone());
+        let (lease, leads) = Lease::new(client.clone(), owner.clone(), &settings.namespace, LEASE, &holder);
         let name = settings.trust_bundle_name.clone();
-        Keeper { lease, bundles: TrustBundles { client: client.clone(), name, roots, chosen, leads } }
+        Keeper { lease, bundles: TrustBundles { client: client.clone(), owner, name, roots, chosen, leads } }
     }
 
     /// Keeps it until drained.

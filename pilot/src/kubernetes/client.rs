@@ -10,6 +10,8 @@ use kube::{
 };
 use std::{future::Future, path::Path, time::Duration};
 
+/// Who pilot says that it is; the API server notes it with the fields that pilot writes.
+pub(crate) const PROGRAM: &str = "ferromesh-pilot";
 /// For a connection, its TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
 /// For an answer to anything but a watch.
@@ -33,6 +35,8 @@ pub(crate) async fn open(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
              service account's token",
         )?,
     };
+    let agent = concat!("ferromesh-pilot/", env!("CARGO_PKG_VERSION"));
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
     config.connect_timeout = Some(CONNECT);
     // Watches are quiet for minutes; who reads one knows for how long. Retries are each caller's own.
     config.read_timeout = None;

@@ -4,12 +4,19 @@
 //! we have seen no change of it for as long as it says that it lasts. A holder that cannot renew stops leading well
 //! before anybody else may begin.
 
-use super::call::{self, CallError};
-use k8s_openapi::{api::coordination::v1::Lease as Object, apimachinery::pkg::apis::meta::v1::MicroTime, jiff};
+use super::{
+    call::{self, CallError},
+    owner::Owner,
+};
+use k8s_openapi::{
+    api::coordination::v1::Lease as Object,
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+    jiff,
+};
 use kube::Client;
 use mesh_runtime::{clock, drain};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
 /// How long a Lease lasts that is not renewed.
@@ -26,6 +33,7 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 /// A Lease that several pilots want.
 pub(crate) struct Lease {
     client: Client,
+    owner: Arc<Owner>,
     namespace: String,
     name: &'static str,
     /// Who we are, different from every other pilot.
@@ -56,13 +64,14 @@ impl Lease {
     /// The Lease of this name, and whether we hold it.
     pub(crate) fn new(
         client: Client,
+        owner: Arc<Owner>,
         namespace: &str,
         name: &'static str,
         holder: &str,
     ) -> (Self, watch::Receiver<bool>) {
         let (leading, leads) = watch::channel(false);
         let (namespace, holder) = (namespace.to_owned(), holder.to_owned());
-        (Lease { client, namespace, name, holder, leading, others: None }, leads)
+        (Lease { client, owner, namespace, name, holder, leading, others: None }, leads)
     }
 
     /// Wants it until drained, then gives it back.
@@ -112,15 +121,13 @@ impl Lease {
         let found = match call::get::<Object>(&self.client, &self.path(true)).await {
             Ok(found) => found,
             Err(CallError::Missing) => {
-                return taken(call::create::<Value>(&self.client, &self.path(false), &self.object(None)).await);
+                return taken(self.owner.create(&self.path(false), self.object(None)).await);
             }
             Err(error) => return Err(error),
         };
         match self.judge(Record::of(&found), clock::now()) {
             Step::Leave => Ok(false),
-            Step::Take => {
-                taken(call::replace::<Value>(&self.client, &self.path(true), &self.object(Some(found))).await)
-            }
+            Step::Take => taken(self.owner.replace(&self.path(true), self.object(Some(found))).await),
         }
     }
 
@@ -144,13 +151,13 @@ impl Lease {
     fn object(&self, found: Option<Object>) -> Value {
         let now = jiff::Timestamp::try_from(clock::system_now()).unwrap_or_default();
         let now = json!(MicroTime(now));
-        let version = found.as_ref().and_then(|found| found.metadata.resource_version.clone());
-        let spec = found.and_then(|found| found.spec).unwrap_or_default();
+        let Object { metadata, spec } = found.unwrap_or_default();
+        let spec = spec.unwrap_or_default();
         let was_ours = spec.holder_identity.as_ref() == Some(&self.holder);
         let acquired = spec.acquire_time.filter(|_| was_ours).map_or(now.clone(), |time| json!(time));
         let transitions = spec.lease_transitions.unwrap_or(0).saturating_add(i32::from(!was_ours));
         self.with_spec(
-            version,
+            metadata,
             &json!({
                 "holderIdentity": self.holder,
                 "leaseDurationSeconds": LASTS.as_secs(),
@@ -161,11 +168,13 @@ impl Lease {
         )
     }
 
-    fn with_spec(&self, version: Option<String>, spec: &Value) -> Value {
+    /// Who owns it already, or reads something from its labels, goes on doing so.
+    fn with_spec(&self, metadata: ObjectMeta, spec: &Value) -> Value {
+        let (name, namespace) = (Some(self.name.to_owned()), Some(self.namespace.clone()));
         json!({
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": self.name, "namespace": self.namespace, "resourceVersion": version},
+            "metadata": ObjectMeta { name, namespace, ..metadata },
             "spec": spec,
         })
     }
@@ -178,7 +187,7 @@ impl Lease {
         }
         let nobody =
             json!({"holderIdentity": "", "leaseDurationSeconds": 1, "leaseTransitions": spec.lease_transitions});
-        let object = self.with_spec(found.metadata.resource_version, &nobody);
+        let object = self.with_spec(found.metadata, &nobody);
         call::replace::<Value>(&self.client, &self.path(true), &object).await.map(drop)
     }
 
@@ -189,9 +198,9 @@ impl Lease {
 }
 
 /// Whoever was slower has not got it.
-fn taken(written: Result<Value, CallError>) -> Result<bool, CallError> {
+fn taken(written: Result<(), CallError>) -> Result<bool, CallError> {
     match written {
-        Ok(_) => Ok(true),
+        Ok(()) => Ok(true),
         Err(CallError::Conflict) => Ok(false),
         Err(error) => Err(error),
     }
@@ -217,7 +226,8 @@ mod tests {
     const PATH: &str = "/apis/coordination.k8s.io/v1/namespaces/istio-system/leases/ferromesh-test";
 
     fn want(server: &FakeServer, holder: &str) -> (watch::Receiver<bool>, drain::Signal, tokio::task::JoinHandle<()>) {
-        let (lease, leads) = Lease::new(server.client(), "istio-system", "ferromesh-test", holder);
+        let (lease, leads) =
+            Lease::new(server.client(), Owner::new(server.client(), None), "istio-system", "ferromesh-test", holder);
         let (signal, drain) = drain::channel();
         (leads, signal, tokio::spawn(lease.run(drain)))
     }

@@ -3,7 +3,10 @@
 
 mod desk;
 
-use super::call::{self, CallError};
+use super::{
+    call::{self, CallError},
+    owner::{Owner, is_written_by_pilot},
+};
 use desk::Desk;
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -13,7 +16,6 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 use mesh_runtime::{clock, drain};
-use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::sync::watch;
@@ -30,6 +32,8 @@ const ANEW: Duration = Duration::from_secs(600);
 /// Keeps the ConfigMaps.
 pub(crate) struct TrustBundles {
     pub(crate) client: Client,
+    /// Of those that pilot alone writes.
+    pub(crate) owner: Arc<Owner>,
     /// Of the ConfigMaps.
     pub(crate) name: String,
     /// In PEM.
@@ -138,15 +142,16 @@ impl TrustBundles {
         let path = format!("{maps}/{}", self.name);
         let written = match call::get::<Value>(&self.client, &path).await {
             Ok(there) if says(&there, roots) => return Ok(Written::Right),
-            Ok(there) => call::replace::<IgnoredAny>(&self.client, &path, &corrected(there, roots)).await,
+            Ok(there) if is_written_by_pilot(&there, ROOTS) => self.owner.replace(&path, corrected(there, roots)).await,
+            Ok(there) => call::replace::<Value>(&self.client, &path, &corrected(there, roots)).await.map(drop),
             Err(CallError::Missing) => {
                 let new = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": self.name}});
-                call::create(&self.client, &maps, &corrected(new, roots)).await
+                self.owner.create(&maps, corrected(new, roots)).await
             }
             Err(error) => return Err(error),
         };
         match written {
-            Ok(_) => {
+            Ok(()) => {
                 tracing::debug!(namespace, name = self.name, "wrote the ConfigMap of the roots");
                 Ok(Written::Right)
             }

@@ -4,12 +4,15 @@ use super::*;
 use crate::kubernetes::fake::FakeServer;
 
 const MAPS: &str = "/api/v1/namespaces/shop/configmaps";
+const ROLE: &str = "istiod-clusterrole-mesh";
+const ROLE_PATH: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/istiod-clusterrole-mesh";
 
 fn bundles(server: &FakeServer) -> TrustBundles {
     let (_, roots) = watch::channel("".into());
     let (_, leads) = watch::channel(true);
     let (_, chosen) = watch::channel(None);
-    TrustBundles { client: server.client(), name: "istio-ca-root-cert".to_owned(), roots, chosen, leads }
+    let owner = Owner::new(server.client(), Some(ROLE.to_owned()));
+    TrustBundles { client: server.client(), owner, name: "istio-ca-root-cert".to_owned(), roots, chosen, leads }
 }
 
 fn there(server: &FakeServer) -> Value {
@@ -59,4 +62,27 @@ fn namespaces_of_the_cluster_itself_are_left_out() {
     };
     assert!(served("shop") && served("kube-system"));
     assert!(!served("kube-public") && !served("kube-node-lease") && !served("local-path-storage"));
+}
+
+#[tokio::test]
+async fn what_pilot_alone_writes_goes_with_its_role() {
+    let server = FakeServer::default();
+    server.put(ROLE_PATH, Some(json!({"metadata": {"name": ROLE, "uid": "u"}})));
+    let bundles = bundles(&server);
+    let owned =
+        json!([{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "name": ROLE, "uid": "u"}]);
+    assert_eq!(bundles.write("shop", "roots").await, Ok(Written::Right));
+    assert_eq!(there(&server)["metadata"]["ownerReferences"], owned);
+    // Made by another program, or by a pilot of before.
+    for (manager, owners) in [("pilot-discovery", Value::Null), ("unknown", owned)] {
+        let fields = json!([{"manager": manager, "fieldsV1": {"f:data": {"f:root-cert.pem": {}}}}]);
+        let map = json!({
+            "metadata": {"name": "istio-ca-root-cert", "managedFields": fields},
+            "data": {"root-cert.pem": "others"},
+        });
+        server.put(&format!("{MAPS}/istio-ca-root-cert"), Some(map));
+        assert_eq!(bundles.write("shop", "roots").await, Ok(Written::Right));
+        assert_eq!(there(&server)["data"], json!({"root-cert.pem": "roots"}));
+        assert_eq!(there(&server)["metadata"]["ownerReferences"], owners, "{manager}");
+    }
 }
