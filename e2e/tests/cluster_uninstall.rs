@@ -1,7 +1,11 @@
 //! What installing made, uninstalling removes. Runs after the other tests of the cluster: it takes the mesh from them.
 
-use anyhow::ensure;
-use mesh_e2e::{cluster::mesh::Mesh, until};
+use anyhow::{Context, Result, ensure};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use mesh_e2e::{
+    cluster::{Cluster, mesh::Mesh},
+    until,
+};
 
 /// Kinds of which a mesh has objects.
 const KINDS: &str = "clusterroles,clusterrolebindings,mutatingwebhookconfigurations,validatingwebhookconfigurations";
@@ -14,6 +18,7 @@ async fn cluster_uninstalling_leaves_definitions_and_the_authoritys_secret() {
     let cluster = &mesh.cluster;
     let roots = || cluster.kubectl(&["get", "configmaps", "--all-namespaces", "--output=name"]);
     assert!(roots().unwrap().contains("/istio-ca-root-cert"));
+    no_log_holds_a_secret(cluster).unwrap();
     for (release, namespace) in
         [("istio-ingressgateway", "istio-ingress"), ("istiod", "istio-system"), ("istio-base", "istio-system")]
     {
@@ -38,4 +43,27 @@ async fn cluster_uninstalling_leaves_definitions_and_the_authoritys_secret() {
     .await;
     let definitions = cluster.kubectl(&["get", "customresourcedefinitions", "--output=name"]).unwrap();
     assert!(definitions.contains("virtualservices.networking.istio.io"), "{definitions}");
+}
+
+/// Of what the tests before this one left in the logs of the control plane, of gateways and of sidecars.
+fn no_log_holds_a_secret(cluster: &Cluster) -> Result<()> {
+    let words = ["get", "secret", "istio-ca-secret", "--namespace=istio-system"];
+    let key = cluster.kubectl(&[&words[..], &["--output=jsonpath={.data.ca-key\\.pem}"]].concat())?;
+    let key = String::from_utf8(STANDARD.decode(key)?)?;
+    let body = key.lines().nth(1).context("a key has a body")?;
+    let output = "--output=jsonpath={range .items[*]}{.metadata.namespace} {.metadata.name}{\"\\n\"}{end}";
+    let mut lines = 0;
+    for selector in ["app=istiod", "istio=ingressgateway", "security.istio.io/tlsMode=istio"] {
+        let pods = cluster.kubectl(&["get", "pods", "--all-namespaces", "--selector", selector, output])?;
+        for (namespace, pod) in pods.lines().filter_map(|line| line.split_once(' ')) {
+            let log = cluster.kubectl(&["logs", "--namespace", namespace, pod, "--all-containers"])?;
+            lines += log.lines().count();
+            // The last one is how every token begins.
+            for secret in ["PRIVATE KEY", body, "eyJhbGciOi"] {
+                ensure!(!log.contains(secret), "{namespace}/{pod} logs a secret");
+            }
+        }
+    }
+    ensure!(lines > 100, "{lines} lines were looked at");
+    Ok(())
 }
