@@ -76,7 +76,7 @@ impl App {
         let admission = Admission::new(&settings, cluster, bundle, world.context(), (&registry, &ready))?;
         objects.world.set_roots(vouch.roots());
         let mut compiler = Compiler::default();
-        let mesh = compiler.compile(&objects.world, Touched::REST, None);
+        let mesh = compiler.compile(&objects.world, &Touched::EVERYTHING, None);
         understand::report(&mesh, &metrics);
         let (mesh, _) = snapshot::publisher(Arc::new(mesh));
         let ports = Ports::bind(&settings).await?;

@@ -6,12 +6,15 @@
 
 mod hosts;
 mod lookups;
+mod moved;
+mod parts;
 
-pub use self::lookups::Lookups;
 pub(crate) use self::{
     hosts::ByHost,
     lookups::{Nodes, ServiceFacts, Standing, WorkloadLookups},
+    moved::service_of,
 };
+pub use self::{lookups::Lookups, moved::Moved};
 
 use crate::object::HoldsOf;
 use mesh_config::{
@@ -19,10 +22,10 @@ use mesh_config::{
     model::{Kind, Part, PartName},
     wire::{self, Encoded},
 };
+use parts::{Parts, Said};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    ops::Bound,
     sync::{Arc, OnceLock},
 };
 
@@ -34,8 +37,8 @@ pub struct SharedPart {
 }
 
 impl SharedPart {
-    pub(crate) fn new(part: Part) -> Self {
-        SharedPart { name: part.name(), part, encoded: OnceLock::new() }
+    fn named(name: PartName, part: Part) -> Self {
+        SharedPart { name, part, encoded: OnceLock::new() }
     }
 
     pub fn kind(&self) -> Kind {
@@ -64,9 +67,6 @@ impl fmt::Debug for SharedPart {
     }
 }
 
-/// The parts of one kind, in the order of their names.
-pub type Parts = BTreeMap<PartName, Arc<SharedPart>>;
-
 /// Counts the meshes of one process that differ from the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct MeshVersion(pub u64);
@@ -84,71 +84,139 @@ pub struct Mesh {
     parts: BTreeMap<Kind, Arc<Parts>>,
     lookups: Arc<Lookups>,
     workloads: Arc<WorkloadLookups>,
-    diagnostics: Vec<Diagnostic>,
-    holds: HoldsOf,
-    /// About parts that are not in it.
-    left_out: BTreeMap<Kind, Vec<Diagnostic>>,
+    said: Arc<AboutObjects>,
+    /// See [`Mesh::moved_since`]: since the mesh before, for those who have seen that.
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "nobody follows"))]
+    moved: Option<(MeshVersion, Option<Arc<Moved>>)>,
+}
+
+/// What is to be said of the objects that a mesh was made of.
+#[derive(Debug, Default)]
+pub(crate) struct AboutObjects {
+    /// In the order of files and lines.
+    pub(crate) findings: Vec<Diagnostic>,
+    pub(crate) holds: HoldsOf,
 }
 
 /// The kinds whose parts change when workloads come, go and become ready: the endpoints' lane.
 pub const MOVING: [Kind; 3] = [Kind::Instance, Kind::Endpoint, Kind::Workload];
 
+/// What parts say in the next mesh.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(BTreeMap<Kind, Said>);
+
+impl Changes {
+    /// There is this part.
+    pub(crate) fn put(&mut self, part: Part) {
+        self.0.entry(part.kind()).or_default().insert(part.name(), Some(part));
+    }
+
+    /// There is no such part.
+    pub(crate) fn remove(&mut self, kind: Kind, name: PartName) {
+        self.0.entry(kind).or_default().insert(name, None);
+    }
+
+    /// There are these parts. Of two with the same kind and name the first counts, and there is a finding about the
+    /// other.
+    pub(crate) fn put_all(&mut self, parts: Vec<Part>) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        for part in parts {
+            let (kind, name) = (part.kind(), part.name());
+            let said = self.0.entry(kind).or_default();
+            match said.contains_key(&name) {
+                true => found.push(left_out(kind, &name)),
+                false => drop(said.insert(name, Some(part))),
+            }
+        }
+        found
+    }
+
+    /// Of these kinds there is nothing else.
+    pub(crate) fn nothing_else(&mut self, kinds: impl IntoIterator<Item = Kind>, before: &Mesh) {
+        for kind in kinds {
+            let said = self.0.entry(kind).or_default();
+            for part in before.parts(kind).filter(|part| !said.contains_key(&part.name)).collect::<Vec<_>>() {
+                said.insert(part.name.clone(), None);
+            }
+        }
+    }
+}
+
 impl Mesh {
-    /// The mesh of `parts`: those that equal a part of `previous` are the previous ones. Of two parts with the
-    /// same kind and name the first counts, and there is a finding about the other.
-    pub(crate) fn assemble(parts: Vec<Part>, standing: Standing, nodes: Nodes, previous: Option<&Mesh>) -> Self {
-        let (parts, left_out) = shared(parts, previous);
-        let lookups = Arc::new(Lookups::new(&parts, standing));
-        let workloads = Arc::new(WorkloadLookups::new(parts.get(&Kind::Workload).map(|parts| &**parts), nodes));
-        let mesh = Mesh { version: MeshVersion(1), parts, lookups, workloads, left_out, ..Mesh::default() };
-        mesh.finish(previous)
-    }
-
-    /// The mesh in which these are all parts of the kinds that are [`MOVING`], and everything else is as in `previous`.
-    pub(crate) fn moved(moving: Vec<Part>, nodes: Nodes, previous: &Mesh) -> Self {
-        let (mut parts, mut left_out) = shared(moving, Some(previous));
-        let stays = |kind: &Kind| !MOVING.contains(kind);
-        parts.extend(previous.parts.iter().filter(|(kind, _)| stays(kind)).map(|(kind, parts)| (*kind, parts.clone())));
-        left_out
-            .extend(previous.left_out.iter().filter(|(kind, _)| stays(kind)).map(|(kind, list)| (*kind, list.clone())));
-        let same_workloads = same(parts.get(&Kind::Workload), previous.parts.get(&Kind::Workload));
-        let workloads = match same_workloads && nodes == previous.workloads.nodes {
-            true => previous.workloads.clone(),
-            false => Arc::new(WorkloadLookups::new(parts.get(&Kind::Workload).map(|parts| &**parts), nodes)),
+    /// The mesh after `before`, with what is said of parts now. What is given as `None` is as it was.
+    pub(crate) fn after(
+        before: Option<&Mesh>,
+        changes: Changes,
+        standing: Option<Standing>,
+        nodes: Option<Nodes>,
+    ) -> Self {
+        let nothing = Mesh::default();
+        let old = before.unwrap_or(&nothing);
+        let mut parts = old.parts.clone();
+        for (kind, said) in changes.0 {
+            let before = parts.remove(&kind).unwrap_or_default();
+            let after = before.after(said).map_or(before, Arc::new);
+            if !after.is_empty() {
+                parts.insert(kind, after);
+            }
+        }
+        let same = |kind: &Kind| same(parts.get(kind), old.parts.get(kind));
+        let stays = Kind::ALL.iter().filter(|kind| !MOVING.contains(kind)).all(same);
+        // Visibility is no part of a service's bytes and still changes what proxies see.
+        let standing = standing.filter(|standing| *standing != *old.lookups.standing);
+        let lookups = match (stays, standing) {
+            (true, None) => old.lookups.clone(),
+            (_, standing) => {
+                let standing = standing.map_or_else(|| old.lookups.standing.clone(), Arc::new);
+                Arc::new(Lookups::new(&parts, standing))
+            }
         };
-        let (version, lookups) = (previous.version, previous.lookups.clone());
-        Mesh { version, parts, lookups, workloads, left_out, ..Mesh::default() }.finish(Some(previous))
+        let nodes = nodes.filter(|nodes| *nodes != *old.workloads.nodes);
+        let workloads = match (same(&Kind::Workload), nodes) {
+            (true, None) => old.workloads.clone(),
+            (_, nodes) => {
+                let nodes = nodes.map_or_else(|| old.workloads.nodes.clone(), Arc::new);
+                Arc::new(WorkloadLookups::new(parts.get(&Kind::Workload).map(|parts| &**parts), nodes))
+            }
+        };
+        let differs = before.is_none()
+            || !Kind::ALL.iter().all(same)
+            || !Arc::ptr_eq(&lookups, &old.lookups)
+            || !Arc::ptr_eq(&workloads, &old.workloads);
+        let version = if differs { MeshVersion(old.version.0 + 1) } else { old.version };
+        let mut mesh = Mesh { version, parts, lookups, workloads, said: old.said.clone(), moved: None };
+        mesh.moved = before.map(|before| (before.version, Moved::between(before, &mesh).map(Arc::new)));
+        mesh
     }
 
-    /// With what holds of its objects, and all findings.
-    pub(crate) fn with(mut self, diagnostics: Vec<Diagnostic>, holds: HoldsOf) -> Self {
-        (self.diagnostics, self.holds) = (diagnostics, holds);
-        self.diagnostics.extend(self.left_out.values().flatten().cloned());
-        self
-    }
-
-    /// Says whether it differs from the mesh before.
-    fn finish(mut self, previous: Option<&Mesh>) -> Self {
-        if let Some(old) = previous {
-            // Visibility is no part of a service's bytes and still changes what proxies see.
-            let same = self.same_parts(old, Kind::ALL)
-                && old.lookups.same_standing(&self.lookups)
-                && old.workloads.nodes == self.workloads.nodes;
-            self.version = if same { old.version } else { MeshVersion(old.version.0 + 1) };
+    /// With what is said of its objects; `None`: what was.
+    pub(crate) fn with(mut self, said: Option<AboutObjects>) -> Self {
+        if let Some(said) = said {
+            self.said = Arc::new(said);
         }
         self
     }
 
-    /// Whether the two differ in parts that are [`MOVING`] at most. `false` where that would have to be searched for.
+    /// Whether the same is said of objects as in another mesh.
     #[cfg(feature = "serve")]
-    pub(crate) fn differs_in_moving_parts(&self, other: &Mesh) -> bool {
-        let staying = Kind::ALL.into_iter().filter(|kind| !MOVING.contains(kind));
-        Arc::ptr_eq(&self.lookups, &other.lookups) && self.same_parts(other, staying)
+    pub(crate) fn says_the_same(&self, other: &Mesh) -> bool {
+        let (one, other) = (&self.said, &other.said);
+        Arc::ptr_eq(one, other) || (one.findings == other.findings && one.holds == other.holds)
     }
 
-    /// Whether the two have the very same parts of these kinds.
-    fn same_parts(&self, other: &Mesh, kinds: impl IntoIterator<Item = Kind>) -> bool {
-        kinds.into_iter().all(|kind| same(self.parts.get(&kind), other.parts.get(&kind)))
+    /// What moved since another mesh; `None`: which parts a client sees may be different.
+    #[cfg(feature = "serve")]
+    pub(crate) fn moved_since(&self, other: &Mesh) -> Option<Arc<Moved>> {
+        match &self.moved {
+            Some((since, moved)) if *since == other.version => moved.clone(),
+            _ => Moved::between(other, self).map(Arc::new),
+        }
+    }
+
+    /// Whether the two have the very same workloads.
+    #[cfg(feature = "serve")]
+    pub(crate) fn has_workloads_of(&self, other: &Mesh) -> bool {
+        Arc::ptr_eq(&self.workloads, &other.workloads)
     }
 
     /// Grows with every mesh that differs from the one before.
@@ -158,22 +226,22 @@ impl Mesh {
 
     /// What is wrong, or might be, with the objects that it was made of. In the order of files and lines.
     pub fn diagnostics(&self) -> &[Diagnostic] {
-        &self.diagnostics
+        &self.said.findings
     }
 
     /// What holds of each object that it was made of.
     pub fn holds(&self) -> &HoldsOf {
-        &self.holds
+        &self.said.holds
     }
 
     /// The parts of one kind.
     pub fn parts(&self, kind: Kind) -> impl Iterator<Item = &Arc<SharedPart>> + Clone {
-        self.parts.get(&kind).into_iter().flat_map(|parts| parts.values())
+        self.parts.get(&kind).into_iter().flat_map(|parts| parts.iter())
     }
 
     /// All parts, in push order.
     pub fn all(&self) -> impl Iterator<Item = &Arc<SharedPart>> {
-        self.parts.values().flat_map(|parts| parts.values())
+        self.parts.values().flat_map(|parts| parts.iter())
     }
 
     /// One part.
@@ -183,12 +251,7 @@ impl Mesh {
 
     /// The parts of one kind whose names begin with `prefix`.
     pub fn starting_with<'a>(&'a self, kind: Kind, prefix: &'a str) -> impl Iterator<Item = &'a Arc<SharedPart>> {
-        self.parts
-            .get(&kind)
-            .into_iter()
-            .flat_map(move |parts| parts.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)))
-            .take_while(move |(name, _)| name.as_str().starts_with(prefix))
-            .map(|(_, part)| part)
+        self.parts.get(&kind).into_iter().flat_map(move |parts| parts.starting_with(prefix))
     }
 
     /// Look-ups that choosing needs: by host, by gateway.
@@ -211,46 +274,12 @@ fn same(one: Option<&Arc<Parts>>, other: Option<&Arc<Parts>>) -> bool {
     }
 }
 
-/// Parts by kind, and findings about those whose names are taken. A kind whose parts are all those of `previous` is the
-/// very same map.
-fn shared(parts: Vec<Part>, previous: Option<&Mesh>) -> (BTreeMap<Kind, Arc<Parts>>, BTreeMap<Kind, Vec<Diagnostic>>) {
-    let mut by_kind: BTreeMap<Kind, Parts> = BTreeMap::new();
-    let mut out: BTreeMap<Kind, Vec<Diagnostic>> = BTreeMap::new();
-    let mut fresh_ones: BTreeSet<Kind> = BTreeSet::new();
-    for part in parts {
-        let fresh = SharedPart::new(part);
-        let kind = fresh.kind();
-        let map = by_kind.entry(kind).or_default();
-        if map.contains_key(&fresh.name) {
-            out.entry(kind).or_default().push(left_out(&fresh));
-            continue;
-        }
-        let before = previous.and_then(|p| p.part(kind, fresh.name.as_str()));
-        let shared = match before {
-            Some(old) if old.part == fresh.part => old.clone(),
-            _ => {
-                fresh_ones.insert(kind);
-                Arc::new(fresh)
-            }
-        };
-        map.insert(shared.name.clone(), shared);
-    }
-    let whole = |(kind, parts): (Kind, Parts)| {
-        let before = previous.and_then(|p| p.parts.get(&kind));
-        match before.filter(|before| before.len() == parts.len() && !fresh_ones.contains(&kind)) {
-            Some(before) => (kind, before.clone()),
-            None => (kind, Arc::new(parts)),
-        }
-    };
-    (by_kind.into_iter().map(whole).collect(), out)
-}
-
 /// The passes make each name once. Where they fail to, configuration is missing, and somebody must be told.
-fn left_out(part: &SharedPart) -> Diagnostic {
+fn left_out(kind: Kind, name: &PartName) -> Diagnostic {
     Diagnostic {
         severity: Severity::Warning,
         code: "duplicate-part",
-        object: ObjectRef { kind: part.kind().label().into(), namespace: "".into(), name: part.name.0.clone() },
+        object: ObjectRef { kind: kind.label().into(), namespace: "".into(), name: name.0.clone() },
         field: String::new(),
         message: "two objects come to one part of this kind and name; the first of them counts".to_owned(),
         origin: Origin::default(),
@@ -281,18 +310,12 @@ pub fn changed(old: &Mesh, new: &Mesh) -> ChangedKeys {
         if same(before, after) {
             continue;
         }
-        let upserted: BTreeSet<PartName> = after
-            .into_iter()
-            .flat_map(|parts| parts.iter())
-            .filter(|(name, part)| before.and_then(|b| b.get(*name)).is_none_or(|b| !Arc::ptr_eq(b, part)))
-            .map(|(name, _)| name.clone())
-            .collect();
-        let removed: BTreeSet<PartName> = before
-            .into_iter()
-            .flat_map(|b| b.keys())
-            .filter(|name| after.is_none_or(|a| !a.contains_key(*name)))
-            .cloned()
-            .collect();
+        let (nothing, name) = (Parts::default(), |part: &Arc<SharedPart>| part.name.clone());
+        let (before, after) = (before.map_or(&nothing, |parts| parts), after.map_or(&nothing, |parts| parts));
+        let differences = parts::differences(before, after);
+        let upserted: BTreeSet<PartName> = differences.iter().filter_map(|(_, is)| is.map(name)).collect();
+        let gone = differences.iter().filter(|(_, is)| is.is_none());
+        let removed: BTreeSet<PartName> = gone.filter_map(|(was, _)| was.map(name)).collect();
         if !upserted.is_empty() {
             keys.upserted.insert(kind, upserted);
         }
@@ -326,10 +349,11 @@ mod tests {
     }
 
     fn assembled(parts: [Part; 2]) -> (Vec<String>, Vec<String>) {
-        let mesh =
-            Mesh::assemble(parts.into(), Standing::default(), Nodes::default(), None).with(Vec::new(), HoldsOf::new());
+        let mut changes = Changes::default();
+        let found = changes.put_all(parts.into());
+        let mesh = Mesh::after(None, changes, None, None);
         let names = mesh.all().map(|part| format!("{part:?}")).collect();
-        (names, mesh.diagnostics().iter().map(|d| d.to_string()).collect())
+        (names, found.iter().map(|d| d.to_string()).collect())
     }
 
     #[test]

@@ -95,6 +95,8 @@ impl Settle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::ObjectId;
+    use mesh_config::{kind::ObjectKind, name::NamespacedName};
 
     const PACE: Pace =
         Pace { quiet: Duration::from_millis(10), ceiling: Duration::from_millis(25), first_at_once: false };
@@ -108,7 +110,7 @@ mod tests {
     }
 
     fn slice() -> Touched {
-        Touched::ENDPOINTS
+        Touched::of(ObjectId::new(ObjectKind::EndpointSlice, NamespacedName::new("shop", "cart-1")))
     }
 
     #[test]

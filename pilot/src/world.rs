@@ -30,6 +30,7 @@ use mesh_config::{
     identity::TrustDomain,
     kind::{GroupKind, ObjectKind},
     model::{Part, Settings},
+    name::NamespacedName,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,7 +42,7 @@ pub type TrustRoots = BTreeMap<TrustDomain, BTreeSet<Bytes>>;
 
 /// Everything that a mesh is compiled from.
 pub struct World {
-    inputs: BTreeMap<ObjectId, BTreeMap<SourceId, Input>>,
+    inputs: BTreeMap<ObjectId, Versions>,
     sources: BTreeMap<SourceId, Source>,
     /// Where the mesh's settings stand.
     mesh_config: ObjectId,
@@ -50,10 +51,15 @@ pub struct World {
     config: MeshConfig,
     /// Which objects count.
     counts: Counts,
+    /// Objects that something is to be said of, whether they count or not; see [`Self::holds`].
+    told: BTreeSet<ObjectId>,
     roots: TrustRoots,
     /// Some objects may be known from kept state alone.
     restored: bool,
 }
+
+/// An object, as each source that has it says.
+type Versions = BTreeMap<SourceId, Input>;
 
 /// How far a source is.
 #[derive(Default)]
@@ -80,16 +86,19 @@ impl World {
     /// [`ParseContext::mesh_config`] of `base` names.
     pub fn with_mesh_config(base: MeshConfig) -> Self {
         let mesh_config = ObjectId::new(ObjectKind::ConfigMap, base.context.mesh_config.clone());
-        World {
+        let mut world = World {
             inputs: BTreeMap::new(),
             sources: BTreeMap::new(),
             mesh_config,
             config: base.clone(),
             base,
             counts: Counts::default(),
+            told: BTreeSet::new(),
             roots: TrustRoots::default(),
             restored: false,
-        }
+        };
+        world.choose_namespaces();
+        world
     }
 
     /// Of this revision: objects that a label gives to another one do not count. Without it all do.
@@ -109,7 +118,8 @@ impl World {
         self.register(source);
         self.restored = true;
         for (id, head, parsed) in kept.into_iter().filter_map(kept::object_of) {
-            self.inputs.entry(id).or_default().insert(source, Input::restored(head, parsed));
+            self.inputs.entry(id.clone()).or_default().insert(source, Input::restored(head, parsed));
+            self.tell(&id);
         }
     }
 
@@ -128,28 +138,33 @@ impl World {
             touched.merge(self.apply_one(source, change));
         }
         touched.merge(self.forget_unseen(source));
-        self.choose_config();
-        touched.merge(self.choose_namespaces());
+        if touched.objects.contains(&self.mesh_config) && self.choose_config() {
+            touched.merge(Touched::EVERYTHING);
+        }
+        let is_namespace = |id: &ObjectId| id.kind == GroupKind::Of(ObjectKind::Namespace);
+        if (touched.everything || touched.objects.iter().any(is_namespace)) && self.choose_namespaces() {
+            touched.merge(Touched::EVERYTHING);
+        }
         touched
     }
 
     fn apply_one(&mut self, source: SourceId, change: Change) -> Touched {
         match change {
             Change::Upsert(id, object) => {
-                let kind = Touched::of(&id.kind);
-                let versions = self.inputs.entry(id).or_default();
+                let versions = self.inputs.entry(id.clone()).or_default();
                 let before = versions.remove(&source);
                 let (input, is_news) = Input::read(&object, before, &self.config.context);
                 versions.insert(source, input);
-                if is_news { kind } else { Touched::default() }
+                if is_news { self.touched(id) } else { Touched::default() }
             }
             Change::Delete(id) => {
                 let Some(versions) = self.inputs.get_mut(&id) else { return Touched::default() };
+                let hid_another = versions.len() > 1;
                 let gone = versions.remove(&source).is_some_and(|input| input.is_missed());
                 if versions.is_empty() {
                     self.inputs.remove(&id);
                 }
-                if gone { Touched::of(&id.kind) } else { Touched::default() }
+                if gone || hid_another { self.touched(id) } else { Touched::default() }
             }
             Change::Notes(notes) => {
                 self.sources.entry(source).or_default().notes = notes;
@@ -162,19 +177,39 @@ impl World {
         }
     }
 
+    fn touched(&mut self, id: ObjectId) -> Touched {
+        let was_told = self.told.contains(&id);
+        let is_told = self.tell(&id);
+        let mut touched = Touched::of(id);
+        touched.findings = was_told || is_told;
+        touched
+    }
+
+    /// Takes down whether something is to be said of an object.
+    fn tell(&mut self, id: &ObjectId) -> bool {
+        let holds = self.inputs.get(id).and_then(|versions| alone(id, versions));
+        match &holds {
+            Some(_) => drop(self.told.insert(id.clone())),
+            None => drop(self.told.remove(id)),
+        }
+        holds.is_some()
+    }
+
     /// Kept versions of objects that a source, seen whole, does not have.
     fn forget_unseen(&mut self, source: SourceId) -> Touched {
         let mut touched = Touched::default();
         if !self.restored || !self.sources.get(&source).is_some_and(Source::is_whole) {
             return touched;
         }
-        self.inputs.retain(|_, versions| {
+        let mut gone = Vec::new();
+        self.inputs.retain(|id, versions| {
             if versions.get(&source).is_some_and(|input| !input.seen) {
                 versions.remove(&source);
-                touched = Touched::REST;
+                gone.push(id.clone());
             }
             !versions.is_empty()
         });
+        gone.into_iter().for_each(|id| touched.merge(self.touched(id)));
         let left = self.first_of_each().any(|(_, input)| !input.seen);
         self.restored = left;
         touched
@@ -209,8 +244,39 @@ impl World {
     }
 
     /// Objects that mean something, with their meaning.
+    #[cfg(test)]
     pub(crate) fn parsed(&self) -> impl Iterator<Item = (&Arc<Head>, &Parsed)> {
-        let counting = self.first_of_each().filter(|(id, input)| self.counts.has(id, input.latest()));
+        self.meaning(self.inputs.iter())
+    }
+
+    /// Objects of a kind that mean something, with their meaning.
+    pub(crate) fn parsed_of(&self, kind: ObjectKind) -> impl Iterator<Item = (&Arc<Head>, &Parsed)> {
+        let first = ObjectId::new(kind, NamespacedName::new("", ""));
+        self.meaning(self.inputs.range(first..).take_while(move |(id, _)| id.kind == GroupKind::Of(kind)))
+    }
+
+    /// Those of one namespace.
+    pub(crate) fn parsed_in<'a>(
+        &'a self,
+        kind: ObjectKind,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = (&'a Arc<Head>, &'a Parsed)> {
+        let first = ObjectId::new(kind, NamespacedName::new(namespace, ""));
+        let is_there = move |id: &ObjectId| id.kind == GroupKind::Of(kind) && id.name.namespace.as_str() == namespace;
+        self.meaning(self.inputs.range(first..).take_while(move |(id, _)| is_there(id)))
+    }
+
+    /// One object, if it means something.
+    pub(crate) fn parsed_one(&self, id: &ObjectId) -> Option<(&Arc<Head>, &Parsed)> {
+        self.meaning(self.inputs.get_key_value(id).into_iter()).next()
+    }
+
+    fn meaning<'a>(
+        &'a self,
+        inputs: impl Iterator<Item = (&'a ObjectId, &'a Versions)>,
+    ) -> impl Iterator<Item = (&'a Arc<Head>, &'a Parsed)> {
+        let first = inputs.filter_map(|(id, versions)| Some((id, versions.values().next()?)));
+        let counting = first.filter(|(id, input)| self.counts.has(id, input.latest()));
         counting.filter_map(|(_, input)| input.good.as_ref()).map(|good| (&good.head, &good.parsed))
     }
 
@@ -222,16 +288,10 @@ impl World {
     /// What holds of each object by itself. Of those that Kubernetes brings, which are many, only where something is to
     /// be said.
     pub(crate) fn holds(&self) -> impl Iterator<Item = (&ObjectId, Holds)> {
-        self.inputs.iter().filter_map(|(id, versions)| {
-            let mut versions = versions.iter();
-            let (first, input) = versions.next().filter(|(_, input)| self.counts.has(id, input.latest()))?;
-            let shadowed = versions.map(|(_, input)| shadowed(input.latest(), *first));
-            let findings: Vec<Diagnostic> = input.notes.iter().cloned().chain(shadowed).collect();
-            let in_force = input.in_force();
-            let is_quiet = findings.is_empty() && in_force == InForce::Latest;
-            let from_kubernetes = matches!(&id.kind, GroupKind::Of(kind) if !kind.group().ends_with(".istio.io"));
-            let holds = Holds { in_force, findings, ..Holds::default() };
-            (!(is_quiet && from_kubernetes)).then_some((id, holds))
+        self.told.iter().filter_map(|id| {
+            let versions = self.inputs.get(id)?;
+            let counts = versions.values().next().is_some_and(|input| self.counts.has(id, input.latest()));
+            alone(id, versions).filter(|_| counts).map(|holds| (id, holds))
         })
     }
 
@@ -246,25 +306,25 @@ impl World {
         self.counts.namespaces.as_ref().map(counts::Namespaces::chosen)
     }
 
-    /// Which namespaces' objects count, as their labels are now.
-    fn choose_namespaces(&mut self) -> Touched {
+    /// Which namespaces' objects count, as their labels are now. Whether that is something new.
+    fn choose_namespaces(&mut self) -> bool {
         let selectors = &self.config.discovery_selectors;
         let namespaces = (!selectors.is_empty()).then(|| {
-            let of_source = self.first_of_each().filter_map(|(_, input)| match &input.good.as_ref()?.parsed {
+            let first = ObjectId::new(ObjectKind::Namespace, NamespacedName::new("", ""));
+            let all = self.inputs.range(first..).take_while(|(id, _)| id.kind == GroupKind::Of(ObjectKind::Namespace));
+            let of_source = all.filter_map(|(_, versions)| match &versions.values().next()?.good.as_ref()?.parsed {
                 Parsed::Namespace(namespace) => Some(namespace),
                 _ => None,
             });
             counts::Namespaces::new(selectors, &self.config.settings.root_namespace, of_source)
         });
-        if namespaces == self.counts.namespaces {
-            return Touched::default();
-        }
+        let is_news = namespaces != self.counts.namespaces;
         self.counts.namespaces = namespaces;
-        Touched::REST
+        is_news
     }
 
-    /// One that can no longer be read leaves its last good state in force.
-    fn choose_config(&mut self) {
+    /// One that can no longer be read leaves its last good state in force. Whether anything is different.
+    fn choose_config(&mut self) -> bool {
         let object = self.inputs.get(&self.mesh_config).and_then(|versions| versions.values().next());
         let mut config = match object.map(|input| input.good.as_ref().map(|good| &good.parsed)) {
             Some(Some(Parsed::ConfigMap(config))) => (**config).clone(),
@@ -274,13 +334,30 @@ impl World {
         config.settings.cluster_domain = self.base.settings.cluster_domain.clone();
         config.context.cluster_domain = self.base.context.cluster_domain.clone();
         config.context.mesh_config = self.mesh_config.name.clone();
+        if config == self.config {
+            return false;
+        }
         let reread = config.context != self.config.context;
         self.config = config;
         if reread {
             let inputs = self.inputs.values_mut().flat_map(|versions| versions.values_mut());
             inputs.for_each(|input| input.read_again(&self.config.context));
+            self.told = self.inputs.iter().filter_map(|(id, all)| alone(id, all).map(|_| id.clone())).collect();
         }
+        true
     }
+}
+
+/// What holds of an object by itself, if something is to be said.
+fn alone(id: &ObjectId, versions: &Versions) -> Option<Holds> {
+    let mut versions = versions.iter();
+    let (first, input) = versions.next()?;
+    let shadowed = versions.map(|(_, input)| shadowed(input.latest(), *first));
+    let findings: Vec<Diagnostic> = input.notes.iter().cloned().chain(shadowed).collect();
+    let in_force = input.in_force();
+    let is_quiet = findings.is_empty() && in_force == InForce::Latest;
+    let from_kubernetes = matches!(&id.kind, GroupKind::Of(kind) if !kind.group().ends_with(".istio.io"));
+    (!(is_quiet && from_kubernetes)).then(|| Holds { in_force, findings, ..Holds::default() })
 }
 
 fn shadowed(object: &Head, by: SourceId) -> Diagnostic {

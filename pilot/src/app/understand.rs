@@ -12,7 +12,7 @@ use crate::{
 };
 use mesh_config::{
     crd::ParseContext,
-    diagnostic::Severity,
+    diagnostic::{Diagnostic, Severity},
     kind::{GroupKind, ObjectKind},
     model::Kind,
 };
@@ -45,9 +45,10 @@ impl Loop {
         loop {
             let due = match decision {
                 Decision::Go(touched) => {
-                    self.compile(touched);
-                    if let Some(keep) = self.keep.as_mut().filter(|_| !touched.endpoints_only()) {
-                        keep.save(&self.world);
+                    let keep = !touched.endpoints_only();
+                    self = self.compile(touched).await?;
+                    if let Some(saved) = self.keep.as_mut().filter(|_| keep) {
+                        saved.save(&self.world);
                     }
                     None
                 }
@@ -83,32 +84,52 @@ impl Loop {
         touched
     }
 
-    fn compile(&mut self, touched: Touched) {
-        self.context.send_if_modified(|context| {
-            let changed = **context != *self.world.context();
-            if changed {
-                *context = Arc::new(self.world.context().clone());
-            }
-            changed
+    /// On a thread of its own, as long as it takes; clients are served meanwhile.
+    async fn compile(mut self, touched: Touched) -> anyhow::Result<Self> {
+        let compiled = tokio::task::spawn_blocking(move || {
+            self.publish(&touched);
+            self
         });
+        Ok(compiled.await?)
+    }
+
+    fn publish(&mut self, touched: &Touched) {
+        if touched.everything {
+            self.context.send_if_modified(|context| {
+                let changed = **context != *self.world.context();
+                if changed {
+                    *context = Arc::new(self.world.context().clone());
+                }
+                changed
+            });
+        }
         let before = self.publisher.current();
         let begin = clock::now();
         let mesh = self.compiler.compile(&self.world, touched, Some(&before));
-        let chosen = self.world.chosen_namespaces();
-        self.chosen.send_if_modified(|before| {
-            *before != chosen && {
-                *before = chosen;
-                true
-            }
-        });
-        self.metrics.compile.observe(clock::since(begin).as_secs_f64());
-        if mesh.version() != before.version() {
-            tracing::info!(version = %mesh.version(), took = ?clock::since(begin), "mesh changed");
-        } else if mesh.diagnostics() == before.diagnostics() && mesh.holds() == before.holds() {
-            return;
+        if !touched.endpoints_only() {
+            let chosen = self.world.chosen_namespaces();
+            self.chosen.send_if_modified(|before| {
+                *before != chosen && {
+                    *before = chosen;
+                    true
+                }
+            });
         }
-        report_new(&mesh, &before);
-        count(&mesh, &self.metrics);
+        self.metrics.compile.observe(clock::since(begin).as_secs_f64());
+        let says_the_same = mesh.says_the_same(&before);
+        match (mesh.version() != before.version(), touched.endpoints_only()) {
+            (true, true) => tracing::debug!(version = %mesh.version(), took = ?clock::since(begin), "endpoints moved"),
+            (true, false) => tracing::info!(version = %mesh.version(), took = ?clock::since(begin), "mesh changed"),
+            (false, _) if says_the_same => return,
+            (false, _) => {}
+        }
+        if !says_the_same {
+            report_new(&mesh, &before);
+        }
+        if !says_the_same || !touched.endpoints_only() {
+            count(&mesh, &self.metrics);
+        }
+        self.metrics.mesh_version.set(mesh.version().0 as i64);
         self.publisher.publish(Arc::new(mesh));
     }
 }
@@ -129,7 +150,8 @@ fn count(mesh: &Mesh, metrics: &Metrics) {
 
 /// Logs findings that were not there before.
 fn report_new(mesh: &Mesh, before: &Mesh) {
-    for finding in mesh.diagnostics().iter().filter(|d| !before.diagnostics().contains(d)) {
+    let known: BTreeSet<&Diagnostic> = before.diagnostics().iter().collect();
+    for finding in mesh.diagnostics().iter().filter(|finding| !known.contains(finding)) {
         match finding.severity {
             Severity::Error | Severity::Warning => tracing::warn!("{finding}"),
             Severity::Info => tracing::info!("{finding}"),

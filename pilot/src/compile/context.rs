@@ -7,7 +7,7 @@ use crate::{
 use mesh_config::{
     crd::{Head, Parsed},
     diagnostic::{Diagnostic, ObjectRef, Origin, Severity},
-    kind::ObjectKind,
+    kind::{Lane, ObjectKind},
     model::{Part, Precedence, Route},
     name::NamespacedName,
 };
@@ -37,7 +37,7 @@ macro_rules! inputs {
         $kind:ident: $group:literal $word:literal [$($version:literal)*] $plural:literal [$($short:literal)*]
         $scope:ident $lane:ident $shape:ident $([$form:path])? $($reader:path => $model:ty $(as $list:ident $(for $part:ident)?)?)?;
     )*) => {
-        /// Every input by kind; each list the oldest first.
+        /// The inputs of the ground by kind; each list the oldest first. Those of the endpoints' lane stay empty.
         #[derive(Default)]
         pub(super) struct Inputs<'a> {
             $($($(pub(super) $list: Vec<Input<'a, $model>>,)?)?)*
@@ -69,7 +69,8 @@ mesh_config::objects!(inputs);
 impl<'a> Inputs<'a> {
     pub(super) fn of(world: &'a World) -> Self {
         let mut inputs = Inputs::default();
-        let mut all: Vec<(&Arc<Head>, &Parsed)> = world.parsed().collect();
+        let kinds = ObjectKind::ALL.into_iter().filter(|kind| kind.lane() == Lane::Rest);
+        let mut all: Vec<(&Arc<Head>, &Parsed)> = kinds.flat_map(|kind| world.parsed_of(kind)).collect();
         all.sort_by_cached_key(|(object, _)| (object.precedence(), object.name()));
         all.into_iter().for_each(|(object, parsed)| inputs.add(object, parsed));
         inputs

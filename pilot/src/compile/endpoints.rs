@@ -3,36 +3,43 @@
 mod mtls;
 
 use super::{
-    context::Inputs,
     kubernetes,
-    services::{self, Registry},
-    workloads::{self, Backing, Workloads},
+    slices::Slices,
+    workloads::{Backing, Workloads},
 };
+use crate::{object::ObjectId, world::World};
 use mesh_config::{
-    crd::networking::{EntryPort, ServiceEntry},
+    crd::{
+        Parsed,
+        networking::{EntryPort, ServiceEntry},
+    },
     model::{
-        Endpoint, Labels, Protocol, Service, ServiceKey, Settings, Workload,
+        Endpoint, Labels, Protocol, Service, ServiceKey,
         endpoint::{EndpointAddress, EndpointKey, Health},
         service::{Resolution, ServicePort},
         workload::Locality,
     },
     name::Port,
 };
-use mtls::PeerPolicies;
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
-/// Every membership.
-pub(super) struct Endpoints {
-    /// In the order in which they were found.
-    pub(super) list: Vec<Endpoint>,
-    /// Workloads that only inline endpoints describe.
-    pub(super) inline: Vec<Arc<Workload>>,
-    /// Inbound ports by workload, of workloads that have an identity.
-    pub(super) inbound: HashMap<Arc<str>, Vec<Inbound>>,
+pub(super) use mtls::PeerPolicies;
+
+/// What memberships come from.
+#[derive(Clone, Copy)]
+pub(super) struct Sources<'a> {
+    pub(super) world: &'a World,
+    pub(super) workloads: &'a Workloads,
+    pub(super) slices: &'a Slices,
+    pub(super) peers: &'a PeerPolicies,
+}
+
+/// The memberships in one service.
+#[derive(Default)]
+pub(super) struct Members {
+    pub(super) endpoints: Vec<Arc<Endpoint>>,
+    /// Uids of those that have an identity.
+    pub(super) workloads: BTreeSet<Arc<str>>,
 }
 
 /// A port of a workload that belongs to a service.
@@ -42,57 +49,66 @@ pub(super) struct Inbound {
     pub(super) port: ServicePort,
 }
 
-/// Adds memberships; each service, port and workload once.
-pub(super) struct Adder<'a> {
-    pub(super) found: Endpoints,
-    peers: PeerPolicies,
-    seen: BTreeSet<EndpointKey>,
-    settings: &'a Settings,
+/// Takes the memberships in one service; each port and workload once.
+pub(super) struct Collected<'a> {
+    pub(super) service: &'a Service,
+    peers: &'a PeerPolicies,
+    members: Members,
+    inbound: Vec<(Arc<str>, Inbound)>,
+    seen: BTreeSet<(Port, Arc<str>)>,
 }
 
-/// All memberships.
-pub(super) fn compile(
-    inputs: &Inputs<'_>,
-    registry: &Registry,
-    workloads: &Workloads,
-    settings: &Settings,
-) -> Endpoints {
-    let found = Endpoints { list: Vec::new(), inline: Vec::new(), inbound: HashMap::new() };
-    let peers = PeerPolicies::new(inputs, settings);
-    let mut adder = Adder { found, peers, seen: BTreeSet::new(), settings };
-    kubernetes::endpoints(inputs, registry, workloads, &mut adder);
-    for input in &inputs.service_entries {
-        of_entry(input.value, registry, workloads, &mut adder);
+/// All memberships in a service that these objects are about, and by uid the inbound ports of workloads that have an
+/// identity. `target`: the memberships in the service that it is another name of.
+pub(super) fn of_service(
+    service: &Service,
+    objects: &[ObjectId],
+    from: Sources<'_>,
+    target: Option<&Members>,
+) -> (Members, Vec<(Arc<str>, Inbound)>) {
+    let (peers, members) = (from.peers, Members::default());
+    let mut found = Collected { service, peers, members, inbound: Vec::new(), seen: BTreeSet::new() };
+    let parsed = || objects.iter().filter_map(|object| from.world.parsed_one(object));
+    for (_, parsed) in parsed() {
+        match parsed {
+            Parsed::Service(kube) => kubernetes::endpoints(kube, &from, &mut found),
+            Parsed::ServiceEntry(entry) => of_entry(entry, from.workloads, &mut found),
+            _ => {}
+        }
     }
-    kubernetes::external_names(inputs, registry, &mut adder);
-    adder.found
+    match target {
+        Some(target) => found.copy(target),
+        None => parsed().for_each(|(_, parsed)| {
+            if let Parsed::Service(kube) = parsed {
+                kubernetes::external_name(kube, &mut found);
+            }
+        }),
+    }
+    (found.members, found.inbound)
 }
 
-fn of_entry(entry: &ServiceEntry, registry: &Registry, workloads: &Workloads, adder: &mut Adder<'_>) {
-    let inline = adder.inline(entry);
+fn of_entry(entry: &ServiceEntry, workloads: &Workloads, found: &mut Collected<'_>) {
+    let service = found.service;
+    if matches!(entry.resolution, Resolution::Passthrough) {
+        return;
+    }
     let selected: Vec<Cow<'_, Backing>> = match &entry.workload_selector {
         Some(selector) => {
             let ready = workloads.select(entry.name.namespace.as_str(), selector).filter(|b| b.ready);
             ready.map(|backing| called_through(entry, backing)).collect()
         }
-        None => inline.iter().map(|backing| called_through(entry, backing)).collect(),
+        None => workloads.inline(&entry.name).iter().map(|backing| called_through(entry, backing)).collect(),
     };
-    for host in &entry.hosts {
-        let Some(service) = registry.get(&services::entry_key(entry, host)) else { continue };
-        if matches!(entry.resolution, Resolution::Passthrough) {
-            continue;
+    for port in &entry.ports {
+        let Some(known) = service.port(port.port.number) else { continue };
+        let target = port.target_port.unwrap_or(port.port.number);
+        for backing in &selected {
+            let target = backing.ports.get(&port.port.name).copied().unwrap_or(target);
+            found.add(known, backing, target, Health::Healthy);
         }
-        for port in &entry.ports {
-            let Some(known) = service.port(port.port.number) else { continue };
-            let target = port.target_port.unwrap_or(port.port.number);
-            for backing in &selected {
-                let target = backing.ports.get(&port.port.name).copied().unwrap_or(target);
-                adder.add(service, known, backing, target, Health::Healthy);
-            }
-        }
-        if selected.is_empty() && entry.workload_selector.is_none() {
-            names_itself(entry, service, adder);
-        }
+    }
+    if selected.is_empty() && entry.workload_selector.is_none() {
+        names_itself(entry, found);
     }
 }
 
@@ -105,55 +121,37 @@ fn called_through<'a>(entry: &ServiceEntry, backing: &'a Backing) -> Cow<'a, Bac
 }
 
 /// A host to resolve that lists no endpoints stands for itself.
-fn names_itself(entry: &ServiceEntry, service: &Service, adder: &mut Adder<'_>) {
+fn names_itself(entry: &ServiceEntry, found: &mut Collected<'_>) {
+    let host = &found.service.key.host;
     let by_name = matches!(entry.resolution, Resolution::Dns | Resolution::DnsRoundRobin);
-    if !by_name || service.key.host.is_wildcard() {
+    if !by_name || host.is_wildcard() {
         return;
     }
     for EntryPort { port, target_port } in &entry.ports {
         let target = target_port.unwrap_or(port.number);
-        adder.add_name(service, port, service.key.host.shared(), target);
+        found.add_name(port, host.shared(), target);
     }
 }
 
-impl Adder<'_> {
-    /// The inline endpoints of an entry; those inside the mesh become workloads of their own.
-    fn inline(&mut self, entry: &ServiceEntry) -> Vec<Backing> {
-        let mut repeats: BTreeMap<String, usize> = BTreeMap::new();
-        let mut made = Vec::with_capacity(entry.endpoints.len());
-        for endpoint in &entry.endpoints {
-            let repeat = repeats.entry(format!("{:?}", endpoint.address)).or_default();
-            let backing = workloads::inline(entry, endpoint, *repeat, self.settings);
-            *repeat += 1;
-            if !entry.external && !backing.workload.addresses.is_empty() {
-                self.found.inline.push(backing.workload.clone());
-            }
-            made.push(backing);
-        }
-        made
+impl Collected<'_> {
+    /// `None`: it is known, or has none.
+    fn key(&mut self, port: &ServicePort, id: Arc<str>) -> Option<EndpointKey> {
+        let is_new = port.protocol != Protocol::Udp && self.seen.insert((port.number, id.clone()));
+        is_new.then(|| EndpointKey { service: self.service.key.clone(), port: port.number, id })
     }
 
     /// One membership of a workload.
-    pub(super) fn add(
-        &mut self,
-        service: &Service,
-        port: &ServicePort,
-        backing: &Backing,
-        target: Port,
-        health: Health,
-    ) {
+    pub(super) fn add(&mut self, port: &ServicePort, backing: &Backing, target: Port, health: Health) {
         let Some(address) = &backing.address else { return };
         let workload = &backing.workload;
-        let key = EndpointKey { service: service.key.clone(), port: port.number, id: workload.uid.clone() };
-        if port.protocol == Protocol::Udp || !self.seen.insert(key.clone()) {
-            return;
-        }
+        let Some(key) = self.key(port, workload.uid.clone()) else { return };
         let mutual_tls = backing.mutual_tls && !self.peers.disabled(&backing.namespace, &workload.labels, target);
         if workload.identity.is_some() {
-            let inbound = Inbound { target_port: target, service: service.key.clone(), port: port.clone() };
-            self.found.inbound.entry(workload.uid.clone()).or_default().push(inbound);
+            let inbound = Inbound { target_port: target, service: key.service.clone(), port: port.clone() };
+            self.members.workloads.insert(workload.uid.clone());
+            self.inbound.push((workload.uid.clone(), inbound));
         }
-        self.found.list.push(Endpoint {
+        self.members.endpoints.push(Arc::new(Endpoint {
             key,
             address: address.clone(),
             target_port: target.get(),
@@ -163,22 +161,21 @@ impl Adder<'_> {
             locality: workload.locality.clone(),
             mutual_tls,
             identity: workload.identity.clone(),
-            workload: (!service.external).then(|| workload.info.clone()),
-        });
+            workload: (!self.service.external).then(|| workload.info.clone()),
+        }));
     }
 
     /// One membership of a name that proxies resolve.
-    pub(super) fn add_name(&mut self, service: &Service, port: &ServicePort, name: Arc<str>, target: Port) {
-        self.add_address(service, port, (EndpointAddress::Name(name.clone()), target), name, Health::Healthy);
+    pub(super) fn add_name(&mut self, port: &ServicePort, name: Arc<str>, target: Port) {
+        self.add_address(port, (EndpointAddress::Name(name.clone()), target), name, Health::Healthy);
     }
 
-    /// Memberships in one service become those of another too, port by port.
-    pub(super) fn copy(&mut self, from: &ServiceKey, to: &Service) {
-        let theirs: Vec<Endpoint> = self.found.list.iter().filter(|e| e.key.service == *from).cloned().collect();
-        for endpoint in theirs.into_iter().filter(|e| to.port(e.key.port).is_some()) {
-            let key = EndpointKey { service: to.key.clone(), ..endpoint.key };
-            if self.seen.insert(key.clone()) {
-                self.found.list.push(Endpoint { key, ..endpoint });
+    /// Memberships in another service become those of this one too, port by port.
+    fn copy(&mut self, theirs: &Members) {
+        for endpoint in &theirs.endpoints {
+            let Some(port) = self.service.port(endpoint.key.port) else { continue };
+            if let Some(key) = self.key(port, endpoint.key.id.clone()) {
+                self.members.endpoints.push(Arc::new(Endpoint { key, ..Endpoint::clone(endpoint) }));
             }
         }
     }
@@ -186,17 +183,13 @@ impl Adder<'_> {
     /// One membership of an address that no workload has.
     pub(super) fn add_address(
         &mut self,
-        service: &Service,
         port: &ServicePort,
         (address, target): (EndpointAddress, Port),
         id: Arc<str>,
         health: Health,
     ) {
-        let key = EndpointKey { service: service.key.clone(), port: port.number, id };
-        if port.protocol == Protocol::Udp || !self.seen.insert(key.clone()) {
-            return;
-        }
-        self.found.list.push(Endpoint {
+        let Some(key) = self.key(port, id) else { return };
+        self.members.endpoints.push(Arc::new(Endpoint {
             key,
             address,
             target_port: target.get(),
@@ -207,6 +200,6 @@ impl Adder<'_> {
             mutual_tls: false,
             identity: None,
             workload: None,
-        });
+        }));
     }
 }

@@ -1,39 +1,21 @@
 //! Workloads with an identity as their own proxies see them: labels and inbound ports.
 
-use super::{
-    endpoints::{Endpoints, Inbound},
-    services::Registry,
-    workloads::Workloads,
-};
-use crate::mesh::ByHost;
+use super::{Ground, endpoints::Inbound, services::Registry};
 use mesh_config::{
     model::{
-        Destination, Instance, Precedence, Settings, Workload,
+        Instance, Precedence, Workload,
         destination::{self, ConnectionPool},
         instance::InboundPort,
     },
     name::Port,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-/// One for each workload that has an identity, and so can have a proxy that proves it.
-pub(super) fn compile(
-    workloads: &Workloads,
-    endpoints: &Endpoints,
-    registry: &Registry,
-    rules: &ByHost<Arc<Destination>>,
-    settings: &Settings,
-) -> Vec<Instance> {
-    let known = workloads.iter().map(|backing| &backing.workload).chain(&endpoints.inline);
-    let with_identity = known.filter(|workload| workload.identity.is_some());
-    with_identity
-        .map(|workload| {
-            let inbound = endpoints.inbound.get(&workload.uid).map_or(&[][..], Vec::as_slice);
-            let ports = oldest_of_each(inbound, registry).into_values();
-            let ports = ports.map(|port| inbound_port(port, workload, registry, rules, settings)).collect();
-            Instance { workload: Workload::clone(workload), ports }
-        })
-        .collect()
+/// Of a workload that has an identity, and so can have a proxy that proves it.
+pub(super) fn of(workload: &Workload, inbound: &[Inbound], ground: &Ground) -> Instance {
+    let ports = oldest_of_each(inbound, &ground.registry).into_values();
+    let ports = ports.map(|port| inbound_port(port, workload, ground)).collect();
+    Instance { workload: workload.clone(), ports }
 }
 
 /// A port of several services appears once, for the oldest.
@@ -52,13 +34,8 @@ fn oldest_of_each<'a>(inbound: &'a [Inbound], registry: &Registry) -> BTreeMap<P
     oldest
 }
 
-fn inbound_port(
-    port: &Inbound,
-    workload: &Workload,
-    registry: &Registry,
-    rules: &ByHost<Arc<Destination>>,
-    settings: &Settings,
-) -> InboundPort {
+fn inbound_port(port: &Inbound, workload: &Workload, ground: &Ground) -> InboundPort {
+    let Ground { registry, rules, settings, .. } = ground;
     let namespace = (&*workload.info.namespace).into();
     let client = destination::Client { namespace: &namespace, labels: &workload.labels };
     let covering = rules.covering(&port.service.host).flat_map(|(_, rules)| rules);

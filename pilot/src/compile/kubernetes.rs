@@ -2,18 +2,23 @@
 
 use super::{
     context::{Input, Inputs},
-    endpoints::Adder,
+    endpoints::{Collected, Sources},
     services::Registry,
     workloads::{self, Backing, Workloads},
 };
 use crate::{
     mesh::{Nodes, ServiceFacts},
-    world::CLUSTER,
+    object::ObjectId,
+    world::{CLUSTER, World},
 };
 use ipnet::IpNet;
 use mesh_config::{
-    crd::kubernetes::{EndpointSlice, KubePort, Pod, Service as KubeService, ServiceKind, SliceEndpoint, TargetPort},
+    crd::{
+        Head, Parsed,
+        kubernetes::{EndpointSlice, KubePort, Pod, Service as KubeService, ServiceKind, SliceEndpoint, TargetPort},
+    },
     identity::SpiffeId,
+    kind::ObjectKind,
     model::{
         Labels, Service, ServiceKey, Settings, Workload,
         endpoint::{EndpointAddress, Health},
@@ -22,11 +27,7 @@ use mesh_config::{
     },
     name::{Host, Namespace, NamespacedName, Port},
 };
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 /// Uid of a pod's workload.
 pub(super) fn pod_uid(cluster: &str, namespace: &str, name: &str) -> String {
@@ -61,47 +62,35 @@ pub(super) fn service(input: &Input<'_, KubeService>, export_to: &[Arc<str>]) ->
     (service, facts)
 }
 
-fn key(kube: &KubeService) -> ServiceKey {
+/// The key of the mesh's service for a Kubernetes one.
+pub(super) fn key(kube: &KubeService) -> ServiceKey {
     ServiceKey { namespace: Namespace::from(&*kube.meta.namespace), host: kube.host.clone() }
 }
 
-/// The service that an ExternalName stands for, when the mesh knows it.
-pub(super) fn alias<'a>(kube: &KubeService, registry: &'a Registry) -> Option<&'a Service> {
-    let ServiceKind::ExternalName(host) = &kube.kind else { return None };
-    registry.with_host(host).find(|target| target.key != key(kube) && target.resolution == Resolution::Static)
-}
-
-/// Which pod has an address now, where several objects say so: a node that has lost its pods still tells of them, and
-/// their addresses are given away. One that is not being deleted, then the youngest. Pods that share their node's
-/// address have none of their own.
-pub(super) fn holders<'a>(inputs: &Inputs<'a>) -> Holders<'a> {
-    let mut holders: HashMap<IpAddr, &Pod> = HashMap::new();
-    let rank = |pod: &Pod| (!pod.terminating, pod.meta.created);
-    for pod in inputs.pods.iter().map(|input| input.value).filter(|pod| !pod.has_ended() && !pod.host_network) {
-        for address in &pod.addresses {
-            let holder = holders.entry(*address).or_insert(pod);
-            if rank(pod) > rank(holder) {
-                *holder = pod;
+/// ExternalNames that stand for a service of the mesh, and for which: the one at the end where they name each other.
+pub(super) fn aliases(inputs: &Inputs<'_>, registry: &Registry) -> BTreeMap<ServiceKey, ServiceKey> {
+    let external = inputs.services.iter().filter_map(|input| match &input.value.kind {
+        ServiceKind::ExternalName(host) => Some((key(input.value), host)),
+        ServiceKind::Cluster(_) | ServiceKind::Headless => None,
+    });
+    let external: BTreeMap<ServiceKey, &Host> = external.collect();
+    let end = |alias: &ServiceKey| {
+        let mut at = alias;
+        for _ in 0..external.len() {
+            let named: Vec<&Service> =
+                registry.with_host(external.get(at)?).filter(|other| other.key != *alias).collect();
+            if let Some(end) = named.iter().find(|other| other.resolution == Resolution::Static) {
+                return Some(end.key.clone());
             }
+            at = &named.into_iter().find(|other| external.contains_key(&other.key))?.key;
         }
-    }
-    holders
+        None
+    };
+    external.keys().filter_map(|alias| Some((alias.clone(), end(alias)?))).collect()
 }
 
-/// By address.
-type Holders<'a> = HashMap<IpAddr, &'a Pod>;
-
-/// A pod's workload. `nodes`: where they are.
-pub(super) fn pod(
-    input: &Input<'_, Pod>,
-    cluster: &str,
-    settings: &Settings,
-    nodes: &HashMap<&str, &Locality>,
-    holders: &Holders<'_>,
-) -> Backing {
-    let pod = input.value;
-    let own =
-        pod.addresses.iter().copied().filter(|address| holders.get(address).is_some_and(|h| std::ptr::eq(*h, pod)));
+/// A pod's workload. `locality`: its node's. `own`: the addresses that are its own now.
+pub(super) fn pod(pod: &Pod, settings: &Settings, locality: Option<&Locality>, own: Vec<IpAddr>) -> Backing {
     let (namespace, labels) = (&*pod.meta.namespace, pod.meta.labels.clone());
     let identity = SpiffeId::new(settings.trust_domain.clone(), namespace, &pod.service_account);
     let name = pod.owner.clone().unwrap_or_else(|| pod.meta.name.clone());
@@ -113,10 +102,10 @@ pub(super) fn pod(
         mutual_tls: labels.get(workloads::TLS_MODE).is_some_and(|mode| &**mode == "istio"),
         ready: pod.is_ready(),
         workload: Arc::new(Workload {
-            uid: pod_uid(cluster, namespace, &pod.meta.name).into(),
-            addresses: own.collect(),
+            uid: pod_uid(CLUSTER, namespace, &pod.meta.name).into(),
+            addresses: own,
             info: Arc::new(workloads::info(namespace, &name, &labels)),
-            locality: locality(&labels, pod.node.as_ref().and_then(|node| nodes.get(&**node)).copied()),
+            locality: locality_of(&labels, locality),
             labels,
             service_account: pod.service_account.clone(),
             identity: Some(identity),
@@ -126,13 +115,37 @@ pub(super) fn pod(
 }
 
 /// The nodes that pods are on.
-pub(super) fn nodes(inputs: &Inputs<'_>) -> Nodes {
+pub(super) fn nodes(world: &World) -> Nodes {
     let node = |pod: &Pod| Some((pod_uid(CLUSTER, &pod.meta.namespace, &pod.meta.name).into(), pod.node.clone()?));
-    inputs.pods.iter().filter_map(|input| node(input.value)).collect()
+    pods(world).filter_map(|(_, pod)| node(pod)).collect()
+}
+
+/// All pods.
+pub(super) fn pods(world: &World) -> impl Iterator<Item = (&Arc<Head>, &Pod)> {
+    world.parsed_of(ObjectKind::Pod).filter_map(|(head, parsed)| match parsed {
+        Parsed::Pod(pod) => Some((head, pod)),
+        _ => None,
+    })
+}
+
+/// A pod.
+pub(super) fn pod_named<'a>(world: &'a World, name: &NamespacedName) -> Option<(&'a Arc<Head>, &'a Pod)> {
+    match world.parsed_one(&ObjectId::new(ObjectKind::Pod, name.clone()))? {
+        (head, Parsed::Pod(pod)) => Some((head, pod)),
+        _ => None,
+    }
+}
+
+/// The locality of a node.
+pub(super) fn locality_of_node<'a>(world: &'a World, node: &str) -> Option<&'a Locality> {
+    match world.parsed_one(&ObjectId::new(ObjectKind::Node, NamespacedName::new("", node)))? {
+        (_, Parsed::Node(node)) => Some(&node.locality),
+        _ => None,
+    }
 }
 
 /// From the label that a pod may carry, `region.zone.subzone`; else its node's.
-fn locality(labels: &Labels, of_node: Option<&Locality>) -> Locality {
+fn locality_of(labels: &Labels, of_node: Option<&Locality>) -> Locality {
     let label = |name: &str| labels.get(name).filter(|text| !text.is_empty());
     let Some(text) = label("topology.istio.io/locality").or_else(|| label("istio-locality")) else {
         return of_node.cloned().unwrap_or_default();
@@ -143,31 +156,18 @@ fn locality(labels: &Labels, of_node: Option<&Locality>) -> Locality {
 }
 
 /// Memberships from slices; WorkloadEntries that a Service selects; pods that it selects, where there is no slice
-/// (as in a directory of hand-written objects).
-pub(super) fn endpoints(inputs: &Inputs<'_>, registry: &Registry, workloads: &Workloads, adder: &mut Adder<'_>) {
-    let mut slices: HashMap<&NamespacedName, Vec<&EndpointSlice>> = HashMap::new();
-    for input in &inputs.endpoint_slices {
-        slices.entry(&input.value.service).or_default().push(input.value);
+/// (as in a directory of hand-written objects); its name, when it is for one that the mesh does not know.
+pub(super) fn endpoints(kube: &KubeService, from: &Sources<'_>, members: &mut Collected<'_>) {
+    let name = NamespacedName::new(&kube.meta.namespace, &kube.meta.name);
+    let slices = from.slices.of(&name, from.world);
+    for slice in &slices {
+        of_slice(slice, kube, from.workloads, members);
     }
-    let pods: HashMap<(&str, &str), &Pod> =
-        inputs.pods.iter().map(|p| ((&*p.value.meta.namespace, &*p.value.meta.name), p.value)).collect();
-    for input in &inputs.services {
-        let Some(service) = registry.get(&key(input.value)) else { continue };
-        let own = slices.get(&input.object.name());
-        for slice in own.into_iter().flatten() {
-            of_slice(slice, input.value, service, workloads, adder);
-        }
-        of_selector(input.value, service, own.is_none(), (workloads, &pods), adder);
-    }
+    of_selector(kube, slices.is_empty(), from, members);
 }
 
-fn of_slice(
-    slice: &EndpointSlice,
-    kube: &KubeService,
-    service: &Service,
-    workloads: &Workloads,
-    adder: &mut Adder<'_>,
-) {
+fn of_slice(slice: &EndpointSlice, kube: &KubeService, workloads: &Workloads, members: &mut Collected<'_>) {
+    let service = members.service;
     for endpoint in &slice.endpoints {
         let Some(health) = health(endpoint, kube.publish_not_ready) else { continue };
         let pod = endpoint.pod.as_ref().and_then(|pod| workloads.pod(pod.namespace.as_str(), &pod.name));
@@ -176,10 +176,10 @@ fn of_slice(
             for port in &service.ports {
                 let Some(target) = slice.ports.iter().find(|p| p.name == port.name) else { continue };
                 match &backing {
-                    Some(backing) => adder.add(service, port, backing, target.number, health),
+                    Some(backing) => members.add(port, backing, target.number, health),
                     None => {
                         let id = address.to_string().into();
-                        adder.add_address(service, port, (EndpointAddress::Ip(*address), target.number), id, health);
+                        members.add_address(port, (EndpointAddress::Ip(*address), target.number), id, health);
                     }
                 }
             }
@@ -196,50 +196,34 @@ fn health(endpoint: &SliceEndpoint, publish_not_ready: bool) -> Option<Health> {
     }
 }
 
-fn of_selector(
-    kube: &KubeService,
-    service: &Service,
-    with_pods: bool,
-    (workloads, pods): (&Workloads, &HashMap<(&str, &str), &Pod>),
-    adder: &mut Adder<'_>,
-) {
+fn of_selector(kube: &KubeService, with_pods: bool, from: &Sources<'_>, members: &mut Collected<'_>) {
     if kube.selector.is_empty() {
         return;
     }
-    for backing in workloads.select(&kube.meta.namespace, &kube.selector) {
-        let name = backing.workload.uid.rsplit('/').next().unwrap_or_default();
-        let pod = backing.is_pod().then(|| pods.get(&(&*kube.meta.namespace, name))).flatten();
+    for backing in from.workloads.select(&kube.meta.namespace, &kube.selector) {
         if backing.is_pod() && !(with_pods && (backing.ready || kube.publish_not_ready)) {
             continue;
         }
+        let name = backing.workload.uid.rsplit('/').next().unwrap_or_default();
+        let pod = || pod_named(from.world, &NamespacedName::new(&kube.meta.namespace, name));
+        let pod = if backing.is_pod() { pod() } else { None };
         for KubePort { port, target } in &kube.ports {
-            let named = |name: &str| pod.and_then(|pod| pod.port_named(name));
-            let target: Option<Port> = backing.ports.get(&port.name).copied().or_else(|| match target {
-                TargetPort::Number(number) => Some(*number),
-                TargetPort::Name(name) if pod.is_some() => named(name),
-                TargetPort::Name(name) => Some(backing.ports.get(name).copied().unwrap_or(port.number)),
+            let target: Option<Port> = backing.ports.get(&port.name).copied().or_else(|| match (target, pod) {
+                (TargetPort::Number(number), _) => Some(*number),
+                (TargetPort::Name(name), Some((_, pod))) => pod.port_named(name),
+                (TargetPort::Name(name), None) => Some(backing.ports.get(name).copied().unwrap_or(port.number)),
             });
             if let Some(target) = target {
-                adder.add(service, port, backing, target, Health::Healthy);
+                members.add(port, backing, target, Health::Healthy);
             }
         }
     }
 }
 
-/// An ExternalName has its target's endpoints where the mesh knows the target, else it is the target's name.
-pub(super) fn external_names(inputs: &Inputs<'_>, registry: &Registry, adder: &mut Adder<'_>) {
-    for input in &inputs.services {
-        let ServiceKind::ExternalName(host) = &input.value.kind else { continue };
-        let Some(service) = registry.get(&key(input.value)) else { continue };
-        match alias(input.value, registry) {
-            Some(target) => adder.copy(&target.key, service),
-            None => name_of(host, service, adder),
-        }
-    }
-}
-
-fn name_of(host: &Host, service: &Service, adder: &mut Adder<'_>) {
-    for port in &service.ports {
-        adder.add_name(service, port, host.shared(), port.number);
+/// An ExternalName is its target's name where the mesh does not know the target.
+pub(super) fn external_name(kube: &KubeService, members: &mut Collected<'_>) {
+    let ServiceKind::ExternalName(host) = &kube.kind else { return };
+    for port in &members.service.ports {
+        members.add_name(port, host.shared(), port.number);
     }
 }

@@ -7,7 +7,7 @@ use super::{
     context::{Input, Inputs, Notes},
     kubernetes,
 };
-use crate::mesh::ServiceFacts;
+use crate::{mesh::ServiceFacts, object::ObjectId};
 use mesh_config::{
     crd::{Head, ParseContext, networking::ServiceEntry},
     model::{Part, Service, ServiceKey},
@@ -24,6 +24,9 @@ pub(super) struct Registry {
     services: BTreeMap<ServiceKey, Arc<Service>>,
     facts: Arc<HashMap<ServiceKey, ServiceFacts>>,
     by_host: HashMap<Host, Vec<ServiceKey>>,
+    /// The objects that say something about each: Kubernetes' first, then the oldest first.
+    objects: HashMap<ServiceKey, Vec<ObjectId>>,
+    aliases: BTreeMap<ServiceKey, ServiceKey>,
 }
 
 impl Registry {
@@ -48,11 +51,34 @@ impl Registry {
         self.services.values().map(|service| Part::Service(service.clone()))
     }
 
+    pub(super) fn keys(&self) -> impl Iterator<Item = &ServiceKey> {
+        self.services.keys()
+    }
+
+    /// The objects that a service is made of: Kubernetes' first, then the oldest first.
+    pub(super) fn objects_of(&self, key: &ServiceKey) -> &[ObjectId] {
+        self.objects.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// ExternalNames that are other names of services of the mesh, and which.
+    pub(super) fn aliases(&self) -> &BTreeMap<ServiceKey, ServiceKey> {
+        &self.aliases
+    }
+
+    /// Whether a service is what it is in another registry, as far as itself goes.
+    pub(super) fn is_same(&self, other: &Registry, key: &ServiceKey) -> bool {
+        self.services.get(key) == other.services.get(key)
+            && self.facts(key) == other.facts(key)
+            && self.objects_of(key) == other.objects_of(key)
+            && self.aliases.get(key) == other.aliases.get(key)
+    }
+
     pub(super) fn all_facts(&self) -> &Arc<HashMap<ServiceKey, ServiceFacts>> {
         &self.facts
     }
 
     fn add(&mut self, service: Service, facts: ServiceFacts, object: &Head, notes: &mut Notes) {
+        self.objects.entry(service.key.clone()).or_default().push(ObjectId::local(object));
         match self.services.entry(service.key.clone()) {
             Entry::Vacant(place) => {
                 self.by_host.entry(service.key.host.clone()).or_default().push(service.key.clone());
@@ -81,13 +107,13 @@ pub(super) fn compile(inputs: &Inputs<'_>, context: &ParseContext, notes: &mut N
             registry.add(service, facts, input.object, notes);
         }
     }
-    for input in &inputs.services {
-        let Some(target) = kubernetes::alias(input.value, &registry).cloned() else { continue };
-        let (service, _) = kubernetes::service(input, export_to);
+    registry.aliases = kubernetes::aliases(inputs, &registry);
+    for (alias, target) in registry.aliases.clone() {
+        let target = registry.get(&target).map(|target| (target.resolution, target.external));
         // Another name of a service of the mesh is as much inside it.
-        if let Some(service) = registry.services.get_mut(&service.key) {
+        if let (Some(service), Some(of_target)) = (registry.services.get_mut(&alias), target) {
             let service = Arc::make_mut(service);
-            (service.resolution, service.external) = (target.resolution, target.external);
+            (service.resolution, service.external) = of_target;
         }
     }
     registry

@@ -1,4 +1,5 @@
-//! The endpoints' lane says what compiling everything says, over random meshes and random changes of workloads.
+//! Compiling what was touched comes to what compiling everything comes to, over random meshes and random changes of
+//! objects of any kind; and how much of it is made anew.
 
 use super::*;
 use crate::{
@@ -27,10 +28,12 @@ fn ground() -> impl Strategy<Value = Vec<String>> {
             "selector: {app: a}, ports: [{port: 80, targetPort: 8080}]",
             "selector: {app: b}, ports: [{port: 80, name: http, targetPort: web}, {port: 90, targetPort: 9090}]",
             "selector: {app: a, v: x}, clusterIP: None, ports: [{port: 80}]",
+            "selector: {app: a}, internalTrafficPolicy: Local, ports: [{port: 80, name: http}]",
             "selector: {app: a}, publishNotReadyAddresses: true, ports: [{port: 81}, {port: 53, protocol: UDP}]",
             "ports: [{port: 80, name: http}]",
             "type: ExternalName, externalName: s0.one.svc.cluster.local, ports: [{port: 80}]",
             "type: ExternalName, externalName: far.example, ports: [{port: 80}]",
+            "type: ExternalName, externalName: s1.one.svc.cluster.local, ports: [{port: 80}]",
         ]),
     );
     let service = service.prop_map(|(n, namespace, spec)| {
@@ -49,30 +52,91 @@ fn ground() -> impl Strategy<Value = Vec<String>> {
     let entry = entry.prop_map(|(n, namespace, spec)| {
         object("networking.istio.io/v1", "ServiceEntry", &format!("e{n}"), namespace, "", &format!("spec: {{{spec}}}"))
     });
+    let istio = |group: &str| format!("{group}.istio.io/v1");
+    let (networking, security) = (istio("networking"), istio("security"));
     let other = (
         0..2usize,
         namespace(),
         select(vec![
-            ("security.istio.io/v1", "PeerAuthentication", "selector: {matchLabels: {app: a}}, mtls: {mode: DISABLE}"),
-            ("security.istio.io/v1", "PeerAuthentication", "mtls: {mode: DISABLE}"),
+            (security.clone(), "PeerAuthentication", "selector: {matchLabels: {app: a}}, mtls: {mode: DISABLE}"),
+            (security.clone(), "PeerAuthentication", "mtls: {mode: DISABLE}"),
+            (security.clone(), "AuthorizationPolicy", "selector: {matchLabels: {app: a}}, rules: [{}]"),
             (
-                "networking.istio.io/v1",
+                networking.clone(),
                 "DestinationRule",
                 "host: s0, trafficPolicy: {connectionPool: {http: {http1MaxPendingRequests: 3}}}",
             ),
-            ("networking.istio.io/v1", "DestinationRule", "host: none.example, subsets: [{name: v, labels: {v: x}}]"),
             (
-                "networking.istio.io/v1",
+                networking.clone(),
+                "DestinationRule",
+                "host: '*.one.svc.cluster.local', trafficPolicy: {connectionPool: {http: {http1MaxPendingRequests: 4}}}",
+            ),
+            (
+                networking.clone(),
+                "DestinationRule",
+                "host: e.example, subsets: [{name: v, labels: {v: x}}], exportTo: ['.']",
+            ),
+            (networking.clone(), "DestinationRule", "host: none.example, subsets: [{name: v, labels: {v: x}}]"),
+            (
+                networking.clone(),
                 "VirtualService",
                 "hosts: [e.example], http: [{route: [{destination: {host: nothing.example}}]}]",
             ),
-            ("networking.istio.io/v1", "Sidecar", "egress: [{hosts: ['./*']}]"),
+            (
+                networking.clone(),
+                "VirtualService",
+                "hosts: [e.example], http: [{retries: {attempts: 1}, route: [{destination: {host: e.example, subset: v}}]}]",
+            ),
+            (
+                networking.clone(),
+                "VirtualService",
+                "hosts: [e.example], http: [{retries: {attempts: 3}, route: [{destination: {host: e.example, subset: v}}]}]",
+            ),
+            (
+                networking.clone(),
+                "VirtualService",
+                "hosts: [s0, new.example], http: [{route: [{destination: {host: s1}}]}]",
+            ),
+            (
+                networking.clone(),
+                "VirtualService",
+                "hosts: ['*'], gateways: [edge], http: [{route: [{destination: {host: s1}}]}]",
+            ),
+            (
+                networking.clone(),
+                "VirtualService",
+                "hosts: ['*'], gateways: [edge], http: [{route: [{destination: {host: s0}}]}]",
+            ),
+            (networking.clone(), "Sidecar", "egress: [{hosts: ['./*']}]"),
+            (
+                networking.clone(),
+                "Gateway",
+                "selector: {app: a}, servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: ['*'], tls: {mode: SIMPLE, credentialName: o0}}]",
+            ),
         ]),
     );
     let other = other.prop_map(|(n, namespace, (version, kind, spec))| {
-        object(version, kind, &format!("o{n}"), namespace, "", &format!("spec: {{{spec}}}"))
+        let name = if kind == "Gateway" { "edge".to_owned() } else { format!("o{n}") };
+        object(&version, kind, &name, namespace, "", &format!("spec: {{{spec}}}"))
     });
-    vec(prop_oneof![3 => service, 2 => entry, 1 => other], 0..8)
+    let root = (
+        namespace(),
+        select(vec![
+            ("Secret", "o0", "a: b", "stringData: {tls.crt: chain, tls.key: key}"),
+            ("Secret", "o0", "a: b", "stringData: {tls.crt: chain, tls.key: another}"),
+            ("Node", "n0", "topology.kubernetes.io/region: r", "spec: {}"),
+            ("Node", "n0", "topology.kubernetes.io/region: q", "spec: {}"),
+            ("Namespace", "one", "a: b", "spec: {}"),
+            ("Namespace", "one", "a: c", "spec: {}"),
+            ("ConfigMap", "istio", "", "data: {mesh: 'trustDomain: other.domain'}"),
+            ("ConfigMap", "istio", "", "data: {mesh: 'discoverySelectors: [{matchLabels: {a: b}}]'}"),
+        ]),
+    );
+    let root = root.prop_map(|(namespace, (kind, name, labels, rest))| {
+        let namespace = if kind == "ConfigMap" { "istio-system" } else { namespace };
+        object("v1", kind, name, namespace, labels, rest)
+    });
+    vec(prop_oneof![6 => service, 4 => entry, 8 => other, 1 => root], 0..16)
 }
 
 /// Pods, entries of workloads and slices: what moves. Some with findings.
@@ -92,7 +156,7 @@ fn workloads() -> impl Strategy<Value = Vec<String>> {
         ]),
     );
     let pod = pod.prop_map(|(n, namespace, labels, ip, status)| {
-        let rest = format!("spec: {{serviceAccountName: sa{n}, containers: [{{ports: [{{name: web, containerPort: 807{n}}}]}}]}}, status: {{{status}, podIP: 10.0.0.{ip}}}");
+        let rest = format!("spec: {{serviceAccountName: sa{n}, nodeName: n{n}, containers: [{{ports: [{{name: web, containerPort: 807{n}}}]}}]}}, status: {{{status}, podIP: 10.0.0.{ip}}}");
         object("v1", "Pod", &format!("p{n}"), namespace, labels, &rest)
     });
     let entry = (
@@ -163,14 +227,21 @@ fn parts(mesh: &Mesh) -> Vec<(Kind, PartName, Part)> {
 }
 
 /// A proxy that follows all services, and some addresses.
-#[derive(Default)]
-struct Client(State);
+struct Client {
+    role: Role,
+    state: State,
+}
 
 impl Client {
+    fn new(role: Role) -> Self {
+        Client { role, state: State::default() }
+    }
+
     fn step(&mut self, mesh: &Mesh, event: Event) -> Vec<String> {
-        let facts = ProxyFacts::resolve(mesh, Role::Sidecar, (&"one".into(), "sa1"), Some("p1"), &[]);
-        let (state, actions) = step(std::mem::take(&mut self.0), event, &View { mesh, facts: &facts, secrets: true });
-        self.0 = state;
+        let facts = self.facts(mesh);
+        let state = std::mem::take(&mut self.state);
+        let (state, actions) = step(state, event, &View { mesh, facts: &facts, secrets: true });
+        self.state = state;
         let mut said = Vec::new();
         for response in actions.responses {
             let versions =
@@ -188,11 +259,23 @@ impl Client {
     }
 
     fn connect(&mut self, mesh: &Mesh, services: &[&str]) {
-        for kind in [Kind::Settings, Kind::Instance, Kind::Index] {
+        let role = self.role;
+        for kind in Kind::ALL.into_iter().filter(|kind| kind.is_whole(role)) {
             self.step(mesh, Event::Request(request(kind, &["*"], None)));
         }
         self.step(mesh, Event::Request(request(Kind::Workload, &["10.0.0.1", "10.0.1.1", "10.9.0.1"], None)));
         self.step(mesh, Event::Request(request(Kind::Service, services, None)));
+    }
+
+    fn facts(&self, mesh: &Mesh) -> ProxyFacts {
+        let (account, name) = match self.role {
+            Role::Gateway => ("sa2", "p2"),
+            _ => ("sa1", "p1"),
+        };
+        ProxyFacts {
+            lists_secrets: true,
+            ..ProxyFacts::resolve(mesh, self.role, (&"one".into(), account), Some(name), &[])
+        }
     }
 }
 
@@ -209,36 +292,134 @@ const SERVICES: [&str; 5] = [
     "two/g.example",
 ];
 
+/// Objects of any kind, and which of them are there after each step; together with the next one where that is said.
+fn changes() -> impl Strategy<Value = Vec<(Vec<String>, bool)>> {
+    (ground(), workloads(), workloads()).prop_flat_map(|(ground, some, more)| {
+        let pool = [ground, some, more].concat();
+        let step = (vec(prop::bool::weighted(0.7), pool.len()), prop::bool::weighted(0.2));
+        vec(step, 2..7).prop_map(move |steps| {
+            let there =
+                |mask: Vec<bool>| pool.iter().zip(mask).filter(|(_, there)| *there).map(|(text, _)| text.clone());
+            steps.into_iter().map(|(mask, with_next)| (there(mask).collect(), with_next)).collect()
+        })
+    })
+}
+
 proptest! {
     #[test]
-    fn moving_endpoints_alone_comes_to_what_compiling_everything_comes_to(
-        ground in ground(),
-        steps in vec(workloads(), 1..5),
-    ) {
+    fn compiling_what_was_touched_comes_to_what_compiling_everything_comes_to(steps in changes()) {
         let mut objects = Objects { directory: Directory::default(), world: World::default() };
-        let with = |workloads: &[String]| [&ground[..], workloads].concat();
-        objects.put(&with(&steps[0]));
+        objects.put(&steps[0].0);
         let mut compiler = Compiler::default();
-        let mut mesh = compiler.compile(&objects.world, Touched::REST, None);
-        let (mut told, mut asked) = (Client::default(), Client::default());
-        told.connect(&mesh, &SERVICES);
-        asked.connect(&mesh, &SERVICES);
-        for workloads in &steps[1..] {
-            let touched = objects.put(&with(workloads));
-            let (lane, whole) = (compiler.compile(&objects.world, Touched::ENDPOINTS, Some(&mesh)), compile(&objects.world, Some(&mesh)));
-            prop_assert!(touched.endpoints_only() || touched.is_empty(), "{touched:?}");
-            prop_assert_eq!(parts(&lane), parts(&whole));
-            prop_assert_eq!(lane.diagnostics(), whole.diagnostics());
-            prop_assert_eq!(lane.holds(), whole.holds());
-            prop_assert_eq!(lane.version(), whole.version());
-            prop_assert_eq!(lane.workloads(), whole.workloads());
-            // A client is told the same by a look at what moves and by a look at everything.
-            let who = |mesh: &Mesh| ProxyFacts::resolve(mesh, Role::Sidecar, (&"one".into(), "sa1"), Some("p1"), &[]);
-            prop_assert!(lane.differs_in_moving_parts(&mesh));
-            let event = if who(&lane) == who(&mesh) { Event::EndpointsMoved } else { Event::MeshChanged };
-            prop_assert_eq!(told.step(&lane, event), asked.step(&whole, Event::MeshChanged));
-            mesh = lane;
+        let mut mesh = compiler.compile(&objects.world, &Touched::EVERYTHING, None);
+        let mut clients = [Role::Sidecar, Role::Gateway].map(|role| (Client::new(role), Client::new(role)));
+        for (told, asked) in &mut clients {
+            told.connect(&mesh, &SERVICES);
+            asked.connect(&mesh, &SERVICES);
         }
+        let mut touched = Touched::default();
+        for (there, with_next) in &steps[1..] {
+            touched.merge(objects.put(there));
+            if *with_next {
+                continue;
+            }
+            let part = compiler.compile(&objects.world, &std::mem::take(&mut touched), Some(&mesh));
+            let whole = compile(&objects.world, Some(&mesh));
+            prop_assert_eq!(parts(&part), parts(&whole));
+            prop_assert_eq!(part.diagnostics(), whole.diagnostics());
+            prop_assert_eq!(part.holds(), whole.holds());
+            prop_assert_eq!(part.version(), whole.version());
+            prop_assert_eq!(part.workloads(), whole.workloads());
+            // A client is told the same by a look at what moved and by a look at everything.
+            for (told, asked) in &mut clients {
+                let stays = told.facts(&part) == told.facts(&mesh);
+                let event = match part.moved_since(&mesh).filter(|_| stays) {
+                    Some(moved) => Event::Moved(moved),
+                    None => Event::MeshChanged,
+                };
+                prop_assert_eq!(told.step(&part, event), asked.step(&whole, Event::MeshChanged));
+            }
+            mesh = part;
+        }
+    }
+}
+
+/// What is made anew when an object is put among others.
+fn made_anew(object: &str, texts: &[String]) -> Worked {
+    let mut objects = Objects { directory: Directory::default(), world: World::default() };
+    objects.put(texts);
+    let mut compiler = Compiler::default();
+    let mesh = compiler.compile(&objects.world, &Touched::EVERYTHING, None);
+    let touched = objects.put(&[texts, &[object.to_owned()]].concat());
+    let next = compiler.compile(&objects.world, &touched, Some(&mesh));
+    assert!(next.version() > mesh.version(), "{object} is no change");
+    compiler.worked()
+}
+
+#[test]
+fn what_is_made_anew_is_what_depends_on_what_was_touched() {
+    // Ten services of two pods each, five of them with routes and rules, in one namespace.
+    let service = |n: usize, spec: &str| {
+        let spec = format!("spec: {{selector: {{app: a{n}}}, {spec}}}");
+        object("v1", "Service", &format!("s{n}"), "one", "", &spec)
+    };
+    let pod = |name: &str, app: &str, ip: usize| {
+        let rest =
+            format!("spec: {{serviceAccountName: sa, nodeName: n0}}, status: {{phase: Running, podIP: 10.0.0.{ip}}}");
+        object("v1", "Pod", name, "one", &format!("app: {app}"), &rest)
+    };
+    let slice = |n: usize, conditions: &str| {
+        let label = format!("kubernetes.io/service-name: s{n}");
+        let endpoint = |p: usize, more: &str| {
+            format!("{{addresses: [10.0.0.{}], targetRef: {{kind: Pod, name: p{n}-{p}}}{more}}}", n * 2 + p)
+        };
+        let rest = format!(
+            "addressType: IPv4, ports: [{{port: 8080}}], endpoints: [{}, {}]",
+            endpoint(0, conditions),
+            endpoint(1, "")
+        );
+        object("discovery.k8s.io/v1", "EndpointSlice", &format!("l{n}"), "one", &label, &rest)
+    };
+    let route = |n: usize, tries: u32| {
+        let spec = format!(
+            "spec: {{hosts: [s{n}], http: [{{retries: {{attempts: {tries}}}, route: [{{destination: {{host: s{n}}}}}]}}]}}"
+        );
+        object("networking.istio.io/v1", "VirtualService", &format!("r{n}"), "one", "", &spec)
+    };
+    let rule = |n: usize, most: u32| {
+        let spec = format!(
+            "spec: {{host: s{n}, trafficPolicy: {{connectionPool: {{http: {{http1MaxPendingRequests: {most}}}}}}}}}"
+        );
+        object("networking.istio.io/v1", "DestinationRule", &format!("r{n}"), "one", "", &spec)
+    };
+    let pods =
+        |n: usize| (0..2).map(move |p| (n, p)).map(|(n, p)| pod(&format!("p{n}-{p}"), &format!("a{n}"), n * 2 + p));
+    let of_service = |n: usize| [service(n, "ports: [{port: 80}]"), slice(n, "")].into_iter().chain(pods(n));
+    let mut texts: Vec<String> = (0..10).flat_map(of_service).collect();
+    texts.extend((0..5).flat_map(|n| [route(n, 1), rule(n, 1)]));
+
+    let worked = |ground, services, instances| Worked { ground, services, instances };
+    for (object, want) in [
+        (slice(3, ", conditions: {ready: false}"), worked(false, 1, 2)),
+        // Its labels are those of the other service then.
+        (pod("p3-0", "a4", 6), worked(false, 2, 4)),
+        (pod("p3-0", "a3", 60), worked(false, 1, 2)),
+        (pod("new", "a3", 61), worked(false, 1, 3)),
+        (object("v1", "Node", "n0", "", "topology.kubernetes.io/region: r", "spec: {}"), worked(false, 10, 20)),
+        (service(3, "ports: [{port: 81}]"), worked(true, 1, 2)),
+        (service(11, "ports: [{port: 80}]"), worked(true, 1, 0)),
+        (route(3, 2), worked(true, 0, 0)),
+        (rule(3, 2), worked(true, 0, 2)),
+        (
+            object("security.istio.io/v1", "AuthorizationPolicy", "a", "one", "", "spec: {rules: [{}]}"),
+            worked(true, 0, 0),
+        ),
+        (
+            object("security.istio.io/v1", "PeerAuthentication", "p", "one", "", "spec: {mtls: {mode: DISABLE}}"),
+            worked(true, 10, 20),
+        ),
+    ] {
+        assert_eq!(made_anew(&object, &texts), want, "{object}");
     }
 }
 

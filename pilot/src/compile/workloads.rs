@@ -1,15 +1,15 @@
 //! Pods, WorkloadEntries and inline endpoints → workloads: who stands behind endpoints.
 
-use super::{context::Inputs, kubernetes};
+use super::kubernetes;
 use crate::world::CLUSTER;
 use mesh_config::{
     crd::networking::{EntryEndpoint, ServiceEntry, WorkloadEntry},
     identity::SpiffeId,
-    model::{Labels, Part, Settings, Workload, endpoint::EndpointAddress, workload::WorkloadInfo},
-    name::{Namespace, Port},
+    model::{Labels, Settings, Workload, endpoint::EndpointAddress, workload::WorkloadInfo},
+    name::{Namespace, NamespacedName, Port},
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
     sync::Arc,
 };
@@ -42,78 +42,134 @@ impl Backing {
 /// Namespace, label and value.
 type LabelIn = (Arc<str>, Arc<str>, Arc<str>);
 
-/// Pods and WorkloadEntries, found by name and by label.
+/// Pods, WorkloadEntries and inline endpoints, found by name and by label.
 #[derive(Default)]
 pub(super) struct Workloads {
-    all: Vec<Backing>,
-    by_uid: HashMap<Arc<str>, usize>,
+    by_uid: HashMap<Arc<str>, Backing>,
     /// So that a selector does not look at every workload.
-    by_label: HashMap<LabelIn, Vec<usize>>,
-    by_namespace: HashMap<Arc<str>, Vec<usize>>,
+    by_label: HashMap<LabelIn, BTreeSet<Arc<str>>>,
+    by_namespace: HashMap<Arc<str>, BTreeSet<Arc<str>>>,
+    /// By ServiceEntry, in the order of its list.
+    inline: HashMap<NamespacedName, Vec<Backing>>,
+    /// Of the inline ones those inside the mesh, which are workloads of their own.
+    inside: HashMap<Arc<str>, Arc<Workload>>,
 }
 
 impl Workloads {
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Backing> {
-        self.all.iter()
+    /// A workload of any source.
+    pub(super) fn workload(&self, uid: &str) -> Option<&Arc<Workload>> {
+        self.by_uid.get(uid).map(|backing| &backing.workload).or_else(|| self.inside.get(uid))
     }
 
     pub(super) fn pod(&self, namespace: &str, name: &str) -> Option<&Backing> {
-        self.by_uid.get(kubernetes::pod_uid(CLUSTER, namespace, name).as_str()).map(|&i| &self.all[i])
+        self.by_uid.get(kubernetes::pod_uid(CLUSTER, namespace, name).as_str())
+    }
+
+    /// Endpoints that a ServiceEntry lists itself.
+    pub(super) fn inline(&self, entry: &NamespacedName) -> &[Backing] {
+        self.inline.get(entry).map_or(&[], Vec::as_slice)
     }
 
     /// Workloads of a namespace that a selector selects.
     pub(super) fn select<'a>(&'a self, namespace: &str, selector: &'a Labels) -> impl Iterator<Item = &'a Backing> {
         let namespace: Arc<str> = namespace.into();
+        let none = || const { &BTreeSet::new() };
         let with = |(key, value): (&Arc<str>, &Arc<str>)| {
-            self.by_label.get(&(namespace.clone(), key.clone(), value.clone())).map_or(&[][..], Vec::as_slice)
+            self.by_label.get(&(namespace.clone(), key.clone(), value.clone())).unwrap_or_else(none)
         };
-        let all = || self.by_namespace.get(&namespace).map_or(&[][..], Vec::as_slice);
+        let all = || self.by_namespace.get(&namespace).unwrap_or_else(none);
         let candidates = selector.0.iter().map(with).min_by_key(|list| list.len()).unwrap_or_else(all);
-        candidates.iter().map(|&i| &self.all[i]).filter(|b| selector.selects(&b.workload.labels))
+        let known = candidates.iter().filter_map(|uid| self.by_uid.get(uid));
+        known.filter(|backing| selector.selects(&backing.workload.labels))
     }
 
-    /// The parts: these workloads and those of inline endpoints.
-    pub(super) fn into_parts(self, inline: Vec<Arc<Workload>>) -> impl Iterator<Item = Part> {
-        self.all.into_iter().map(|b| b.workload).chain(inline).map(Part::Workload)
-    }
-
-    fn add(&mut self, backing: Backing) {
-        let (place, namespace) = (self.all.len(), backing.workload.info.namespace.clone());
-        for (key, value) in &backing.workload.labels.0 {
-            self.by_label.entry((namespace.clone(), key.clone(), value.clone())).or_default().push(place);
+    /// Replaces a pod's or WorkloadEntry's. Gives what it was.
+    pub(super) fn put(&mut self, uid: &Arc<str>, mut now: Option<Backing>) -> Option<Backing> {
+        let before = self.by_uid.remove(uid);
+        let mut is_same = false;
+        if let (Some(now), Some(before)) = (&mut now, &before)
+            && now.workload == before.workload
+        {
+            is_same = true;
+            now.workload = before.workload.clone();
         }
-        self.by_namespace.entry(namespace).or_default().push(place);
-        self.by_uid.insert(backing.workload.uid.clone(), place);
-        self.all.push(backing);
+        if let Some(before) = before.as_ref().filter(|_| !is_same) {
+            self.index(before, |set| set.remove(uid));
+        }
+        if let Some(now) = now {
+            if !is_same {
+                self.index(&now, |set| set.insert(uid.clone()));
+            }
+            self.by_uid.insert(uid.clone(), now);
+        }
+        before
+    }
+
+    fn index(&mut self, backing: &Backing, change: impl Fn(&mut BTreeSet<Arc<str>>) -> bool) {
+        let namespace = &backing.workload.info.namespace;
+        for (key, value) in &backing.workload.labels.0 {
+            let label = (namespace.clone(), key.clone(), value.clone());
+            change(self.by_label.entry(label.clone()).or_default());
+            if self.by_label.get(&label).is_some_and(BTreeSet::is_empty) {
+                self.by_label.remove(&label);
+            }
+        }
+        change(self.by_namespace.entry(namespace.clone()).or_default());
+        if self.by_namespace.get(namespace).is_some_and(BTreeSet::is_empty) {
+            self.by_namespace.remove(namespace);
+        }
+    }
+
+    /// Replaces the endpoints that a ServiceEntry lists; `None`: it is gone. Gives the uids of those that are workloads of
+    /// their own, or were.
+    pub(super) fn put_inline(
+        &mut self,
+        name: &NamespacedName,
+        entry: Option<&ServiceEntry>,
+        settings: &Settings,
+    ) -> BTreeSet<Arc<str>> {
+        let before = self.inline.remove(name).unwrap_or_default();
+        let gone: Vec<Arc<str>> = before.into_iter().map(|backing| backing.workload.uid.clone()).collect();
+        gone.iter().for_each(|uid| drop(self.inside.remove(uid)));
+        let mut uids: BTreeSet<Arc<str>> = gone.into_iter().collect();
+        let Some(entry) = entry.filter(|entry| !entry.endpoints.is_empty()) else { return uids };
+        let now = inline_of(entry, settings);
+        for backing in now.iter().filter(|backing| !entry.external && !backing.workload.addresses.is_empty()) {
+            self.inside.insert(backing.workload.uid.clone(), backing.workload.clone());
+            uids.insert(backing.workload.uid.clone());
+        }
+        self.inline.insert(name.clone(), now);
+        uids
     }
 }
 
-/// Pods and WorkloadEntries.
-pub(super) fn compile(inputs: &Inputs<'_>, settings: &Settings) -> Workloads {
-    let mut workloads = Workloads::default();
-    let nodes = inputs.nodes.iter().map(|node| (&*node.value.name, &node.value.locality)).collect();
-    let holders = kubernetes::holders(inputs);
-    // One that has ended has an address that is somebody else's by now.
-    for input in inputs.pods.iter().filter(|input| !input.value.has_ended()) {
-        workloads.add(kubernetes::pod(input, CLUSTER, settings, &nodes, &holders));
-    }
-    for input in &inputs.workload_entries {
-        workloads.add(of_entry(input.value, settings));
-    }
-    workloads
+/// Uid of a WorkloadEntry's workload.
+pub(super) fn entry_uid(namespace: &str, name: &str) -> String {
+    format!("{CLUSTER}/networking.istio.io/WorkloadEntry/{namespace}/{name}")
 }
 
-fn of_entry(entry: &WorkloadEntry, settings: &Settings) -> Backing {
+/// A WorkloadEntry's workload.
+pub(super) fn of_entry(entry: &WorkloadEntry, settings: &Settings) -> Backing {
     let (namespace, name) = (entry.name.namespace.as_str(), &entry.name.name);
     // Labels of the object and of its spec are one set; the object's win.
     let mut labels = entry.endpoint.labels.clone();
     labels.0.extend(entry.meta.labels.0.clone());
-    let uid = format!("{CLUSTER}/networking.istio.io/WorkloadEntry/{namespace}/{name}");
-    backing(uid.into(), (namespace, name), labels, &entry.endpoint, settings)
+    backing(entry_uid(namespace, name).into(), (namespace, name), labels, &entry.endpoint, settings)
+}
+
+fn inline_of(entry: &ServiceEntry, settings: &Settings) -> Vec<Backing> {
+    let mut repeats: BTreeMap<String, usize> = BTreeMap::new();
+    let one = |endpoint: &EntryEndpoint| {
+        let repeat = repeats.entry(format!("{:?}", endpoint.address)).or_default();
+        let backing = inline(entry, endpoint, *repeat, settings);
+        *repeat += 1;
+        backing
+    };
+    entry.endpoints.iter().map(one).collect()
 }
 
 /// An inline endpoint of a ServiceEntry; `repeat` counts those before it with the same address.
-pub(super) fn inline(entry: &ServiceEntry, endpoint: &EntryEndpoint, repeat: usize, settings: &Settings) -> Backing {
+fn inline(entry: &ServiceEntry, endpoint: &EntryEndpoint, repeat: usize, settings: &Settings) -> Backing {
     let (namespace, name) = (entry.name.namespace.as_str(), &entry.name.name);
     let address = match &endpoint.address {
         Some(EndpointAddress::Ip(ip)) => ip.to_string(),

@@ -2,7 +2,7 @@
 
 use super::session::{Found, Reach, Talks, Upsert, View};
 use crate::{
-    mesh::{MOVING, SharedPart},
+    mesh::{SharedPart, service_of},
     scope,
 };
 use mesh_config::{
@@ -11,6 +11,7 @@ use mesh_config::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -34,20 +35,20 @@ struct Wanted {
 
 /// The difference as far as `reach` goes. Forgets refusals of what is not wanted any more, or says something else by
 /// now.
-pub(super) fn difference(talks: &mut Talks, view: &View<'_>, reach: Reach) -> Difference {
+pub(super) fn difference(talks: &mut Talks, view: &View<'_>, reach: &Reach) -> Difference {
     let wanted = match reach {
-        Reach::Nothing => return Difference::default(),
-        Reach::Endpoints => wanted_of_moving(talks, view),
+        Reach::Endpoints { services, itself, workloads } => {
+            wanted_of_moving(talks, view, services, *itself, *workloads)
+        }
         Reach::All => wanted(talks, view),
     };
-    let within = |kind: &Kind| reach == Reach::All || MOVING.contains(kind);
-    let removed = removed(talks, &wanted, within);
-    for (kind, talk) in talks.iter_mut().filter(|(kind, _)| within(kind)) {
+    let removed = removed(talks, &wanted, reach);
+    for (kind, talk) in talks.iter_mut() {
         let parts = wanted.parts.get(kind);
         let is_same = |name: &PartName, version: &Version| {
             parts.and_then(|parts| parts.get(name)).is_some_and(|part| part.encoded().version == *version)
         };
-        talk.refused.retain(|name, version| is_same(name, version));
+        talk.refused.retain(|name, version| !within(*kind, name, reach) || is_same(name, version));
     }
     let mut aliases = new_aliases(talks, &wanted);
     let mut upserts = Vec::new();
@@ -84,20 +85,57 @@ fn wanted(talks: &Talks, view: &View<'_>) -> Wanted {
     wanted
 }
 
-/// Of the kinds that are [`MOVING`]: what the client may see besides is as it was.
-fn wanted_of_moving(talks: &Talks, view: &View<'_>) -> Wanted {
+/// Of the kinds that are [`MOVING`](crate::mesh::MOVING): what the client may see besides is as it was.
+fn wanted_of_moving(
+    talks: &Talks,
+    view: &View<'_>,
+    services: &BTreeSet<Arc<str>>,
+    itself: bool,
+    with_workloads: bool,
+) -> Wanted {
     let mut wanted = Wanted::default();
-    let follows_itself = talks.get(&Kind::Instance).is_some_and(|talk| talk.wildcard);
+    let follows_itself = itself && talks.get(&Kind::Instance).is_some_and(|talk| talk.wildcard);
     if follows_itself {
         scope::instance(view.mesh, view.facts).into_iter().for_each(|part| wanted.add(part));
     }
-    let services = talks.get(&Kind::Service).into_iter().flat_map(|talk| &talk.names);
-    for (service, _) in services.filter(|(_, told)| matches!(told, Some(Some(_)))) {
+    let told = |service: &Arc<str>| talks.get(&Kind::Service).and_then(|talk| talk.names.get(service));
+    for service in services.iter().filter(|service| matches!(told(service), Some(Some(Some(_))))) {
         let Ok(service) = service.parse() else { continue };
         scope::endpoints(view.mesh, view.facts, &service).iter().for_each(|part| wanted.add(part));
     }
-    workloads(talks, view, &mut wanted);
+    if with_workloads {
+        workloads(talks, view, &mut wanted);
+    }
     wanted
+}
+
+/// Whether a part is one that `reach` is about.
+fn within(kind: Kind, name: &PartName, reach: &Reach) -> bool {
+    match reach {
+        Reach::All => true,
+        Reach::Endpoints { services, itself, workloads } => match kind {
+            Kind::Endpoint => services.contains(service_of(name)),
+            Kind::Instance => *itself,
+            Kind::Workload => *workloads,
+            _ => false,
+        },
+    }
+}
+
+/// Names of the parts that `reach` is about.
+fn in_reach<'a>(kind: Kind, known: &'a BTreeMap<PartName, Version>, reach: &Reach) -> Vec<&'a PartName> {
+    match (reach, kind) {
+        // A client that follows many services has many endpoints.
+        (Reach::Endpoints { services, .. }, Kind::Endpoint) => {
+            let of = |service: &Arc<str>| {
+                let prefix = format!("{service}/");
+                let from = known.range::<str, _>((Bound::Included(&*prefix), Bound::Unbounded)).map(|(name, _)| name);
+                from.take_while(|name| name.as_str().starts_with(&*prefix)).collect::<Vec<_>>()
+            };
+            services.iter().flat_map(of).collect()
+        }
+        _ => known.keys().filter(|name| within(kind, name, reach)).collect(),
+    }
 }
 
 fn workloads(talks: &Talks, view: &View<'_>, wanted: &mut Wanted) {
@@ -126,17 +164,16 @@ fn new_aliases(talks: &Talks, wanted: &Wanted) -> BTreeMap<PartName, Vec<Arc<str
     aliases
 }
 
-fn removed(talks: &Talks, wanted: &Wanted, within: impl Fn(&Kind) -> bool) -> Vec<(Kind, PartName)> {
+fn removed(talks: &Talks, wanted: &Wanted, reach: &Reach) -> Vec<(Kind, PartName)> {
     let mut removed: BTreeSet<(Kind, PartName)> = BTreeSet::new();
-    for (kind, talk) in talks.iter().filter(|(kind, _)| within(kind)) {
+    for (kind, talk) in talks {
         let parts = wanted.parts.get(kind);
+        let is_gone = |name: &&PartName| parts.is_none_or(|parts| !parts.contains_key(*name));
         // Who could not read a part remembers that there is one, and must be told when it is gone.
-        let gone = talk
-            .held
-            .keys()
-            .chain(talk.refused.keys())
-            .filter(|name| parts.is_none_or(|parts| !parts.contains_key(*name)));
-        removed.extend(gone.map(|name| (*kind, name.clone())));
+        for known in [&talk.held, &talk.refused] {
+            let gone = in_reach(*kind, known, reach).into_iter().filter(is_gone);
+            removed.extend(gone.map(|name| (*kind, name.clone())));
+        }
     }
     // Whoever asked for a name that stands for nothing is told so, once.
     for (kind, name, found) in &wanted.answers {

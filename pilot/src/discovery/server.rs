@@ -255,15 +255,15 @@ impl Client {
     }
 
     fn mesh_changed(&mut self) -> Result<(), Status> {
-        let mesh = self.mesh.get();
-        let is_same = mesh.version() == self.seen.version();
-        let moved = mesh.differs_in_moving_parts(&self.seen);
-        self.seen = mesh;
-        let stays = self.standing.look_again(&self.seen, &self.claim, &self.proved);
-        match (is_same, moved && stays) {
-            (true, _) => Ok(()),
-            (false, true) => self.step(Event::EndpointsMoved),
-            (false, false) => self.step(Event::MeshChanged),
+        let before = std::mem::replace(&mut self.seen, self.mesh.get());
+        if self.seen.version() == before.version() {
+            return Ok(());
+        }
+        let stays =
+            self.seen.has_workloads_of(&before) || self.standing.look_again(&self.seen, &self.claim, &self.proved);
+        match self.seen.moved_since(&before).filter(|_| stays) {
+            Some(moved) => self.step(Event::Moved(moved)),
+            None => self.step(Event::MeshChanged),
         }
     }
 
@@ -284,8 +284,10 @@ impl Client {
             tracing::warn!(proxy = self.claim.full_name(), %violation, "stream ended");
             return Err(Status::invalid_argument(violation.to_string()));
         }
-        self.connected.sent(&actions.responses);
-        self.waiting.extend(actions.responses);
+        if !actions.responses.is_empty() {
+            self.connected.sent(&actions.responses);
+            self.waiting.extend(actions.responses);
+        }
         Ok(())
     }
 }

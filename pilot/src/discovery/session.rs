@@ -5,7 +5,7 @@
 
 use super::diff::{self, Difference};
 use crate::{
-    mesh::{Mesh, MeshVersion, SharedPart},
+    mesh::{Mesh, MeshVersion, Moved, SharedPart},
     scope::ProxyFacts,
 };
 use mesh_config::{
@@ -14,7 +14,7 @@ use mesh_config::{
     wire::{Nonce, Refusal, Version, reason_of, refusals_of_text},
 };
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -43,9 +43,8 @@ pub enum Event {
     Request(Request),
     /// There is another mesh.
     MeshChanged,
-    /// There is another mesh, which differs in parts that are [`MOVING`](crate::mesh::MOVING) at most; who the client
-    /// is has not changed.
-    EndpointsMoved,
+    /// There is another mesh, and this is all that moved; who the client is has not changed.
+    Moved(Arc<Moved>),
 }
 
 /// What a client says about one kind.
@@ -142,15 +141,38 @@ pub struct State {
 }
 
 /// How much of what a client has may have changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// Parts that are [`MOVING`](crate::mesh::MOVING).
-    Endpoints,
+    /// Parts that are [`MOVING`](crate::mesh::MOVING): endpoints of these services, and if so its own instance and the
+    /// workloads at addresses that it follows.
+    Endpoints { services: BTreeSet<Arc<str>>, itself: bool, workloads: bool },
     /// Anything.
     All,
+}
+
+impl Reach {
+    const NOTHING: Reach = Reach::Endpoints { services: BTreeSet::new(), itself: false, workloads: false };
+
+    fn add(&mut self, other: Reach) {
+        match (self, other) {
+            (Reach::All, _) => {}
+            (
+                Reach::Endpoints { services, itself, workloads },
+                Reach::Endpoints { services: more, itself: too, workloads: as_well },
+            ) => {
+                services.extend(more);
+                *itself |= too;
+                *workloads |= as_well;
+            }
+            (reach, Reach::All) => *reach = Reach::All,
+        }
+    }
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Reach::NOTHING
+    }
 }
 
 pub(super) type Talks = BTreeMap<Kind, Talk>;
@@ -181,7 +203,7 @@ pub fn step(mut state: State, event: Event, view: &View<'_>) -> (State, Actions)
     let mut actions = Actions::default();
     match event {
         Event::MeshChanged => state.dirty = Reach::All,
-        Event::EndpointsMoved => state.dirty = state.dirty.max(Reach::Endpoints),
+        Event::Moved(moved) => state.dirty.add(state.reach_of(&moved, view)),
         Event::Request(request) => {
             actions.answered = request.answer.as_ref().and_then(|answer| state.settle(request.kind, answer));
             if let Err(violation) = state.listen(request) {
@@ -190,9 +212,9 @@ pub fn step(mut state: State, event: Event, view: &View<'_>) -> (State, Actions)
             }
         }
     }
-    if state.open && state.dirty != Reach::Nothing && state.outstanding.is_empty() {
+    if state.open && state.dirty != Reach::NOTHING && state.outstanding.is_empty() {
         let reach = std::mem::take(&mut state.dirty);
-        let difference = diff::difference(&mut state.talks, view, reach);
+        let difference = diff::difference(&mut state.talks, view, &reach);
         actions.responses = state.push(difference, view.mesh.version());
     }
     (state, actions)
@@ -216,7 +238,29 @@ impl State {
 
     /// Whether nothing is left to say or to hear: for tests and for the curious.
     pub fn is_quiet(&self) -> bool {
-        self.open && self.dirty == Reach::Nothing && self.outstanding.is_empty()
+        self.open && self.dirty == Reach::NOTHING && self.outstanding.is_empty()
+    }
+
+    /// What of that it holds or follows.
+    fn reach_of(&self, moved: &Moved, view: &View<'_>) -> Reach {
+        // What is on its way is neither held nor refused yet.
+        let has = |(kind, name): &(Kind, PartName)| {
+            let talk = self.talks.get(kind);
+            talk.is_some_and(|talk| talk.held.contains_key(name) || talk.refused.contains_key(name))
+        };
+        if !moved.said.is_empty() && (!self.outstanding.is_empty() || moved.said.iter().any(has)) {
+            return Reach::All;
+        }
+        let names = |kind| self.talks.get(&kind).into_iter().flat_map(|talk| talk.names.keys());
+        let follows =
+            |service: &&Arc<str>| self.talks.get(&Kind::Service).is_some_and(|t| t.names.contains_key(*service));
+        let own = view.facts.workload.as_ref().map(|uid| PartName(uid.clone()));
+        let is_moved = |address: &Arc<str>| address.parse().is_ok_and(|address| moved.addresses.contains(&address));
+        Reach::Endpoints {
+            services: moved.services.iter().filter(follows).cloned().collect(),
+            itself: own.is_some_and(|own| moved.instances.contains(&own)),
+            workloads: !moved.addresses.is_empty() && names(Kind::Workload).any(is_moved),
+        }
     }
 
     /// Takes an answer in; one to a response that is not outstanding means nothing.

@@ -1,6 +1,6 @@
 //! Look-ups over the parts, made once a mesh: what choosing for a proxy would otherwise search for.
 
-use super::{Parts, hosts::ByHost};
+use super::{MOVING, hosts::ByHost, parts::Parts};
 use mesh_config::{
     model::{
         Destination, Gateway, Kind, Part, PartName, Precedence, Route, ServiceKey, Sidecar, Visibility, Workload,
@@ -39,7 +39,7 @@ pub(crate) struct Standing {
 /// Look-ups over one mesh.
 #[derive(Debug, Default)]
 pub struct Lookups {
-    standing: Standing,
+    pub(super) standing: Arc<Standing>,
     pub(crate) services: ByHost<ServiceKey>,
     pub(crate) destinations: ByHost<Arc<Destination>>,
     /// Attached to the mesh; under each host the oldest first.
@@ -61,18 +61,18 @@ pub(crate) struct WorkloadLookups {
     /// By namespace and service account, those that have one.
     pub(crate) by_account: HashMap<NamespacedName, Vec<Arc<Workload>>>,
     /// By uid, where a service asks for it.
-    pub(crate) nodes: Nodes,
+    pub(crate) nodes: Arc<Nodes>,
 }
 
 /// The nodes that workloads are on.
 pub(crate) type Nodes = HashMap<Arc<str>, Arc<str>>;
 
 impl WorkloadLookups {
-    pub(super) fn new(parts: Option<&Parts>, nodes: Nodes) -> Self {
+    pub(super) fn new(parts: Option<&Parts>, nodes: Arc<Nodes>) -> Self {
         let mut made = WorkloadLookups { nodes, ..WorkloadLookups::default() };
-        for (name, shared) in parts.into_iter().flatten() {
+        for shared in parts.into_iter().flat_map(Parts::iter) {
             if let Part::Workload(workload) = &shared.part {
-                made.add(name, workload);
+                made.add(&shared.name, workload);
             }
         }
         made
@@ -90,9 +90,10 @@ impl WorkloadLookups {
 }
 
 impl Lookups {
-    pub(super) fn new(parts: &BTreeMap<Kind, Arc<Parts>>, standing: Standing) -> Self {
+    pub(super) fn new(parts: &BTreeMap<Kind, Arc<Parts>>, standing: Arc<Standing>) -> Self {
         let mut made = Lookups { standing, ..Lookups::default() };
-        for shared in parts.values().flat_map(|parts| parts.values()) {
+        let stays = parts.iter().filter(|(kind, _)| !MOVING.contains(kind));
+        for shared in stays.flat_map(|(_, parts)| parts.iter()) {
             match &shared.part {
                 Part::Service(service) => made.services.insert(&service.key.host, service.key.clone()),
                 Part::Destination(rule) => made.destinations.insert(&rule.host, rule.clone()),
@@ -147,11 +148,6 @@ impl Lookups {
     /// Whether gateways of a service account may have a Secret's key.
     pub(crate) fn may_have(&self, account: &NamespacedName, secret: &NamespacedName) -> bool {
         self.standing.entitled.get(secret).is_some_and(|accounts| accounts.contains(account))
-    }
-
-    /// Whether objects are as visible and as old as in another mesh.
-    pub(super) fn same_standing(&self, other: &Lookups) -> bool {
-        self.standing == other.standing
     }
 }
 

@@ -107,13 +107,19 @@ fn what_says_nothing_new_touches_nothing() {
         let changes = batch.changes.into_iter().filter(|change| matches!(change, Change::Upsert(..))).collect();
         world.apply(Batch { source: SourceId::ApiServer, changes })
     };
-    assert_eq!(apply(&mut world, SERVICE), Touched::REST);
+    let cart = || ObjectId::new(ObjectKind::Service, NamespacedName::new("shop", "cart"));
+    let said = || {
+        let mut touched = Touched::of(cart());
+        touched.findings = true;
+        touched
+    };
+    assert_eq!(apply(&mut world, SERVICE), Touched::of(cart()));
     assert_eq!(apply(&mut world, &SERVICE.replace("}}", "}, status: {loadBalancer: {}}}")), Touched::default());
-    assert_eq!(apply(&mut world, &SERVICE.replace("80", "81")), Touched::REST);
+    assert_eq!(apply(&mut world, &SERVICE.replace("80", "81")), Touched::of(cart()));
     let labelled = SERVICE.replace("80", "81").replace("name: cart", "labels: {a: b}, name: cart");
-    assert_eq!(apply(&mut world, &labelled), Touched::REST);
+    assert_eq!(apply(&mut world, &labelled), Touched::of(cart()));
     let broken = labelled.replace("81", "0");
-    assert_eq!((apply(&mut world, &broken), apply(&mut world, &broken)), (Touched::REST, Touched::REST));
+    assert_eq!((apply(&mut world, &broken), apply(&mut world, &broken)), (said(), said()));
     let secret = "{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: shop}, data: {password: eA==}}\n";
     assert_eq!(apply(&mut world, secret), Touched::default());
 }

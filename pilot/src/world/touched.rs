@@ -1,46 +1,58 @@
 //! What a set of changes touched: enough to know how soon to compile, and how much.
 
+use crate::object::ObjectId;
 use mesh_config::kind::{GroupKind, Lane};
+use std::collections::BTreeSet;
 
-/// Which lanes were touched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What was touched.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Touched {
-    endpoints: bool,
+    /// Objects that are new, gone, or say something else.
+    pub(crate) objects: BTreeSet<ObjectId>,
+    /// Something is to be said of an object, or was.
+    pub(crate) findings: bool,
     rest: bool,
+    /// Which objects count, or what they mean.
+    pub(crate) everything: bool,
 }
 
 impl Touched {
-    /// Something else than where endpoints are: settings, routes, policies, trust, findings.
-    pub const REST: Touched = Touched { endpoints: false, rest: true };
+    /// Something else than where endpoints are, and no object: trust, findings about sources.
+    pub const REST: Touched = Touched { objects: BTreeSet::new(), findings: true, rest: true, everything: false };
 
-    /// Where endpoints are.
-    pub const ENDPOINTS: Touched = Touched { endpoints: true, rest: false };
+    /// Any object may have changed.
+    pub const EVERYTHING: Touched = Touched { objects: BTreeSet::new(), findings: true, rest: true, everything: true };
 
-    /// One object of a kind.
-    pub fn of(kind: &GroupKind) -> Self {
-        match kind {
-            GroupKind::Of(kind) => match kind.lane() {
-                Lane::Endpoints => Touched::ENDPOINTS,
-                Lane::Rest => Touched::REST,
-            },
+    /// One object.
+    pub fn of(object: ObjectId) -> Self {
+        let rest = match &object.kind {
+            GroupKind::Of(kind) => kind.lane() == Lane::Rest,
             // It means nothing to the mesh, and there is a finding that says so.
-            GroupKind::Foreign { .. } => Touched::REST,
-        }
+            GroupKind::Foreign { .. } => true,
+        };
+        Touched { objects: [object].into(), rest, ..Touched::default() }
     }
 
     /// Nothing was touched.
-    pub fn is_empty(self) -> bool {
-        self == Touched::default()
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty() && !self.rest
     }
 
     /// Only where endpoints are was touched.
-    pub fn endpoints_only(self) -> bool {
-        self.endpoints && !self.rest
+    pub fn endpoints_only(&self) -> bool {
+        !self.is_empty() && !self.rest
+    }
+
+    /// Something else than where endpoints are was touched.
+    pub(crate) fn is_of_ground(&self) -> bool {
+        self.rest
     }
 
     /// Both.
     pub fn merge(&mut self, other: Touched) {
-        self.endpoints |= other.endpoints;
+        self.objects.extend(other.objects);
+        self.findings |= other.findings;
         self.rest |= other.rest;
+        self.everything |= other.everything;
     }
 }

@@ -11,13 +11,14 @@ use mesh_config::{
 use std::{collections::HashMap, sync::Arc};
 
 /// PeerAuthentications by namespace.
-pub(super) struct PeerPolicies {
+#[derive(PartialEq)]
+pub(in crate::compile) struct PeerPolicies {
     by_namespace: HashMap<Namespace, Vec<Arc<PeerAuthentication>>>,
     root: Namespace,
 }
 
 impl PeerPolicies {
-    pub(super) fn new(inputs: &Inputs<'_>, settings: &Settings) -> Self {
+    pub(in crate::compile) fn new(inputs: &Inputs<'_>, settings: &Settings) -> Self {
         let mut by_namespace: HashMap<Namespace, Vec<Arc<PeerAuthentication>>> = HashMap::new();
         for input in &inputs.peer_authentications {
             let policy = Arc::new(input.value.clone());
