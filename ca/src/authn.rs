@@ -17,6 +17,8 @@ pub struct Caller {
     pub identity: SpiffeId,
     /// How it was proved.
     pub proof: Proof,
+    /// When what proved it comes to its end.
+    pub until: SystemTime,
 }
 
 /// How an identity was proved.
@@ -50,7 +52,7 @@ impl<'a> Evidence<'a> {
     /// What came with a request: the verified certificate that [`grpc::incoming`] put among its extensions, and
     /// `authorization: Bearer …` in its metadata.
     pub fn of<T>(request: &'a tonic::Request<T>) -> Self {
-        let certificate = request.extensions().get::<grpc::Caller>().and_then(|c| c.accepted.peer.as_deref());
+        let certificate = request.extensions().get::<grpc::Caller>().and_then(|c| c.accepted.as_ref()?.peer.as_deref());
         let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         let token = header
             .and_then(|text| text.split_once(' '))
@@ -77,16 +79,19 @@ impl Authenticator {
     /// # Errors
     /// [`Refusal`] when nothing does, [`crate::Failure`] when tokens cannot be verified now.
     pub async fn authenticate(&self, evidence: Evidence<'_>, now: SystemTime) -> Result<Caller, Error> {
-        let certificate = match evidence.certificate.map(|c| mtls::identity(c, &self.trust_domain, now)) {
-            Some(Ok(identity)) => return Ok(Caller { identity, proof: Proof::Certificate }),
-            Some(Err(problem)) => Some(problem),
+        let certificate = match evidence.certificate.map(|c| (c, mtls::identity(c, &self.trust_domain, now))) {
+            Some((shown, Ok(identity))) => {
+                return Ok(Caller { identity, proof: Proof::Certificate, until: shown.not_after });
+            }
+            Some((_, Err(problem))) => Some(problem),
             None => None,
         };
         let token: Option<TokenProblem> = match evidence.token {
             Some(text) => match self.tokens.verify(text, now).await {
                 Ok(account) => {
                     let identity = SpiffeId::new(self.trust_domain.clone(), &account.namespace, &account.name);
-                    return Ok(Caller { identity, proof: Proof::Token });
+                    // The verifier vouches for the whole text, so also for what it says of its end.
+                    return Ok(Caller { identity, proof: Proof::Token, until: token::end(text).unwrap_or(now) });
                 }
                 Err(token::VerifyError::Refused(problem)) => Some(problem),
                 Err(token::VerifyError::Failed(failure)) => return Err(Error::Failed(failure)),

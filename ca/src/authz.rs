@@ -21,11 +21,12 @@ pub fn permitted<'a>(caller: &'a Caller, wanted: Option<&str>) -> Result<&'a Spi
 mod tests {
     use super::*;
     use crate::authn::Proof;
+    use std::time::SystemTime;
 
     #[test]
     fn a_caller_may_have_its_own_identity_only() {
         let identity: SpiffeId = "spiffe://cluster.local/ns/shop/sa/cart".parse().unwrap();
-        let caller = Caller { identity: identity.clone(), proof: Proof::Token };
+        let caller = Caller { identity: identity.clone(), proof: Proof::Token, until: SystemTime::UNIX_EPOCH };
         assert_eq!(permitted(&caller, None), Ok(&identity));
         assert_eq!(permitted(&caller, Some(&identity.uri())), Ok(&identity));
         let other = "spiffe://cluster.local/ns/shop/sa/admin";

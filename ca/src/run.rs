@@ -18,9 +18,9 @@ use mesh_runtime::{
     drain,
     identity::rotate::{self, Rotation},
     snapshot,
-    telemetry::{log::LogHandle, metrics::Registry},
+    telemetry::{log::LogHandle, metrics::Registry, repeated::Repeated},
     tls::{
-        grpc,
+        grpc::{self, Limits, Security},
         server::{ClientAuth, ServerProfile, ServerTls, TrustPolicy},
     },
 };
@@ -37,6 +37,7 @@ pub struct Ca {
     clock: WallClock,
     listener: TcpListener,
     admin: TcpListener,
+    limits: Limits,
     dns_names: Vec<String>,
     ttl: Duration,
 }
@@ -65,7 +66,9 @@ impl Ca {
             Arc::new(Authenticator::new(settings.trust_domain, Arc::new(keys))),
             metrics.clone(),
             clock.clone(),
+            Repeated::new(settings.log_repeat_after, &registry)?,
         );
+        let limits = Limits::new(settings.connections, &registry)?;
         Ok(Ca {
             authority,
             store,
@@ -75,6 +78,7 @@ impl Ca {
             clock,
             listener: bind(settings.listen).await?,
             admin: bind(settings.admin).await?,
+            limits,
             dns_names: settings.dns_names,
             ttl: settings.lifetimes.default,
         })
@@ -107,12 +111,11 @@ impl Ca {
         tracing::info!(address = ?self.listener.local_addr().ok(), %roots, "issuing certificates");
         let profile = ServerProfile::new([b"h2".as_slice()], ClientAuth::Optional);
         let tls = Arc::new(ServerTls::new(identity, TrustPolicy::default()));
-        let incoming = grpc::incoming(self.listener, tls, profile, drain.clone());
+        let mut server = self.limits.server();
+        let incoming = grpc::incoming(self.listener, Security::Tls(tls, profile), self.limits, drain.clone());
         let admin = Admin::new().with_liveness().with_metrics("/metrics", self.registry).with_log_level(log);
-        let serve = tonic::transport::Server::builder()
-            .timeout(Duration::from_secs(15))
-            .add_service(self.service.into_server())
-            .serve_with_incoming_shutdown(incoming, drain.signaled());
+        let serve =
+            server.add_service(self.service.into_server()).serve_with_incoming_shutdown(incoming, drain.signaled());
         let all = async {
             tokio::join!(serve, rotation.run(publisher, drain.clone()), follow, admin.serve(self.admin, drain.clone()))
                 .0

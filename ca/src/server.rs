@@ -14,7 +14,7 @@ use mesh_config::wire::proto::istio::v1::auth::{
     IstioCertificateRequest, IstioCertificateResponse,
     istio_certificate_service_server::{IstioCertificateService, IstioCertificateServiceServer},
 };
-use mesh_runtime::clock::WallClock;
+use mesh_runtime::{clock::WallClock, telemetry::repeated::Repeated, tls::grpc};
 use prost_types::value::Kind;
 use std::{
     sync::Arc,
@@ -35,6 +35,7 @@ pub struct CertificateService {
     authenticator: Arc<Authenticator>,
     metrics: Metrics,
     clock: WallClock,
+    lines: Repeated,
 }
 
 impl CertificateService {
@@ -44,9 +45,10 @@ impl CertificateService {
         authenticator: Arc<Authenticator>,
         metrics: Metrics,
         clock: WallClock,
+        lines: Repeated,
     ) -> Self {
         metrics.in_force(&authority);
-        CertificateService { authority, authenticator, metrics, clock }
+        CertificateService { authority, authenticator, metrics, clock, lines }
     }
 
     /// As a gRPC server, with bounds on what a call may carry.
@@ -73,15 +75,18 @@ impl IstioCertificateService for CertificateService {
         request: Request<IstioCertificateRequest>,
     ) -> Result<Response<IstioCertificateResponse>, Status> {
         let now = self.clock.now();
+        let connection = request.extensions().get::<grpc::Caller>();
+        let source = connection.map(|connection| connection.address.ip());
         let authenticated = self.authenticator.authenticate(Evidence::of(&request), now).await;
         let (caller, outcome) = match authenticated {
             Ok(caller) => {
+                let _held = connection.map(grpc::Caller::hold);
                 let outcome = self.issue(&caller, request.get_ref(), now);
                 (Some(caller), outcome)
             }
             Err(error) => (None, Err(error)),
         };
-        audit::decision(caller.as_ref(), &outcome, now);
+        audit::decision(caller.as_ref(), source, &outcome, now, &self.lines);
         self.metrics.decision(&outcome);
         Ok(Response::new(IstioCertificateResponse { cert_chain: outcome?.chain }))
     }

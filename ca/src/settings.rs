@@ -4,7 +4,11 @@
 use crate::authority::Lifetimes;
 use clap::Parser;
 use mesh_config::identity::TrustDomain;
-use mesh_runtime::telemetry::log::{Format, filter};
+use mesh_runtime::{
+    settings::duration,
+    telemetry::log::{Format, filter},
+    tls::grpc,
+};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// As given.
@@ -33,10 +37,10 @@ pub struct Args {
     #[arg(long, env = "CA_AUDIENCE", default_value = crate::authn::token::AUDIENCE)]
     audience: String,
     /// Lifetime of certificates when the caller wishes nothing.
-    #[arg(long, env = "DEFAULT_WORKLOAD_CERT_TTL", default_value = "24h", value_parser = duration)]
+    #[arg(long, env = "DEFAULT_WORKLOAD_CERT_TTL", default_value = "24h", value_parser = lifetime)]
     default_ttl: Duration,
     /// Longest lifetime of certificates.
-    #[arg(long, env = "MAX_WORKLOAD_CERT_TTL", default_value = "2160h", value_parser = duration)]
+    #[arg(long, env = "MAX_WORKLOAD_CERT_TTL", default_value = "2160h", value_parser = lifetime)]
     max_ttl: Duration,
     /// Names that the service is reached by; in its own certificate.
     #[arg(
@@ -46,6 +50,12 @@ pub struct Args {
         default_values = ["istiod.istio-system.svc", "istiod.istio-system", "istiod", "localhost"],
     )]
     dns_names: Vec<String>,
+    /// Bounds on connections.
+    #[command(flatten)]
+    connections: grpc::Bounds,
+    /// How long a log line that callers can repeat is left out after it was written.
+    #[arg(long, env = "FERROMESH_LOG_REPEAT_AFTER", default_value = "60s", value_parser = duration)]
+    log_repeat_after: Duration,
     /// Form of the log: text or json.
     #[arg(long, env = "LOG_FORMAT", default_value = "text")]
     log_format: Format,
@@ -82,6 +92,10 @@ pub struct Settings {
     pub lifetimes: Lifetimes,
     /// Names in our own certificate.
     pub dns_names: Vec<String>,
+    /// Bounds on connections.
+    pub connections: grpc::Bounds,
+    /// How long a log line that callers can repeat is left out after it was written.
+    pub log_repeat_after: Duration,
     /// Form of the log.
     pub log_format: Format,
     /// Filter of the log.
@@ -104,13 +118,15 @@ impl From<Args> for Settings {
             // A default above the bound would be cut at each request: cut it once.
             lifetimes: Lifetimes { default: args.default_ttl.min(args.max_ttl), max: args.max_ttl },
             dns_names: args.dns_names,
+            connections: args.connections,
+            log_repeat_after: args.log_repeat_after,
             log_format: args.log_format,
             log_level: args.log_level,
         }
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+fn lifetime(text: &str) -> Result<Duration, String> {
     let parsed = mesh_config::time::duration(text).filter(|d| *d >= Duration::from_secs(1));
     parsed.ok_or_else(|| format!("{text:?} is not a duration of at least a second, such as 24h or 90m"))
 }

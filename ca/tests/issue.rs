@@ -17,8 +17,9 @@ use mesh_runtime::{
     clock, drain,
     identity::client::{Authority as Peer, CaClient},
     snapshot,
+    telemetry::metrics::Registry,
     tls::{
-        grpc,
+        grpc::{self, Bounds, Limits, Security},
         material::{CaBundle, certificates},
         server::{ClientAuth, ServerProfile, ServerTls, TrustPolicy},
         verify::{Role, verify_chain},
@@ -207,10 +208,11 @@ async fn a_workload_gets_and_renews_its_certificate_over_tls() {
     let address = listener.local_addr().unwrap();
     let (_signal, drain) = drain::channel();
     let profile = ServerProfile::new([b"h2".as_slice()], ClientAuth::Optional);
+    let limits = Limits::new(Bounds::default(), &Registry::new()).unwrap();
     let server = tokio::spawn(
         tonic::transport::Server::builder()
             .add_service(world.service.clone().into_server())
-            .serve_with_incoming(grpc::incoming(listener, tls, profile, drain)),
+            .serve_with_incoming(grpc::incoming(listener, Security::Tls(tls, profile), limits, drain)),
     );
 
     let dir = tempfile::tempdir().unwrap();

@@ -19,7 +19,7 @@ pub use self::{
 use crate::{
     compile::Compiler,
     debug::Reports,
-    discovery::{clients::Clients, foreign::Told, server::Discovery},
+    discovery::{clients::Clients, foreign::Told, server::Discovery, shares::Shares},
     mesh::Mesh,
     metrics::Metrics,
     settings::Settings,
@@ -31,11 +31,12 @@ use mesh_runtime::{
     drain,
     ready::Ready,
     snapshot::{self, Publisher},
-    telemetry::{log::LogHandle, metrics::Registry},
+    telemetry::{log::LogHandle, metrics::Registry, repeated::Repeated},
+    tls::grpc::Limits,
 };
 use objects::Objects;
 use ports::Ports;
-use std::{collections::BTreeSet, future::Future, sync::Arc};
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
 use vouch::Vouch;
 
@@ -53,7 +54,16 @@ pub struct App {
     mesh: Publisher<Mesh>,
     registry: Registry,
     metrics: Metrics,
+    bounded: Bounded,
     drain: drain::Watch,
+}
+
+/// What keeps clients from filling or silencing pilot.
+struct Bounded {
+    limits: Limits,
+    shares: Shares,
+    lines: Repeated,
+    age: Duration,
 }
 
 impl App {
@@ -65,9 +75,16 @@ impl App {
         let registry = Registry::new();
         registry.build_info("pilot", env!("CARGO_PKG_VERSION"))?;
         let metrics = Metrics::new(&registry)?;
+        let bounded = Bounded {
+            age: settings.connections.keepalive_max_server_connection_age,
+            limits: Limits::new(settings.connections.clone(), &registry)?,
+            shares: Shares::new(settings.clients.clone(), metrics.clone()),
+            lines: Repeated::new(settings.clients.log_repeat_after, &registry)?,
+        };
         let mut objects = Objects::read(&settings).await?;
         let cluster = objects.cluster.as_ref();
-        let vouch = Vouch::open(&settings, cluster, &objects.world, &registry, WallClock::system()).await?;
+        let lines = bounded.lines.clone();
+        let vouch = Vouch::open(&settings, cluster, &objects.world, &registry, WallClock::system(), lines).await?;
         let chosen = watch::Sender::new(objects.world.chosen_namespaces());
         let keep = |client| keeper::Keeper::new(client, &settings, vouch.bundle(), chosen.subscribe());
         let keeper = cluster.map(keep);
@@ -80,7 +97,21 @@ impl App {
         understand::report(&mesh, &metrics);
         let (mesh, _) = snapshot::publisher(Arc::new(mesh));
         let ports = Ports::bind(&settings).await?;
-        Ok(App { ports, objects, vouch, keeper, chosen, admission, ready, compiler, mesh, registry, metrics, drain })
+        Ok(App {
+            ports,
+            objects,
+            vouch,
+            keeper,
+            chosen,
+            admission,
+            ready,
+            compiler,
+            mesh,
+            registry,
+            metrics,
+            bounded,
+            drain,
+        })
     }
 
     /// The addresses really bound.
@@ -93,8 +124,21 @@ impl App {
     /// # Errors
     /// When a server fails.
     pub async fn run(self, log: LogHandle) -> anyhow::Result<()> {
-        let App { ports, objects, vouch, keeper, chosen, admission, ready, compiler, mesh, registry, metrics, drain } =
-            self;
+        let App {
+            ports,
+            objects,
+            vouch,
+            keeper,
+            chosen,
+            admission,
+            ready,
+            compiler,
+            mesh,
+            registry,
+            metrics,
+            bounded,
+            drain,
+        } = self;
         ports.addresses.log();
         let discovery = Discovery {
             mesh: mesh.reader(),
@@ -103,6 +147,10 @@ impl App {
             access: vouch.access(),
             metrics: metrics.clone(),
             told: Told::default(),
+            shares: bounded.shares,
+            lines: bounded.lines,
+            wall: WallClock::system(),
+            age: bounded.age,
             drain: drain.clone(),
         };
         let reports = Reports { mesh: mesh.reader(), clients: discovery.clients.clone() };
@@ -112,6 +160,7 @@ impl App {
             certificates: vouch.service.clone(),
             webhooks: admission.webhooks.clone(),
             ready,
+            limits: bounded.limits,
         };
         let (trusted, roots) = watch::channel(vouch.roots());
         let understand = understand::Loop {

@@ -34,6 +34,7 @@ use mesh_config::{
 use mesh_runtime::{
     admin::{self, Admin, Peer},
     snapshot,
+    tls::grpc::Caller,
 };
 use serde_json::{Value, json};
 use tonic::{Request, Response, Status, metadata::MetadataValue};
@@ -131,7 +132,9 @@ pub struct DebugPort {
 
 impl DebugPort {
     async fn permit<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        if self.loopback && request.remote_addr().is_some_and(|from| Peer(from).is_of_this_machine()) {
+        if self.loopback
+            && request.extensions().get::<Caller>().is_some_and(|from| Peer(from.address).is_of_this_machine())
+        {
             return Ok(());
         }
         let proved = (self.authenticate)(request.metadata(), request.extensions()).await?;

@@ -15,6 +15,8 @@ pub struct Metrics {
     pub rejects: IntCounterVec,
     /// Callers that were not believed or claimed to be somebody else.
     pub refused_callers: IntCounterVec,
+    /// Streams that pilot ended, by reason.
+    pub streams_ended: IntCounterVec,
     /// Version of the mesh in force.
     pub mesh_version: IntGauge,
     /// Seconds that compiling took.
@@ -46,6 +48,7 @@ impl Metrics {
             pushes: counters("pilot_xds_pushes", "Discovery responses sent, by kind", "type")?,
             rejects: counters("pilot_total_xds_rejects", "Resources that proxies refused, by kind", "type")?,
             refused_callers: counters("pilot_refused_callers_total", "Discovery calls refused, by reason", "reason")?,
+            streams_ended: counters("pilot_streams_ended_total", "Discovery streams that pilot ended, by reason", "reason")?,
             mesh_version: registry.register(IntGauge::new("pilot_mesh_version", "Version of the mesh in force")?)?,
             compile: registry.register(Histogram::with_opts(compile)?)?,
             services: registry.register(IntGauge::new("pilot_services", "Services in force")?)?,

@@ -1,10 +1,15 @@
 //! Boot parameters of pilot: as given on the command line ([`Cli`]), and resolved ([`Settings`]).
 
+mod clients;
+
+pub use clients::ClientBounds;
+
 use clap::{Args, Parser, Subcommand};
 use mesh_config::identity::TrustDomain;
 use mesh_runtime::{
-    settings::Listen,
+    settings::{Listen, duration},
     telemetry::log::{Format, filter},
+    tls::grpc,
 };
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -118,6 +123,12 @@ pub struct Settings {
     /// File to which the addresses really bound are written, as JSON.
     #[arg(long)]
     pub address_file: Option<PathBuf>,
+    /// Bounds on connections.
+    #[command(flatten)]
+    pub connections: grpc::Bounds,
+    /// Bounds on clients of discovery.
+    #[command(flatten)]
+    pub clients: ClientBounds,
     /// How long streams and calls may take to end after SIGTERM.
     #[arg(long, env = "PILOT_DRAIN", default_value = "5s", value_parser = duration)]
     pub drain: Duration,
@@ -181,11 +192,6 @@ pub struct Token {
     pub ttl: Duration,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = mesh_config::time::duration(text).filter(|d| !d.is_zero());
-    parsed.ok_or_else(|| format!("{text:?} is not a duration above zero, such as 24h or 90s"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +205,16 @@ mod tests {
         assert_eq!(settings.max_workload_cert_ttl, Duration::from_secs(90));
         assert_eq!(settings.trust_bundle_name, "istio-ca-root-cert");
         assert!(Cli::of(["pilot", "token", "--key", "k", "--namespace", "a"]).is_err());
+    }
+
+    #[test]
+    fn a_command_line_that_says_nothing_means_the_default_bounds() {
+        let line = "pilot discovery --keepaliveMaxServerConnectionAge 10m";
+        let Command::Discovery(settings) = Cli::of(line.split(' ')).unwrap().command else { panic!() };
+        assert_eq!(settings.clients, ClientBounds::default());
+        let age = Duration::from_secs(600);
+        let connections = grpc::Bounds { keepalive_max_server_connection_age: age, ..grpc::Bounds::default() };
+        assert_eq!(settings.connections, connections);
     }
 
     #[test]

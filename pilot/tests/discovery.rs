@@ -4,23 +4,22 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![cfg(feature = "serve")]
 
-use bytes::Bytes;
+#[path = "discovery/client.rs"]
+mod client;
+
+use client::{Client, PATIENCE, token};
 use mesh_ca::root::self_signed;
 use mesh_config::{
     identity::TrustDomain,
-    model::{Kind, Part},
-    wire::{
-        Nonce, decode,
-        proto::{
-            envoy::{
-                config::core::v3::Node,
-                service::discovery::v3::{
-                    DeltaDiscoveryRequest, DeltaDiscoveryResponse,
-                    aggregated_discovery_service_client::AggregatedDiscoveryServiceClient,
-                },
+    model::Kind,
+    wire::proto::{
+        envoy::{
+            config::core::v3::Node,
+            service::discovery::v3::{
+                DeltaDiscoveryRequest, aggregated_discovery_service_client::AggregatedDiscoveryServiceClient,
             },
-            ferromesh::v1::{ClientsRequest, ConfigRequest, debug_client::DebugClient},
         },
+        ferromesh::v1::{ClientsRequest, ConfigRequest, debug_client::DebugClient},
     },
 };
 use mesh_pilot::{
@@ -30,27 +29,14 @@ use mesh_pilot::{
 use mesh_runtime::{
     clock, drain,
     telemetry::log::{self, Format, LogHandle},
-    tls::{
-        client::{ClientTls, Simple},
-        grpc::Connector,
-        material::CaBundle,
-    },
 };
-use std::{
-    collections::BTreeSet,
-    path::Path,
-    slice,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{slice, sync::OnceLock};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
-    Code, Request, Status, Streaming,
+    Code, Request,
     transport::{Channel, Endpoint},
 };
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 const SERVICE: &str = "
 apiVersion: networking.istio.io/v1
@@ -78,6 +64,10 @@ fn log() -> LogHandle {
 
 impl Pilot {
     async fn start() -> Self {
+        Pilot::with(&[]).await
+    }
+
+    async fn with(more: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).display().to_string();
         app::make_token_key(dir.path()).unwrap();
@@ -99,6 +89,7 @@ impl Pilot {
             "--monitoring-address",
             "127.0.0.1:0",
         ];
+        let line = line.into_iter().chain(more.iter().copied());
         let Command::Discovery(settings) = Cli::of(line).unwrap().command else { panic!("discovery") };
         let (signal, watch) = drain::channel();
         let app = App::build(*settings, watch).await.unwrap();
@@ -115,100 +106,14 @@ impl Pilot {
         Endpoint::from_shared(format!("http://{}", self.addresses.plaintext.unwrap())).unwrap().connect_lazy()
     }
 
-    /// Over TLS, knowing pilot by the root that it left in its directory.
+    /// Over TLS.
     fn secure(&self) -> Channel {
-        let root = std::fs::read(self.dir.path().join("ca/root-cert.pem")).unwrap();
-        let simple = Simple {
-            roots: Some(Arc::new(CaBundle::from_pem(&root).unwrap())),
-            names: vec!["istiod.istio-system.svc".into()],
-            ..Simple::default()
-        };
-        let (tls, name) = (Arc::new(ClientTls::anonymous()), "istiod.istio-system.svc".into());
-        let connector = Connector::plain(self.addresses.xds.to_string()).secured(tls, name, simple, PATIENCE);
-        Endpoint::from_static("http://pilot").connect_with_connector_lazy(connector)
+        client::secure(self.addresses.xds, &self.dir.path().join("ca/root-cert.pem"), None)
     }
 
     async fn stop(mut self) {
         self.signal.take().unwrap().drain(PATIENCE).await;
         self.task.await.unwrap().unwrap();
-    }
-}
-
-fn token(key: &Path, namespace: &str, account: &str, audience: &str) -> String {
-    let key = key.display().to_string();
-    let line = [
-        "pilot",
-        "token",
-        "--key",
-        &key,
-        "--namespace",
-        namespace,
-        "--service-account",
-        account,
-        "--audience",
-        audience,
-    ];
-    let Command::Token(args) = Cli::of(line).unwrap().command else { panic!("token") };
-    app::make_token(&args).unwrap()
-}
-
-/// A proxy in a few lines.
-struct Client {
-    requests: mpsc::Sender<DeltaDiscoveryRequest>,
-    responses: Streaming<DeltaDiscoveryResponse>,
-    /// As it was last told.
-    roots: BTreeSet<Bytes>,
-}
-
-impl Client {
-    /// Says who it is and what it follows.
-    async fn open(channel: Channel, token: &str, kinds: &[Kind], services: &[&str]) -> Result<Self, Status> {
-        let (requests, out) = mpsc::channel(16);
-        let mut node = Some(Node { id: "sidecar~127.0.2.1~front-1.web~web.svc".into(), ..Node::default() });
-        for kind in kinds.iter().chain([&Kind::Service]) {
-            let names = if *kind == Kind::Service { services } else { &["*"] };
-            let request = DeltaDiscoveryRequest {
-                node: node.take(),
-                type_url: kind.type_url().into(),
-                resource_names_subscribe: names.iter().map(ToString::to_string).collect(),
-                ..Default::default()
-            };
-            requests.send(request).await.unwrap();
-        }
-        let mut call = Request::new(ReceiverStream::new(out));
-        call.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-        let mut client = AggregatedDiscoveryServiceClient::new(channel);
-        let responses = client.delta_aggregated_resources(call).await?.into_inner();
-        Ok(Client { requests, responses, roots: BTreeSet::new() })
-    }
-
-    /// One push, acknowledged: names that came and names that went.
-    async fn push(&mut self) -> Result<(Vec<(Kind, String)>, Vec<String>), Status> {
-        let (mut came, mut went) = (Vec::new(), Vec::new());
-        loop {
-            let message = tokio::time::timeout(PATIENCE, self.responses.message()).await.expect("a push in time")?;
-            let Some(response) = message else { return Err(Status::ok("the stream ended")) };
-            for resource in response.resources {
-                let packed = resource.resource.unwrap();
-                let part = decode(&packed.type_url, packed.value).unwrap();
-                assert_eq!(part.name().as_str(), resource.name);
-                came.push((part.kind(), resource.name));
-                if let Part::Trust(trust) = part {
-                    self.roots.clone_from(&trust.roots);
-                }
-            }
-            went.extend(response.removed_resources);
-            let nonce: Nonce = response.nonce.parse().unwrap();
-            let ack = DeltaDiscoveryRequest {
-                type_url: response.type_url,
-                response_nonce: response.nonce,
-                ..Default::default()
-            };
-            self.requests.send(ack).await.unwrap();
-            if nonce.left == 0 {
-                return Ok((came, went));
-            }
-        }
     }
 }
 
@@ -258,6 +163,44 @@ async fn a_root_that_is_replaced_reaches_proxies_beside_the_one_before() {
     assert_eq!(client.roots.len(), 2);
     assert!(client.roots.contains(&old));
     drop(client);
+    pilot.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_it_is_old_and_the_next_one_goes_on_where_it_was() {
+    let pilot = Pilot::with(&["--keepalive-max-server-connection-age", "1s"]).await;
+    let token = pilot.token("web", "front", "istio-ca");
+    let kinds = [Kind::Settings, Kind::Index];
+    let mut client = Client::open(pilot.secure(), &token, &kinds, &["shop/cart.shop"]).await.unwrap();
+    let (came, _) = client.push().await.unwrap();
+    assert_eq!(came.len(), 3);
+    // Politely: not as one that is refused.
+    assert_eq!(client.push().await.unwrap_err().code(), Code::Ok);
+
+    let other = SERVICE.replace("cart", "other");
+    std::fs::write(pilot.dir.path().join("config/other.yaml"), other).unwrap();
+    let mut again = client.again(pilot.secure(), &token).await.unwrap();
+    let mut came = again.push().await.unwrap().0;
+    if came.is_empty() {
+        // Pilot has read the file only now.
+        came = again.push().await.unwrap().0;
+    }
+    assert_eq!(came, [(Kind::Index, "shop/other.shop".to_owned())]);
+    pilot.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_token_that_began_it() {
+    let pilot = Pilot::start().await;
+    let token = client::token_for(&pilot.dir.path().join("token-key.pem"), ("web", "front"), "istio-ca", "2s");
+    let mut client = Client::open(pilot.secure(), &token, &[Kind::Settings], &[]).await.unwrap();
+    client.push().await.unwrap();
+    let ended = client.push().await.unwrap_err();
+    assert_eq!(
+        (ended.code(), ended.message().contains("the token that began")),
+        (Code::Unauthenticated, true),
+        "{ended}"
+    );
     pilot.stop().await;
 }
 

@@ -4,10 +4,7 @@ use crate::{
     drain,
     ready::Ready,
     telemetry,
-    tls::{
-        grpc::{self, Caller},
-        server::{ServerProfile, ServerTls},
-    },
+    tls::grpc::{self, Caller, Limits, Security},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
@@ -227,18 +224,13 @@ impl Admin {
         while connections.join_next().await.is_some() {}
     }
 
-    /// As [`serve`](Admin::serve), with TLS: the profile has to choose `http/1.1` or nothing.
-    pub async fn serve_tls(
-        self,
-        listener: TcpListener,
-        tls: Arc<ServerTls>,
-        profile: ServerProfile,
-        drain: drain::Watch,
-    ) {
+    /// As [`serve`](Admin::serve), with TLS: the profile has to choose `http/1.1` or nothing. Every request keeps its
+    /// connection from being idle.
+    pub async fn serve_tls(self, listener: TcpListener, security: Security, limits: Limits, drain: drain::Watch) {
         let admin = Arc::new(self);
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();
-        let mut incoming = std::pin::pin!(grpc::incoming(listener, tls, profile, drain.clone()));
+        let mut incoming = std::pin::pin!(grpc::incoming(listener, security, limits, drain.clone()));
         // Who waits here has a slot, so that shaking hands goes no further than there are some.
         while let Ok(slot) = slots.clone().acquire_owned().await
             && let Some(accepted) = incoming.next().await
@@ -266,7 +258,11 @@ impl Admin {
         let service = service_fn(move |mut request: Request<Incoming>| {
             let admin = self.clone();
             request.extensions_mut().extend(extensions.clone());
-            async move { Ok::<_, Infallible>(admin.answer(request).await) }
+            let held = extensions.get::<Caller>().map(Caller::hold);
+            async move {
+                let _held = held;
+                Ok::<_, Infallible>(admin.answer(request).await)
+            }
         });
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);

@@ -36,6 +36,15 @@ impl Source for Map {
     }
 }
 
+/// A duration on a command line: in Go's form, and above zero.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = time::duration(text).filter(|d| !d.is_zero());
+    parsed.ok_or_else(|| format!("{text:?} is not a duration above zero, such as 24h or 90s"))
+}
+
 /// An address to listen on, or `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listen(pub Option<SocketAddr>);

@@ -168,6 +168,12 @@ pub fn plausible(token: &str, audience: &str, now: SystemTime) -> Result<(), Tok
     claims.map_err(|e| TokenProblem::Malformed(e.to_string()))?.hold(audience, now)
 }
 
+/// When a token that was verified comes to its end; `None`: it is none of a service account.
+pub fn end(token: &str) -> Option<SystemTime> {
+    let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(claims.exp))
+}
+
 /// The account that a user of Kubernetes is, by a name of the form `system:serviceaccount:NAMESPACE:NAME`.
 ///
 /// # Errors

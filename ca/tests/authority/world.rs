@@ -23,7 +23,10 @@ use mesh_config::{
 };
 use mesh_runtime::{
     clock::WallClock,
-    telemetry::metrics::Registry,
+    telemetry::{
+        metrics::Registry,
+        repeated::{Repeated, SILENT_FOR},
+    },
     tls::{grpc, material::certificates, server::Accepted, verify::PeerCertificate},
 };
 use rustls_pki_types::CertificateDer;
@@ -66,7 +69,8 @@ impl World {
         let authenticator = Arc::new(Authenticator::new(trust_domain, Arc::new(verifier)));
         let registry = Registry::new();
         let metrics = Metrics::new(&registry).unwrap();
-        let service = CertificateService::new(authority.clone(), authenticator, metrics, clock.clone());
+        let lines = Repeated::new(SILENT_FOR, &registry).unwrap();
+        let service = CertificateService::new(authority.clone(), authenticator, metrics, clock.clone(), lines);
         World { authority, service, tokens, clock, registry }
     }
 
@@ -124,5 +128,5 @@ fn connection(der: &CertificateDer<'static>) -> grpc::Caller {
         resumed: false,
         local_uri: None,
     };
-    grpc::Caller { accepted: Arc::new(accepted), address: ([127, 0, 0, 1], 1).into() }
+    grpc::Caller::new(Some(Arc::new(accepted)), ([127, 0, 0, 1], 1).into())
 }

@@ -77,6 +77,8 @@ impl Pilot {
             cluster_role: None,
             pod_name: None,
             address_file: None,
+            connections: Default::default(),
+            clients: Default::default(),
             drain: Duration::from_secs(1),
             log_format: log::Format::Text,
             log: String::new(),

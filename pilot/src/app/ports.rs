@@ -11,15 +11,14 @@ use mesh_runtime::{
     snapshot::Reader,
     telemetry::{log::LogHandle, metrics::Registry},
     tls::{
-        grpc::incoming,
+        grpc::{Limits, Security, incoming},
         material::Identity,
         server::{ClientAuth, ServerProfile, ServerTls, TrustPolicy},
     },
 };
 use serde::Serialize;
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio::net::TcpListener;
-use tonic::transport::{Server, server::TcpIncoming};
 
 /// The addresses really bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -93,6 +92,7 @@ pub(super) struct Services {
     pub(super) certificates: CertificateService,
     pub(super) webhooks: Webhooks,
     pub(super) ready: Ready,
+    pub(super) limits: Limits,
 }
 
 impl Services {
@@ -106,21 +106,25 @@ impl Services {
         let profile = ServerProfile::new([b"h2".as_slice()], ClientAuth::Optional);
         let tls = Arc::new(ServerTls::new(own, TrustPolicy::default()));
         let authenticate = self.discovery.authenticate.clone();
-        let router = builder()
+        let router = self
+            .limits
+            .server()
             .add_service(self.discovery.into_server(true))
             .add_service(self.certificates.into_server())
             .add_service(self.reports.into_server(authenticate, false));
-        let connections = incoming(listener, tls, profile, drain.clone());
+        let connections = incoming(listener, Security::Tls(tls, profile), self.limits, drain.clone());
         Ok(router.serve_with_incoming_shutdown(connections, drain.signaled()).await?)
     }
 
     /// Without private keys and certificates.
     pub(super) async fn plain(self, listener: TcpListener, drain: drain::Watch) -> anyhow::Result<()> {
         let authenticate = self.discovery.authenticate.clone();
-        let router = builder()
+        let router = self
+            .limits
+            .server()
             .add_service(self.discovery.into_server(false))
             .add_service(self.reports.into_server(authenticate, true));
-        let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let connections = incoming(listener, Security::None, self.limits, drain.clone());
         Ok(router.serve_with_incoming_shutdown(connections, drain.signaled()).await?)
     }
 
@@ -134,7 +138,7 @@ impl Services {
         let profile = ServerProfile::new([b"http/1.1".as_slice()], ClientAuth::None);
         let tls = Arc::new(ServerTls::new(own, TrustPolicy::default()));
         let admin = Admin::new().with_readiness("/ready", self.ready);
-        self.webhooks.routes(admin).serve_tls(listener, tls, profile, drain).await;
+        self.webhooks.routes(admin).serve_tls(listener, Security::Tls(tls, profile), self.limits, drain).await;
         Ok(())
     }
 
@@ -164,13 +168,6 @@ impl Services {
         self.reports.routes(admin, self.discovery.authenticate).serve(listener, drain).await;
         Ok(())
     }
-}
-
-fn builder() -> Server {
-    Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .max_concurrent_streams(100)
 }
 
 async fn bind_unless_off(Listen(address): Listen) -> anyhow::Result<Option<TcpListener>> {

@@ -31,7 +31,7 @@ use mesh_runtime::{
     drain,
     identity::rotate::{self, Fetch, Rotation},
     snapshot::{self, Publisher},
-    telemetry::metrics::Registry,
+    telemetry::{metrics::Registry, repeated::Repeated},
     tls::{grpc::Caller, material::Identity},
 };
 use std::{path::Path, sync::Arc};
@@ -62,6 +62,7 @@ impl Vouch {
         world: &World,
         registry: &Registry,
         clock: WallClock,
+        lines: Repeated,
     ) -> anyhow::Result<Self> {
         let trust_domain = trust_domain(settings, world)?;
         // First, so that a start that fails leaves no root behind.
@@ -74,7 +75,8 @@ impl Vouch {
         let authority = Arc::new(if cluster.is_some() { authority.among_others() } else { authority });
         let authenticator = Arc::new(Authenticator::new(trust_domain.clone(), tokens));
         let metrics = Metrics::new(registry)?;
-        let service = CertificateService::new(authority.clone(), authenticator.clone(), metrics.clone(), clock.clone());
+        let service =
+            CertificateService::new(authority.clone(), authenticator.clone(), metrics.clone(), clock.clone(), lines);
         let id = SpiffeId::new(trust_domain, &settings.namespace, "istiod");
         let names = settings.own_names();
         let first = authority.issue_local(&id, &names, ttl, clock.now())?;
@@ -135,13 +137,14 @@ impl Vouch {
         let (authenticator, clock) = (self.authenticator.clone(), self.clock.clone());
         Arc::new(move |metadata, extensions| {
             let caller: Option<&Caller> = extensions.get();
-            let certificate = caller.and_then(|caller| caller.accepted.peer.clone());
+            let certificate = caller.and_then(|caller| caller.accepted.as_ref()?.peer.clone());
             let request = tonic::Request::from_parts(metadata.clone(), tonic::Extensions::new(), ());
             let (authenticator, now) = (authenticator.clone(), clock.now());
             Box::pin(async move {
                 let evidence = Evidence { certificate: certificate.as_deref(), ..Evidence::of(&request) };
                 let caller = authenticator.authenticate(evidence, now).await.map_err(refused)?;
                 Ok(Proved {
+                    until: caller.until,
                     namespace: (&*caller.identity.namespace).into(),
                     service_account: caller.identity.service_account,
                     proof: match caller.proof {

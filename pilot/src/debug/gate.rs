@@ -86,7 +86,12 @@ mod tests {
             let said = metadata.get("authorization").and_then(|value| value.to_str().ok()).map(str::to_owned);
             Box::pin(async move {
                 let namespace = said.ok_or_else(|| tonic::Status::unauthenticated("no token"))?;
-                Ok(Proved { namespace: (&*namespace).into(), service_account: "a".into(), proof: "token" })
+                Ok(Proved {
+                    namespace: (&*namespace).into(),
+                    service_account: "a".into(),
+                    proof: "token",
+                    until: std::time::SystemTime::UNIX_EPOCH,
+                })
             })
         });
         let mut request = Request::builder().uri(path).body(Bytes::new()).unwrap();

@@ -2,7 +2,7 @@
 //! own authenticator, so that both services believe the same callers). And what the cluster lets it read.
 
 use mesh_config::name::Namespace;
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc, time::SystemTime};
 use tokio::sync::watch;
 use tonic::{Extensions, Status, metadata::MetadataMap};
 
@@ -13,6 +13,15 @@ pub struct Proved {
     pub service_account: Arc<str>,
     /// By what: `token` or `certificate`.
     pub proof: &'static str,
+    /// When that comes to its end.
+    pub until: SystemTime,
+}
+
+impl Proved {
+    /// `namespace/account`.
+    pub(super) fn account(&self) -> String {
+        format!("{}/{}", self.namespace, self.service_account)
+    }
 }
 
 /// The answer, in time.

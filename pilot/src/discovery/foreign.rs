@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
-use tonic::{Status, body::Body, server::NamedService, transport::server::TcpConnectInfo};
+use tonic::{Status, body::Body, server::NamedService};
 use tower_service::Service;
 
 /// The form of discovery that resends everything.
@@ -91,9 +91,7 @@ where
 }
 
 fn address(request: &Request<Body>) -> Option<SocketAddr> {
-    let extensions = request.extensions();
-    let tls = extensions.get::<Caller>().map(|caller| caller.address);
-    tls.or_else(|| extensions.get::<TcpConnectInfo>()?.remote_addr())
+    request.extensions().get::<Caller>().map(|caller| caller.address)
 }
 
 #[cfg(test)]

@@ -155,7 +155,12 @@ mod tests {
     #[test]
     fn a_claim_about_somebody_else_is_refused() {
         let mut claim = Claim::of(&node("sidecar~10.0.0.1~a.shop~d")).unwrap();
-        let mut proved = Proved { namespace: "shop".into(), service_account: "cart".into(), proof: "token" };
+        let mut proved = Proved {
+            namespace: "shop".into(),
+            service_account: "cart".into(),
+            proof: "token",
+            until: std::time::SystemTime::UNIX_EPOCH,
+        };
         assert_eq!(claim.check(&proved), Ok(()));
         claim.service_account = Some("other".into());
         assert!(claim.check(&proved).unwrap_err().to_string().contains("\"other\""));

@@ -9,28 +9,38 @@ use super::{
     clients::{Clients, Connected, Inspect},
     encode,
     foreign::{self, Foreign, Told},
+    life::Life,
     node::{Claim, NodeError},
+    reading::{Read, Whose},
     session::{self, Event, Response, State, View},
+    shares::{Keeps, Share, Shares},
     standing::Standing,
 };
 use crate::{mesh::Mesh, metrics::Metrics};
 use mesh_config::{
     kind::Role,
+    name::NamespacedName,
     wire::proto::envoy::service::discovery::v3::{
         DeltaDiscoveryRequest, DeltaDiscoveryResponse,
         aggregated_discovery_service_server::{AggregatedDiscoveryService, AggregatedDiscoveryServiceServer},
     },
 };
-use mesh_runtime::{clock, drain, snapshot};
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use mesh_runtime::{
+    clock::{self, WallClock},
+    drain, snapshot,
+    telemetry::repeated::Repeated,
+    tls::grpc::Caller,
+};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response as Reply, Status, Streaming};
+use tonic::{Code, Request, Response as Reply, Status, Streaming};
 
-/// Longest request that is accepted, in bytes: what a proxy holds of one kind, by name and version.
-const MAX_REQUEST: usize = 32 << 20;
-/// How long the first request may take.
-const FIRST_REQUEST: Duration = Duration::from_secs(15);
 /// How long a gateway waits for the first answer about its access before it is told what it may know without.
 const ACCESS: Duration = Duration::from_secs(3);
 /// Responses handed to the transport ahead of time.
@@ -51,6 +61,14 @@ pub struct Discovery {
     pub metrics: Metrics,
     /// Clients of another kind that were told why they get nothing.
     pub told: Told,
+    /// What clients may take.
+    pub shares: Shares,
+    /// Log lines that clients can repeat.
+    pub lines: Repeated,
+    /// When proofs come to their end.
+    pub wall: WallClock,
+    /// How old a stream gets, give or take.
+    pub age: Duration,
     /// Ends all streams.
     pub drain: drain::Watch,
 }
@@ -63,10 +81,30 @@ pub struct Port {
 
 impl Discovery {
     /// The service for a port; `secrets` where it is encrypted.
-    pub fn into_server(self, secrets: bool) -> Foreign<AggregatedDiscoveryServiceServer<Port>> {
-        let told = self.told.clone();
+    pub fn into_server(self, secrets: bool) -> Foreign<Read<AggregatedDiscoveryServiceServer<Port>>> {
+        let (told, bounds) = (self.told.clone(), self.shares.bounds().clone());
         let port = Port { discovery: self, secrets };
-        Foreign { inner: AggregatedDiscoveryServiceServer::new(port).max_decoding_message_size(MAX_REQUEST), told }
+        let inner = AggregatedDiscoveryServiceServer::new(port).max_decoding_message_size(bounds.max_message);
+        Foreign { inner: Read { inner, within: bounds.message_timeout }, told }
+    }
+
+    /// A call that is not served: counted, and logged now and then.
+    fn refuse(&self, reason: &'static str, who: &str, error: &str) {
+        self.metrics.refused_callers.with_label_values(&[reason]).inc();
+        if let Some(left_out) = self.lines.due(reason, who) {
+            tracing::warn!(who, error, left_out, "discovery call refused");
+        }
+    }
+
+    /// What the caller's stream may take.
+    fn admit(&self, proved: &Proved, source: IpAddr) -> Result<Arc<Share>, Status> {
+        let account = NamespacedName::new(proved.namespace.as_str(), &proved.service_account);
+        let mesh = self.mesh.get();
+        let workloads = mesh.workloads().by_account.get(&account).map_or(0, Vec::len);
+        self.shares.admit(account, source, workloads).map_err(|full| {
+            self.refuse(full.reason(), &format!("{} at {source}", proved.account()), &full.to_string());
+            full.into()
+        })
     }
 }
 
@@ -83,19 +121,27 @@ impl AggregatedDiscoveryService for Port {
             return Err(Status::unavailable("this pilot is shutting down; reconnect"));
         }
         let proved = (discovery.authenticate)(request.metadata(), request.extensions()).await;
+        let caller: Option<&Caller> = request.extensions().get();
+        let source = caller.map_or(Ipv4Addr::UNSPECIFIED.into(), |caller| caller.address.ip());
         let proved = Arc::new(proved.inspect_err(|status| {
-            discovery.metrics.refused_callers.with_label_values(&["unauthenticated"]).inc();
-            tracing::warn!(reason = status.message(), "discovery call refused");
+            discovery.refuse("unauthenticated", &source.to_string(), status.message());
         })?);
+        let share = discovery.admit(&proved, source)?;
+        let held = caller.map(Caller::hold);
+        if let Some(whose) = request.extensions().get::<Whose>() {
+            whose.is(share.clone());
+        }
+        let (wall, random) = (discovery.wall.now(), fastrand::f64());
+        let life = Life::of(&proved, discovery.age, wall, random);
         let (out, replies) = mpsc::channel(AHEAD);
         let guard = discovery.drain.guard();
         let (requests, secrets) = (request.into_inner(), self.secrets);
         // Ends with its stream or the drain, which waits for the guard.
         tokio::spawn(async move {
-            let _guard = guard;
+            let (_guard, _held) = (guard, held);
             let drained = discovery.drain.signaled();
             let served = async {
-                if let Err(status) = serve(discovery, proved, secrets, requests, &out).await {
+                if let Err(status) = serve(discovery, (proved, share, life), secrets, requests, &out).await {
                     // Fails when the client is gone.
                     let _ = out.send(Err(status)).await;
                 }
@@ -112,12 +158,12 @@ type Out = mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>;
 /// One stream from its first request to its end.
 async fn serve(
     discovery: Discovery,
-    proved: Arc<Proved>,
+    (proved, share, life): (Arc<Proved>, Arc<Share>, Life),
     secrets: bool,
     mut requests: Streaming<DeltaDiscoveryRequest>,
     out: &Out,
 ) -> Result<(), Status> {
-    let first = tokio::time::timeout(FIRST_REQUEST, requests.message()).await;
+    let first = tokio::time::timeout(discovery.shares.bounds().message_timeout, requests.message()).await;
     let first = first.map_err(|_| Status::deadline_exceeded("no request arrived"))??;
     let Some(first) = first else { return Ok(()) };
     if let Some(refusal) = foreign::refusal(&first.type_url) {
@@ -128,11 +174,14 @@ async fn serve(
     let claim = claim(&first, &proved).map_err(|error| refuse(&discovery, &proved, &error))?;
     let (inspect, asked) = mpsc::channel(1);
     let connected = discovery.clients.connect(claim.clone(), proved.clone(), clock::system_now(), inspect);
-    tracing::info!(proxy = claim.full_name(), proof = proved.proof, secrets, "proxy connected");
+    if let Some(left_out) = discovery.lines.due("connected", &share.whose()) {
+        tracing::info!(proxy = claim.full_name(), proof = proved.proof, secrets, left_out, "proxy connected");
+    }
     let asks = discovery.access.filter(|_| secrets && claim.role == Role::Gateway);
     let access = asks.map(|access| access(&proved));
     let client = Client {
         told: discovery.told,
+        lines: discovery.lines,
         seen: discovery.mesh.get(),
         mesh: discovery.mesh,
         standing: Standing::default(),
@@ -140,7 +189,10 @@ async fn serve(
         claim,
         proved,
         secrets,
-        state: State::default(),
+        state: State::bounded(discovery.shares.bounds().max_names),
+        share,
+        life,
+        metrics: discovery.metrics,
         waiting: VecDeque::new(),
         connected,
     };
@@ -154,8 +206,7 @@ fn claim(first: &DeltaDiscoveryRequest, proved: &Proved) -> Result<Arc<Claim>, N
 }
 
 fn refuse(discovery: &Discovery, proved: &Proved, error: &NodeError) -> Status {
-    discovery.metrics.refused_callers.with_label_values(&["node"]).inc();
-    tracing::warn!(%error, namespace = %proved.namespace, account = %proved.service_account, "discovery call refused");
+    discovery.refuse("node", &proved.account(), &error.to_string());
     match error {
         NodeError::NotProved { .. } => Status::permission_denied(error.to_string()),
         NodeError::Missing | NodeError::Id(_) | NodeError::TooLong(..) | NodeError::Role(_) => {
@@ -178,6 +229,10 @@ struct Client {
     waiting: VecDeque<Response>,
     connected: Connected,
     told: Told,
+    lines: Repeated,
+    share: Arc<Share>,
+    life: Life,
+    metrics: Metrics,
 }
 
 impl Client {
@@ -194,9 +249,32 @@ impl Client {
         }
         self.access_changed();
         self.request(first)?;
+        let share = self.share.clone();
+        let mut gives_way = std::pin::pin!(share.gives_way());
+        let mut proof = std::pin::pin!(tokio::time::sleep_until(self.life.proof));
+        let mut age = std::pin::pin!(tokio::time::sleep_until(self.life.age));
+        let mut is_old = false;
         loop {
+            if is_old && self.waiting.is_empty() && !self.state.awaits_answers() {
+                return Ok(());
+            }
             tokio::select! {
                 () = out.closed() => return Ok(()),
+                () = &mut proof => {
+                    self.ended("proof");
+                    return Err(Status::unauthenticated(format!("the {} that began this stream has come to its end; begin another with a new one", self.proved.proof)));
+                }
+                () = &mut gives_way => {
+                    return Err(Status::resource_exhausted("another stream of this service account, from an address that has fewer, took the place of this one"));
+                }
+                () = &mut age => {
+                    if is_old {
+                        return Ok(());
+                    }
+                    self.ended("age");
+                    is_old = true;
+                    age.as_mut().reset(self.life.end());
+                }
                 place = out.reserve(), if !self.waiting.is_empty() => {
                     let Ok(place) = place else { return Ok(()) };
                     if let Some(response) = self.waiting.pop_front() {
@@ -208,10 +286,13 @@ impl Client {
                     Ok(None) => return Ok(()),
                     Err(status) => {
                         tracing::debug!(proxy = self.claim.full_name(), %status, "stream broke");
-                        return Ok(());
+                        if matches!(status.code(), Code::ResourceExhausted | Code::OutOfRange | Code::DeadlineExceeded) {
+                            self.ended("message");
+                        }
+                        return Err(status);
                     }
                 },
-                changed = self.mesh.changed() => {
+                changed = self.mesh.changed(), if !is_old => {
                     // The publisher lives as long as the process.
                     if changed.is_err() { return Ok(()) }
                     self.mesh_changed()?;
@@ -234,6 +315,12 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// From this side, and not for what the client has done.
+    fn ended(&self, reason: &str) {
+        self.metrics.streams_ended.with_label_values(&[reason]).inc();
+        tracing::debug!(proxy = self.claim.full_name(), reason, "stream ended");
     }
 
     /// Takes in what the cluster said last; unknown is no. Whether that is something new.
@@ -270,18 +357,28 @@ impl Client {
     fn step(&mut self, event: Event) -> Result<(), Status> {
         let (facts, may_have_keys) = self.standing.facts(&self.seen, &self.claim, &self.proved);
         let view = View { mesh: &self.seen, facts, secrets: self.secrets && may_have_keys };
+        let said = self.state.said();
         let (state, actions) = session::step(std::mem::take(&mut self.state), event, &view);
         self.state = state;
+        if self.state.said() != said {
+            self.share.keeps(Keeps::Names, self.state.said()).inspect_err(|full| self.ended(full.reason()))?;
+        }
         if let Some(answered) = actions.answered {
             if let [first, rest @ ..] = &answered.refusals[..] {
                 let (proxy, kind) = (self.claim.full_name(), answered.kind);
                 let (name, reason, others) = (&first.name, &*first.reason, rest.len());
-                tracing::warn!(proxy, ?kind, name, reason, others, "resources refused by proxy");
+                let what = format!("{} {kind:?} {name}", self.share.whose());
+                if let Some(left_out) = self.lines.due("rejected", &what) {
+                    tracing::warn!(proxy, ?kind, name, reason, others, left_out, "resources refused by proxy");
+                }
             }
             self.connected.answered(&answered, &self.state);
         }
         if let Some(violation) = actions.violation {
-            tracing::warn!(proxy = self.claim.full_name(), %violation, "stream ended");
+            self.metrics.streams_ended.with_label_values(&["violation"]).inc();
+            if let Some(left_out) = self.lines.due("violation", &self.share.whose()) {
+                tracing::warn!(proxy = self.claim.full_name(), %violation, left_out, "stream ended");
+            }
             return Err(Status::invalid_argument(violation.to_string()));
         }
         if !actions.responses.is_empty() {

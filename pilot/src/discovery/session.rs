@@ -3,6 +3,10 @@
 //! At most one push is outstanding; what changes meanwhile is merged into the next one. A part counts as held once
 //! the client has acknowledged it; one that it refused is not sent again until it changes.
 
+mod said;
+
+pub use said::MAX_NAMES;
+
 use super::diff::{self, Difference};
 use crate::{
     mesh::{Mesh, MeshVersion, Moved, SharedPart},
@@ -13,15 +17,12 @@ use mesh_config::{
     model::{Kind, PartName},
     wire::{Nonce, Refusal, Version, reason_of, refusals_of_text},
 };
+use said::{MAX_NAME, Said};
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
-/// Names that a client may follow of one kind.
-pub const MAX_NAMES: usize = 20_000;
-/// Bytes of one name: a namespace, a slash and a host fit.
-const MAX_NAME: usize = 512;
 /// Encoded parts in one response, in bytes; a single larger part travels alone.
 const RESPONSE_BYTES: usize = 1 << 20;
 
@@ -119,8 +120,8 @@ pub enum Violation {
     #[error("{name:.80?} cannot be subscribed to as a {kind}")]
     NotByName { kind: Kind, name: String },
     /// More than any proxy needs.
-    #[error("more than {MAX_NAMES} names of kind {0}")]
-    TooManyNames(Kind),
+    #[error("more than {0} names are followed and held, which is what --max-names allows")]
+    TooManyNames(usize),
     /// Longer than any name.
     #[error("a name of kind {0} is longer than {MAX_NAME} bytes")]
     NameTooLong(Kind),
@@ -138,6 +139,7 @@ pub struct State {
     dirty: Reach,
     outstanding: BTreeMap<Nonce, Sent>,
     sequence: u64,
+    said: Said,
 }
 
 /// How much of what a client has may have changed.
@@ -263,6 +265,21 @@ impl State {
         }
     }
 
+    /// Of a client that may bring up so many names.
+    pub(super) fn bounded(most: usize) -> Self {
+        State { said: Said::of(most), ..State::default() }
+    }
+
+    /// What the names that the client has brought up take, in bytes, about.
+    pub(super) fn said(&self) -> usize {
+        self.said.bytes()
+    }
+
+    /// Whether a push is on its way.
+    pub(super) fn awaits_answers(&self) -> bool {
+        !self.outstanding.is_empty()
+    }
+
     /// Takes an answer in; one to a response that is not outstanding means nothing.
     fn settle(&mut self, kind: Kind, answer: &Answer) -> Option<Answered> {
         if self.outstanding.get(&answer.nonce).is_none_or(|sent| sent.kind != kind) {
@@ -293,6 +310,7 @@ impl State {
         let is_first = !self.talks.contains_key(&kind);
         let talk = self.talks.entry(kind).or_default();
         if is_first {
+            request.initial.keys().try_for_each(|name| self.said.add(kind, name))?;
             talk.held = request.initial.into_iter().map(|(name, version)| (PartName(name.into()), version)).collect();
         }
         if is_first || !request.subscribe.is_empty() || !request.unsubscribe.is_empty() {
@@ -301,13 +319,16 @@ impl State {
         for name in request.unsubscribe {
             match name.as_str() {
                 "*" => talk.wildcard = false,
-                name => drop(talk.names.remove(name)),
+                name if talk.names.remove(name).is_some() => self.said.remove(name),
+                _ => {}
             }
         }
         for name in request.subscribe {
             match (kind.asked(), name.as_str()) {
                 (Asked::Whole | Asked::WhatHolds | Asked::WholeAtGateways, "*") => talk.wildcard = true,
-                (Asked::ByService | Asked::ByAddress, name) if name != "*" => talk.follow(kind, name)?,
+                (Asked::ByService | Asked::ByAddress, name) if name != "*" => {
+                    talk.follow(kind, name, &mut self.said)?
+                }
                 _ => return Err(Violation::NotByName { kind, name }),
             }
         }
@@ -346,15 +367,19 @@ impl State {
 }
 
 impl Talk {
-    fn follow(&mut self, kind: Kind, name: &str) -> Result<(), Violation> {
-        if name.len() > MAX_NAME {
-            return Err(Violation::NameTooLong(kind));
+    fn follow(&mut self, kind: Kind, name: &str, said: &mut Said) -> Result<(), Violation> {
+        match self.names.get_mut(name) {
+            Some(told) => {
+                // Asked for again: the client may have lost it.
+                *told = None;
+                self.held.remove(name);
+            }
+            None => {
+                said.add(kind, name)?;
+                self.names.insert(name.into(), None);
+            }
         }
-        if self.names.insert(name.into(), None).is_some() {
-            // Asked for again: the client may have lost it.
-            self.held.remove(name);
-        }
-        if self.names.len() > MAX_NAMES { Err(Violation::TooManyNames(kind)) } else { Ok(()) }
+        Ok(())
     }
 }
 

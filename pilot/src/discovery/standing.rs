@@ -101,7 +101,15 @@ mod tests {
                 cluster: String::new(),
                 version: String::new(),
             };
-            (claim, Proved { namespace: "web".into(), service_account: "edge".into(), proof: "token" })
+            (
+                claim,
+                Proved {
+                    namespace: "web".into(),
+                    service_account: "edge".into(),
+                    proof: "token",
+                    until: std::time::SystemTime::UNIX_EPOCH,
+                },
+            )
         }
 
         fn step(&mut self, mesh: &Mesh, event: Event) -> Vec<Response> {

@@ -1,9 +1,10 @@
 use super::*;
 use crate::{
     drain, snapshot,
+    telemetry::metrics::Registry,
     testing::TestCa,
     tls::{
-        grpc::{self, Caller},
+        grpc::{self, Bounds, Caller, Limits, Security},
         server::{ClientAuth, ServerProfile, ServerTls, Serving},
     },
 };
@@ -32,7 +33,11 @@ impl IstioCertificateService for Authorities {
         request: tonic::Request<IstioCertificateRequest>,
     ) -> Result<Response<IstioCertificateResponse>, Status> {
         let caller = request.extensions().get::<Caller>().expect("every connection has one");
-        let by_certificate = caller.accepted.peer.as_ref().and_then(|peer| peer.uri.as_ref()?.spiffe().cloned());
+        let by_certificate = caller
+            .accepted
+            .as_ref()
+            .and_then(|accepted| accepted.peer.clone())
+            .and_then(|peer| peer.uri.as_ref()?.spiffe().cloned());
         let token = request.metadata().get("authorization").map(|value| value.as_bytes().to_vec());
         let by_token = (token.as_deref() == Some(b"Bearer open sesame".as_slice()))
             .then(|| SpiffeId::new(self.0.domain().clone(), "shop", "cart"));
@@ -58,7 +63,8 @@ async fn serve(ca: TestCa) -> (SocketAddr, JoinSet<()>) {
     tasks.spawn(async move {
         let (_signal, watch) = drain::channel();
         let profile = ServerProfile::new([b"h2".as_slice()], ClientAuth::Optional);
-        let incoming = grpc::incoming(listener, tls, profile, watch);
+        let limits = Limits::new(Bounds::default(), &Registry::new()).unwrap();
+        let incoming = grpc::incoming(listener, Security::Tls(tls, profile), limits, watch);
         let service = IstioCertificateServiceServer::new(Authorities(ca));
         tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
     });

@@ -1,0 +1,190 @@
+//! What clients of discovery send, while it is read: a message counts towards its client's share from its length on, before
+//! there is room for it, and has to come to its end in time. The transport keeps the room that it once made, so what
+//! counts is the longest message of a stream.
+
+use super::shares::{Keeps, Share};
+use bytes::Bytes;
+use http::Request;
+use hyper::body::{Frame, SizeHint};
+use std::{
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::Sleep;
+use tonic::{Status, body::Body, server::NamedService};
+use tower_service::Service;
+
+/// In front of every message: whether it is compressed, and its length.
+const HEADER: usize = 5;
+
+/// Whose share counts, known once the caller is believed; among a call's extensions. Nothing is read before.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Whose(Arc<OnceLock<Arc<Share>>>);
+
+impl Whose {
+    pub(super) fn is(&self, share: Arc<Share>) {
+        // Set once: there is one call.
+        let _ = self.0.set(share);
+    }
+}
+
+/// Watches what calls of a service send.
+#[derive(Clone)]
+pub struct Read<S> {
+    pub(super) inner: S,
+    pub(super) within: Duration,
+}
+
+impl<S: NamedService> NamedService for Read<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S: Service<Request<Body>>> Service<Request<Body>> for Read<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let whose = Whose::default();
+        request.extensions_mut().insert(whose.clone());
+        let within = self.within;
+        self.inner.call(
+            request.map(|body| Body::new(Reading { body, whose, within, messages: Messages::default(), clock: None })),
+        )
+    }
+}
+
+/// The body of one call.
+struct Reading {
+    body: Body,
+    whose: Whose,
+    within: Duration,
+    messages: Messages,
+    /// While a message has begun and not ended.
+    clock: Option<Pin<Box<Sleep>>>,
+}
+
+impl hyper::body::Body for Reading {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+            if let Some(clock) = &mut this.clock {
+                ready!(clock.as_mut().poll(cx));
+                return Poll::Ready(Some(Err(Status::deadline_exceeded("a message did not come to its end in time"))));
+            }
+            return Poll::Pending;
+        };
+        let Some(Ok(frame)) = frame else { return Poll::Ready(frame) };
+        if let Some(data) = frame.data_ref() {
+            if let Some(longest) = this.messages.take_in(data)
+                && let Some(share) = this.whose.0.get()
+                && let Err(full) = share.keeps(Keeps::Message, longest)
+            {
+                return Poll::Ready(Some(Err(full.into())));
+            }
+            match this.messages.is_between() {
+                true => this.clock = None,
+                false => drop(this.clock.get_or_insert_with(|| Box::pin(tokio::time::sleep(this.within)))),
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Where the messages of a body begin and end.
+#[derive(Debug, Default)]
+struct Messages {
+    header: [u8; HEADER],
+    /// Of the header, known.
+    known: usize,
+    /// Bytes of the message that have not come.
+    left: usize,
+    longest: usize,
+}
+
+impl Messages {
+    /// The longest message so far, if it has begun in this piece.
+    fn take_in(&mut self, mut piece: &[u8]) -> Option<usize> {
+        let before = self.longest;
+        while !piece.is_empty() {
+            if self.left > 0 {
+                let some = self.left.min(piece.len());
+                self.left -= some;
+                piece = &piece[some..];
+                continue;
+            }
+            self.header[self.known] = piece[0];
+            piece = &piece[1..];
+            self.known = (self.known + 1) % HEADER;
+            if self.known == 0 {
+                let [_, length @ ..] = self.header;
+                self.left = u32::from_be_bytes(length) as usize;
+                self.longest = self.longest.max(self.left);
+            }
+        }
+        (self.longest > before).then_some(self.longest)
+    }
+
+    fn is_between(&self) -> bool {
+        self.left == 0 && self.known == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{BodyExt, StreamBody};
+    use tokio_stream::{StreamExt, wrappers::ReceiverStream};
+
+    fn message(length: usize) -> Vec<u8> {
+        let mut message = vec![0];
+        message.extend(u32::try_from(length).unwrap().to_be_bytes());
+        message.resize(HEADER + length, 7);
+        message
+    }
+
+    #[test]
+    fn messages_are_told_apart_however_they_are_cut() {
+        let bytes: Vec<u8> = [message(3), message(0), message(300), message(20)].concat();
+        for size in [1, 2, 5, 7, 64, bytes.len()] {
+            let mut messages = Messages::default();
+            let longest: Vec<usize> = bytes.chunks(size).filter_map(|piece| messages.take_in(piece)).collect();
+            assert_eq!((longest.last(), messages.is_between()), (Some(&300), true), "{size}");
+            messages.take_in(&message(9)[..8]);
+            assert!(!messages.is_between());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_does_not_end_ends_the_call_and_silence_between_messages_does_not() {
+        let (sender, receiver) = tokio::sync::mpsc::channel::<Vec<u8>>(4);
+        let frames = ReceiverStream::new(receiver).map(|piece| Ok::<_, Status>(Frame::data(Bytes::from(piece))));
+        let within = Duration::from_secs(15);
+        let body = Body::new(StreamBody::new(frames));
+        let mut body = Reading { body, whose: Whose::default(), within, messages: Messages::default(), clock: None };
+        sender.send(message(9)).await.unwrap();
+        assert!(body.frame().await.unwrap().is_ok());
+        assert!(tokio::time::timeout(100 * within, body.frame()).await.is_err());
+        sender.send(message(9)[..8].to_vec()).await.unwrap();
+        assert!(body.frame().await.unwrap().is_ok());
+        assert!(tokio::time::timeout(within / 2, body.frame()).await.is_err());
+        assert_eq!(body.frame().await.unwrap().unwrap_err().code(), tonic::Code::DeadlineExceeded);
+    }
+}
