@@ -16,6 +16,7 @@ mod trust;
 
 use crate::{
     beside::scrape::Scraper,
+    connections::Counted,
     discovery::Command,
     listeners::{BoundSet, Purpose},
     net::listen::{self, ConnectionLimit},
@@ -86,6 +87,8 @@ struct Common {
     peers: Arc<Peers>,
     upstreams: Arc<Shared>,
     limit: ConnectionLimit,
+    /// What clocks of clients' connections ended.
+    counted: Counted,
     commands: mpsc::Sender<Command>,
     /// Clusters that are gone: workers close their connections.
     retired: broadcast::Sender<Arc<[ClusterId]>>,
@@ -138,7 +141,8 @@ impl Proxy {
             ready: Ready::new(),
             peers,
             upstreams: Arc::default(),
-            limit: ConnectionLimit::new(settings.max_connections),
+            limit: ConnectionLimit::new(settings.max_connections, &registry)?,
+            counted: Counted::new(&registry)?,
             commands,
             retired: broadcast::channel(RETIRED).0,
             asked: watch::Sender::default(),

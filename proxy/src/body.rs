@@ -2,9 +2,11 @@
 
 mod fault;
 mod messages;
+mod room;
 
 pub use fault::Fault;
 pub use messages::Messages;
+pub use room::Room;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -76,6 +78,10 @@ pub struct Held {
     hint: SizeHint,
     bytes: Cell<u64>,
     ended: Cell<Option<Instant>>,
+    /// Whoever reads it waits for more.
+    awaited: Cell<bool>,
+    /// What is kept takes of this.
+    room: Rc<Room>,
 }
 
 struct HeldState {
@@ -95,7 +101,7 @@ struct HeldState {
 
 impl Held {
     /// Takes a body over; `None` when it is empty.
-    pub fn new(incoming: Incoming, is_grpc: bool) -> Option<Rc<Held>> {
+    pub fn new(incoming: Incoming, is_grpc: bool, room: &Rc<Room>) -> Option<Rc<Held>> {
         if incoming.is_end_stream() {
             return None;
         }
@@ -111,7 +117,14 @@ impl Held {
             reader: 0,
             waiting: None,
         };
-        Some(Rc::new(Held { state: RefCell::new(state), hint, bytes: Cell::new(0), ended: Cell::new(None) }))
+        Some(Rc::new(Held {
+            state: RefCell::new(state),
+            hint,
+            bytes: Cell::new(0),
+            ended: Cell::new(None),
+            awaited: Cell::new(false),
+            room: room.clone(),
+        }))
     }
 
     /// A body that starts at the beginning; older ones of the same request end with an error.
@@ -152,6 +165,11 @@ impl Held {
         self.bytes.get()
     }
 
+    /// Whether whoever reads it waits for more.
+    pub fn is_awaited(&self) -> bool {
+        self.awaited.get()
+    }
+
     /// Takes the body from whoever reads it and drops what has come already, since nobody needs it; whether that was all.
     pub async fn drop_what_came(&self) -> bool {
         self.state.borrow_mut().reader += 1;
@@ -190,7 +208,9 @@ impl Held {
     fn poll_more(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        let frame = match ready!(Pin::new(&mut state.incoming).poll_frame(cx)) {
+        let polled = Pin::new(&mut state.incoming).poll_frame(cx);
+        self.awaited.set(polled.is_pending());
+        let frame = match ready!(polled) {
             None => {
                 self.end(state);
                 return Poll::Ready(None);
@@ -207,11 +227,11 @@ impl Held {
             if let Some(messages) = &mut state.messages {
                 messages.read(data);
             }
-            if state.whole && state.size <= HELD_LIMIT {
+            if state.whole && state.size <= HELD_LIMIT && self.room.take(data.len()) {
                 state.kept.push(data.clone());
             } else {
                 state.whole = false;
-                state.kept = Vec::new();
+                self.room.give(state.let_go());
             }
         } else if let Some(trailers) = frame.trailers_ref() {
             state.trailers = Some(trailers.clone());
@@ -230,6 +250,25 @@ impl Held {
         if let Some(waker) = state.waiting.take() {
             waker.wake();
         }
+    }
+}
+
+impl HeldState {
+    /// Keeps nothing any more; how much that was.
+    fn let_go(&mut self) -> usize {
+        std::mem::take(&mut self.kept).iter().map(Bytes::len).sum()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.room.give(self.state.get_mut().let_go());
+    }
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held").field("bytes", &self.bytes).field("ended", &self.ended).finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,16 @@
 //! The HTTP connections of one worker, so that a drain and idle limits reach them. A connection pays nothing a
 //! request for either: no timer, no channel; it is woken when there is something to do.
 
-use crate::conn::{Connection, Direction};
+mod late;
+
+pub use late::Counted;
+
+use crate::{
+    body::{Held, Room},
+    conn::{Connection, Direction},
+    limit::clients::Bounds,
+};
+use late::{Late, Receiving};
 use mesh_runtime::clock;
 use slab::Slab;
 use std::{
@@ -14,8 +23,6 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// A connection that idles longer is closed.
-pub const IDLE: Duration = Duration::from_secs(3600);
 /// An HTTP/1 connection that idles longer gives its buffers back.
 pub const QUIET: Duration = Duration::from_secs(1);
 /// A new connection's first request is on the way for so long.
@@ -47,6 +54,10 @@ pub struct Connections {
     outbound: Cell<Wish>,
     /// What connections of others are asked.
     arrived: Cell<Wish>,
+    bounds: Bounds,
+    /// What may be held for all clients.
+    room: Rc<Room>,
+    counted: Option<Counted>,
 }
 
 /// One connection.
@@ -63,6 +74,12 @@ pub struct Entry {
     heard: Cell<bool>,
     /// All that was written went out.
     flushed: Cell<bool>,
+    /// A head has begun and not ended; as seen by the sweep.
+    half_since: Cell<Option<Instant>>,
+    /// Where that has a clock: the body of the request under way.
+    receiving: RefCell<Option<Receiving>>,
+    /// What may be held for this client.
+    room: Rc<Room>,
 }
 
 /// Whether a connection holds no more than its socket.
@@ -80,11 +97,28 @@ enum Rest {
 
 impl Default for Connections {
     fn default() -> Self {
-        Connections { all: RefCell::default(), outbound: Cell::new(Wish::Serve), arrived: Cell::new(Wish::Serve) }
+        Connections::new(Bounds::default(), None)
     }
 }
 
 impl Connections {
+    /// None yet, under these bounds.
+    pub fn new(bounds: Bounds, counted: Option<Counted>) -> Self {
+        Connections {
+            all: RefCell::default(),
+            outbound: Cell::new(Wish::Serve),
+            arrived: Cell::new(Wish::Serve),
+            room: Room::new(bounds.held),
+            bounds,
+            counted,
+        }
+    }
+
+    /// What more may be held for clients.
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
     /// Registers a connection until the guard is dropped.
     pub fn add(self: &Rc<Self>, conn: &Rc<Connection>, now: Instant) -> Registered {
         let wish = if conn.direction == Direction::Outbound { &self.outbound } else { &self.arrived };
@@ -98,6 +132,9 @@ impl Connections {
             rest: Cell::new(Rest::Never),
             heard: Cell::new(false),
             flushed: Cell::new(true),
+            half_since: Cell::new(None),
+            receiving: RefCell::new(None),
+            room: self.room.part(self.bounds.held_by_connection),
         });
         let key = self.all.borrow_mut().insert(entry.clone());
         Registered { connections: self.clone(), key, entry }
@@ -144,14 +181,20 @@ impl Connections {
     pub fn sweep(&self, now: Instant) {
         let mut asked = 0;
         for (_, entry) in self.all.borrow().iter() {
+            if let Some((late, wish)) = entry.late(now, &self.bounds)
+                && entry.wish() < wish
+            {
+                if let Some(counted) = &self.counted {
+                    counted.ended(late);
+                }
+                entry.ask(wish);
+            }
             if entry.active.get() > 0 {
                 continue;
             }
             let idle = now.saturating_duration_since(entry.last.get());
             if entry.wish() == Wish::Finish && !entry.has_begun() {
                 entry.wake();
-            } else if idle > IDLE {
-                entry.ask(Wish::Finish);
             } else if idle > QUIET && entry.rest.get() == Rest::Awake && asked < AT_ONCE {
                 asked += 1;
                 entry.rest.set(Rest::Asked);
@@ -207,6 +250,35 @@ impl Entry {
         self.rest.get() == Rest::Asked && self.active.get() == 0 && !self.heard.get() && self.flushed.get()
     }
 
+    /// What the client is late with, and what the connection is asked to do about it. Clocks but the idle one are for those
+    /// that come from elsewhere.
+    fn late(&self, now: Instant, bounds: &Bounds) -> Option<(Late, Wish)> {
+        let over = |since: Instant, limit: Option<Duration>| {
+            limit.is_some_and(|limit| now.saturating_duration_since(since) > limit)
+        };
+        let (arrived, last) = (self.conn.direction != Direction::Outbound, self.last.get());
+        if self.active.get() > 0 {
+            let (limit, mut receiving) = (bounds.body?, self.receiving.borrow_mut());
+            let is_late = receiving.as_mut().is_some_and(|receiving| receiving.is_late(now, limit));
+            return is_late.then_some((Late::Body, Wish::End));
+        }
+        let half = self.heard.get() && self.rest.get() != Rest::Resting;
+        match self.half_since.get().filter(|_| half) {
+            None => self.half_since.set(half.then_some(now)),
+            Some(since) if arrived && over(since, bounds.head) => return Some((Late::Head, Wish::End)),
+            Some(_) => {}
+        }
+        if arrived && !self.begun.get() && over(last, bounds.first_request) {
+            return Some((Late::FirstRequest, if half { Wish::End } else { Wish::Finish }));
+        }
+        over(last, bounds.idle).then_some((Late::Idle, Wish::Finish))
+    }
+
+    /// What may be held for this client.
+    pub(crate) fn room(&self) -> &Rc<Room> {
+        &self.room
+    }
+
     /// Bytes were read.
     pub(crate) fn heard(&self) {
         self.heard.set(true);
@@ -231,10 +303,11 @@ impl Entry {
     pub fn begin(self: &Rc<Self>) -> Activity {
         self.active.set(self.active.get() + 1);
         self.begun.set(true);
+        self.half_since.set(None);
         if self.rest.get() == Rest::Asked {
             self.rest.set(Rest::Awake);
         }
-        Activity { entry: self.clone(), ended: false }
+        Activity { entry: self.clone(), ended: false, head: 0 }
     }
 
     /// The answer under way is the last.
@@ -262,9 +335,27 @@ impl Entry {
 pub struct Activity {
     entry: Rc<Entry>,
     ended: bool,
+    /// Bytes that the head takes.
+    head: usize,
 }
 
 impl Activity {
+    /// The head takes so much; whether there is room for it.
+    pub(crate) fn holds(&mut self, head: usize) -> bool {
+        let fits = self.entry.room.take(head);
+        if fits {
+            self.head += head;
+        }
+        fits
+    }
+
+    /// The only request of its connection has a body; it has a clock.
+    pub(crate) fn receives(&self, body: &Rc<Held>) {
+        if self.entry.conn.direction != Direction::Outbound {
+            *self.entry.receiving.borrow_mut() = Some(Receiving::new(body.clone()));
+        }
+    }
+
     /// The request is over; `read`: all of it was read, so that what comes now belongs to the next one.
     pub fn end(&mut self, now: Instant, read: bool) {
         if !self.ended {
@@ -272,6 +363,8 @@ impl Activity {
             self.entry.last.set(now);
             self.entry.active.set(self.entry.active.get() - 1);
             self.entry.heard.set(!read);
+            self.entry.room.give(self.head);
+            self.entry.receiving.take();
         }
     }
 }
@@ -317,112 +410,4 @@ pub(crate) async fn unless_over<T>(entry: &Entry, first: impl Future<Output = Op
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{conn::Memo, snapshot::listener::DestinationKey};
-    use mesh_config::name::Port;
-
-    fn conn(direction: Direction) -> Rc<Connection> {
-        let port = Port::new(80).unwrap();
-        Rc::new(Connection {
-            id: 0,
-            direction,
-            key: DestinationKey::HttpPort(port),
-            listener_port: port,
-            local: "10.0.0.1:80".parse().unwrap(),
-            remote: "10.0.0.2:4000".parse().unwrap(),
-            secured: None,
-            asked_for: None,
-            memo: Memo::default(),
-        })
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_idle_connections_are_asked_to_finish() {
-        let connections = Rc::new(Connections::default());
-        let (idle, busy) = (
-            connections.add(&conn(Direction::Inbound), clock::now()),
-            connections.add(&conn(Direction::Inbound), clock::now()),
-        );
-        let mut request = busy.entry.begin();
-        let later = clock::now() + IDLE * 2;
-        connections.sweep(later);
-        assert_eq!((idle.entry.wish(), busy.entry.wish()), (Wish::Finish, Wish::Serve));
-        request.end(later, true);
-        connections.sweep(later);
-        assert_eq!(busy.entry.wish(), Wish::Serve, "it was busy until now");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_rests_when_nothing_is_half_done() {
-        let connections = Rc::new(Connections::default());
-        let one = connections.add(&conn(Direction::Inbound), clock::now());
-        let entry = &one.entry;
-        let later = |n| clock::now() + QUIET * n;
-        connections.sweep(later(2));
-        assert!(!entry.may_rest(), "nobody has said that it can");
-        entry.serves();
-        connections.sweep(clock::now());
-        assert!(!entry.may_rest(), "it is young");
-        connections.sweep(later(2));
-        assert!(entry.may_rest());
-        let mut request = entry.begin();
-        connections.sweep(later(4));
-        assert!(!entry.may_rest(), "it carries a request");
-        request.end(later(4), true);
-        connections.sweep(later(6));
-        assert!(entry.may_rest());
-        entry.flushed(false);
-        assert!(!entry.may_rest(), "the answer is not out");
-        entry.flushed(true);
-        entry.heard();
-        assert!(!entry.may_rest(), "the next head has begun");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn connections_that_fall_quiet_together_are_asked_one_lot_at_a_time() {
-        let connections = Rc::new(Connections::default());
-        let all: Vec<_> = (0..AT_ONCE + 1).map(|_| connections.add(&conn(Direction::Inbound), clock::now())).collect();
-        all.iter().for_each(|one| one.entry.serves());
-        let later = clock::now() + QUIET * 2;
-        for want in [AT_ONCE, AT_ONCE + 1] {
-            connections.sweep(later);
-            assert_eq!(all.iter().filter(|one| one.entry.may_rest()).count(), want);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_that_was_not_read_to_its_end_keeps_its_connection_awake() {
-        let connections = Rc::new(Connections::default());
-        let one = connections.add(&conn(Direction::Inbound), clock::now());
-        one.entry.serves();
-        one.entry.begin().end(clock::now(), false);
-        connections.sweep(clock::now() + QUIET * 2);
-        assert!(!one.entry.may_rest());
-    }
-
-    #[tokio::test]
-    async fn a_drain_reaches_connections_that_come_later() {
-        let connections = Rc::new(Connections::default());
-        let first = connections.add(&conn(Direction::Inbound), clock::now());
-        connections.ask_all(Wish::Finish);
-        let second = connections.add(&conn(Direction::Inbound), clock::now());
-        assert_eq!((first.entry.wish(), second.entry.wish()), (Wish::Finish, Wish::Finish));
-        drop(first);
-        assert_eq!(connections.len(), 1);
-    }
-
-    #[tokio::test]
-    async fn connections_of_the_application_are_spared_until_all_are_asked() {
-        let connections = Rc::new(Connections::default());
-        let add = |direction| connections.add(&conn(direction), clock::now());
-        let first = [add(Direction::Outbound), add(Direction::Inbound), add(Direction::Gateway)];
-        connections.ask_arrived(Wish::Finish);
-        let then = [add(Direction::Outbound), add(Direction::Inbound), add(Direction::Gateway)];
-        for lot in [&first, &then] {
-            assert_eq!(lot.each_ref().map(|one| one.entry.wish()), [Wish::Serve, Wish::Finish, Wish::Finish]);
-        }
-        connections.ask_all(Wish::Finish);
-        assert!(first.iter().chain(&then).all(|one| one.entry.wish() == Wish::Finish));
-    }
-}
+mod tests;

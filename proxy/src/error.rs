@@ -71,6 +71,9 @@ pub enum Error {
     /// A limit of the cluster.
     #[error("a connection pool limit of the cluster is reached")]
     Overflow,
+    /// As much is held for this client, or for all, as may be.
+    #[error("the requests under way hold as much as the proxy holds for clients")]
+    Overloaded,
     /// The route's timeout.
     #[error("the upstream did not answer within the route's timeout")]
     Timeout,
@@ -124,6 +127,7 @@ impl Error {
             | Error::Dns(_)
             | Error::Connect { .. }
             | Error::Reset(_)
+            | Error::Overloaded
             | Error::Overflow => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -143,9 +147,12 @@ impl Error {
             Error::Timeout | Error::PerTryTimeout => Some(Flag::UpstreamTimeout),
             Error::Bad(bad) => bad.is_codec().then_some(Flag::DownstreamProtocolError),
             Error::ClientGone => Some(Flag::DownstreamDisconnect),
-            Error::Deadline | Error::Blocked | Error::NotReady(_) | Error::Denied { .. } | Error::UpgradeRefused => {
-                None
-            }
+            Error::Overloaded
+            | Error::Deadline
+            | Error::Blocked
+            | Error::NotReady(_)
+            | Error::Denied { .. }
+            | Error::UpgradeRefused => None,
         }
     }
 
@@ -169,6 +176,7 @@ impl Error {
             Error::Reset(Reset::Refused) => "upstream_reset_before_response_started{remote_refused_stream_reset}",
             Error::Reset(Reset::Protocol) => "upstream_reset_before_response_started{protocol_error}",
             Error::Overflow => "upstream_reset_before_response_started{overflow}",
+            Error::Overloaded => "overload",
             Error::Timeout => "response_timeout",
             Error::PerTryTimeout => "upstream_per_try_timeout",
             Error::Deadline => "max_duration_timeout",
@@ -192,6 +200,7 @@ impl Error {
             Error::Connect { failure, .. } => reset(failure.text()),
             Error::Reset(kind) => reset(kind.text()),
             Error::Overflow => reset("overflow"),
+            Error::Overloaded => Cow::Borrowed("envoy overloaded"),
             Error::NoHealthyUpstream => Cow::Borrowed("no healthy upstream"),
             Error::Dns(_) => Cow::Borrowed("DNS resolution failure"),
             Error::Timeout | Error::PerTryTimeout => Cow::Borrowed("upstream request timeout"),
@@ -221,7 +230,7 @@ impl Error {
 
     /// Answered with `x-envoy-overloaded: true`.
     pub fn is_overload(&self) -> bool {
-        matches!(self, Error::Overflow)
+        matches!(self, Error::Overflow | Error::Overloaded)
     }
 }
 

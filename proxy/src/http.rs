@@ -117,7 +117,17 @@ fn begun(
         is_head: head.method == http::Method::HEAD,
         direction: served.conn.direction,
     };
-    exchange.body = Held::new(incoming, facts.is_grpc);
+    exchange.body = Held::new(incoming, facts.is_grpc, served.entry.room());
+    let mut fit = fit;
+    if let Some(activity) = &mut exchange.activity {
+        if !activity.holds(usize::try_from(facts.head_bytes).unwrap_or(usize::MAX)) && fit.is_ok() {
+            fit = Err(Error::Overloaded);
+        }
+        // Calls of gRPC may be silent for as long as they like, and HTTP/2 has other requests on its connection.
+        if let Some(body) = exchange.body.as_ref().filter(|_| !facts.is_grpc && head.version < http::Version::HTTP_2) {
+            activity.receives(body);
+        }
+    }
     (exchange, Call { client, facts, ops: None, tunnel: None }, fit)
 }
 

@@ -2,6 +2,7 @@
 //! active requests and retries a cluster has, and how many requests each endpoint.
 
 pub mod budget;
+pub mod clients;
 
 use std::sync::{
     Arc,

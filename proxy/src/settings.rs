@@ -12,6 +12,7 @@ pub use pod::Pod;
 pub use probes::{How, HttpGet, Probe, Probes};
 pub use scrape::{Scrape, Target};
 
+use crate::limit::clients::Bounds;
 use config::ProxyConfig;
 use mesh_config::{kind::Role, name::host_of_authority};
 use mesh_runtime::{
@@ -109,6 +110,10 @@ pub struct Settings {
     pub workers: usize,
     /// `FERROMESH_MAX_CONNECTIONS`, 100000: accepted connections at once.
     pub max_connections: usize,
+    /// `FERROMESH_FIRST_REQUEST_TIMEOUT`, `FERROMESH_REQUEST_HEAD_TIMEOUT`, `FERROMESH_REQUEST_BODY_TIMEOUT`,
+    /// `FERROMESH_IDLE_TIMEOUT`, `FERROMESH_MAX_HELD`, `FERROMESH_MAX_HELD_PER_CONNECTION`: what clients may take; 0 of a time
+    /// is none.
+    pub bounds: Bounds,
     /// `FERROMESH_STATE_DIR`: configuration and certificate are kept here, so that a restart serves while pilot is away.
     pub state_dir: Option<PathBuf>,
     /// `FERROMESH_CERT_TTL`, 24h: asked of the certificate authority.
@@ -171,6 +176,7 @@ impl Settings {
             },
             workers,
             max_connections: read.or("FERROMESH_MAX_CONNECTIONS", 100_000),
+            bounds: bounds(&mut read, role),
             state_dir: read.optional("FERROMESH_STATE_DIR"),
             certificate_ttl: read.duration("FERROMESH_CERT_TTL", Duration::from_secs(24 * 3600)),
             drain: read.optional("TERMINATION_DRAIN_DURATION_SECONDS").map(Duration::from_secs).or(config.drain()),
@@ -201,6 +207,23 @@ fn role(word: &str) -> Result<Role, String> {
 fn any(loopback: bool, port: u16) -> Listen {
     let ip: IpAddr = if loopback { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     Listen(Some(SocketAddr::from((ip, port))))
+}
+
+/// What clients may take: of a gateway anybody is one.
+fn bounds(read: &mut Reader<'_>, role: Role) -> Bounds {
+    let usual = if role == Role::Gateway { Bounds::of_gateway() } else { Bounds::default() };
+    let mut clock = |name, usual: Option<Duration>| {
+        let given = read.duration(name, usual.unwrap_or_default());
+        Some(given).filter(|time| !time.is_zero())
+    };
+    Bounds {
+        first_request: clock("FERROMESH_FIRST_REQUEST_TIMEOUT", usual.first_request),
+        head: clock("FERROMESH_REQUEST_HEAD_TIMEOUT", usual.head),
+        body: clock("FERROMESH_REQUEST_BODY_TIMEOUT", usual.body),
+        idle: clock("FERROMESH_IDLE_TIMEOUT", usual.idle),
+        held: read.or("FERROMESH_MAX_HELD", usual.held),
+        held_by_connection: read.or("FERROMESH_MAX_HELD_PER_CONNECTION", usual.held_by_connection),
+    }
 }
 
 /// Threads that carry traffic. A sidecar's share of a large machine is small: the limit of its container lowers the

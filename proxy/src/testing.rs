@@ -5,11 +5,13 @@ pub mod wire;
 
 use crate::{
     conn::{Connection, Direction, Memo, PeerAddress, Secured},
+    connections::Connections,
     exchange::{Exchange, Sink},
     http::{
         Demand, Requests,
         server::{Protocol as Spoken, serve},
     },
+    limit::clients::Bounds,
     snapshot::{
         OwnFacts, Snapshot,
         build::{Changes, State},
@@ -90,7 +92,9 @@ impl Proxy {
         let connector = Connector::new(Dial::Memory(Rc::new(move |address| dialled.dial(address))), None);
         let upstreams = Upstreams::new(Arc::<Shared>::default(), connector);
         let records = Rc::new(Records::default());
-        let requests = Requests::new(&reader, upstreams, records.clone(), Rc::new(Never));
+        let bounds = if role == Role::Gateway { Bounds::of_gateway() } else { Bounds::default() };
+        let connections = Connections::new(bounds, None);
+        let requests = Requests::new(&reader, upstreams, records.clone(), Rc::new(Never), connections);
         Rc::new(Proxy { state: RefCell::new(state), publisher, net, requests, records, connections: Cell::new(0) })
     }
 

@@ -15,6 +15,8 @@ use std::{rc::Rc, time::Duration};
 
 const CART: &str = "cart.shop.svc.cluster.local";
 const A: &str = "10.2.0.1:8080";
+/// A connection that idles longer is closed.
+const IDLE: Duration = Duration::from_secs(3600);
 
 fn cart() -> Rc<Proxy> {
     let proxy = Proxy::sidecar(service(CART, 80, Protocol::Http, &[A]));
@@ -254,7 +256,7 @@ fn a_resting_connection_ends_with_its_client_its_worker_and_its_idle_limit() {
         drop(gone);
         quiet(&proxy).await;
         assert_eq!(resting(&proxy), 2);
-        tokio::time::sleep(mesh_proxy::connections::IDLE - QUIET * 10).await;
+        tokio::time::sleep(IDLE - QUIET * 10).await;
         last.get(CART, "/").await;
         tokio::time::sleep(QUIET * 10).await;
         quiet(&proxy).await;

@@ -168,6 +168,7 @@ pub(super) fn proxy_settings(plan: &ProxyPlan<'_>) -> Settings {
         },
         workers: plan.workers,
         max_connections: 10_000,
+        bounds: Default::default(),
         state_dir: Some(plan.dir.join(format!("state-{}", plan.workload))),
         certificate_ttl: plan.ttl,
         drain: Some(super::DRAIN),

@@ -3,6 +3,7 @@
 use super::Common;
 use crate::{
     arrive,
+    connections::Connections,
     discovery::Command,
     http::{Demand, Requests},
     listeners::{Bound, BoundSet},
@@ -71,7 +72,9 @@ pub(super) async fn run(carrying: Carrying, number: usize) {
     let connector = Connector::new(Dial::Network(source(&common.settings)), Some(client_tls));
     let upstreams = Upstreams::new(common.upstreams.clone(), connector);
     let needs = Needs { commands: common.commands.clone(), snapshots: snapshots.clone(), asked: RefCell::default() };
-    let requests = Requests::new(&snapshots, upstreams, observer.clone(), Rc::new(needs));
+    let bounds = common.settings.bounds.of_one_worker(common.settings.workers);
+    let connections = Connections::new(bounds, Some(common.counted.clone()));
+    let requests = Requests::new(&snapshots, upstreams, observer.clone(), Rc::new(needs), connections);
     let worker = Rc::new(Worker {
         requests,
         mesh_tls: server_tls,

@@ -67,6 +67,7 @@ pub fn after_error(on: &RetryOn, error: &Error, written: bool) -> bool {
         | Error::NoHealthyUpstream
         | Error::Dns(_)
         | Error::Overflow
+        | Error::Overloaded
         | Error::Timeout
         | Error::Deadline
         | Error::Denied { .. }

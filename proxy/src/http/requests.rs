@@ -70,6 +70,7 @@ impl Requests {
         upstreams: Upstreams,
         sink: Rc<dyn Sink>,
         demand: Rc<dyn Demand>,
+        connections: Connections,
     ) -> Rc<Self> {
         let mut cached = snapshots.cached();
         let current = Rc::new(cached.load().clone());
@@ -80,7 +81,7 @@ impl Requests {
             upstreams,
             sink,
             demand,
-            connections: Rc::default(),
+            connections: Rc::new(connections),
             live: Rc::default(),
             filters: filters::Cache::default(),
         })

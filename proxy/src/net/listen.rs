@@ -3,7 +3,14 @@
 //! A socket belongs to the process: workers accept on duplicates of it, so that it can outlive any of them.
 
 use crate::net::origin::unmap;
-use mesh_runtime::drain;
+use mesh_runtime::{
+    drain,
+    telemetry::{
+        metrics::{RegisterError, Registry},
+        repeated::{Repeated, SILENT_FOR},
+    },
+};
+use prometheus::IntCounter;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
@@ -52,6 +59,8 @@ fn bind_one(address: SocketAddr) -> io::Result<StdListener> {
 pub struct ConnectionLimit {
     open: Arc<AtomicUsize>,
     most: usize,
+    refused: IntCounter,
+    lines: Repeated,
 }
 
 /// One accepted connection's place within the limit; given back on drop.
@@ -65,14 +74,28 @@ impl Drop for Place {
 }
 
 impl ConnectionLimit {
-    /// At most `most` connections at once.
-    pub fn new(most: usize) -> Self {
-        ConnectionLimit { open: Arc::default(), most }
+    /// At most `most` connections at once; registers `mesh_connections_refused_total`, and what is counted of log lines.
+    ///
+    /// # Errors
+    /// When a name is taken.
+    pub fn new(most: usize, registry: &Registry) -> Result<Self, RegisterError> {
+        let refused = IntCounter::new("mesh_connections_refused_total", "Connections above the limit of open ones")?;
+        let lines = Repeated::new(SILENT_FOR, registry)?;
+        Ok(ConnectionLimit { open: Arc::default(), most, refused: registry.register(refused)?, lines })
     }
 
     /// Connections open now.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// A connection is refused: counted, and logged now and then.
+    fn refuse(&self, source: SocketAddr) {
+        self.refused.inc();
+        if let Some(left_out) = self.lines.due("connections", "") {
+            let most = self.most;
+            tracing::warn!(%source, most, left_out, "connection refused: the limit of open connections is reached");
+        }
     }
 
     /// A place, or `None` when the limit is reached.
@@ -112,7 +135,7 @@ pub async fn accept(
         match accepted {
             Ok((stream, source)) => {
                 let Some(place) = limit.take() else {
-                    tracing::warn!(%source, "connection refused: the limit of open connections is reached");
+                    limit.refuse(source);
                     continue;
                 };
                 if stream.set_nodelay(true).is_err() {
@@ -140,7 +163,7 @@ mod tests {
 
     #[test]
     fn places_are_bounded_and_given_back() {
-        let limit = ConnectionLimit::new(1);
+        let limit = ConnectionLimit::new(1, &Registry::new()).unwrap();
         let place = limit.take().unwrap();
         assert!(limit.take().is_none());
         drop(place);
