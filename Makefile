@@ -35,11 +35,11 @@ suites: ## judges from outside, read from SUITES=DIR, and a real API server (bui
 	$(CARGO) build --locked --workspace --bin meshctl --bin suites
 	@.ci/suites $(SUITES)
 
-cluster-programs: ## Kubernetes and etcd for tests, from source, in target/cluster/bin
+cluster-programs: ## Kubernetes and etcd for tests, from source, in target/cluster/bin (KUBERNETES=1.34: another version)
 	@.ci/tools suites
 	@.ci/cluster
 
-cluster: ## a Kubernetes with two nodes on this machine (root); prints what to export
+cluster: ## a Kubernetes with two nodes on this machine (root); prints what to export (KUBERNETES)
 	@.ci/tools cluster
 	@.ci/cluster nodes
 	@$(CARGO) build --locked --quiet --workspace --bin cluster
@@ -53,7 +53,7 @@ images: ## container images in target/images (PROFILE=light: for tests, quick; A
 	@.ci/tools images
 	@.ci/images
 
-e2e-cluster: ## tests in a cluster: the one that is up, else one that goes with them (KEEP=1: stays)
+e2e-cluster: ## tests in a cluster: the one that is up, else one that goes with them (KEEP=1: stays; KUBERNETES)
 	@.ci/tools cluster
 	@.ci/cluster nodes
 	@$(CARGO) build --locked --quiet --workspace --bin cluster
@@ -61,7 +61,7 @@ e2e-cluster: ## tests in a cluster: the one that is up, else one that goes with 
 	@[ -n "$${E2E_IMAGES:-}" ] || { $(MAKE) --no-print-directory images PROFILE=light && .ci/images-tests; }
 	@.ci/e2e-cluster
 
-push: ## the images, of both platforms unless ARCH says otherwise, to REGISTRY=host/path (REGISTRY_USER, REGISTRY_PASSWORD, TAG)
+push: ## the images, of both platforms unless ARCH says otherwise, to REGISTRY=host/path (REGISTRY_USER, REGISTRY_PASSWORD, REGISTRY_PLAIN_HTTP, TAG)
 	@test -n "$(REGISTRY)" || { echo "usage: make push REGISTRY=host/path" >&2; exit 64; }
 	@export ARCH="$${ARCH:-amd64 arm64}" HUB="$(REGISTRY)"; .ci/tools images && .ci/images --push pilot proxy proxy-init ca
 

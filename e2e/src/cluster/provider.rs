@@ -5,8 +5,9 @@ mod current;
 mod kind;
 
 use self::{current::Current, kind::Kind};
-use super::{local::Local, times::Times};
-use anyhow::{Context, Result, bail};
+use super::{handle, local::Local, times::Times};
+use crate::command::output;
+use anyhow::{Context, Result, bail, ensure};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -14,6 +15,8 @@ use std::{
 
 /// The variable that names one.
 pub const VARIABLE: &str = "E2E_PROVIDER";
+/// The variable that names a version of Kubernetes, as `1.34`; empty or absent: any will do.
+pub const KUBERNETES: &str = "KUBERNETES";
 const FILE: &str = "provider";
 
 /// See the module.
@@ -100,6 +103,24 @@ impl Provider {
         fs::write(state.join(FILE), self.name()).context("cannot write the provider's name")
     }
 
+    /// That what is up is the Kubernetes that was asked for: one that was up before stays what it is.
+    ///
+    /// # Errors
+    /// When it is another, or does not say.
+    pub fn is_version(&self, asked: &str) -> Result<()> {
+        let config = format!("--kubeconfig={}", self.kubeconfig().display());
+        let said = output(handle::program(&handle::built(), "kubectl"), &[&config, "get", "--raw=/version"])?;
+        let said: serde_json::Value = serde_json::from_str(&said).context("the API server tells no version")?;
+        let version = said["gitVersion"].as_str().context("the API server tells no version")?;
+        ensure!(
+            are_same(asked, version),
+            "{KUBERNETES}={asked}, but {} holds a cluster of {version}: `make cluster-down` first, or take another folder ({})",
+            self.state().display(),
+            handle::STATE
+        );
+        Ok(())
+    }
+
     /// Removes the cluster; of the user's own only what tests made.
     ///
     /// # Errors
@@ -125,5 +146,24 @@ impl Provider {
                  (`make push REGISTRY=…`)"
             ),
         }
+    }
+}
+
+/// Whether a version is the one that was asked for, whose last parts need not be said.
+fn are_same(asked: &str, version: &str) -> bool {
+    let (asked, version) = (asked.trim_start_matches('v'), version.trim_start_matches('v'));
+    version.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '+', '-']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::are_same;
+
+    #[test]
+    fn a_version_is_asked_for_by_its_first_parts() {
+        let cases = ["1.34", "v1.34", "1.34.4", "1.3", "1.36", "1.34.40"];
+        let same = cases.map(|asked| are_same(asked, "v1.34.4"));
+        assert_eq!(same, [true, true, true, false, false, false]);
+        assert!(are_same("1.34.4", "v1.34.4+rke2r1"));
     }
 }

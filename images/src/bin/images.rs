@@ -1,7 +1,7 @@
 //! `images`: packs the programs into images, and sends them to a registry.
 
 use anyhow::{Context, ensure};
-use clap::Parser;
+use clap::{Parser, builder::FalseyValueParser};
 use mesh_images::image::{
     Bundle, Image, Platform,
     debian::Debian,
@@ -51,7 +51,7 @@ struct Arguments {
     #[arg(long, env = "REGISTRY_PASSWORD", hide_env_values = true)]
     password: Option<String>,
     /// The registry has no TLS
-    #[arg(long)]
+    #[arg(long, env = "REGISTRY_PLAIN_HTTP", value_parser = FalseyValueParser::new())]
     plain_http: bool,
     /// Roots that are trusted for registries
     #[arg(long, env = "SSL_CERT_FILE", default_value = "/etc/ssl/certs/ca-certificates.crt")]

@@ -41,7 +41,9 @@ async fn run(words: &[&str]) -> Result<()> {
     match words {
         ["up"] => {
             let _turn = turn(&state)?;
-            let name = std::env::var(provider::VARIABLE).ok();
+            let kubernetes = said(provider::KUBERNETES);
+            // Only the local one can be had in any version.
+            let name = said(provider::VARIABLE).or_else(|| kubernetes.is_some().then(|| "local".to_owned()));
             // What is up stays with whom it was made by, unless another is asked for.
             let provider = match (name, found()?) {
                 (None, Some(found)) => found,
@@ -49,6 +51,7 @@ async fn run(words: &[&str]) -> Result<()> {
             };
             let mut times = Times::start();
             provider.up(&mut times).await?;
+            kubernetes.map_or(Ok(()), |asked| provider.is_version(&asked))?;
             writeln!(std::io::stderr(), "cluster is up: {times}")?;
             print_kubeconfig(&provider)?;
         }
@@ -66,6 +69,11 @@ async fn run(words: &[&str]) -> Result<()> {
         _ => bail!(USAGE),
     }
     Ok(())
+}
+
+/// What a variable says; an empty one says nothing.
+fn said(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|value| !value.is_empty())
 }
 
 /// Waits until nobody else starts or ends the cluster of this folder; held until the file is closed.
