@@ -10,11 +10,13 @@
 #[cfg(feature = "crd")]
 pub mod crd;
 pub mod diagnostic;
+pub mod go;
 pub mod identity;
 pub mod kind;
 pub mod matcher;
 pub mod model;
 pub mod name;
 pub mod path;
+pub mod ports;
 pub mod time;
 pub mod wire;

@@ -11,6 +11,17 @@ use std::{
     sync::Arc,
 };
 
+/// Namespaces of the cluster itself, whose pods are never of the mesh.
+pub const SYSTEM_NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
+
+/// The name of an object of a control plane: that of a revision has `-REVISION` behind it.
+pub fn of_revision(name: &str, revision: &str) -> String {
+    match revision {
+        "" | "default" => name.to_owned(),
+        revision => format!("{name}-{revision}"),
+    }
+}
+
 /// A text was not a name of the wanted kind. The message says what is wrong and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

@@ -7,7 +7,6 @@
 mod annotations;
 mod data;
 mod decide;
-mod defaults;
 mod functions;
 mod merge;
 mod mesh;
@@ -19,14 +18,16 @@ mod settings;
 mod text;
 
 pub use data::Workload;
-pub use decide::{Decision, Reason, SYSTEM_NAMESPACES, decide};
-pub use defaults::{config_of_values, default_values};
+pub use decide::{Decision, Reason, decide};
 pub use render::Question;
 pub use settings::Settings;
 
 use crate::inject::mesh::Mesh;
 use json_patch::Patch;
 use serde_json::Value;
+
+/// The ConfigMap by which pods are injected; that of a revision has [`-REVISION`](mesh_config::name::of_revision) behind it.
+pub const CONFIG_MAP: &str = "istio-sidecar-injector";
 
 /// What the process that injects says of itself and its cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

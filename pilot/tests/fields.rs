@@ -3,9 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "inject/defaults.rs"]
+mod defaults;
 #[path = "fields/tree.rs"]
 mod tree;
 
+use defaults::{config_of_values, default_values};
 use mesh_config::crd::{self, Object, form::Form, node::Node};
 use mesh_config::diagnostic::Severity;
 use mesh_config::kind::{ObjectKind, Role};
@@ -14,7 +17,7 @@ use mesh_config::name::Namespace;
 use mesh_config::wire;
 use mesh_pilot::{
     Mesh,
-    inject::{Environment, Injector, Question, config_of_values, default_values},
+    inject::{Environment, Injector, Question},
     offline,
     scope::ProxyFacts,
 };

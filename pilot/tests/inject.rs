@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use mesh_pilot::inject::{Environment, Injector, Outcome, Question, config_of_values, default_values};
+#[path = "inject/defaults.rs"]
+mod defaults;
+
+use defaults::{config_of_values, default_values};
+use mesh_pilot::inject::{Environment, Injector, Outcome, Question};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

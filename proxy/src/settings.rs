@@ -179,7 +179,7 @@ impl Settings {
             bounds: bounds(&mut read, role),
             state_dir: read.optional("FERROMESH_STATE_DIR"),
             certificate_ttl: read.duration("FERROMESH_CERT_TTL", Duration::from_secs(24 * 3600)),
-            drain: read.optional("TERMINATION_DRAIN_DURATION_SECONDS").map(Duration::from_secs).or(config.drain()),
+            drain: read.optional("TERMINATION_DRAIN_DURATION_SECONDS").map(Duration::from_secs).or(config.drain),
             pod: Pod::read(&mut read, role),
             log,
             log_json: read.flag("FERROMESH_LOG_JSON", false),

@@ -16,14 +16,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    future::Future,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
@@ -41,7 +34,7 @@ pub struct Peer(pub SocketAddr);
 
 impl Peer {
     /// Whether a request came from this machine, by what its connection says. One of which that is not known did not, and
-    /// none from 127.0.0.6: by that address a proxy carries what others have sent.
+    /// none that a proxy [carried](crate::carried).
     pub fn is_local<B>(request: &Request<B>) -> bool {
         request.extensions().get::<Peer>().is_some_and(Peer::is_of_this_machine)
     }
@@ -49,15 +42,15 @@ impl Peer {
     /// Whether this address is of a caller on this machine, as [`is_local`](Peer::is_local) has it.
     pub fn is_of_this_machine(&self) -> bool {
         let ip = self.0.ip().to_canonical();
-        ip.is_loopback() && ip != IpAddr::from([127, 0, 0, 6])
+        ip.is_loopback() && !crate::carried::is_carried(ip)
     }
 }
 
 /// Answers one request; its body has been read whole.
 pub type Handler = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Reply> + Send + Sync>;
 
-/// Lets a request through, perhaps with more among its extensions, or answers it.
-pub type Gate = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Result<Request<Bytes>, Reply>> + Send + Sync>;
+/// Lets a request through, perhaps with more among its extensions, or answers it. Of its body nothing has been read.
+pub type Gate = Arc<dyn Fn(Request<()>) -> BoxFuture<'static, Result<Request<()>, Reply>> + Send + Sync>;
 
 const BODY_LIMIT: usize = 1 << 20;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -285,23 +278,20 @@ impl Admin {
             Err(status) => return text(status, status.canonical_reason().unwrap_or_default().to_owned() + "\n"),
         };
         let (head, body) = request.into_parts();
+        let gate = self.gates.iter().rev().find(|(prefix, _)| head.uri.path().starts_with(prefix.as_str()));
+        let head = match gate {
+            None => head,
+            Some((_, gate)) => match gate(Request::from_parts(head, ())).await {
+                Ok(request) => request.into_parts().0,
+                Err(reply) => return reply,
+            },
+        };
         let longest = self.longest_body;
         if body.size_hint().lower() > longest as u64 {
             return text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body exceeds {longest} bytes\n"));
         }
         match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, longest).collect()).await {
-            Ok(Ok(body)) => {
-                let request = Request::from_parts(head, body.to_bytes());
-                let gate =
-                    self.gates.iter().rev().find(|(prefix, _)| request.uri().path().starts_with(prefix.as_str()));
-                match gate {
-                    None => handler(request).await,
-                    Some((_, gate)) => match gate(request).await {
-                        Ok(request) => handler(request).await,
-                        Err(reply) => reply,
-                    },
-                }
-            }
+            Ok(Ok(body)) => handler(Request::from_parts(head, body.to_bytes())).await,
             Ok(Err(_)) => {
                 text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body exceeds {longest} bytes or was cut off\n"))
             }

@@ -20,6 +20,14 @@ pub fn since(then: Instant) -> Duration {
     now().saturating_duration_since(then)
 }
 
+/// Waits for that time; without one, for ever.
+pub async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The time of day.
 #[expect(clippy::disallowed_methods, reason = "everybody else asks here")]
 pub fn system_now() -> SystemTime {

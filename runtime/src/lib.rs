@@ -9,6 +9,7 @@
 
 pub mod admin;
 pub mod backoff;
+pub mod carried;
 pub mod clock;
 pub mod drain;
 pub mod file;

@@ -11,7 +11,10 @@ use crate::{
     world::World,
 };
 use anyhow::Context;
-use mesh_config::{crd::mesh_config::MeshConfig, name::NamespacedName};
+use mesh_config::{
+    crd::mesh_config::MeshConfig,
+    name::{NamespacedName, of_revision},
+};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 /// Batches of changes that may wait.
@@ -86,7 +89,7 @@ fn base_mesh_config(settings: &Settings) -> MeshConfig {
     if let Some(trust_domain) = &settings.trust_domain {
         base.settings.trust_domain = trust_domain.clone();
     }
-    let name = settings.named_revision().map_or("istio".to_owned(), |revision| format!("istio-{revision}"));
+    let name = of_revision("istio", settings.named_revision().unwrap_or_default());
     base.context.mesh_config = NamespacedName::new(&settings.namespace, &name);
     base.context.cluster_domain = base.settings.cluster_domain.clone();
     base.context.trust_domain = base.settings.trust_domain.clone();

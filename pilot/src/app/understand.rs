@@ -17,7 +17,7 @@ use mesh_config::{
     model::Kind,
 };
 use mesh_runtime::{clock, drain, snapshot::Publisher};
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::{mpsc, watch};
 
 /// What the loop owns.
@@ -57,7 +57,7 @@ impl Loop {
             };
             decision = tokio::select! {
                 () = drain.signaled() => return Ok(()),
-                () = until(due) => settle.poll(clock::now().into_std()),
+                () = clock::until(due.map(Into::into)) => settle.poll(clock::now().into_std()),
                 batch = self.batches.recv() => match batch {
                     Some(batch) => settle.offer(self.take(batch), clock::now().into_std()),
                     None => {
@@ -156,12 +156,5 @@ fn report_new(mesh: &Mesh, before: &Mesh) {
             Severity::Error | Severity::Warning => tracing::warn!("{finding}"),
             Severity::Info => tracing::info!("{finding}"),
         }
-    }
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
     }
 }

@@ -2,7 +2,6 @@
 
 use super::Reports;
 use crate::discovery::authn::Authenticate;
-use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, StatusCode};
 use mesh_config::name::Namespace;
@@ -39,11 +38,7 @@ pub(super) fn gate(reports: Reports, authenticate: Authenticate) -> Gate {
     })
 }
 
-async fn through(
-    mut request: Request<Bytes>,
-    reports: Reports,
-    authenticate: Authenticate,
-) -> Result<Request<Bytes>, Reply> {
+async fn through(mut request: Request<()>, reports: Reports, authenticate: Authenticate) -> Result<Request<()>, Reply> {
     if Peer::is_local(&request) {
         request.extensions_mut().insert(MaySee::All);
         return Ok(request);
@@ -94,7 +89,7 @@ mod tests {
                 })
             })
         });
-        let mut request = Request::builder().uri(path).body(Bytes::new()).unwrap();
+        let mut request = Request::builder().uri(path).body(()).unwrap();
         request.extensions_mut().insert(Peer(from.parse::<SocketAddr>().unwrap()));
         if let Some(token) = token {
             request.headers_mut().insert("authorization", token.parse().unwrap());

@@ -1,6 +1,7 @@
 //! What annotations of a pod may say. A wrong one refuses the pod: guessed at, it would run without what it asks for.
 
-use super::{mesh::Mesh, text::boolean};
+use super::mesh::Mesh;
+use mesh_config::go::boolean;
 use serde_json::Value;
 
 type Check = fn(&str) -> Result<(), String>;

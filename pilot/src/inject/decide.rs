@@ -5,11 +5,10 @@ use super::{
     settings::Policy,
     text::{annotation, label},
 };
+use mesh_config::{model::Labels, name::SYSTEM_NAMESPACES};
 use serde_json::Value;
 use std::fmt;
 
-/// Namespaces whose pods are never injected.
-pub const SYSTEM_NAMESPACES: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
 const INJECT: &str = "sidecar.istio.io/inject";
 
 /// Whether a pod gets a sidecar, and why.
@@ -87,11 +86,12 @@ fn decided(pod: &Value, namespace: &str, settings: &Settings) -> (bool, Reason) 
         "false" => return (false, by(false)),
         _ => {}
     }
-    let labels = &pod["metadata"]["labels"];
-    if settings.never.iter().any(|selector| selector.matches(labels)) {
+    let labels = pod["metadata"]["labels"].as_object().into_iter().flatten();
+    let labels: Labels = labels.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?))).collect();
+    if settings.never.iter().any(|selector| selector.selects(&labels)) {
         return (false, Reason::NeverSelector);
     }
-    if settings.always.iter().any(|selector| selector.matches(labels)) {
+    if settings.always.iter().any(|selector| selector.selects(&labels)) {
         return (true, Reason::AlwaysSelector);
     }
     let enabled = settings.policy == Policy::Enabled;

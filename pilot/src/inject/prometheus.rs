@@ -1,7 +1,7 @@
 //! Metrics of application and proxy at one port: what the pod says of its metrics is handed to the proxy, and the pod
 //! says the proxy's port instead.
 
-use super::text::boolean;
+use mesh_config::{go::boolean, ports};
 use serde_json::{Map, Value, json};
 
 const SCRAPE: &str = "prometheus.io/scrape";
@@ -9,8 +9,6 @@ const PORT: &str = "prometheus.io/port";
 const PATH: &str = "prometheus.io/path";
 const TARGETS: &str = "prometheus.istio.io/scrape-targets";
 const MERGE: &str = "prometheus.istio.io/merge-metrics";
-/// The proxy's own.
-const RESERVED: [u16; 9] = [15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090];
 
 /// Annotations of the same name to Prometheus, which sees no difference between other characters.
 fn same(a: &str, b: &str) -> bool {
@@ -74,7 +72,7 @@ fn is_merged(annotations: &Map<String, Value>, by_mesh: bool, status_port: u16) 
 fn usable(port: &str, status_port: u16) -> Result<String, String> {
     let number = port.trim().parse::<u16>().ok().filter(|port| *port > 0);
     let number = number.ok_or_else(|| format!("port {port:?} is not between 1 and 65535"))?;
-    if number == status_port || RESERVED.contains(&number) {
+    if number == status_port || ports::OF_THE_PROXY.contains(&number) {
         return Err(format!("port {number} is the proxy's own"));
     }
     Ok(number.to_string())

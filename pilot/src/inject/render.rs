@@ -8,8 +8,9 @@ use super::{
     merge::merge,
     mesh::status_port,
     overrides, probes, prometheus,
-    text::{CONTAINERS, PROXY, STATUS, annotation, at, boolean, label, list, list_mut, map_mut, name},
+    text::{CONTAINERS, PROXY, STATUS, annotation, at, label, list, list_mut, map_mut, name},
 };
+use mesh_config::go::boolean;
 use mesh_template::{Template, Value as Data, structure, to_value, yaml};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;

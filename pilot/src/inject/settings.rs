@@ -1,6 +1,7 @@
 //! The injector's configuration: keys `config` and `values` of its ConfigMap.
 
 use super::{Environment, functions};
+use mesh_config::model::selector::{Condition, LabelSelector, Operator};
 use mesh_template::{Template, yaml};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -18,8 +19,8 @@ pub(super) enum Policy {
 #[derive(Debug)]
 pub struct Settings {
     pub(super) policy: Policy,
-    pub(super) never: Vec<Selector>,
-    pub(super) always: Vec<Selector>,
+    pub(super) never: Vec<LabelSelector>,
+    pub(super) always: Vec<LabelSelector>,
     default_templates: Vec<String>,
     templates: BTreeMap<String, Template>,
     aliases: BTreeMap<String, Vec<String>>,
@@ -105,56 +106,33 @@ fn nothing(value: &Value, key: &str) -> Result<(), String> {
     if value.is_null() { Ok(()) } else { Err(format!("config: {key} has the wrong type")) }
 }
 
-/// A selector of labels.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Selector(Vec<(String, Requirement)>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Requirement {
-    In(Vec<String>),
-    NotIn(Vec<String>),
-    Exists,
-    DoesNotExist,
-}
-
-impl Selector {
-    /// Whether labels satisfy all that is required; nothing required matches nothing.
-    pub(super) fn matches(&self, labels: &Value) -> bool {
-        let satisfied = |(key, requirement): &(String, Requirement)| {
-            let value = labels.get(key).and_then(Value::as_str);
-            match requirement {
-                Requirement::In(values) => value.is_some_and(|value| values.iter().any(|v| v == value)),
-                Requirement::NotIn(values) => value.is_none_or(|value| values.iter().all(|v| v != value)),
-                Requirement::Exists => value.is_some(),
-                Requirement::DoesNotExist => value.is_none(),
-            }
-        };
-        !self.0.is_empty() && self.0.iter().all(satisfied)
-    }
-}
-
-fn selectors(config: &Value, key: &str) -> Result<Vec<Selector>, String> {
+/// Those that require something: one that does not would select every pod, and selects none.
+fn selectors(config: &Value, key: &str) -> Result<Vec<LabelSelector>, String> {
     let Value::Array(list) = &config[key] else { return nothing(&config[key], key).map(|()| Vec::new()) };
-    list.iter().map(|selector| read_selector(selector).map_err(|error| format!("config: {key}: {error}"))).collect()
+    let read = |selector| read_selector(selector).map_err(|error| format!("config: {key}: {error}"));
+    let mut selectors = list.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    selectors.retain(|selector| *selector != LabelSelector::default());
+    Ok(selectors)
 }
 
-fn read_selector(selector: &Value) -> Result<Selector, String> {
-    let mut requirements = Vec::new();
+fn read_selector(selector: &Value) -> Result<LabelSelector, String> {
+    let mut read = LabelSelector::default();
     for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
         let value = value.as_str().ok_or_else(|| format!("matchLabels.{key} must be text"))?;
-        requirements.push((key.clone(), Requirement::In(vec![value.to_owned()])));
+        read.labels.0.insert(key.as_str().into(), value.into());
     }
     for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
         let key = expression["key"].as_str().ok_or("an expression without key")?;
         let values = names(&expression["values"], "values")?;
-        let requirement = match expression["operator"].as_str().unwrap_or_default() {
-            "In" if !values.is_empty() => Requirement::In(values),
-            "NotIn" if !values.is_empty() => Requirement::NotIn(values),
-            "Exists" if values.is_empty() => Requirement::Exists,
-            "DoesNotExist" if values.is_empty() => Requirement::DoesNotExist,
+        let operator = match expression["operator"].as_str().unwrap_or_default() {
+            "In" if !values.is_empty() => Operator::In,
+            "NotIn" if !values.is_empty() => Operator::NotIn,
+            "Exists" if values.is_empty() => Operator::Exists,
+            "DoesNotExist" if values.is_empty() => Operator::DoesNotExist,
             other => return Err(format!("operator {other:?} of {key} does not fit its values")),
         };
-        requirements.push((key.to_owned(), requirement));
+        let values = values.into_iter().map(Into::into).collect();
+        read.conditions.push(Condition { key: key.into(), operator, values });
     }
-    Ok(Selector(requirements))
+    Ok(read)
 }

@@ -51,15 +51,6 @@ pub(super) fn name(value: &Value) -> &str {
     at(value, "/name")
 }
 
-/// Whether text is true, as Go reads it; `None`: neither true nor false.
-pub(super) fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
 /// Both lists of containers.
 pub(super) const CONTAINERS: [&str; 2] = ["initContainers", "containers"];
 /// The proxy's container.

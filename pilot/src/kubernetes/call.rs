@@ -3,7 +3,7 @@
 
 use http_body_util::{BodyExt, Limited};
 use kube::{Client, client::Body};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::{fmt, time::Duration};
 
@@ -11,6 +11,7 @@ use std::{fmt, time::Duration};
 const ANSWER: Duration = Duration::from_secs(10);
 /// Longest answer that is read, in bytes: twice what an API server stores of an object.
 const MAX_ANSWER: usize = 4 << 20;
+const JSON: &str = "application/json";
 /// Longest reason that is repeated, in characters.
 const MAX_REASON: usize = 300;
 
@@ -39,7 +40,7 @@ pub(crate) enum CallError {
 /// # Errors
 /// [`CallError::Missing`] among others.
 pub(crate) async fn get<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, CallError> {
-    call(client, http::Method::GET, path, None).await
+    call(client, http::Method::GET, path, JSON, None).await
 }
 
 /// Makes an object in the collection at `path`.
@@ -47,7 +48,7 @@ pub(crate) async fn get<T: DeserializeOwned>(client: &Client, path: &str) -> Res
 /// # Errors
 /// [`CallError::Conflict`] when there is one of that name.
 pub(crate) async fn create<T: DeserializeOwned>(client: &Client, path: &str, object: &Value) -> Result<T, CallError> {
-    call(client, http::Method::POST, path, Some(object)).await
+    call(client, http::Method::POST, path, JSON, Some(object.to_string())).await
 }
 
 /// Puts an object in the place of the one that had the `resourceVersion` that it carries.
@@ -55,18 +56,32 @@ pub(crate) async fn create<T: DeserializeOwned>(client: &Client, path: &str, obj
 /// # Errors
 /// [`CallError::Conflict`] when that one has changed.
 pub(crate) async fn replace<T: DeserializeOwned>(client: &Client, path: &str, object: &Value) -> Result<T, CallError> {
-    call(client, http::Method::PUT, path, Some(object)).await
+    call(client, http::Method::PUT, path, JSON, Some(object.to_string())).await
+}
+
+/// Changes an object by the operations of a JSON Patch.
+///
+/// # Errors
+/// [`CallError::Refused`] among others when one of them does not fit what is there.
+pub(crate) async fn patch<T: DeserializeOwned>(
+    client: &Client,
+    path: &str,
+    operations: &impl Serialize,
+) -> Result<T, CallError> {
+    let operations = serde_json::to_string(operations).map_err(|error| CallError::Failed(error.to_string()))?;
+    call(client, http::Method::PATCH, path, "application/json-patch+json", Some(operations)).await
 }
 
 async fn call<T: DeserializeOwned>(
     client: &Client,
     method: http::Method,
     path: &str,
-    body: Option<&Value>,
+    kind: &str,
+    body: Option<String>,
 ) -> Result<T, CallError> {
-    let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
-    let request = http::Request::builder().method(method).uri(path).header(http::header::ACCEPT, "application/json");
-    let request = request.header(http::header::CONTENT_TYPE, "application/json").body(Body::from(body));
+    let body = body.unwrap_or_default().into_bytes();
+    let request = http::Request::builder().method(method).uri(path).header(http::header::ACCEPT, JSON);
+    let request = request.header(http::header::CONTENT_TYPE, kind).body(Body::from(body));
     let request = request.map_err(|error| CallError::Failed(error.to_string()))?;
     let answer = async {
         let (parts, body) = client.send(request).await.map_err(failed)?.into_parts();
@@ -138,6 +153,15 @@ mod tests {
         assert!(unreadable.contains("not the JSON") && !unreadable.contains("c2VjcmV0"), "{unreadable}");
         server.say(Some((403, "")));
         assert!(matches!(get::<Value>(&client, path).await, Err(CallError::Forbidden(_))));
+    }
+
+    #[tokio::test]
+    async fn operations_are_sent_as_a_patch_and_what_is_there_then_is_given_back() {
+        let server = FakeServer::default();
+        server.answer(|method, path, body| Some((200, json!([method, path, body]).to_string())));
+        let operations = json!([{"op": "add", "path": "/a", "value": 1}]);
+        let there = patch::<Value>(&server.client(), "/apis/a/v1/bs/c", &operations).await;
+        assert_eq!(there, Ok(json!(["PATCH", "/apis/a/v1/bs/c", operations])));
     }
 
     #[tokio::test(start_paused = true)]

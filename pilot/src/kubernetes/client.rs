@@ -1,21 +1,20 @@
 //! The connection to the API server: from a kubeconfig, or by the pod's own service account.
 //!
-//! One client for all of pilot; cloning it is cheap. Its requests have no limit of time of their own, as watches last:
-//! who asks for an answer bounds it with [`within`].
+//! One client for all of pilot; cloning it is cheap. Its requests have no limit of time of their own, as watches last; those
+//! of [`call`](super::call) have.
 
 use anyhow::Context;
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use std::{future::Future, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 /// Who pilot says that it is; the API server notes it with the fields that pilot writes.
 pub(crate) const PROGRAM: &str = "ferromesh-pilot";
+
 /// For a connection, its TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
-/// For an answer to anything but a watch.
-pub(crate) const ANSWER: Duration = Duration::from_secs(30);
 
 /// A client as `kubeconfig` says; without one as `KUBECONFIG` says or `~/.kube/config`, else by the service account
 /// that the pod has. Nothing is sent yet.
@@ -35,22 +34,11 @@ pub(crate) async fn open(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
              service account's token",
         )?,
     };
-    let agent = concat!("ferromesh-pilot/", env!("CARGO_PKG_VERSION"));
-    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
+    let agent = http::HeaderValue::try_from(format!("{PROGRAM}/{}", env!("CARGO_PKG_VERSION")))?;
+    config.headers.push((http::header::USER_AGENT, agent));
     config.connect_timeout = Some(CONNECT);
     // Watches are quiet for minutes; who reads one knows for how long. Retries are each caller's own.
     config.read_timeout = None;
     config.default_retry = false;
     Client::try_from(config).context("no client for the API server")
-}
-
-/// The answer, unless it takes longer than [`ANSWER`].
-///
-/// # Errors
-/// Those of the request; that it took too long is one of them.
-pub(crate) async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
-    match tokio::time::timeout(ANSWER, request).await {
-        Ok(answer) => answer,
-        Err(_) => Err(kube::Error::Service(format!("no answer within {ANSWER:?}").into())),
-    }
 }

@@ -19,6 +19,7 @@ use serde_json::json;
 use std::{
     collections::{HashMap, VecDeque},
     pin::Pin,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 use tokio::{sync::Semaphore, time::Instant};
@@ -39,13 +40,21 @@ pub(crate) struct TokenReviews {
     client: Client,
     audience: String,
     asking: Semaphore,
+    /// One for each token that is being asked about, while somebody waits for it.
+    tokens: Mutex<HashMap<Key, Weak<tokio::sync::Mutex<()>>>>,
     known: Mutex<Known>,
 }
 
 impl TokenReviews {
     /// For tokens meant for this audience.
     pub(crate) fn new(client: Client, audience: &str) -> Self {
-        TokenReviews { client, audience: audience.to_owned(), asking: Semaphore::new(AT_ONCE), known: Mutex::default() }
+        TokenReviews {
+            client,
+            audience: audience.to_owned(),
+            asking: Semaphore::new(AT_ONCE),
+            tokens: Mutex::default(),
+            known: Mutex::default(),
+        }
     }
 
     async fn whose(&self, token: &str, now: SystemTime) -> Result<ServiceAccount, VerifyError> {
@@ -55,8 +64,10 @@ impl TokenReviews {
         if let Some(account) = self.known.lock().get(&key, clock::now()) {
             return Ok(account);
         }
-        let turn = tokio::time::timeout(TURN, self.asking.acquire()).await;
-        let Ok(Ok(_turn)) = turn else {
+        let token_turn = self.turn_of(key);
+        // Who shows the same token waits for the first one's answer.
+        let turn = async { (token_turn.lock().await, self.asking.acquire().await) };
+        let Ok((_one, Ok(_turn))) = tokio::time::timeout(TURN, turn).await else {
             return Err(Failure::Review(format!("no turn to ask the API server within {TURN:?}")).into());
         };
         // Somebody may have asked meanwhile.
@@ -67,6 +78,20 @@ impl TokenReviews {
         let account = self.ask(token).await?;
         self.known.lock().put(key, account.clone(), asked);
         Ok(account)
+    }
+
+    fn turn_of(&self, key: Key) -> Arc<tokio::sync::Mutex<()>> {
+        let mut tokens = self.tokens.lock();
+        if let Some(turn) = tokens.get(&key).and_then(Weak::upgrade) {
+            return turn;
+        }
+        // What nobody waits for any more goes when there is twice as much as is asked at once.
+        if tokens.len() > 2 * AT_ONCE {
+            tokens.retain(|_, turn| turn.strong_count() > 0);
+        }
+        let turn = Arc::default();
+        tokens.insert(key, Arc::downgrade(&turn));
+        turn
     }
 
     async fn ask(&self, token: &str) -> Result<ServiceAccount, VerifyError> {
@@ -270,6 +295,21 @@ mod tests {
         assert_eq!(world.server.calls().len(), 0);
         tokio::time::advance(KEPT).await;
         assert!(world.verify(&token).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_who_show_one_token_are_one_question() {
+        let world = World::new();
+        world.says(user("system:serviceaccount:shop:cart"));
+        let token = world.token("cart");
+        let all = futures_util::future::join_all((0..3 * AT_ONCE).map(|_| world.verify(&token))).await;
+        assert!(all.iter().all(|one| *one == Ok("shop/cart".to_owned())), "{all:?}");
+        assert_eq!(world.server.calls().len(), 1);
+        let others: Vec<String> = (0..100).map(|i| world.token(&format!("cart-{i}"))).collect();
+        for token in &others {
+            world.verify(token).await.unwrap();
+        }
+        assert!(world.reviews.tokens.lock().len() <= 2 * AT_ONCE + 1);
     }
 
     #[test]

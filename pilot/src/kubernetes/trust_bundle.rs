@@ -15,6 +15,7 @@ use kube::{
     core::PartialObjectMeta,
     runtime::{WatchStreamExt, watcher},
 };
+use mesh_config::name::SYSTEM_NAMESPACES;
 use mesh_runtime::{clock, drain};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -24,8 +25,8 @@ use tokio::sync::watch;
 const ROOTS: &str = "root-cert.pem";
 /// Says that a control plane keeps the object.
 const LABEL: (&str, &str) = ("istio.io/config", "true");
-/// Namespaces of the cluster's own that run no workloads of the mesh.
-const LEFT_OUT: [&str; 3] = ["kube-public", "kube-node-lease", "local-path-storage"];
+/// The one namespace of the cluster's own that gets them: what runs there may read them, though it is never injected.
+const SERVED: &str = "kube-system";
 /// The watches are begun anew so often, should one have died without a word.
 const ANEW: Duration = Duration::from_secs(600);
 
@@ -164,7 +165,7 @@ impl TrustBundles {
 
 fn is_served(namespace: &PartialObjectMeta<Namespace>) -> bool {
     let meta = namespace.meta();
-    let left_out = meta.name.as_deref().is_none_or(|name| LEFT_OUT.contains(&name));
+    let left_out = meta.name.as_deref().is_none_or(|name| SYSTEM_NAMESPACES.contains(&name) && name != SERVED);
     !left_out && meta.deletion_timestamp.is_none()
 }
 

@@ -8,18 +8,19 @@
 mod decide;
 
 use super::{Metrics, validate::ALWAYS_REFUSED};
-use crate::kubernetes::client::within;
+use crate::kubernetes::call::{self, CallError};
 use decide::{Decision, Kind, Own};
 use futures_util::{StreamExt, stream};
 use kube::{
     Api, Client,
-    api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
+    api::DynamicObject,
     runtime::{
         WatchStreamExt,
         watcher::{self, Event},
     },
 };
 use mesh_runtime::{backoff::Backoff, clock, drain};
+use serde::de::IgnoredAny;
 use serde_json::json;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
@@ -29,8 +30,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Whose field has stayed right for so long is not at odds with anybody.
 const PEACE: Duration = Duration::from_secs(300);
-/// As pilot is called in `managedFields`.
-const MANAGER: &str = "ferromesh-pilot";
+/// Where trials are made; nothing is stored there.
+const GATEWAYS: &str = "gateways?dryRun=All";
 
 /// Writes them; see [`Registrar::run`].
 pub(crate) struct Registrar {
@@ -105,7 +106,7 @@ impl Registrar {
                     signaled.await;
                     return Ok(());
                 },
-                () = until(due) => {}
+                () = clock::until(due) => {}
             }
         }
     }
@@ -182,10 +183,9 @@ impl Registrar {
         if retried {
             patch_retries.with_label_values(&[name]).inc();
         }
-        let by = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        let patch: Patch<()> = Patch::Json(decision.patch);
-        let api = self.api(*kind);
-        match within(api.patch(name, &by, &patch)).await {
+        let resource = kind.resource();
+        let path = format!("/apis/{}/{}/{name}", resource.api_version, resource.plural);
+        match call::patch::<DynamicObject>(&self.client, &path, &decision.patch).await {
             Ok(object) => {
                 tracing::info!(kind = kind.word(), name, what = decision.what, "told the API server about webhooks");
                 if let Some(seen) = self.seen.get_mut(&(*kind, name.clone())) {
@@ -193,9 +193,9 @@ impl Registrar {
                 }
             }
             // Somebody was faster; the watch shows what is there now.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => {
+            Err(error @ (CallError::Missing | CallError::Conflict | CallError::Refused(_))) => {
                 patch_failures.with_label_values(&[name, "conflict"]).inc();
-                tracing::debug!(name, reason = status.message, "configuration of webhooks has changed meanwhile");
+                tracing::debug!(name, %error, "configuration of webhooks has changed meanwhile");
             }
             Err(error) => {
                 patch_failures.with_label_values(&[name, "failed"]).inc();
@@ -207,19 +207,12 @@ impl Registrar {
     /// Asks the API server about a Gateway that is always refused, without storing it. With the revision's label and
     /// without it, as either may be what is looked at.
     async fn do_they_answer(&self) -> bool {
-        let resource = ApiResource {
-            group: "networking.istio.io".into(),
-            version: "v1".into(),
-            api_version: "networking.istio.io/v1".into(),
-            kind: "Gateway".into(),
-            plural: "gateways".into(),
-        };
-        let gateways: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.own.namespace, &resource);
-        let dry = PostParams { dry_run: true, field_manager: Some(MANAGER.to_owned()) };
+        let version = "networking.istio.io/v1";
+        let path = format!("/apis/{version}/namespaces/{}/{GATEWAYS}", self.own.namespace);
         for labels in [json!({ "istio.io/rev": self.own.revision }), json!({})] {
             let gateway = json!({
-                "apiVersion": resource.api_version,
-                "kind": resource.kind,
+                "apiVersion": version,
+                "kind": "Gateway",
                 "metadata": {
                     "name": "invalid-gateway",
                     "namespace": self.own.namespace,
@@ -228,11 +221,10 @@ impl Registrar {
                 },
                 "spec": {},
             });
-            let gateway = serde_json::from_value(gateway).expect("it has a kind and a name");
-            match within(gateways.create(&dry, &gateway)).await {
-                Err(kube::Error::Api(status)) if status.message.contains("denied the request") => return true,
+            match call::create::<IgnoredAny>(&self.client, &path, &gateway).await {
                 // Without the kind there is nothing to be asked about.
-                Err(kube::Error::Api(status)) if status.code == 404 => return true,
+                Err(CallError::Missing) => return true,
+                Err(error) if error.to_string().contains("denied the request") => return true,
                 Ok(_) => {}
                 Err(error) => tracing::debug!(%error, "the API server does not reach the webhooks yet"),
             }
@@ -242,12 +234,5 @@ impl Registrar {
 
     fn api(&self, kind: Kind) -> Api<DynamicObject> {
         Api::all_with(self.client.clone(), &kind.resource())
-    }
-}
-
-async fn until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due).await,
-        None => std::future::pending().await,
     }
 }

@@ -4,7 +4,7 @@
 //! One that cannot be used leaves the last good one in force. Before there is a good one, every pod is refused with the
 //! reason.
 
-use crate::inject::{Environment, Injector, native_by_default};
+use crate::inject::{CONFIG_MAP as INJECTOR, Environment, Injector, native_by_default};
 use futures_util::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use kube::{
@@ -14,6 +14,7 @@ use kube::{
         watcher::{self, Event},
     },
 };
+use mesh_config::name::of_revision;
 use mesh_runtime::{drain, ready};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::watch;
@@ -72,7 +73,7 @@ impl Follow {
     pub(crate) async fn run(mut self, drain: drain::Watch) -> anyhow::Result<()> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.place.namespace);
         let follow = |name: &str| watcher::watch_object(maps.clone(), name).default_backoff();
-        let injector = follow(&self.place.config_map("istio-sidecar-injector")).map(|map| map.map(News::Injector));
+        let injector = follow(&self.place.config_map(INJECTOR)).map(|map| map.map(News::Injector));
         let mesh = follow(&self.place.config_map("istio")).map(|map| map.map(News::Mesh));
         let nodes: Api<Node> = Api::all(self.client.clone());
         let nodes = watcher::watcher(nodes, watcher::Config::default())
@@ -118,7 +119,7 @@ impl Follow {
 
 impl Place {
     fn config_map(&self, name: &str) -> String {
-        self.revision.as_ref().map_or(name.to_owned(), |revision| format!("{name}-{revision}"))
+        of_revision(name, self.revision.as_deref().unwrap_or_default())
     }
 }
 
@@ -154,7 +155,7 @@ impl Seen {
     }
 
     fn standing(&self, place: &Place) -> Standing {
-        let (name, namespace) = (place.config_map("istio-sidecar-injector"), &place.namespace);
+        let (name, namespace) = (place.config_map(INJECTOR), &place.namespace);
         let map = self.injector.as_ref().and_then(Option::as_ref);
         let map = map.ok_or_else(|| format!("there is no ConfigMap {namespace}/{name}; install chart istiod"))?;
         let key = |key: &str| {

@@ -5,11 +5,14 @@ use crate::{beside::probe::Prober, debug, snapshot::Snapshot};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use mesh_runtime::{
-    admin::{self, Admin, Peer, Reply},
+    admin::{self, Admin, Reply},
     drain, snapshot,
     tls::material::Identity,
 };
-use std::{future::Future, sync::Arc};
+use std::{
+    future::{Ready, ready},
+    sync::Arc,
+};
 use tokio::net::TcpListener;
 
 /// Serves all of them until the proxy ends.
@@ -20,11 +23,11 @@ pub(super) fn serve(
     identity: snapshot::Reader<Option<Arc<Identity>>>,
 ) {
     let Sockets { admin, status, metrics, prometheus, .. } = sockets;
-    let ready = || Admin::new().with_readiness("/healthz/ready", common.ready.clone());
+    let readiness = || Admin::new().with_readiness("/healthz/ready", common.ready.clone());
     listen(admin, operators(common, snapshots, identity), &common.ending);
-    listen(status, ready(), &common.ending);
+    listen(status, readiness(), &common.ending);
     let port = metrics.as_ref().and_then(|socket| socket.local_addr().ok()).map_or(0, |address| address.port());
-    listen(metrics, hooks(application(ready(), common, port), common), &common.ending);
+    listen(metrics, hooks(application(readiness(), common, port), common), &common.ending);
     listen(prometheus, with_metrics(Admin::new(), common), &common.ending);
 }
 
@@ -87,32 +90,28 @@ fn operators(
 
 /// What the pod's own containers may ask for.
 fn hooks(pages: Admin, common: &Arc<Common>) -> Admin {
-    pages.post("/drain", order(common, Asked::Drain)).post("/quitquitquit", order(common, Asked::Quit))
+    ["/drain", "/quitquitquit"]
+        .into_iter()
+        .fold(pages, |pages, path| pages.gated(path, admin::from_loopback()))
+        .post("/drain", order(common, Asked::Drain))
+        .post("/quitquitquit", order(common, Asked::Quit))
 }
 
-fn order(common: &Arc<Common>, wanted: Asked) -> impl Fn(Request<Bytes>) -> Answer + Send + Sync + 'static {
+fn order(common: &Arc<Common>, wanted: Asked) -> impl Fn(Request<Bytes>) -> Ready<Reply> + Send + Sync + 'static {
     let common = common.clone();
-    move |request| {
-        let local = Peer::is_local(&request);
-        if local {
-            tracing::info!(?wanted, "asked for by a container of the pod");
-            // What ends everything is not taken back.
-            common.asked.send_if_modified(|asked| {
-                let more = *asked != Asked::Quit && *asked != wanted;
-                if more {
-                    *asked = wanted;
-                }
-                more
-            });
-        }
-        Box::pin(std::future::ready(match local {
-            true => admin::text(StatusCode::OK, "OK"),
-            false => admin::text(StatusCode::FORBIDDEN, "only from the pod itself, by 127.0.0.1\n"),
-        }))
+    move |_| {
+        tracing::info!(?wanted, "asked for by a container of the pod");
+        // What ends everything is not taken back.
+        common.asked.send_if_modified(|asked| {
+            let more = *asked != Asked::Quit && *asked != wanted;
+            if more {
+                *asked = wanted;
+            }
+            more
+        });
+        ready(admin::text(StatusCode::OK, "OK"))
     }
 }
-
-type Answer = std::pin::Pin<Box<dyn Future<Output = Reply> + Send>>;
 
 fn listen(socket: Option<std::net::TcpListener>, pages: Admin, ending: &drain::Watch) {
     let Some(socket) = socket else { return };

@@ -51,7 +51,16 @@ impl Way {
 
     /// Sends the request, and reads at most so much of the answer's body.
     pub(super) async fn ask(&self, request: Request<Empty<Bytes>>, most: usize) -> anyhow::Result<Response<Read>> {
-        let stream = self.connect().await?;
+        self.ask_by(self.connect().await?, request, most).await
+    }
+
+    /// The same by a connection of this way.
+    pub(super) async fn ask_by(
+        &self,
+        stream: TcpStream,
+        request: Request<Empty<Bytes>>,
+        most: usize,
+    ) -> anyhow::Result<Response<Read>> {
         match &self.tls {
             None => ask(stream, request, most).await,
             Some(tls) => {

@@ -2,10 +2,7 @@
 //! the proxy, which asks the application as the kubelet would have.
 
 use super::fetch::Way;
-use crate::{
-    settings::{How, HttpGet, Settings},
-    upstream::connect::passthrough,
-};
+use crate::settings::{How, HttpGet, Settings};
 use anyhow::{Context, bail, ensure};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
@@ -14,6 +11,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mesh_runtime::{
     admin::{self, Reply},
+    carried,
     tls::client::ClientTls,
 };
 use prost::Message;
@@ -88,8 +86,7 @@ impl Prober {
         let pod = &self.settings.pod;
         let own = self.settings.instance_ips.first().copied().filter(|_| !pod.probe_loopback);
         let to = SocketAddr::new(own.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), port);
-        let from = (pod.captured && !to.ip().is_loopback()).then(|| passthrough(to));
-        Way { to, from, tls: https.then(|| self.tls.clone()) }
+        Way { to, from: carried::from(to, pod.captured), tls: https.then(|| self.tls.clone()) }
     }
 
     async fn http(&self, get: &HttpGet, asked: &HeaderMap) -> anyhow::Result<Reply> {

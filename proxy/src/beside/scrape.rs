@@ -2,10 +2,7 @@
 //! application does not give is left out and counted; the proxy's own are always there.
 
 use super::fetch::{Read, Way};
-use crate::{
-    settings::{Settings, Target},
-    upstream::connect::passthrough,
-};
+use crate::settings::{Settings, Target};
 use anyhow::ensure;
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -13,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{Empty, Full};
 use mesh_runtime::{
     admin::Reply,
+    carried,
     telemetry::metrics::{RegisterError, Registry},
 };
 use prometheus::{IntCounter, IntCounterVec, Opts};
@@ -97,12 +95,14 @@ impl Scraper {
     /// From loopback, where applications mostly listen too; else from the pod's address.
     async fn fetch(&self, target: &Target, open: bool) -> anyhow::Result<Page> {
         let loopback = Way { to: (Ipv4Addr::LOCALHOST, target.port).into(), from: None, tls: None };
-        let way = match (loopback.connect().await, self.settings.instance_ips.first()) {
+        let (way, stream) = match (loopback.connect().await, self.settings.instance_ips.first()) {
             (Err(_), Some(own)) if !own.is_loopback() => {
                 let to = SocketAddr::new(*own, target.port);
-                Way { to, from: self.settings.pod.captured.then(|| passthrough(to)), tls: None }
+                let way = Way { to, from: carried::from(to, self.settings.pod.captured), tls: None };
+                let stream = way.connect().await?;
+                (way, stream)
             }
-            _ => loopback,
+            (stream, _) => (loopback, stream?),
         };
         let accept = match open {
             true => "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
@@ -112,7 +112,7 @@ impl Scraper {
             .header(header::HOST, way.to.to_string())
             .header(header::ACCEPT, accept)
             .body(Empty::new())?;
-        let (head, Read { bytes, cut }) = way.ask(request, PAGE).await?.into_parts();
+        let (head, Read { bytes, cut }) = way.ask_by(stream, request, PAGE).await?.into_parts();
         ensure!(head.status == StatusCode::OK, "status {}", head.status);
         ensure!(!cut, "the page has more than {PAGE} bytes");
         Ok(Page { bytes, kind: head.headers.get(header::CONTENT_TYPE).cloned() })

@@ -3,10 +3,11 @@
 use super::{
     iptables::{self, DOORS},
     nft,
-    plan::{PASSTHROUGH_V6, Plan},
+    plan::Plan,
     settings::BackEnd,
 };
 use anyhow::{Context, Result, bail, ensure};
+use mesh_runtime::carried;
 use std::{
     fs,
     io::{ErrorKind, Write},
@@ -38,7 +39,7 @@ fn is_reachable(line: &str) -> bool {
 pub fn apply(plan: &Plan, back_end: BackEnd) -> Result<&'static str> {
     if plan.ipv6 {
         // Of version 4 all of 127.0.0.0/8 is this machine's.
-        let address = format!("{PASSTHROUGH_V6}/128");
+        let address = format!("{}/128", carried::FROM_V6);
         run("ip", &["-6", "address", "replace", &address, "dev", "lo"])?;
     }
     with_any(

@@ -8,15 +8,9 @@
 use super::settings::Redirect;
 use anyhow::{Context, Result, bail};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use std::{
-    net::{Ipv4Addr, Ipv6Addr},
-    str::FromStr,
-};
+use mesh_runtime::carried;
+use std::{net::Ipv6Addr, str::FromStr};
 
-/// Where the proxy dials the application from.
-const PASSTHROUGH_V4: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
-/// The same of version 6, which the machine has to be given.
-pub const PASSTHROUGH_V6: Ipv6Addr = Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6);
 const LOOPBACK: &str = "lo";
 
 /// Chains with what is in them.
@@ -191,10 +185,10 @@ fn inbound(settings: &Redirect) -> Result<Vec<Rule>> {
 fn outbound(settings: &Redirect, has_ipv6: bool) -> Result<Vec<Rule>> {
     let loopback: Ipv4Net = parse("ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", &settings.loopback)?;
     let mut own = vec![IpNet::V4(loopback)];
-    let mut passthrough = vec![IpNet::from(std::net::IpAddr::V4(PASSTHROUGH_V4))];
+    let mut passthrough = vec![IpNet::from(std::net::IpAddr::V4(carried::FROM_V4))];
     if has_ipv6 {
         own.push(IpNet::V6(Ipv6Net::from(Ipv6Addr::LOCALHOST)));
-        passthrough.push(IpNet::from(std::net::IpAddr::V6(PASSTHROUGH_V6)));
+        passthrough.push(IpNet::from(std::net::IpAddr::V6(carried::FROM_V6)));
     }
     let wanted = ranges("-i", &settings.outbound_ranges)?;
     let captures_loopback = wanted.iter().flatten().any(|net| net.addr().is_loopback());

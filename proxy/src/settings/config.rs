@@ -15,6 +15,9 @@ pub(super) struct ProxyConfig {
     pub(super) status_port: Option<u16>,
     pub(super) proxy_admin_port: Option<u16>,
     termination_drain_duration: Option<String>,
+    /// How long a SIGTERM lets requests finish: the text above, read.
+    #[serde(skip)]
+    pub(super) drain: Option<Duration>,
 }
 
 const NAME: &str = "PROXY_CONFIG";
@@ -23,20 +26,16 @@ impl ProxyConfig {
     /// Reads the variable; without it everything is absent.
     pub(super) fn read(read: &mut Reader<'_>) -> Self {
         let text = read.or(NAME, "{}".to_owned());
-        let config: ProxyConfig = serde_json::from_str(&text).unwrap_or_else(|error| {
+        let mut config: ProxyConfig = serde_json::from_str(&text).unwrap_or_else(|error| {
             read.problem(NAME, format!("is not a ProxyConfig in JSON: {error}"));
             ProxyConfig::default()
         });
-        if let Some(text) = &config.termination_drain_duration
-            && time::duration(text).is_none()
-        {
-            read.problem(NAME, format!("terminationDrainDuration: {text:?} is not a duration such as 5s"));
+        if let Some(text) = &config.termination_drain_duration {
+            config.drain = time::duration(text);
+            if config.drain.is_none() {
+                read.problem(NAME, format!("terminationDrainDuration: {text:?} is not a duration such as 5s"));
+            }
         }
         config
-    }
-
-    /// How long a SIGTERM lets requests finish.
-    pub(super) fn drain(&self) -> Option<Duration> {
-        self.termination_drain_duration.as_deref().and_then(time::duration)
     }
 }

@@ -1,6 +1,7 @@
 //! `ISTIO_PROMETHEUS_ANNOTATIONS`: where the application's own metrics are, as its pod said before injection pointed
 //! Prometheus at the proxy.
 
+use mesh_config::ports;
 use mesh_runtime::settings::Reader;
 use serde::Deserialize;
 
@@ -20,8 +21,6 @@ pub struct Target {
 }
 
 const NAME: &str = "ISTIO_PROMETHEUS_ANNOTATIONS";
-/// The proxy's own: one of these would be asked for itself, or carry no page.
-const RESERVED: [u16; 10] = [15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090, 0];
 
 #[derive(Deserialize)]
 #[serde(default)]
@@ -69,8 +68,10 @@ impl Scrape {
 
 fn target(port: &str, path: &str) -> Result<Target, String> {
     let port = if port.is_empty() { "80" } else { port };
-    let number: u16 = port.parse().map_err(|_| format!("port {port:?} is not a number from 1 to 65535"))?;
-    if RESERVED.contains(&number) {
+    let number = port.parse::<u16>().ok().filter(|number| *number > 0);
+    let number = number.ok_or_else(|| format!("port {port:?} is not a number from 1 to 65535"))?;
+    // It would be asked for itself, or carry no page.
+    if ports::OF_THE_PROXY.contains(&number) {
         return Err(format!("port {number} is the proxy's: name the application's own port for its metrics"));
     }
     let path = match path {

@@ -16,16 +16,16 @@ use crate::{
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use mesh_config::model::{Endpoint, Settings};
-use mesh_runtime::clock;
 use mesh_runtime::tls::{
     client::{ClientProfile, ClientTls, Connected, Mode},
     verify::ExpectedPeer,
 };
+use mesh_runtime::{carried, clock};
 use std::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -38,10 +38,6 @@ const MAX_RESPONSE_HEAD: usize = 60 * 1024;
 /// HTTP/2 windows: of a stream, of a connection.
 pub(crate) const H2_STREAM_WINDOW: u32 = 256 * 1024;
 pub(crate) const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
-
-/// Where the application of a captured pod is dialled from: the rules of capture let it pass, and would send anything
-/// else of ours to the pod's own address back to us.
-const PASSTHROUGH: (Ipv4Addr, Ipv6Addr) = (Ipv4Addr::new(127, 0, 0, 6), Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, 6));
 
 /// The address to dial from, one of each family; none: the system's choice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,17 +54,8 @@ impl Source {
     /// For a connection of this cluster.
     fn of(&self, to: SocketAddr, cluster: &ClusterKey) -> Option<IpAddr> {
         let own = matches!(cluster, ClusterKey::Inbound { .. } | ClusterKey::InboundPassthrough);
-        match (own && self.captured && !to.ip().is_loopback(), to.is_ipv4()) {
-            (true, _) => Some(passthrough(to)),
-            (false, true) => self.v4,
-            (false, false) => self.v6,
-        }
+        carried::from(to, own && self.captured).or(if to.is_ipv4() { self.v4 } else { self.v6 })
     }
-}
-
-/// The address that capture lets pass, of the destination's family.
-pub(crate) fn passthrough(to: SocketAddr) -> IpAddr {
-    if to.is_ipv4() { PASSTHROUGH.0.into() } else { PASSTHROUGH.1.into() }
 }
 
 /// How sockets are made.

@@ -64,6 +64,18 @@ async fn a_gate_answers_for_what_is_behind_it() {
 }
 
 #[tokio::test]
+async fn a_gate_answers_before_a_body_has_come() {
+    let admin = Arc::new(routes().gated("/a", from_loopback()));
+    let (mut client, server) = tokio::io::duplex(1 << 16);
+    let (_signal, watch) = drain::channel();
+    tokio::spawn(admin.connection(server, about("10.0.0.1:1".parse().unwrap()), watch));
+    client.write_all(b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n").await.unwrap();
+    let mut reply = [0; 12];
+    client.read_exact(&mut reply).await.unwrap();
+    assert_eq!(&reply, b"HTTP/1.1 403");
+}
+
+#[tokio::test]
 async fn readiness_says_what_is_missing() {
     let ready = Ready::new();
     let guard = ready.register("index");

@@ -12,6 +12,7 @@ use crate::{
         reader::{Fields, Item},
         target,
     },
+    go,
     model::{
         Authorization,
         authorization::{Action, Operation, Rule, Source, Values},
@@ -85,9 +86,8 @@ fn dry_run(object: &Object, f: &Fields<'_>) -> bool {
 /// Its text, where that is neither true nor false.
 pub fn is_dry_run(meta: &ObjectMeta) -> Result<bool, &str> {
     match meta.annotations.get("istio.io/dry-run").map(|text| &**text) {
-        None | Some("0" | "f" | "F" | "FALSE" | "false" | "False") => Ok(false),
-        Some("1" | "t" | "T" | "TRUE" | "true" | "True") => Ok(true),
-        Some(other) => Err(other),
+        None => Ok(false),
+        Some(text) => go::boolean(text).ok_or(text),
     }
 }
 

@@ -10,18 +10,15 @@ const TEMPLATES: [(&str, &str); 2] = [
 const VALUES: &str = include_str!("../../../charts/istiod/values.yaml");
 
 /// The charts' values, by the names under which they are set.
-///
-/// # Panics
-/// Never: a test reads them.
-pub fn default_values() -> Value {
-    let mut values = yaml::read(VALUES).expect("the charts' own values are YAML");
+pub(crate) fn default_values() -> Value {
+    let mut values = yaml::read(VALUES).unwrap();
     let mut values = values["_internal_defaults_do_not_set"].take();
     values["global"]["istioNamespace"] = json!("istio-system");
     values
 }
 
 /// Keys `config` and `values` of the ConfigMap, as the charts make them of `values`.
-pub fn config_of_values(values: &Value) -> (Value, Value) {
+pub(crate) fn config_of_values(values: &Value) -> (Value, Value) {
     let webhook = &values["sidecarInjectorWebhook"];
     let mut templates: serde_json::Map<_, _> =
         TEMPLATES.iter().map(|(name, text)| ((*name).to_owned(), Value::from(*text))).collect();
