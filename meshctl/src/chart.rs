@@ -55,6 +55,16 @@ impl Chart {
         embedded::FILES.iter().filter_map(of_chart)
     }
 
+    /// Its values where nobody gives any, by the names under which they are set.
+    pub(crate) fn defaults(self) -> Value {
+        let values = object::yaml(self.file("values.yaml")).unwrap_or_default();
+        values["_internal_defaults_do_not_set"].clone()
+    }
+
+    fn file(self, wanted: &str) -> &'static str {
+        self.files().find(|(path, _)| *path == wanted).map_or("", |(_, text)| text)
+    }
+
     /// The objects that it makes of these values, in the order of its files.
     ///
     /// # Errors
@@ -84,10 +94,9 @@ impl Chart {
     }
 
     fn data(self, release: &Release<'_>, values: &Value) -> Result<Data> {
-        let file = |wanted: &str| self.files().find(|(path, _)| *path == wanted).map_or("", |(_, text)| text);
-        let about = object::yaml(file("Chart.yaml"))?;
-        schema::check(&serde_json::from_str(file("values.schema.json"))?, values)?;
-        let mut all = object::yaml(file("values.yaml"))?;
+        let about = object::yaml(self.file("Chart.yaml"))?;
+        schema::check(&serde_json::from_str(self.file("values.schema.json"))?, values)?;
+        let mut all = object::yaml(self.file("values.yaml"))?;
         values::merge(&mut all, values);
         let data = to_value(&json!({
             "Values": all,
@@ -111,7 +120,7 @@ impl Chart {
         let text_of = |value: Option<&Data>| value.and_then(Data::as_str).unwrap_or_default().to_owned();
         let get = move |arguments: &[Data]| {
             let path = text_of(arguments.first());
-            Ok(Data::from(self.files().find(|(is, _)| *is == path).map_or("", |(_, text)| text)))
+            Ok(Data::from(self.file(&path)))
         };
         let glob = move |arguments: &[Data]| {
             let pattern = text_of(arguments.first());

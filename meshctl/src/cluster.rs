@@ -20,10 +20,13 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde::de::DeserializeOwned;
-use std::{env, fmt::Debug, path::PathBuf};
+use std::{collections::BTreeSet, env, fmt::Debug, path::PathBuf};
 
-/// ConfigMap with the mesh's root certificates, in every namespace that the mesh serves.
-const ROOTS: &str = "istio-ca-root-cert";
+/// ConfigMap with the mesh's root certificates, in every namespace that the mesh serves, where value
+/// `global.trustBundleName` says no other.
+pub(crate) const ROOTS: &str = "istio-ca-root-cert";
+/// The variable that tells pilot its name.
+const ROOTS_VARIABLE: &str = "PILOT_CA_CERT_CONFIGMAP";
 /// Objects that are asked for at once.
 const PAGE: u32 = 500;
 
@@ -156,16 +159,36 @@ impl Cluster {
         made.status.map(|status| status.token).context("the API server made no token")
     }
 
-    /// The roots that sign for the mesh, in PEM.
+    /// Names of the ConfigMaps in which the control plane's pods tell the mesh's roots; the usual one where no pod is there.
+    ///
+    /// # Errors
+    /// As [`Cluster::list`].
+    pub(crate) async fn names_of_roots(&self) -> Result<BTreeSet<String>> {
+        let namespace = &self.mesh_namespace;
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let what = format!("pods in namespace {namespace}");
+        let pods = self.list(&pods, ListParams::default().labels("app=istiod"), &what).await?;
+        let names: BTreeSet<String> = pods.iter().map(|pod| name_of_roots(pod).to_owned()).collect();
+        Ok(if names.is_empty() { BTreeSet::from([ROOTS.to_owned()]) } else { names })
+    }
+
+    /// The roots that sign for the mesh, in PEM: revisions of one namespace share them.
     ///
     /// # Errors
     /// When they are not there, or may not be read.
     pub(crate) async fn roots(&self) -> Result<String> {
-        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.mesh_namespace);
-        let what = format!("read ConfigMap {ROOTS} of namespace {}", self.mesh_namespace);
-        let map = maps.get(ROOTS).await.map_err(|error| self.told(error, &what))?;
-        let pem = map.data.and_then(|mut data| data.remove("root-cert.pem"));
-        pem.with_context(|| format!("ConfigMap {}/{ROOTS} has no root-cert.pem", self.mesh_namespace))
+        let namespace = &self.mesh_namespace;
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        let names = self.names_of_roots().await?;
+        for name in &names {
+            let what = format!("read ConfigMap {name} of namespace {namespace}");
+            let map = maps.get_opt(name).await.map_err(|error| self.told(error, &what))?;
+            if let Some(pem) = map.and_then(|map| map.data?.remove("root-cert.pem")) {
+                return Ok(pem);
+            }
+        }
+        let names: Vec<String> = names.into_iter().collect();
+        bail!("no ConfigMap {} with root-cert.pem in namespace {namespace}", names.join(" or "))
     }
 
     /// An error of the API server in a user's words: what could not be done, and why.
@@ -184,6 +207,14 @@ impl Cluster {
 pub(crate) fn injects(hook: &MutatingWebhookConfiguration) -> bool {
     let entries = hook.webhooks.as_deref().unwrap_or_default();
     entries.iter().any(|entry| entry.name.ends_with("sidecar-injector.istio.io"))
+}
+
+/// Where a pod of the control plane tells the roots.
+fn name_of_roots(pod: &Pod) -> &str {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let mut variables = containers.flat_map(|container| container.env.iter().flatten());
+    let said = variables.find(|variable| variable.name == ROOTS_VARIABLE);
+    said.and_then(|variable| variable.value.as_deref()).filter(|name| !name.is_empty()).unwrap_or(ROOTS)
 }
 
 /// The revision or tag that a namespace asks to inject its pods; `default` is the one without.
@@ -221,4 +252,24 @@ pub(crate) fn is_named(args: &KubeArgs) -> bool {
 
 fn usual_file() -> Option<PathBuf> {
     Some(PathBuf::from(env::var_os("HOME")?).join(".kube/config"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_name_of_the_roots_is_what_pilot_was_told() {
+        let of = |env: serde_json::Value| {
+            let pod = json!({"spec": {"containers": [{"name": "other"}, {"name": "discovery", "env": env}]}});
+            name_of_roots(&serde_json::from_value(pod).unwrap()).to_owned()
+        };
+        assert_eq!(
+            of(json!([{"name": "A", "value": "b"}, {"name": ROOTS_VARIABLE, "value": "other-roots"}])),
+            "other-roots"
+        );
+        assert_eq!(of(json!([{"name": ROOTS_VARIABLE, "value": ""}])), ROOTS);
+        assert_eq!(of(json!([])), ROOTS);
+    }
 }

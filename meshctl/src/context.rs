@@ -29,10 +29,11 @@ impl Context {
     }
 }
 
-/// The output form; `usual` is the command's own name for its table (`table` or `short`), both are taken.
+/// The output form; `usual` is the command's own name for what a person reads, beside which `table` and `short` are taken.
 pub(crate) fn format(text: &str, usual: &str) -> Result<Format> {
     match text.to_ascii_lowercase().as_str() {
         "table" | "short" | "" => Ok(Format::Table),
+        word if word == usual => Ok(Format::Table),
         "json" => Ok(Format::Json),
         "yaml" => Ok(Format::Yaml),
         _ => bail!(Usage::new(format!("output format {text:?} not supported; use {usual}, json or yaml"))),
@@ -79,6 +80,8 @@ mod tests {
         {
             assert_eq!(format(text, "short").unwrap(), want);
         }
+        assert_eq!(format("log", "log").unwrap(), Format::Table);
+        assert!(format("log", "short").is_err());
         assert!(format("xml", "short").unwrap_err().to_string().contains("xml"));
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod spec;
 
 use crate::chart::{Chart, Release, object::Object, values};
 use anyhow::{Result, bail};
+use mesh_config::name::of_revision;
 use serde_json::{Value, json};
 use spec::Spec;
 
@@ -111,9 +112,10 @@ impl Plan {
     /// base and the control plane, and what is refused beside them.
     fn core(&mut self, tree: &Value, values: &Value, by_profile: bool) -> Result<()> {
         let components = &tree["components"];
-        for name in ["cni", "ztunnel"] {
-            let by_value = name == "cni" && values["pilot"]["cni"]["enabled"] == true;
-            if components[name]["enabled"] == true || by_value {
+        for (name, is_asked) in
+            [("cni", values["pilot"]["cni"]["enabled"] == true), ("ztunnel", components["ztunnel"]["enabled"] == true)]
+        {
+            if is_asked {
                 bail!("components.{name} is not served yet: pods capture their calls by an init container");
             }
         }
@@ -131,10 +133,9 @@ impl Plan {
             }
             self.components.push(Component {
                 chart,
-                release: match (chart, self.revision.as_str()) {
-                    (Chart::Base, _) => "istio-base".to_owned(),
-                    (_, "" | "default") => "istiod".to_owned(),
-                    (_, revision) => format!("istiod-{revision}"),
+                release: match chart {
+                    Chart::Base => "istio-base".to_owned(),
+                    _ => of_revision("istiod", &self.revision),
                 },
                 namespace: self.namespace.clone(),
                 values,
@@ -181,10 +182,16 @@ fn settings(spec: &Spec) -> Result<(String, &'static [Kind], Value)> {
     let Some((_, gateways)) = PROFILES.iter().find(|(name, _)| *name == profile) else {
         bail!("profile {profile} is not served; there are default, demo, minimal and empty");
     };
+    // The charts know those that change values, and are told in one place.
+    for place in ["", "/global"] {
+        values.pointer_mut(place).and_then(Value::as_object_mut).map(|values| values.remove("profile"));
+    }
     if profile == "demo" {
         values::merge(&mut values, &json!({ "profile": profile }));
-    } else {
-        values.as_object_mut().map(|values| values.remove("profile"));
+    }
+    // In Istio the component is a chart of its own, and pods are injected as the value says.
+    if let Some(enabled) = tree.pointer("/components/cni/enabled") {
+        put(&mut values, "pilot.cni.enabled", enabled.clone());
     }
     for (key, at) in [
         ("hub", "global.hub"),
@@ -211,7 +218,7 @@ pub(crate) fn values(spec: &Spec) -> Result<Value> {
 }
 
 /// Sets a value by a path of plain names.
-pub(crate) fn put(values: &mut Value, path: &str, value: Value) {
+fn put(values: &mut Value, path: &str, value: Value) {
     let pointer = path.split('.').fold(values, |at, key| {
         if !at.is_object() {
             *at = json!({});

@@ -64,10 +64,10 @@ pub(crate) fn read(text: &str) -> Result<Vec<Object>> {
     Ok(objects)
 }
 
-/// Split at lines of `---`, which stay at the beginning of what follows.
-fn documents(text: &str) -> Vec<&str> {
+/// The documents of a text: split at lines that begin with `---`, which stay at the beginning of what follows.
+pub(crate) fn documents(text: &str) -> Vec<&str> {
     let cuts = text.match_indices("\n---").map(|(at, _)| at + 1);
-    let is_cut = |at: &usize| text[at + 3..].starts_with(['\n', ' ']) || text.len() == at + 3;
+    let is_cut = |at: &usize| text[at + 3..].starts_with(['\n', '\r', ' ', '\t']) || text.len() == at + 3;
     let cuts: Vec<usize> = std::iter::once(0).chain(cuts.filter(is_cut)).chain([text.len()]).collect();
     cuts.windows(2).map(|cut| &text[cut[0]..cut[1]]).collect()
 }

@@ -76,25 +76,18 @@ impl<'a> Ready<'a> {
     async fn new(component: &'a Component, plan: &Plan, cluster: &Cluster) -> Result<Self> {
         let labels = owner::labels(component, &plan.revision);
         let (mut objects, mut found) = (Vec::new(), Vec::new());
-        // What is there decides whether this is an upgrade, so it is asked before the charts are.
-        let first = component.objects(false)?;
-        let mut is_upgrade = false;
-        for object in &first {
-            let there = write::find(cluster, object).await?;
-            // What an upgrade leaves to pilot is said of this kind alone.
-            is_upgrade |=
-                matches!(&there, Found::There(Owner::Command)) && object.kind() == "ValidatingWebhookConfiguration";
-            found.push(there);
-        }
-        for (mut object, there) in component.objects(is_upgrade)?.into_iter().zip(&mut found) {
-            match there {
-                Found::There(owner) if *owner != Owner::Command => match object.kind() {
+        // What an upgrade leaves to pilot is said of this kind alone.
+        let selector = owner::of_component(&component.release, &plan.revision);
+        let is_upgrade = !write::of_kind(cluster, "ValidatingWebhookConfiguration", &selector).await?.is_empty();
+        for mut object in component.objects(is_upgrade)? {
+            found.push(match write::find(cluster, &object).await? {
+                Found::There(owner) if owner != Owner::Command => match object.kind() {
                     // A definition serves whoever uses it: the one that is there does.
-                    "CustomResourceDefinition" => *there = Found::Left(owner.clone()),
+                    "CustomResourceDefinition" => Found::Left(owner),
                     _ => bail!("{} is there already and of {owner}: {}", object.title(), owner.mend()),
                 },
-                _ => {}
-            }
+                there => there,
+            });
             labels.iter().for_each(|(key, value)| object.label(key, value));
             objects.push(object);
         }

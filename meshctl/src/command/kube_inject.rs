@@ -4,7 +4,7 @@
 mod configuration;
 mod document;
 
-use crate::{cli::KubeInjectArgs, files};
+use crate::{chart::object, cli::KubeInjectArgs, files};
 use anyhow::{Result, bail};
 use mesh_pilot::source::file::FileText;
 use std::path::PathBuf;
@@ -31,9 +31,16 @@ pub(crate) fn run(args: &KubeInjectArgs, namespace: &str) -> Result<Injected> {
             FileText::Text(text) => text,
             FileText::Unreadable(reason) => bail!("cannot read {}: {reason}", path.display()),
         };
-        for one in document::split(&text) {
-            injected.out.push_str(&document::inject(&one, &injector, &mut injected.notes)?);
-            injected.out.push_str("---\n");
+        // Lines end in one way, and a document in a line's end.
+        let text = text.replace("\r\n", "\n");
+        for one in object::documents(&text) {
+            let one = one.strip_prefix("---").map_or(one, |rest| rest.trim_start_matches([' ', '\t']));
+            let one = one.strip_prefix('\n').unwrap_or(one);
+            if one.trim().is_empty() {
+                continue;
+            }
+            injected.out.push_str(&document::inject(one, &injector, &mut injected.notes)?);
+            injected.out.push_str(if injected.out.ends_with('\n') { "---\n" } else { "\n---\n" });
         }
     }
     if !injected.notes.is_empty() {

@@ -3,7 +3,12 @@
 
 mod gather;
 
-use crate::{cli::PrecheckArgs, context::Context, remote, report};
+use crate::{
+    cli::PrecheckArgs,
+    context::{self, Context},
+    remote,
+    report::Report,
+};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -49,16 +54,11 @@ struct Facts {
 /// # Errors
 /// When the cluster does not answer, and when something stands against installing.
 pub(crate) fn run(args: &PrecheckArgs, context: &Context) -> Result<()> {
-    let least = level(&args.output_threshold);
+    let (least, format) = (level(&args.output_threshold), context::format(&args.output, "log")?);
     let facts = remote::within(args.timeout, "the cluster", gather::facts(args.skip_controlplane, context))?;
     let messages = judge(&facts, context.kube.istio_namespace.as_str(), args.revision.as_deref());
     let shown: Vec<&Message> = messages.iter().filter(|message| message.level >= least).collect();
-    match args.output.to_ascii_lowercase().as_str() {
-        "log" => report::write(&log(&shown))?,
-        "json" => report::Report::text(String::new(), value(&shown)).print(report::Format::Json)?,
-        "yaml" => report::Report::text(String::new(), value(&shown)).print(report::Format::Yaml)?,
-        other => bail!("output format {other:?} not supported; use log, json or yaml"),
-    }
+    Report::text(log(&shown), value(&shown)).print(format)?;
     let against = messages.iter().filter(|message| message.level > Level::Info).count();
     if against > 0 {
         bail!("{against} of what was found stands against installing, or keeps workloads out of the mesh");

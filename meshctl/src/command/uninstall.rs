@@ -6,17 +6,22 @@ use super::install::{
     owner,
     write::{delete, listed, of_kind, one},
 };
-use crate::{chart::object::Object, cli::UninstallArgs, cluster::Cluster, context::Context, usage::Usage};
+use crate::{
+    chart::object::Object,
+    cli::UninstallArgs,
+    cluster::{self, Cluster},
+    context::Context,
+    usage::Usage,
+};
 use anyhow::{Result, bail};
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use kube::ResourceExt;
 use std::{fmt::Write as _, time::Duration};
 
 /// How long it may take.
 const LIMIT: Duration = Duration::from_secs(600);
 /// The root that signs for the mesh, with its key.
 const ROOT: &str = "istio-ca-secret";
-
-/// The roots that sidecars trust, in every namespace.
-const ROOTS: &str = "istio-ca-root-cert";
 
 /// Removes.
 ///
@@ -67,23 +72,22 @@ async fn remove(args: &UninstallArgs, selector: &str, cluster: &Cluster) -> Resu
     Ok(())
 }
 
-/// What pilot wrote: its leases, and the roots in every namespace unless another control plane keeps those as well.
+/// What pilot wrote: its leases, and the roots in every namespace. Under the usual name another control plane may keep its own.
 async fn left_by_pilot(cluster: &Cluster) -> Result<Vec<Object>> {
     let mut left = of_kind(cluster, "Lease", "").await?;
     left.retain(|lease| lease.namespace() == Some(&cluster.mesh_namespace) && lease.name().starts_with("ferromesh-"));
-    let webhooks = of_kind(cluster, "MutatingWebhookConfiguration", "").await?;
-    if !webhooks.iter().any(is_foreign_injector) {
-        let roots = of_kind(cluster, "ConfigMap", "istio.io/config=true").await?;
-        left.extend(roots.into_iter().filter(|map| map.name() == ROOTS));
+    let mut names = cluster.names_of_roots().await?;
+    if cluster.injecting().await?.iter().any(is_foreign) {
+        names.remove(cluster::ROOTS);
     }
+    let roots = of_kind(cluster, "ConfigMap", "istio.io/config=true").await?;
+    left.extend(roots.into_iter().filter(|map| names.contains(map.name())));
     Ok(left)
 }
 
-/// Whether another control plane injects.
-fn is_foreign_injector(webhook: &Object) -> bool {
-    let is_ours = webhook.0["metadata"]["labels"]["app.kubernetes.io/part-of"] == "ferromesh";
-    let mut names = webhook.0["webhooks"].as_array().into_iter().flatten().filter_map(|one| one["name"].as_str());
-    !is_ours && names.any(|name| name.ends_with("sidecar-injector.istio.io"))
+/// Whether it is of no chart of ours.
+fn is_foreign(webhook: &MutatingWebhookConfiguration) -> bool {
+    webhook.labels().get(owner::PART_OF.0).is_none_or(|whole| whole != owner::PART_OF.1)
 }
 
 /// One line an object; of a kind, that its objects go with it.
@@ -108,13 +112,12 @@ mod tests {
 
     #[test]
     fn another_control_plane_is_seen_by_its_webhook() {
-        let webhook = |labels: serde_json::Value, name: &str| {
-            is_foreign_injector(&Object(json!({"metadata": {"labels": labels}, "webhooks": [{"name": name}]})))
+        let of = |labels: serde_json::Value| {
+            is_foreign(&serde_json::from_value(json!({"metadata": {"name": "a", "labels": labels}})).unwrap())
         };
-        let ours = json!({"app.kubernetes.io/part-of": "ferromesh"});
-        assert!(!webhook(ours, "rev.namespace.sidecar-injector.istio.io"));
-        assert!(webhook(json!({}), "rev.namespace.sidecar-injector.istio.io"));
-        assert!(!webhook(json!({}), "other.example.com"));
+        assert!(!of(json!({"app.kubernetes.io/part-of": "ferromesh"})));
+        assert!(of(json!({"app.kubernetes.io/part-of": "istio"})));
+        assert!(of(json!({})));
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(super) fn values(kind: Kind, name: &str, component: &Value, all: &Value, not
             values[key] = all[key].clone();
         }
     }
-    for key in ["imagePullPolicy", "imagePullSecrets", "platform", "networkPolicy", "profile"] {
+    for key in ["imagePullPolicy", "imagePullSecrets", "platform", "networkPolicy"] {
         let value = &all["global"][key];
         match key {
             _ if value.is_null() => {}

@@ -7,9 +7,9 @@ use kube::core::ApiResource;
 pub(crate) struct Kind {
     /// Its word.
     pub(crate) name: &'static str,
-    group: &'static str,
+    pub(crate) group: &'static str,
     version: &'static str,
-    plural: &'static str,
+    pub(crate) plural: &'static str,
     /// Whether its objects stand in namespaces.
     pub(crate) is_namespaced: bool,
 }
@@ -18,6 +18,11 @@ impl Kind {
     /// The kind with this word.
     pub(crate) fn of(name: &str) -> Option<&'static Kind> {
         ORDER.iter().find(|kind| kind.name == name)
+    }
+
+    /// The kinds of which installing makes objects; of the others pilot does, and uninstalling removes them.
+    pub(crate) fn made() -> impl Iterator<Item = &'static Kind> {
+        ORDER.iter().filter(|kind| !BY_PILOT.contains(&kind.name))
     }
 
     /// As the client needs it.
@@ -43,6 +48,9 @@ const fn cluster(name: &'static str, group: &'static str, version: &'static str,
 const fn namespaced(name: &'static str, group: &'static str, version: &'static str, plural: &'static str) -> Kind {
     Kind { name, group, version, plural, is_namespaced: true }
 }
+
+/// No chart makes any: the root's key, and who writes.
+const BY_PILOT: [&str; 2] = ["Secret", "Lease"];
 
 /// All; webhooks come last, so that none calls what is not there yet.
 pub(crate) const ORDER: &[Kind] = &[

@@ -2,6 +2,7 @@
 //! `overlays` reaches whatever is left.
 
 use super::put;
+use crate::chart::Chart;
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
@@ -36,6 +37,18 @@ const GATEWAY: &[(&str, &str)] = &[
     ("tolerations", "tolerations"),
 ];
 
+/// Where its `hpaSpec` goes, and that of a gateway.
+const PILOT_SCALING: &[(&str, &str)] = &[
+    ("minReplicas", "pilot.autoscaleMin"),
+    ("maxReplicas", "pilot.autoscaleMax"),
+    ("behavior", "pilot.autoscaleBehavior"),
+];
+const GATEWAY_SCALING: &[(&str, &str)] = &[
+    ("minReplicas", "autoscaling.minReplicas"),
+    ("maxReplicas", "autoscaling.maxReplicas"),
+    ("behavior", "autoscaling.autoscaleBehavior"),
+];
+
 /// Puts what the component says of the control plane into the values.
 pub(super) fn pilot(values: &mut Value, component: &Value, notes: &mut Vec<String>) -> Result<()> {
     for key in ["hub", "tag"] {
@@ -44,22 +57,12 @@ pub(super) fn pilot(values: &mut Value, component: &Value, notes: &mut Vec<Strin
         }
     }
     let own = |values: &mut Value, key: &str, setting: &Value| {
-        match key {
-            "hpaSpec" => replicas(values, setting, "pilot.autoscaleMin", "pilot.autoscaleMax"),
+        Some(match key {
+            "hpaSpec" => each(values, key, setting, PILOT_SCALING),
             "env" => environment(values, setting, "pilot.env", "pilot.envVarFrom"),
-            "strategy" => {
-                for (key, path) in
-                    [("maxSurge", "pilot.rollingMaxSurge"), ("maxUnavailable", "pilot.rollingMaxUnavailable")]
-                {
-                    let said = &setting["rollingUpdate"][key];
-                    if !said.is_null() {
-                        put(values, path, said.clone());
-                    }
-                }
-            }
-            _ => return false,
-        }
-        true
+            "strategy" => strategy(values, setting),
+            _ => return None,
+        })
     };
     settings(values, "components.pilot", &component["k8s"], PILOT, own, notes)
 }
@@ -67,13 +70,12 @@ pub(super) fn pilot(values: &mut Value, component: &Value, notes: &mut Vec<Strin
 /// The same of a gateway.
 pub(super) fn gateway(values: &mut Value, name: &str, component: &Value, notes: &mut Vec<String>) -> Result<()> {
     let own = |values: &mut Value, key: &str, setting: &Value| {
-        match key {
-            "hpaSpec" => replicas(values, setting, "autoscaling.minReplicas", "autoscaling.maxReplicas"),
+        Some(match key {
+            "hpaSpec" => each(values, key, setting, GATEWAY_SCALING),
             "env" => environment(values, setting, "env", "envVarFrom"),
-            "service" => crate::chart::values::merge(&mut values["service"], setting),
-            _ => return false,
-        }
-        true
+            "service" => service(values, setting),
+            _ => return None,
+        })
     };
     settings(values, &format!("gateway {name}"), &component["k8s"], GATEWAY, own, notes)
 }
@@ -83,7 +85,7 @@ fn settings(
     owner: &str,
     all: &Value,
     table: &[(&str, &str)],
-    own: impl Fn(&mut Value, &str, &Value) -> bool,
+    own: impl Fn(&mut Value, &str, &Value) -> Option<Vec<String>>,
     notes: &mut Vec<String>,
 ) -> Result<()> {
     for (key, setting) in all.as_object().into_iter().flatten() {
@@ -91,23 +93,54 @@ fn settings(
             put(values, path, setting.clone());
         } else if matches!(key.as_str(), "volumes" | "volumeMounts") {
             notes.push(format!("{owner}: k8s.{key} has no effect; the values volumes and volumeMounts have one"));
-        } else if key != "overlays" && !own(values, key, setting) {
-            bail!("{owner}: k8s.{key} is not served; k8s.overlays sets any field of an object");
+        } else if key != "overlays" {
+            let Some(left) = own(values, key, setting) else {
+                bail!("{owner}: k8s.{key} is not served; k8s.overlays sets any field of an object");
+            };
+            let of_left = |path| format!("{owner}: k8s.{path} has no effect; k8s.overlays sets any field of an object");
+            notes.extend(left.into_iter().map(of_left));
         }
     }
     Ok(())
 }
 
-fn replicas(values: &mut Value, spec: &Value, least: &str, most: &str) {
-    for (key, path) in [("minReplicas", least), ("maxReplicas", most)] {
-        if spec[key].is_number() {
-            put(values, path, spec[key].clone());
+/// Puts each key of a setting where the table says. What it does not name is left, and given back.
+fn each(values: &mut Value, of: &str, setting: &Value, table: &[(&str, &str)]) -> Vec<String> {
+    let mut left = Vec::new();
+    for (key, said) in setting.as_object().into_iter().flatten().filter(|(_, said)| !said.is_null()) {
+        match table.iter().find(|(known, _)| known == key) {
+            Some((_, path)) => put(values, path, said.clone()),
+            None => left.push(format!("{of}.{key}")),
         }
     }
+    left
+}
+
+/// How pods of the control plane are replaced: one after the other, with bounds.
+fn strategy(values: &mut Value, setting: &Value) -> Vec<String> {
+    let rolling = [("maxSurge", "pilot.rollingMaxSurge"), ("maxUnavailable", "pilot.rollingMaxUnavailable")];
+    let mut left = each(values, "strategy.rollingUpdate", &setting["rollingUpdate"], &rolling);
+    let mut rest = setting.clone();
+    if let Some(rest) = rest.as_object_mut() {
+        rest.remove("rollingUpdate");
+        rest.retain(|key, said| key != "type" || said != "RollingUpdate");
+    }
+    left.extend(each(values, "strategy", &rest, &[]));
+    left
+}
+
+/// A gateway's Service, by the chart's own names. What the chart has no value for is left.
+fn service(values: &mut Value, setting: &Value) -> Vec<String> {
+    let known = Chart::Gateway.defaults();
+    let left = setting.as_object().into_iter().flatten();
+    let left = left.filter(|(key, _)| known["service"].get(key.as_str()).is_none());
+    let left = left.map(|(key, _)| format!("service.{key}")).collect();
+    crate::chart::values::merge(&mut values["service"], setting);
+    left
 }
 
 /// A list of variables: texts into a map, the rest as it is.
-fn environment(values: &mut Value, list: &Value, texts: &str, others: &str) {
+fn environment(values: &mut Value, list: &Value, texts: &str, others: &str) -> Vec<String> {
     let mut rest = Vec::new();
     for variable in list.as_array().into_iter().flatten() {
         match (variable["name"].as_str(), &variable["value"]) {
@@ -119,4 +152,5 @@ fn environment(values: &mut Value, list: &Value, texts: &str, others: &str) {
     if !rest.is_empty() {
         put(values, others, json!(rest));
     }
+    Vec::new()
 }

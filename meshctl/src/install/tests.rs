@@ -28,7 +28,13 @@ fn a_profile_says_what_is_installed() {
         assert_eq!(releases(&plan(&[&format!("profile={profile}")]).unwrap()), want, "{profile}");
     }
     assert!(plan(&["profile=ambient"]).unwrap_err().to_string().contains("profile ambient is not served"));
-    assert!(plan(&["components.cni.enabled=true"]).unwrap_err().to_string().contains("components.cni"));
+    for cni in ["components.cni.enabled=true", "values.pilot.cni.enabled=true"] {
+        assert!(plan(&[cni]).unwrap_err().to_string().contains("components.cni"), "{cni}");
+    }
+    // Of these the charts know nothing, wherever they are named.
+    let minimal = plan(&["values.global.profile=minimal"]).unwrap();
+    assert_eq!(releases(&minimal), ["istio-base", "istiod"]);
+    minimal.components[1].objects(false).unwrap();
 }
 
 #[test]
@@ -105,6 +111,19 @@ fn what_no_value_stands_for_is_refused_and_what_has_no_effect_is_said() {
     assert!(of_file(refused).unwrap_err().to_string().contains("k8s.service is not served"));
     let inert = refused.replace("service: {type: NodePort}", "volumes: [{name: a}]");
     assert!(of_file(&inert).unwrap().notes.iter().any(|note| note.contains("k8s.volumes has no effect")));
+    let partly = "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec:\n  components:\n    pilot:\n      k8s:\n        \
+        hpaSpec: {maxReplicas: 7, metrics: [{type: Resource}]}\n        strategy: {type: Recreate, rollingUpdate: {maxSurge: 1}}\n    \
+        ingressGateways: [{name: istio-ingressgateway, k8s: {service: {sessionAffinity: ClientIP, type: NodePort}}}]\n";
+    let left = of_file(partly).unwrap().notes;
+    let left: Vec<&str> = left.iter().filter_map(|note| Some(note.split_once(" has no effect")?.0)).collect();
+    assert_eq!(
+        left,
+        [
+            "components.pilot: k8s.hpaSpec.metrics",
+            "components.pilot: k8s.strategy.type",
+            "gateway istio-ingressgateway: k8s.service.sessionAffinity",
+        ]
+    );
     assert!(of_file("kind: Service\nmetadata: {name: a}\n").unwrap_err().to_string().contains("holds a Service"));
 }
 

@@ -68,7 +68,10 @@ pub(crate) const GLOBAL: &[Flag] = &[
 
 /// Every command, in the order of the page.
 pub(crate) const COMMANDS: &[Command] = &[
-    refused(&[&["admin", "istiod"], &["log", "l"]], "levels of pilot's log are set on its port 15014, POST /logging"),
+    refused(
+        &[&["admin", "istiod"], &["log", "l"]],
+        "pilot's port 15014 sets it for callers in its pod (kubectl port-forward): POST /log-level?level=debug",
+    ),
     refused(
         &[&["analyze"]],
         "validate judges files as pilot reads them, and pilot's port 15014 has what holds of each object: /debug/diagnostics",
@@ -93,7 +96,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     refused(
         &[&["experimental", "x", "exp"], &["injector"], &["list"]],
-        "status lists namespaces with what they inject",
+        "status -o json lists the namespaces that ask for injection, and the webhooks",
     ),
     refused(&[&["experimental", "x", "exp"], &["internal-debug"]], "pilot's debug pages are on its port 15014, /debug"),
     refused(
@@ -259,7 +262,10 @@ pub(crate) const COMMANDS: &[Command] = &[
         "a proxy has no bootstrap file; its settings are variables, which docs/reference/proxy.md lists",
     ),
     refused(&[&["proxy-config", "pc"], &["ecds", "ec"]], "extensions are not sent apart from routes"),
-    refused(&[&["proxy-config", "pc"], &["log", "o"]], "the proxy's port 15000 sets it: POST /logging?level=debug"),
+    refused(
+        &[&["proxy-config", "pc"], &["log", "o"]],
+        "the proxy's port 15000 sets it for callers in its pod (kubectl port-forward): POST /log-level?level=debug",
+    ),
     refused(&[&["proxy-config", "pc"], &["rootca-compare", "rc"]], "proxy-config secret shows the roots of each"),
     served(
         &[&["proxy-status", "ps"]],

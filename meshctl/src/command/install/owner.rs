@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::fmt;
 
 /// Label of everything that our charts make, by Helm too.
-const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "ferromesh");
+pub(crate) const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "ferromesh");
 /// Label that says which program writes the object.
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// This program.

@@ -29,11 +29,8 @@ pub(crate) enum Found {
 
 /// Looks for the object of this kind, namespace and name.
 pub(crate) async fn find(cluster: &Cluster, object: &Object) -> Result<Found> {
-    let api = api(cluster, kind_of(object)?, object.namespace());
-    let there = api.get_opt(object.name()).await;
-    let there = there.map_err(|error| cluster.told(error, &format!("read {}", object.title())))?;
-    let Some(there) = there else { return Ok(Found::Absent) };
-    Ok(Found::There(Owner::of(&serde_json::to_value(there).context("what the API server has is no object")?)))
+    let there = one(cluster, object.kind(), object.namespace(), object.name()).await?;
+    Ok(there.map_or(Found::Absent, |there| Found::There(Owner::of(&there.0))))
 }
 
 /// Writes it; fields that others set and this one does not say stay.
@@ -106,7 +103,8 @@ pub(crate) async fn delete(cluster: &Cluster, object: &Object) -> Result<()> {
 pub(crate) async fn one(cluster: &Cluster, kind: &str, namespace: Option<&str>, name: &str) -> Result<Option<Object>> {
     let kind = Kind::of(kind).with_context(|| format!("{kind} is no kind of the charts"))?;
     let there = api(cluster, kind, namespace).get_opt(name).await;
-    let there = there.map_err(|error| cluster.told(error, &format!("read {} {name}", kind.name)))?;
+    let place = namespace.map(|namespace| format!("{namespace}/")).unwrap_or_default();
+    let there = there.map_err(|error| cluster.told(error, &format!("read {} {place}{name}", kind.name)))?;
     let Some(there) = there else { return Ok(None) };
     let mut object = serde_json::to_value(there).context("what the API server has is no object")?;
     object["kind"] = Value::from(kind.name);

@@ -81,10 +81,7 @@ fn holds_list(value: &Value) -> bool {
 
 /// What the chart of the control plane makes for injection, were it installed in this namespace.
 fn config_maps(spec: &Spec, namespace: &str) -> Result<Vec<Object>> {
-    let mut values = install::values(spec)?;
-    if let Some(enabled) = spec.tree.pointer("/components/cni/enabled") {
-        install::put(&mut values, "pilot.cni.enabled", enabled.clone());
-    }
+    let values = install::values(spec)?;
     let said = values["global"]["istioNamespace"].as_str().unwrap_or(namespace).to_owned();
     let release = Release { name: "istiod", namespace: &said, is_upgrade: false };
     let mut objects = Chart::Istiod.render(&release, &values)?;

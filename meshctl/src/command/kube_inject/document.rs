@@ -6,22 +6,6 @@ use mesh_template::yaml;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeMap, fmt::Write as _};
 
-/// The documents of a text.
-pub(super) fn split(text: &str) -> Vec<String> {
-    let text = text.replace("\r\n", "\n");
-    let mut documents = vec![String::new()];
-    for line in text.lines() {
-        if line == "---" || line.starts_with("--- ") {
-            documents.push(String::new());
-        } else if let Some(document) = documents.last_mut() {
-            document.push_str(line);
-            document.push('\n');
-        }
-    }
-    documents.retain(|document| !document.trim().is_empty());
-    documents
-}
-
 /// A document, injected where it is a workload, and as it was where it is not.
 pub(super) fn inject(text: &str, injector: &Injector, notes: &mut String) -> Result<String> {
     let mut document = yaml::read(text).map_err(|error| anyhow!("cannot read a document: {error}"))?;

@@ -1,7 +1,7 @@
 //! What the cluster says of itself.
 
 use super::Facts;
-use crate::{cluster::Cluster, context::Context};
+use crate::{cluster::Cluster, context::Context, install::kind::Kind};
 use anyhow::Result;
 use k8s_openapi::{
     api::{
@@ -18,24 +18,6 @@ use kube::{
 
 /// Most objects of a kind that are looked at.
 const MOST: u32 = 5000;
-
-/// What installing makes: group, resource, whether it stands in the mesh's namespace.
-const MADE: [(&str, &str, bool); 14] = [
-    ("", "namespaces", false),
-    ("rbac.authorization.k8s.io", "clusterroles", false),
-    ("rbac.authorization.k8s.io", "clusterrolebindings", false),
-    ("apiextensions.k8s.io", "customresourcedefinitions", false),
-    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", false),
-    ("admissionregistration.k8s.io", "validatingwebhookconfigurations", false),
-    ("rbac.authorization.k8s.io", "roles", true),
-    ("rbac.authorization.k8s.io", "rolebindings", true),
-    ("", "serviceaccounts", true),
-    ("", "services", true),
-    ("", "configmaps", true),
-    ("apps", "deployments", true),
-    ("autoscaling", "horizontalpodautoscalers", true),
-    ("policy", "poddisruptionbudgets", true),
-];
 
 pub(super) async fn facts(workloads_alone: bool, context: &Context) -> Result<Facts> {
     let cluster = Cluster::open(&context.kube).await?;
@@ -65,12 +47,12 @@ async fn namespaces(cluster: &Cluster) -> Result<Vec<(String, Option<String>)>> 
 async fn forbidden(cluster: &Cluster) -> Result<Vec<String>> {
     let api: Api<SelfSubjectAccessReview> = Api::all(cluster.client.clone());
     let mut forbidden = Vec::new();
-    for (group, resource, is_namespaced) in MADE {
+    for kind in Kind::made() {
         let attributes = ResourceAttributes {
-            group: Some(group.to_owned()),
-            resource: Some(resource.to_owned()),
+            group: Some(kind.group.to_owned()),
+            resource: Some(kind.plural.to_owned()),
             verb: Some("create".to_owned()),
-            namespace: is_namespaced.then(|| cluster.mesh_namespace.clone()),
+            namespace: kind.is_namespaced.then(|| cluster.mesh_namespace.clone()),
             ..ResourceAttributes::default()
         };
         let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..Default::default() };
@@ -78,7 +60,7 @@ async fn forbidden(cluster: &Cluster) -> Result<Vec<String>> {
         let answer = api.create(&PostParams::default(), &review).await;
         let answer = answer.map_err(|error| cluster.told(error, "ask what the user may do"))?;
         if !answer.status.is_some_and(|status| status.allowed) {
-            forbidden.push(format!("create {resource}"));
+            forbidden.push(format!("create {}", kind.plural));
         }
     }
     Ok(forbidden)

@@ -8,12 +8,11 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Namespace, Pod},
 };
 use kube::{Api, ResourceExt, api::ListParams};
-use mesh_pilot::inject::{Environment, Injector};
+use mesh_config::name::of_revision;
+use mesh_pilot::inject::{CONFIG_MAP, Environment, Injector};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The ConfigMap by which pods are injected; that of a revision has `-REVISION` behind it.
-const INJECTOR: &str = "istio-sidecar-injector";
 /// On a pod that was injected.
 const STATUS: &str = "sidecar.istio.io/status";
 
@@ -71,7 +70,7 @@ async fn injectors(cluster: &Cluster, hooks: &[MutatingWebhookConfiguration]) ->
     let what = format!("ConfigMaps in namespace {namespace}");
     let maps = cluster.list(&api, ListParams::default(), &what).await?;
     let of_revision = |revision: &str| {
-        let name = if revision == "default" { INJECTOR.to_owned() } else { format!("{INJECTOR}-{revision}") };
+        let name = of_revision(CONFIG_MAP, revision);
         let map = maps.iter().find(|map| map.name_any() == name);
         injector(map).map_err(|error| format!("ConfigMap {namespace}/{name} {error}"))
     };
