@@ -11,7 +11,7 @@ mod values;
 
 use mesh_config::{
     model::{
-        Kind, Part,
+        Kind, Part, Workload,
         gateway::{ServerProtocol, ServerTls},
     },
     wire::{decode, encode},
@@ -57,7 +57,12 @@ proptest! {
 
 /// The first, except where a part says what only programs of a later level know.
 fn level(part: &Part) -> u8 {
+    let called = |workload: &Workload| {
+        workload.mutual_tls || !workload.mutual_tls_except.is_empty() || !workload.headless.is_empty()
+    };
     let later = match part {
+        Part::Workload(workload) if called(workload) => return 3,
+        Part::Instance(instance) if called(&instance.workload) => return 3,
         Part::Route(route) => !route.tls.is_empty() || !route.tcp.is_empty(),
         Part::Gateway(gateway) => gateway.servers.iter().any(|server| match &server.protocol {
             ServerProtocol::Http | ServerProtocol::Https(ServerTls::Secret { .. }) => false,

@@ -6,6 +6,7 @@
 //! [`traffic`]: load that does not wait for answers. [`faults`]: drills, what is done to a mesh under load.
 //! Everything here panics rather than returns errors where a test could not go on.
 
+pub mod by_address;
 pub mod client;
 pub mod cluster;
 pub mod command;

@@ -5,6 +5,7 @@
 //! removed before the next run. Nothing outside of the two namespaces is touched.
 
 mod inside;
+pub(crate) mod processes;
 
 pub use inside::Inside;
 

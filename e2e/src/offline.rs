@@ -99,6 +99,12 @@ impl Teller for Pilot<'_> {
         let upserts = details.parts.iter().map(carried).collect();
         Some(Changes { upserts, removed: details.removed, ..Changes::default() })
     }
+
+    fn workload(&self, address: IpAddr) -> Option<Changes> {
+        let answer = offline::workload(self.mesh, address);
+        let upserts = answer.parts.iter().map(carried).collect();
+        Some(Changes { upserts, removed: answer.removed, ..Changes::default() })
+    }
 }
 
 /// Over the wire and back.

@@ -104,12 +104,12 @@ spec:
       containers:
         - name: echo
           image: ferromesh.local/echo:dev
-          args: [serve, --port, '8080']
+          args: [serve, --port, '8080', --port, '8090']
           readinessProbe: {httpGet: {path: /status/200, port: 8080}, periodSeconds: 1}
 ";
 
 #[test]
-fn cluster_pods_of_a_stateful_set_call_each_other_by_name_under_strict() {
+fn cluster_pods_of_a_stateful_set_call_each_other_by_name_and_by_address_under_strict() {
     let mesh = Mesh::installed().expect("the mesh is installed");
     let place = mesh.namespace("mesh-store").unwrap();
     place.apply(STRICT).unwrap();
@@ -125,6 +125,19 @@ fn cluster_pods_of_a_stateful_set_call_each_other_by_name_under_strict() {
             Ok(())
         });
         assert!(said.contains("spiffe://cluster.local/ns/mesh-store/sa/default"), "{to}: {said}");
+    }
+    // By address, as peers do that tell each other where they are: on the port of the service, and on one that none has.
+    let address = place.kubectl(&["get", "pod", "store-1", "--output=jsonpath={.status.podIP}"]).unwrap();
+    for port in [8080, 8090] {
+        let url = format!("http://{address}:{port}/");
+        let exec =
+            ["exec", "store-0", "--container", "echo", "--", "echo", "client", "--expect", "200", "--print", &url];
+        let mut said = String::new();
+        soon(&url, || {
+            said = place.kubectl(&exec)?;
+            Ok(())
+        });
+        assert!(said.contains("spiffe://cluster.local/ns/mesh-store/sa/default"), "{url}: {said}");
     }
 }
 

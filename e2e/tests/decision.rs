@@ -143,6 +143,11 @@ fn each_stage_at_each_door() {
 }
 
 #[test]
+fn pods_that_are_called_by_their_address() {
+    case("pods-by-address");
+}
+
+#[test]
 fn hosts_that_are_not_known() {
     case("unknown-hosts");
 }

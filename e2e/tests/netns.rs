@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use mesh_e2e::{
+    by_address::Place,
     faults::start::{Drill, STARTS, starts},
     namespace::{Inside, PROXY_GROUP, Pair, SERVER, peer},
     program::ours,
@@ -19,6 +20,39 @@ async fn a_starting_sidecar_serves_nobody_whom_it_would_refuse() {
     let drill = Drill { starts: all, rate: 10, time: Duration::from_secs(600) };
     let found = starts(drill).await.unwrap();
     assert_eq!((found.starts(), found.problems()), (all, Vec::new()), "{:?}", found.made);
+}
+
+#[tokio::test]
+async fn a_pod_that_is_called_by_its_address_is_called_as_who_it_is() {
+    let mut place = Place::prepare().await.unwrap();
+    // Mutual TLS alone is taken there, so whoever is answered has spoken it.
+    assert!(place.get_past_the_sidecars().await.is_err());
+    let said = place.get().await.unwrap();
+    assert!(said.contains("URI=spiffe://cluster.local/ns/test/sa/client"), "{said}");
+    assert_eq!(place.echo().await.unwrap(), "hello");
+    let metrics = place.metrics().await;
+    for (name, protocol) in [("istio_requests_total", "http"), ("istio_tcp_connections_opened_total", "tcp")] {
+        let shows = |line: &&str| {
+            line.starts_with(&format!("{name}{{"))
+                && line.contains(r#"destination_principal="spiffe://cluster.local/ns/test/sa/one""#)
+                && line.contains(r#"destination_workload="one""#)
+                && line.contains(r#"destination_service_name="PassthroughCluster""#)
+                && line.contains(&format!("request_protocol=\"{protocol}\""))
+        };
+        assert!(metrics.lines().any(|line| shows(&line)), "{name}: {metrics}");
+    }
+    // Another account's, says pilot: what answers there is not it.
+    place.write_objects("two");
+    let refused = place.refused().await;
+    assert!(refused.contains("503"), "{refused}");
+    assert!(place.echo().await.is_err());
+    place.write_objects("one");
+    place.answered().await;
+    assert_eq!(place.echo().await.unwrap(), "hello");
+    // Who calls strangers is not kept by a pilot that is away; who is known is called as before.
+    place.stop_pilot().await;
+    assert_eq!(place.echo_of_a_stranger().await.unwrap(), "hello");
+    assert_eq!(place.echo().await.unwrap(), "hello");
 }
 
 /// The kernel remembers a connection of the sidecar that was reset for a while; one of the application with the same

@@ -5,6 +5,7 @@
 //! and endpoints, of which there are many: of these what depends on something that was touched (see [`lane`]). What says
 //! the same as before stays the very same part (see [`Mesh`]).
 
+mod by_address;
 mod claims;
 mod conflict;
 mod context;
@@ -80,7 +81,7 @@ impl Compiler {
         let is_first = made.is_none();
         let mut lane = made.unwrap_or_default();
         let objects = if is_first { &lane::all(world) } else { &touched.objects };
-        let mut stale = lane.look(world, objects, &ground.settings, &mut changes);
+        let mut stale = lane.look(world, objects, &ground.settings);
         if standing.is_some() {
             lane.stand_on(&ground, before.as_ref(), objects, &mut stale);
         }

@@ -11,6 +11,7 @@ use mesh_config::{
     diagnostic::Diagnostic,
     model::{Kind, Part, PartName, ServiceKey, Settings, index::IndexKind},
 };
+use std::net::IpAddr;
 
 /// The mesh that `objects` (any number of YAML documents) describe. `mesh_config` is MeshConfig as YAML; it counts
 /// where `objects` hold none.
@@ -30,12 +31,13 @@ pub fn start(mesh: &Mesh, facts: &ProxyFacts) -> Vec<Part> {
     scope::visible(mesh, facts).parts.iter().map(|shared| shared.part().clone()).collect()
 }
 
-/// What belongs to one name of the index.
+/// What belongs to a name of the index, or to an address.
 #[derive(Debug, Default)]
 pub struct Details {
     /// What there is.
     pub parts: Vec<Part>,
-    /// What there is not: a name without service is complete when its service is said to be gone.
+    /// What there is not: a name without service is complete when its service is said to be gone, an address without
+    /// workload when it is said itself.
     pub removed: Vec<(Kind, PartName)>,
 }
 
@@ -47,6 +49,14 @@ pub fn details(mesh: &Mesh, facts: &ProxyFacts, key: &ServiceKey) -> Option<Deta
         parts: children.in_order().map(|shared| shared.part().clone()).collect(),
         removed: alone.then(|| (Kind::Service, PartName(key.to_string().into()))).into_iter().collect(),
     })
+}
+
+/// What a proxy is told when it asks whose an address is.
+pub fn workload(mesh: &Mesh, address: IpAddr) -> Details {
+    match scope::workload_at(mesh, address) {
+        Some(shared) => Details { parts: vec![shared.part().clone()], removed: Vec::new() },
+        None => Details { parts: Vec::new(), removed: vec![(Kind::Workload, PartName(address.to_string().into()))] },
+    }
 }
 
 /// Everything that the proxy is told at its start and could ask for: each service with its children, each route, and

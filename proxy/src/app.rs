@@ -11,6 +11,7 @@
 mod carry;
 mod control;
 mod ending;
+mod needs;
 mod pages;
 mod trust;
 

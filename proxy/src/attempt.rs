@@ -143,8 +143,7 @@ impl<'a, 'h> Tries<'a, 'h> {
     /// One try: endpoint, connection, request.
     async fn one(&mut self, exchange: &mut Exchange) -> Result<Answered, Failed> {
         let (attempt, outgoing) = (self.attempt, &self.outgoing);
-        let own = &attempt.snapshot.facts.ips;
-        let picked = attempt.cluster.pick(attempt.upstreams, outgoing.original, own, &self.tried).await;
+        let picked = attempt.cluster.pick(attempt.upstreams, outgoing.original, attempt.snapshot, &self.tried).await;
         let host = picked.map_err(Failed::unsent)?;
         let want = Want {
             now: if self.count == 0 { exchange.started } else { clock::now() },

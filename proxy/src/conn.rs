@@ -2,8 +2,11 @@
 //! on it shares. A connection keeps a key of its destination, never what the key means: that is looked up in each
 //! request's own snapshot.
 
-use crate::{decide::Caller, snapshot::listener::DestinationKey};
-use mesh_config::{model::Endpoint, name::Port};
+use crate::{
+    decide::Caller,
+    snapshot::{listener::DestinationKey, workloads::Callee},
+};
+use mesh_config::name::Port;
 use mesh_runtime::tls::{server::Accepted, verify::PeerCertificate};
 use std::{any::Any, cell::RefCell, fmt, net::SocketAddr, rc::Rc, sync::Arc};
 
@@ -129,8 +132,8 @@ pub struct Upstream {
     pub address: PeerAddress,
     /// Our end of the connection; `None`: there was no connection.
     pub local: Option<SocketAddr>,
-    /// The endpoint; `None` for the application and for destinations outside the index.
-    pub endpoint: Option<Arc<Endpoint>>,
+    /// Who is there; `None` for the application and for who is not known.
+    pub callee: Option<Callee>,
     /// The certificate it showed.
     pub certificate: Option<Arc<PeerCertificate>>,
     /// The URI in the certificate that we showed; empty: none shown.

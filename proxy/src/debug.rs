@@ -82,7 +82,7 @@ fn listeners(snapshot: &Snapshot, bound: &BoundSet) -> Vec<Value> {
                     Some(Destination::Pending { service, .. }) => format!("{service} (not loaded)"),
                     Some(Destination::HttpPort(port)) => port.to_string(),
                     Some(Destination::Opening(_)) => "by server name".to_owned(),
-                    None => "-".to_owned(),
+                    Some(Destination::Unasked(_)) | None => "-".to_owned(),
                 };
                 vec![row("ALL".into(), format!("Cluster: {name}"))]
             }
@@ -218,6 +218,18 @@ fn endpoints(snapshot: &Snapshot) -> Vec<Value> {
             rows.extend(members.map(|endpoint| row(endpoint, cluster)));
         }
     }
+    let workloads = snapshot.workloads.iter().filter_map(|(address, workload)| Some((address, workload?)));
+    rows.extend(workloads.map(|(address, workload)| {
+        json!({
+            "address": address.to_string(),
+            "port": 0,
+            "status": "UNKNOWN",
+            "outlier": "OK",
+            "cluster": snapshot.outbound.passthrough().name,
+            "identity": workload.identity.as_ref().map(ToString::to_string),
+            "mutual_tls": workload.mutual_tls,
+        })
+    }));
     rows
 }
 

@@ -19,9 +19,18 @@ pub use opaque::{Onward, onward, opaque};
 pub use request::{Decision, Plan, Request, Step, request};
 pub use settle::{Fetch, settle, settle_now};
 
-use crate::authz::Denial;
+pub use crate::snapshot::workloads::Asking;
+
+use crate::{
+    authz::Denial,
+    snapshot::{
+        Snapshot,
+        cluster::{Cluster, ClusterKey},
+        workloads::Holder,
+    },
+};
 use mesh_config::model::ServiceKey;
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 /// Proof that a call was allowed. Sending anything on needs one, and only a decision of this module gives it.
 #[derive(Debug)]
@@ -29,10 +38,20 @@ use std::fmt;
 pub struct Permit(());
 
 /// What has to be fetched before it can be decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Ask {
-    /// The details of a service that is in the index.
+    /// The details of a service that is in the index. Nothing is decided without them.
     Details(ServiceKey),
+    /// The workload at an address that no service has. It is good to know whom one calls, but what cannot be had in time
+    /// is done without, see [`Asking`].
+    Workload(IpAddr),
+}
+
+/// What is asked before a call goes to the very address that it was made to.
+fn whose(snapshot: &Snapshot, cluster: &Cluster, address: Option<IpAddr>, asking: Asking) -> Option<Ask> {
+    let address = address.filter(|_| cluster.key == ClusterKey::Passthrough && snapshot.settings.auto_mtls)?;
+    let asks = asking == Asking::All && snapshot.workloads.at(address) == Holder::Unasked;
+    asks.then_some(Ask::Workload(address))
 }
 
 /// Why nothing is carried, whatever was asked for.

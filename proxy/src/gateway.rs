@@ -106,7 +106,7 @@ async fn heard(
 }
 
 async fn decided(worker: &Worker, port: Port, said: Option<&Detected>, draw: u64) -> Arriving {
-    worker.decided(|snapshot| arriving(snapshot, port, said, draw), Arriving::asks).await
+    worker.decided(|snapshot, _| arriving(snapshot, port, said, draw), Arriving::asks).await
 }
 
 /// Shakes hands with the credentials of the server that was chosen.

@@ -19,13 +19,13 @@ mod text;
 mod unread;
 pub mod upgrade;
 
-pub use requests::{Demand, Fetching, Requests};
+pub use requests::{Demand, Fetching, Requests, WHOSE};
 
 use crate::{
     attempt::{self, Attempt},
     body::Held,
     conn::Direction,
-    decide::{self, Ask, Plan},
+    decide::{self, Ask, Asking, Plan},
     error::Error,
     exchange::Exchange,
     snapshot::WorkerSnapshot,
@@ -191,22 +191,24 @@ async fn decided(
     head: &Parts,
 ) -> Result<(Next, WorkerSnapshot), Error> {
     let draw = served.requests.upstreams.draw();
-    if let Some(next) = decision::look(served, &snapshot, exchange, call, head, draw)? {
+    if let Some(next) = decision::look(served, &snapshot, exchange, call, (head, draw, Asking::All))? {
         return Ok((next, snapshot));
     }
     // Seldom, and in a box: the future of every request would have its room otherwise.
     let client = call.facts.client;
     let settled = async {
         let mut fetching = served.requests.fetching(DETAILS);
-        decide::settle(&mut fetching, |snapshot| decision::asks(served, snapshot, client, head, draw)).await
+        decide::settle(&mut fetching, |snapshot, asking| decision::asks(served, snapshot, client, (head, draw, asking)))
+            .await
     };
-    let snapshot = Box::pin(settled).await;
+    let (snapshot, asking) = Box::pin(settled).await;
     exchange.snapshot = Some(snapshot.clone());
-    match decision::look(served, &snapshot, exchange, call, head, draw)? {
+    match decision::look(served, &snapshot, exchange, call, (head, draw, asking))? {
         Some(next) => Ok((next, snapshot)),
-        None => match decision::asks(served, &snapshot, client, head, draw) {
+        None => match decision::asks(served, &snapshot, client, (head, draw, asking)) {
             Some(Ask::Details(service)) => Err(Error::NotReady(service)),
-            None => Err(Error::RouteNotFound),
+            // Whose an address is has been done without by now.
+            Some(Ask::Workload(_)) | None => Err(Error::RouteNotFound),
         },
     }
 }

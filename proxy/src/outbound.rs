@@ -59,7 +59,8 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, arrival: Arrival, entr
     };
     let conn = |key: DestinationKey| worker.sealed(Direction::Outbound, key, port, arrival, name.clone());
     match outgoing {
-        Outgoing::Hear => {}
+        // Whose an address is has been done without by now.
+        Outgoing::Hear | Outgoing::Ask(Ask::Workload(_)) => {}
         Outgoing::Requests(key) => serve_http(&worker, seen.freeze(), stream, conn(key)).await,
         Outgoing::Detect { key, port, cluster, .. } => {
             Box::pin(detected(&worker, stream, seen, conn(key), port, cluster)).await;
@@ -81,7 +82,7 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, arrival: Arrival, entr
 }
 
 async fn decided(worker: &Worker, entrance: &Entrance, said: Option<Said<'_>>, draw: u64) -> Outgoing {
-    worker.decided(|snapshot| outgoing(snapshot, entrance, said, draw), Outgoing::asks).await
+    worker.decided(|snapshot, asking| outgoing(snapshot, entrance, said, draw, asking), Outgoing::asks).await
 }
 
 /// Decides with the name in the client's hello, and tells it. `None`: the client ended before it had said anything. One that is silent,

@@ -16,6 +16,7 @@ pub mod policy;
 pub mod stream;
 mod substitution;
 pub mod virtual_host;
+pub mod workloads;
 
 use mesh_config::{
     kind::Role,
@@ -23,8 +24,8 @@ use mesh_config::{
     name::{Namespace, NamespacedName},
 };
 use std::{
-    collections::{BTreeMap, HashMap},
-    net::IpAddr,
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
@@ -109,8 +110,8 @@ pub struct Snapshot {
     pub trust: Arc<Vec<Arc<TrustBundle>>>,
     /// Key pairs for the servers of a gateway.
     pub credentials: Arc<BTreeMap<NamespacedName, Arc<Credential>>>,
-    /// Workloads that were asked for, by address.
-    pub workloads: Arc<HashMap<IpAddr, Arc<Workload>>>,
+    /// Whose the addresses are that were asked for.
+    pub workloads: Arc<workloads::Workloads>,
 }
 
 impl Snapshot {
@@ -119,6 +120,14 @@ impl Snapshot {
         match &self.standing {
             Standing::Known(local) => Some(local),
             Standing::Nothing | Standing::Unknown => None,
+        }
+    }
+
+    /// The workload that is called at this address, if the call goes there by the address alone.
+    pub fn callee(&self, cluster: &cluster::Cluster, to: SocketAddr) -> Option<&Arc<Workload>> {
+        match self.workloads.at(to.ip()) {
+            workloads::Holder::Workload(workload) if cluster.key == cluster::ClusterKey::Passthrough => Some(workload),
+            _ => None,
         }
     }
 

@@ -269,7 +269,7 @@ impl<'a> Record<'a> {
         let live = upstreams.cluster(&cluster, clock::now());
         let mut tried = Vec::new();
         loop {
-            let picked = live.pick(upstreams, Some(self.stream.conn.local), &snapshot.facts.ips, &tried).await;
+            let picked = live.pick(upstreams, Some(self.stream.conn.local), snapshot, &tried).await;
             let host = match picked {
                 Ok(host) => host,
                 Err(error) => return self.failed(&error),

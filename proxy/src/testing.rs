@@ -6,6 +6,7 @@ pub mod wire;
 use crate::{
     conn::{Connection, Direction, Memo, PeerAddress, Secured},
     connections::Connections,
+    decide::Ask,
     exchange::{Exchange, Sink},
     http::{
         Demand, Requests,
@@ -188,11 +189,15 @@ impl Proxy {
     }
 }
 
+/// Has nothing.
 struct Never;
 
 impl Demand for Never {
-    fn need(&self, _service: &ServiceKey) -> Pin<Box<dyn Future<Output = ()>>> {
-        Box::pin(std::future::pending())
+    fn need(&self, ask: &Ask) -> Pin<Box<dyn Future<Output = bool>>> {
+        match ask {
+            Ask::Details(_) => Box::pin(std::future::pending()),
+            Ask::Workload(_) => Box::pin(std::future::ready(false)),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ pub mod credentials;
 
 use crate::{
     conn::{Arrival, Connection, Direction, Memo, Secured},
-    decide::{self, Ask},
+    decide::{self, Ask, Asking},
     http::Requests,
     observe::Observer,
     opening::Verdicts,
@@ -71,20 +71,20 @@ impl Worker {
         self.snapshot().local().is_some() || Box::pin(self.requests.configured(FIRST_CONFIGURATION)).await
     }
 
-    /// What `look` decides with the newest configuration; where it asks for details, once they are here, or the wait is
+    /// What `look` decides with the newest configuration; where it asks for more, once that is here, or the wait is
     /// over. What is in the index is never passed through meanwhile.
-    pub async fn decided<D>(&self, look: impl Fn(&Snapshot) -> D, asks: impl Fn(&D) -> Option<Ask>) -> D {
-        let first = look(&self.snapshot());
+    pub async fn decided<D>(&self, look: impl Fn(&Snapshot, Asking) -> D, asks: impl Fn(&D) -> Option<Ask>) -> D {
+        let first = look(&self.snapshot(), Asking::All);
         if asks(&first).is_none() {
             return first;
         }
         // Seldom, and in a box: connections would have its room otherwise.
         let settled = async {
             let mut fetching = self.requests.fetching(PENDING);
-            decide::settle(&mut fetching, |snapshot| asks(&look(snapshot))).await
+            decide::settle(&mut fetching, |snapshot, asking| asks(&look(snapshot, asking))).await
         };
-        let snapshot = Box::pin(settled).await;
-        look(&snapshot)
+        let (snapshot, asking) = Box::pin(settled).await;
+        look(&snapshot, asking)
     }
 
     /// The facts of a connection.

@@ -1,7 +1,7 @@
 //! A workload: a pod, a WorkloadEntry, or an inline endpoint of a ServiceEntry.
 
-use super::Labels;
-use crate::identity::SpiffeId;
+use super::{Labels, ServiceKey};
+use crate::{identity::SpiffeId, name::Port};
 use std::{net::IpAddr, sync::Arc};
 
 /// `region/zone/subzone`, empty where unknown.
@@ -53,4 +53,26 @@ pub struct Workload {
     pub locality: Locality,
     /// Network, empty in a flat one.
     pub network: Arc<str>,
+    /// Its proxy takes the mesh's mutual TLS, on the ports that are not in `mutual_tls_except`.
+    pub mutual_tls: bool,
+    /// Ports of which the opposite holds, ordered.
+    pub mutual_tls_except: Vec<Port>,
+    /// Ports by which headless services have it among their endpoints under the very number that clients dial, ordered.
+    pub headless: Vec<HeadlessPort>,
+}
+
+/// A port of a headless service.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HeadlessPort {
+    /// The service.
+    pub service: ServiceKey,
+    /// Its port, and its endpoint's.
+    pub port: Port,
+}
+
+impl Workload {
+    /// Whether a call of this port is to be made with the mesh's mutual TLS.
+    pub fn takes_mutual_tls(&self, port: Port) -> bool {
+        self.mutual_tls != self.mutual_tls_except.contains(&port)
+    }
 }

@@ -5,10 +5,14 @@ use super::{
     field::{Field, Level, message, resource},
     v1,
 };
-use crate::model::workload::{Locality, Workload, WorkloadInfo};
+use crate::model::workload::{HeadlessPort, Locality, Workload, WorkloadInfo};
 use std::sync::Arc;
 
-resource!(Workload => Workload { uid, addresses, info, labels, service_account, identity, locality, network });
+resource!(Workload => Workload {
+    uid, addresses, info, labels, service_account, identity, locality, network,
+    mutual_tls @ 3, mutual_tls_except @ 3, headless @ 3,
+});
+message!(HeadlessPort => HeadlessPort { service, port });
 message!(Locality => Locality { region, zone, subzone });
 message!(WorkloadInfo => WorkloadInfo {
     workload, namespace, canonical_name, canonical_revision, app, version, cluster,

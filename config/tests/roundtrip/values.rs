@@ -255,7 +255,10 @@ any! {
     IndexEntry { key, kind, addresses, ports, resolution, headless }
     Locality { region, zone, subzone }
     WorkloadInfo { workload, namespace, canonical_name, canonical_revision, app, version, cluster }
-    Workload { uid, addresses, info, labels, service_account, identity, locality, network }
+    Workload {
+        uid, addresses, info, labels, service_account, identity, locality, network, mutual_tls, mutual_tls_except, headless,
+    }
+    HeadlessPort { service, port }
     InboundPort { target_port, service, service_name, service_port, protocol, connection_pool }
     Instance { workload, ports }
     EndpointKey { service, port, id }

@@ -145,7 +145,7 @@ impl Collected<'_> {
         let Some(address) = &backing.address else { return };
         let workload = &backing.workload;
         let Some(key) = self.key(port, workload.uid.clone()) else { return };
-        let mutual_tls = backing.mutual_tls && !self.peers.disabled(&backing.namespace, &workload.labels, target);
+        let mutual_tls = self.peers.take_mutual_tls(backing, Some(target));
         if workload.identity.is_some() {
             let inbound = Inbound { target_port: target, service: key.service.clone(), port: port.clone() };
             self.members.workloads.insert(workload.uid.clone());

@@ -1,6 +1,7 @@
 //! Kubernetes' Services, EndpointSlices, Pods and Secrets, as the passes need them.
 
 use super::{
+    by_address::Captured,
     context::{Input, Inputs},
     endpoints::{Collected, Sources},
     services::Registry,
@@ -94,12 +95,14 @@ pub(super) fn pod(pod: &Pod, settings: &Settings, locality: Option<&Locality>, o
     let (namespace, labels) = (&*pod.meta.namespace, pod.meta.labels.clone());
     let identity = SpiffeId::new(settings.trust_domain.clone(), namespace, &pod.service_account);
     let name = pod.owner.clone().unwrap_or_else(|| pod.meta.name.clone());
+    let mutual_tls = labels.get(workloads::TLS_MODE).is_some_and(|mode| &**mode == "istio");
     Backing {
         namespace: namespace.into(),
         address: pod.addresses.first().copied().map(EndpointAddress::Ip),
         ports: BTreeMap::new(),
         weight: 1,
-        mutual_tls: labels.get(workloads::TLS_MODE).is_some_and(|mode| &**mode == "istio"),
+        mutual_tls,
+        captured: mutual_tls.then(|| Arc::new(Captured::of(pod))),
         ready: pod.is_ready(),
         workload: Arc::new(Workload {
             uid: pod_uid(CLUSTER, namespace, &pod.meta.name).into(),
@@ -110,6 +113,9 @@ pub(super) fn pod(pod: &Pod, settings: &Settings, locality: Option<&Locality>, o
             service_account: pod.service_account.clone(),
             identity: Some(identity),
             network: "".into(),
+            mutual_tls: false,
+            mutual_tls_except: Vec::new(),
+            headless: Vec::new(),
         }),
     }
 }

@@ -3,11 +3,12 @@
 //!
 //! What depends on what: a pod on itself, its node and the pods that claim its addresses; the memberships of a service
 //! on the objects that define it, its slices, the workloads that these name or it selects, and policies about mutual
-//! TLS; an instance on its workload, the services that it is in, and rules about these. The first time everything is
-//! touched, so there is no other way to make any of it.
+//! TLS; an instance on its workload, the services that it is in, and rules about these; a workload's part on itself, the
+//! services that it is in, and policies about mutual TLS. The first time everything is touched, so there is no other way to
+//! make any of it.
 
 use super::{
-    Ground,
+    Ground, by_address,
     claims::Claims,
     endpoints::{self, Inbound, Members, Sources},
     instances, kubernetes, services,
@@ -45,7 +46,7 @@ pub(super) struct Lane {
 #[derive(Default)]
 pub(super) struct Stale {
     pub(super) services: BTreeSet<ServiceKey>,
-    /// Uids of workloads whose instances are.
+    /// Uids of workloads whose parts and instances are.
     pub(super) instances: BTreeSet<Arc<str>>,
 }
 
@@ -61,13 +62,7 @@ pub(super) fn all(world: &World) -> BTreeSet<ObjectId> {
 
 impl Lane {
     /// Takes in objects that were touched.
-    pub(super) fn look(
-        &mut self,
-        world: &World,
-        touched: &BTreeSet<ObjectId>,
-        settings: &Settings,
-        changes: &mut Changes,
-    ) -> Stale {
+    pub(super) fn look(&mut self, world: &World, touched: &BTreeSet<ObjectId>, settings: &Settings) -> Stale {
         let mut stale = Stale::default();
         let mut pods: BTreeSet<NamespacedName> = BTreeSet::new();
         for ObjectId { kind, name, .. } in touched {
@@ -84,26 +79,19 @@ impl Lane {
                         Some((_, Parsed::WorkloadEntry(entry))) => Some(workloads::of_entry(entry, settings)),
                         _ => None,
                     };
-                    self.workload(&uid, now, world, &mut stale, changes);
+                    self.workload(&uid, now, world, &mut stale);
                 }
-                GroupKind::Of(ObjectKind::ServiceEntry) => self.entry(name, world, settings, &mut stale, changes),
+                GroupKind::Of(ObjectKind::ServiceEntry) => self.entry(name, world, settings, &mut stale),
                 _ => {}
             }
         }
         for name in &pods {
-            self.pod(name, world, settings, &mut stale, changes);
+            self.pod(name, world, settings, &mut stale);
         }
         stale
     }
 
-    fn pod(
-        &mut self,
-        name: &NamespacedName,
-        world: &World,
-        settings: &Settings,
-        stale: &mut Stale,
-        changes: &mut Changes,
-    ) {
+    fn pod(&mut self, name: &NamespacedName, world: &World, settings: &Settings, stale: &mut Stale) {
         // One that has ended has an address that is somebody else's by now.
         let pod = kubernetes::pod_named(world, name).filter(|(_, pod)| !pod.has_ended());
         let now = pod.map(|(_, pod)| {
@@ -111,25 +99,15 @@ impl Lane {
             kubernetes::pod(pod, settings, locality, self.claims.own(name, pod, world))
         });
         let uid = kubernetes::pod_uid(CLUSTER, name.namespace.as_str(), &name.name).into();
-        self.workload(&uid, now, world, stale, changes);
+        self.workload(&uid, now, world, stale);
         stale.services.extend(self.slices.of_pod(name).iter().filter_map(|service| key_of(world, service)));
     }
 
-    fn workload(
-        &mut self,
-        uid: &Arc<str>,
-        now: Option<Backing>,
-        world: &World,
-        stale: &mut Stale,
-        changes: &mut Changes,
-    ) {
+    fn workload(&mut self, uid: &Arc<str>, now: Option<Backing>, world: &World, stale: &mut Stale) {
         let before = self.workloads.put(uid, now).map(|backing| backing.workload);
-        let now = self.workloads.workload(uid);
-        match (&before, now) {
-            (Some(before), Some(now)) if Arc::ptr_eq(before, now) => {}
-            (_, Some(now)) => changes.put(Part::Workload(now.clone())),
-            (Some(_), None) => changes.remove(Kind::Workload, PartName(uid.clone())),
-            (None, None) => return,
+        let now = self.workloads.get(uid).map(|backing| &backing.workload);
+        if before.is_none() && now.is_none() {
+            return;
         }
         let same = matches!((&before, now), (Some(before), Some(now)) if before.labels == now.labels);
         for workload in before.iter().chain(now.filter(|_| !same)) {
@@ -138,25 +116,12 @@ impl Lane {
         stale.instances.insert(uid.clone());
     }
 
-    fn entry(
-        &mut self,
-        name: &NamespacedName,
-        world: &World,
-        settings: &Settings,
-        stale: &mut Stale,
-        changes: &mut Changes,
-    ) {
+    fn entry(&mut self, name: &NamespacedName, world: &World, settings: &Settings, stale: &mut Stale) {
         let entry = match world.parsed_one(&ObjectId::new(ObjectKind::ServiceEntry, name.clone())) {
             Some((_, Parsed::ServiceEntry(entry))) => Some(entry),
             _ => None,
         };
-        for uid in self.workloads.put_inline(name, entry, settings) {
-            match self.workloads.workload(&uid) {
-                Some(workload) => changes.put(Part::Workload(workload.clone())),
-                None => changes.remove(Kind::Workload, PartName(uid.clone())),
-            }
-            stale.instances.insert(uid);
-        }
+        stale.instances.extend(self.workloads.put_inline(name, entry, settings));
     }
 
     /// What is stale because services, rules or policies are no longer as in `before`; `None`: everything is.
@@ -170,6 +135,7 @@ impl Lane {
         let Some(before) = before.filter(|before| before.peers == ground.peers) else {
             let known = before.into_iter().flat_map(|before| before.registry.keys());
             stale.services.extend(known.chain(ground.registry.keys()).cloned());
+            stale.instances.extend(self.workloads.uids().cloned());
             return;
         };
         let (old, new) = (&before.registry, &ground.registry);
@@ -207,7 +173,12 @@ impl Lane {
         }
         for uid in &stale.instances {
             let inbound = self.inbound.get(uid).map_or(&[][..], Vec::as_slice);
-            match self.workloads.workload(uid).filter(|workload| workload.identity.is_some()) {
+            let backing = self.workloads.get(uid);
+            match backing {
+                Some(backing) => changes.put(by_address::part(backing, inbound, ground)),
+                None => changes.remove(Kind::Workload, PartName(uid.clone())),
+            }
+            match backing.map(|backing| &backing.workload).filter(|workload| workload.identity.is_some()) {
                 Some(workload) => changes.put(Part::Instance(Arc::new(instances::of(workload, inbound, ground)))),
                 None => changes.remove(Kind::Instance, PartName(uid.clone())),
             }

@@ -1,6 +1,6 @@
 //! Pods, WorkloadEntries and inline endpoints → workloads: who stands behind endpoints.
 
-use super::kubernetes;
+use super::{by_address::Captured, kubernetes};
 use crate::world::CLUSTER;
 use mesh_config::{
     crd::networking::{EntryEndpoint, ServiceEntry, WorkloadEntry},
@@ -29,6 +29,8 @@ pub(super) struct Backing {
     pub(super) weight: u32,
     /// Its proxy accepts mutual TLS, unless PeerAuthentication says otherwise.
     pub(super) mutual_tls: bool,
+    /// The ports whose callers its proxy is given; `None`: all.
+    pub(super) captured: Option<Arc<Captured>>,
     /// Whether it may be an endpoint of a service that selects it.
     pub(super) ready: bool,
 }
@@ -52,13 +54,18 @@ pub(super) struct Workloads {
     /// By ServiceEntry, in the order of its list.
     inline: HashMap<NamespacedName, Vec<Backing>>,
     /// Of the inline ones those inside the mesh, which are workloads of their own.
-    inside: HashMap<Arc<str>, Arc<Workload>>,
+    inside: HashMap<Arc<str>, Backing>,
 }
 
 impl Workloads {
     /// A workload of any source.
-    pub(super) fn workload(&self, uid: &str) -> Option<&Arc<Workload>> {
-        self.by_uid.get(uid).map(|backing| &backing.workload).or_else(|| self.inside.get(uid))
+    pub(super) fn get(&self, uid: &str) -> Option<&Backing> {
+        self.by_uid.get(uid).or_else(|| self.inside.get(uid))
+    }
+
+    /// Uids of all.
+    pub(super) fn uids(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.by_uid.keys().chain(self.inside.keys())
     }
 
     pub(super) fn pod(&self, namespace: &str, name: &str) -> Option<&Backing> {
@@ -135,7 +142,7 @@ impl Workloads {
         let Some(entry) = entry.filter(|entry| !entry.endpoints.is_empty()) else { return uids };
         let now = inline_of(entry, settings);
         for backing in now.iter().filter(|backing| !entry.external && !backing.workload.addresses.is_empty()) {
-            self.inside.insert(backing.workload.uid.clone(), backing.workload.clone());
+            self.inside.insert(backing.workload.uid.clone(), backing.clone());
             uids.insert(backing.workload.uid.clone());
         }
         self.inline.insert(name.clone(), now);
@@ -206,6 +213,7 @@ fn backing(
         ports: endpoint.ports.clone(),
         weight: endpoint.weight.max(1),
         mutual_tls,
+        captured: None,
         ready: true,
         workload: Arc::new(Workload {
             uid,
@@ -216,6 +224,9 @@ fn backing(
             identity,
             locality: endpoint.locality.clone(),
             network: endpoint.network.clone(),
+            mutual_tls: false,
+            mutual_tls_except: Vec::new(),
+            headless: Vec::new(),
         }),
     }
 }

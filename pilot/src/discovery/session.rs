@@ -314,7 +314,9 @@ impl State {
             talk.held = request.initial.into_iter().map(|(name, version)| (PartName(name.into()), version)).collect();
         }
         if is_first || !request.subscribe.is_empty() || !request.unsubscribe.is_empty() {
-            self.dirty = Reach::All;
+            // Whose an address is says nothing about what else the client may see.
+            let addresses = Reach::Endpoints { services: BTreeSet::new(), itself: false, workloads: true };
+            self.dirty.add(if kind.asked() == Asked::ByAddress { addresses } else { Reach::All });
         }
         for name in request.unsubscribe {
             match name.as_str() {

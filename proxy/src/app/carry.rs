@@ -1,11 +1,10 @@
 //! One worker: accepts on the process's sockets and carries what comes.
 
-use super::Common;
+use super::{Common, needs::Needs};
 use crate::{
     arrive,
     connections::Connections,
-    discovery::Command,
-    http::{Demand, Requests},
+    http::Requests,
     listeners::{Bound, BoundSet},
     live::Asked,
     net::listen::{self, Accepted},
@@ -19,29 +18,22 @@ use crate::{
     upstream::{Connector, Dial, Source, Upstreams},
     worker::{Worker, credentials::Credentials},
 };
-use mesh_config::model::ServiceKey;
 use mesh_runtime::{
     clock, drain, snapshot,
     tls::{client::ClientTls, server::ServerTls},
 };
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, HashMap},
-    future::Future,
+    collections::BTreeMap,
     net::IpAddr,
-    pin::Pin,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 use tokio::{
     net::TcpListener,
-    sync::{
-        broadcast::{self, error::RecvError},
-        mpsc,
-    },
+    sync::broadcast::{self, error::RecvError},
     task::JoinHandle,
-    time::Instant,
 };
 
 /// How often idle connections are looked at and log lines handed over.
@@ -49,10 +41,6 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Ticks between two counts of what long opaque connections have moved.
 const REPORT_EVERY: u64 = 5;
-/// A service is asked for again after this long without an answer.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Services remembered as asked for.
-const MOST_ASKED: usize = 4096;
 
 /// What a worker is made from.
 #[derive(Clone)]
@@ -71,7 +59,7 @@ pub(super) async fn run(carrying: Carrying, number: usize) {
     observer.configure(&snapshots.get());
     let connector = Connector::new(Dial::Network(source(&common.settings)), Some(client_tls));
     let upstreams = Upstreams::new(common.upstreams.clone(), connector);
-    let needs = Needs { commands: common.commands.clone(), snapshots: snapshots.clone(), asked: RefCell::default() };
+    let needs = Needs::new(common.commands.clone(), snapshots.clone());
     let bounds = common.settings.bounds.of_one_worker(common.settings.workers);
     let connections = Connections::new(bounds, Some(common.counted.clone()));
     let requests = Requests::new(&snapshots, upstreams, observer.clone(), Rc::new(needs), connections);
@@ -104,37 +92,6 @@ pub(super) async fn run(carrying: Carrying, number: usize) {
     }
     housekeeping.abort();
     observer.flush();
-}
-
-/// Asks discovery for details, once in a while for each service.
-struct Needs {
-    commands: mpsc::Sender<Command>,
-    snapshots: snapshot::Reader<Snapshot>,
-    asked: RefCell<HashMap<ServiceKey, Instant>>,
-}
-
-impl Demand for Needs {
-    fn need(&self, service: &ServiceKey) -> Pin<Box<dyn Future<Output = ()>>> {
-        let now = clock::now();
-        let mut asked = self.asked.borrow_mut();
-        if asked.get(service).is_none_or(|at| now - *at >= ASK_AGAIN) {
-            if asked.len() >= MOST_ASKED {
-                asked.clear();
-            }
-            // A full queue means that discovery is busy with others: this one is asked for with the next request.
-            if self.commands.try_send(Command::NeedService(service.clone())).is_ok() {
-                asked.insert(service.clone(), now);
-            }
-        }
-        let (mut snapshots, service) = (self.snapshots.fresh(), service.clone());
-        Box::pin(async move {
-            // What came between the look that missed it and now is there already.
-            let now = snapshots.get();
-            if now.index.get(&service).is_some_and(|entry| !now.outbound.is_loaded(entry)) {
-                let _ = snapshots.changed().await;
-            }
-        })
-    }
 }
 
 /// One address of each family to dial from.

@@ -10,7 +10,6 @@ use crate::{
     upstream::dns,
 };
 use anyhow::Context;
-use mesh_config::model::ServiceKey;
 use mesh_runtime::{
     clock::{self, WallClock},
     identity::{
@@ -155,6 +154,9 @@ impl Control {
         let (peers, retired) = (common.peers.clone(), common.retired.clone());
         let mut configuration = Some(configuration);
         let sink = move |push: Push| {
+            if !push.changes.forgotten.is_empty() {
+                peers.forget(&push.changes.forgotten);
+            }
             let applied = state.apply(push.changes);
             if applied.snapshot.local().is_some() {
                 drop(configuration.take());
@@ -218,23 +220,45 @@ async fn ask_for_peers(mut asked: mpsc::Receiver<IpAddr>, commands: mpsc::Sender
     }
 }
 
-/// Gives up the details of services that no worker has used for long; the index still knows them, and the next
-/// request asks again.
+/// Gives up the details of services that no worker has used for long, and whose addresses are that neither calls nor
+/// telemetry have: the next call asks again.
 async fn forget_unused(common: Arc<Common>, snapshots: snapshot::Reader<Snapshot>) {
-    let mut unused: HashMap<ServiceKey, Instant> = HashMap::new();
+    let (mut services, mut addresses) = (Unused::default(), Unused::default());
     let mut look = tokio::time::interval(LOOK_FOR_UNUSED);
     loop {
         look.tick().await;
-        let (used, now) = (common.upstreams.services_in_use(), clock::now());
-        let snapshot = snapshots.get();
-        let held = snapshot.outbound.services().map(|s| &s.service.key).filter(|key| !used.contains(*key));
-        let since = |key: &ServiceKey| (key.clone(), *unused.get(key).unwrap_or(&now));
-        unused = held.map(since).collect();
-        for (service, since) in &unused {
-            if now - *since >= UNUSED && common.commands.send(Command::ForgetService(service.clone())).await.is_err() {
+        let (snapshot, now) = (snapshots.get(), clock::now());
+        let used = common.upstreams.services_in_use();
+        let held = snapshot.outbound.services().map(|s| s.service.key.clone());
+        let forgotten = services.look(held.filter(|key| !used.contains(key)), now).into_iter();
+        let mut commands: Vec<Command> = forgotten.map(Command::ForgetService).collect();
+        let called = common.upstreams.addresses_in_use();
+        let known = snapshot.workloads.iter().map(|(address, _)| address);
+        let idle = known.filter(|address| !called.contains(address) && !common.peers.is_asked(*address));
+        commands.extend(addresses.look(idle, now).into_iter().map(Command::ForgetWorkload));
+        for command in commands {
+            if common.commands.send(command).await.is_err() {
                 return;
             }
         }
+    }
+}
+
+/// What nobody uses, and since when.
+struct Unused<K>(HashMap<K, Instant>);
+
+impl<K> Default for Unused<K> {
+    fn default() -> Self {
+        Unused(HashMap::new())
+    }
+}
+
+impl<K: Clone + Eq + std::hash::Hash> Unused<K> {
+    /// What nobody has used for long, when nobody uses these.
+    fn look(&mut self, unused: impl Iterator<Item = K>, now: Instant) -> Vec<K> {
+        self.0 = unused.map(|key| (self.0.get(&key).copied().unwrap_or(now), key)).map(|(at, key)| (key, at)).collect();
+        let long = self.0.iter().filter(|(_, since)| now - **since >= UNUSED);
+        long.map(|(key, _)| key.clone()).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a connection may do whose bytes are not looked at, and where a rule sends it.
 
-use super::{Ask, Caller, Permit, Refused, authorise};
+use super::{Ask, Asking, Caller, Permit, Refused, authorise};
 use crate::{
     authz::Verdict,
     route::split,
@@ -65,8 +65,8 @@ fn stages<'s>(
 /// A destination outside the registry may be one that must not be reached any more.
 fn registered<'s>(snapshot: &Snapshot, caller: &Caller<'_>) -> Result<(), Refused<'s>> {
     let DestinationKey::Unknown(address) = caller.key else { return Ok(()) };
-    let found = match lookup(snapshot, *address) {
-        Destination::Opening(_) => by_opening(snapshot, Way::Captured(*address), Said::Tls(caller.sni)),
+    let found = match lookup(snapshot, *address, Asking::Needed) {
+        Destination::Opening(_) => by_opening(snapshot, Way::Captured(*address), Said::Tls(caller.sni), Asking::Needed),
         found => found,
     };
     match found {

@@ -1,6 +1,6 @@
 //! What a connection of the application is for: where it was going × what is declared × its first bytes.
 
-use super::{Ask, Onward, onward};
+use super::{Ask, Asking, Onward, onward, whose};
 use crate::{
     detect::Detected,
     snapshot::{
@@ -89,14 +89,25 @@ impl Outgoing {
 
 /// Decides on a connection, of which nothing need have been heard yet: without `said`, [`Outgoing::Hear`] may ask for it.
 /// `draw` is a random number that decides between weighted destinations; the same when it is decided again.
-pub fn outgoing(snapshot: &Snapshot, entrance: &Entrance, said: Option<Said<'_>>, draw: u64) -> Outgoing {
+pub fn outgoing(
+    snapshot: &Snapshot,
+    entrance: &Entrance,
+    said: Option<Said<'_>>,
+    draw: u64,
+    asking: Asking,
+) -> Outgoing {
     let heard = |found: Destination, way: Way<'_>| match (found, said) {
-        (Destination::Opening(_), Some(said)) => by_opening(snapshot, way, said),
+        (Destination::Opening(_), Some(said)) => by_opening(snapshot, way, said, asking),
         (found, _) => found,
     };
     match entrance {
         Entrance::Captured(address) => {
-            let found = heard(lookup(snapshot, *address), Way::Captured(*address));
+            let found = heard(lookup(snapshot, *address, asking), Way::Captured(*address));
+            if let Destination::Passthrough(cluster) = &found
+                && let Some(ask) = whose(snapshot, cluster, Some(address.ip()), asking)
+            {
+                return Outgoing::Ask(ask);
+            }
             let key = found.key(*address);
             of_destination(snapshot, found, key, draw)
         }
@@ -140,6 +151,7 @@ fn of_destination(snapshot: &Snapshot, found: Destination, key: DestinationKey, 
                 _ => Outgoing::Opaque { key, cluster, rule },
             }
         }
+        Destination::Unasked(address) => Outgoing::Ask(Ask::Workload(address)),
         Destination::Passthrough(cluster) => Outgoing::Opaque { key, cluster, rule: None },
         Destination::Refused(cluster) => Outgoing::Refuse { key, cluster },
         Destination::Pending { service, .. } => Outgoing::Ask(Ask::Details(service)),

@@ -1,6 +1,6 @@
 //! What becomes of one request. [`stages`] is the one place where their order stands, for a sidecar and a gateway.
 
-use super::{Ask, Caller, Permit, Refused, authorise};
+use super::{Ask, Asking, Caller, Permit, Refused, authorise, whose};
 use crate::{
     authz::{HttpAttributes, Verdict},
     lookup::HeaderLookup,
@@ -71,9 +71,9 @@ pub struct Plan {
 }
 
 /// Decides on a request.
-pub fn request<'s>(snapshot: &'s Snapshot, caller: &Caller<'_>, request: &Request<'_>) -> Decision<'s> {
+pub fn request<'s>(snapshot: &'s Snapshot, caller: &Caller<'_>, request: &Request<'_>, asking: Asking) -> Decision<'s> {
     let mut verdict = None;
-    let step = match stages(snapshot, caller, request, &mut verdict) {
+    let step = match stages(snapshot, caller, request, asking, &mut verdict) {
         Ok(plan) => Step::Forward(plan),
         Err(step) => step,
     };
@@ -85,11 +85,12 @@ fn stages<'s>(
     snapshot: &'s Snapshot,
     caller: &Caller<'_>,
     request: &Request<'_>,
+    asking: Asking,
     verdict: &mut Option<Verdict<'s>>,
 ) -> Result<Plan, Step<'s>> {
     let local = authorise::stands(snapshot, caller).map_err(Step::Refuse)?;
     policies(local, caller, request, verdict)?;
-    let routed = route(snapshot, caller, request)?;
+    let routed = route(snapshot, caller, request, asking)?;
     Ok(Plan { permit: Permit(()), routed })
 }
 
@@ -112,7 +113,12 @@ fn policies<'s>(
     }
 }
 
-fn route<'s>(snapshot: &Snapshot, caller: &Caller<'_>, request: &Request<'_>) -> Result<Routed, Step<'s>> {
+fn route<'s>(
+    snapshot: &Snapshot,
+    caller: &Caller<'_>,
+    request: &Request<'_>,
+    asking: Asking,
+) -> Result<Routed, Step<'s>> {
     if request.path.is_empty() {
         return Err(Step::Answer(Answer::NotFound { meta: None }));
     }
@@ -125,7 +131,10 @@ fn route<'s>(snapshot: &Snapshot, caller: &Caller<'_>, request: &Request<'_>) ->
         listener_port: caller.port,
     };
     match select(snapshot, caller.key, &view, request.draw) {
-        Selection::Forward(routed) => Ok(routed),
+        Selection::Forward(routed) => match whose(snapshot, &routed.cluster, caller.destination, asking) {
+            Some(ask) => Err(Step::Ask(ask)),
+            None => Ok(routed),
+        },
         Selection::Answer(answer) => Err(Step::Answer(answer)),
         Selection::Pending { service } => Err(Step::Ask(Ask::Details(service))),
     }

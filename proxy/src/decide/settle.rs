@@ -1,6 +1,6 @@
 //! The one loop around what has not been received.
 
-use super::Ask;
+use super::{Ask, Asking};
 use crate::snapshot::Snapshot;
 use std::{
     future::Future,
@@ -19,28 +19,32 @@ pub trait Fetch {
     fn newest(&self) -> Self::Held;
 
     /// Completes when [`Fetch::newest`] may know what was asked for. False: it will not be had, or not in time.
-    fn fetch(&mut self, ask: Ask) -> impl Future<Output = bool>;
+    fn fetch(&mut self, ask: &Ask) -> impl Future<Output = bool>;
 }
 
-/// The newest configuration with which `asks` has nothing to ask; when that cannot be had, the newest.
-pub async fn settle<F: Fetch>(from: &mut F, asks: impl Fn(&Snapshot) -> Option<Ask>) -> F::Held {
+/// The newest configuration with which `asks` has nothing to ask, when that cannot be had the newest; and what it may ask
+/// by then.
+pub async fn settle<F: Fetch>(from: &mut F, asks: impl Fn(&Snapshot, Asking) -> Option<Ask>) -> (F::Held, Asking) {
+    let mut asking = Asking::All;
     loop {
         let held = from.newest();
-        match asks(&held) {
-            None => return held,
-            Some(ask) => {
-                if !from.fetch(ask).await {
-                    return from.newest();
-                }
+        let Some(ask) = asks(&held, asking) else { return (held, asking) };
+        if !from.fetch(&ask).await {
+            match ask {
+                Ask::Details(_) => return (from.newest(), asking),
+                Ask::Workload(_) => asking = Asking::Needed,
             }
         }
     }
 }
 
 /// As [`settle`], for who fetches without waiting. `None`: it waited after all.
-pub fn settle_now<F: Fetch>(from: &mut F, asks: impl Fn(&Snapshot) -> Option<Ask>) -> Option<F::Held> {
+pub fn settle_now<F: Fetch>(
+    from: &mut F,
+    asks: impl Fn(&Snapshot, Asking) -> Option<Ask>,
+) -> Option<(F::Held, Asking)> {
     match pin!(settle(from, asks)).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(held) => Some(held),
+        Poll::Ready(settled) => Some(settled),
         Poll::Pending => None,
     }
 }

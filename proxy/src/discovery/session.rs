@@ -5,29 +5,34 @@
 //! reconnect only differences travel. Services that are forgotten stay until pilot's removals arrive: only pilot
 //! knows which of their routes and rules others share.
 
+mod addresses;
+mod decoded;
+
+pub use addresses::{MAX_ADDRESSES, MAX_STRANGERS};
+
 use super::NodeFacts;
 use crate::snapshot::build::Changes;
+use addresses::Addresses;
 use bytes::Bytes;
+use decoded::Decoded;
 use mesh_config::{
     kind::Asked,
-    model::{Kind, Part, PartName, ServiceKey, Workload},
+    model::{Kind, PartName, ServiceKey, Workload},
     wire::{
-        Nonce, Refusal, Version, decode,
+        Nonce, Refusal, Version,
         proto::{
             envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource},
             google::rpc,
         },
-        reason_of, refusal_text,
+        refusal_text,
     },
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
 };
 
-/// Addresses that are followed at once; beyond, the oldest is forgotten.
-pub const MAX_ADDRESSES: usize = 4096;
 /// One push may have so many bytes of resources.
 const MAX_PUSH: usize = 256 << 20;
 /// Stands for whatever version was refused: no part has it, so pilot sends the part again, or says that it is gone.
@@ -44,6 +49,8 @@ pub enum Command {
     ForgetService(ServiceKey),
     /// Who has this address; pilot's answer is in [`Push::addresses`].
     NeedWorkload(IpAddr),
+    /// That does not matter any more.
+    ForgetWorkload(IpAddr),
 }
 
 /// What happened.
@@ -68,6 +75,8 @@ pub struct Actions {
     pub requests: Vec<DeltaDiscoveryRequest>,
     /// To be put in force, then answered with [`Event::Applied`].
     pub push: Option<Push>,
+    /// Addresses that are not followed any more: what pilot said of them last counts for nothing from now on.
+    pub forgotten: Vec<IpAddr>,
     /// Pilot broke the protocol: end the stream.
     pub violation: Option<Violation>,
 }
@@ -130,8 +139,7 @@ pub struct State {
     keep: bool,
     connected: bool,
     services: BTreeSet<ServiceKey>,
-    /// The oldest first.
-    addresses: VecDeque<IpAddr>,
+    addresses: Addresses,
     held: BTreeMap<Kind, BTreeMap<PartName, Held>>,
     /// Refused, with nothing from before in their place: pilot must say when they are gone, since until then a policy
     /// among them refuses.
@@ -151,18 +159,6 @@ pub struct Held {
     pub bytes: Option<Bytes>,
 }
 
-/// A response, decoded.
-#[derive(Debug)]
-struct Decoded {
-    kind: Kind,
-    nonce: String,
-    upserts: Vec<(PartName, Held)>,
-    refusals: Vec<Refusal>,
-    removed: Vec<PartName>,
-    parts: Vec<Part>,
-    workloads: Vec<(IpAddr, Option<Arc<Workload>>)>,
-}
-
 /// What an event makes of the conversation.
 pub fn step(mut state: State, event: Event) -> (State, Actions) {
     let mut actions = Actions::default();
@@ -180,7 +176,7 @@ pub fn step(mut state: State, event: Event) -> (State, Actions) {
             Ok(push) => actions.push = push,
             Err(violation) => actions.violation = Some(violation),
         },
-        Event::Command(command) => actions.requests = state.command(command),
+        Event::Command(command) => (actions.requests, actions.forgotten) = state.command(command),
         Event::Applied(refused) => actions.requests = state.applied(&refused),
     }
     if !state.connected {
@@ -197,7 +193,7 @@ impl State {
             keep,
             connected: false,
             services: BTreeSet::new(),
-            addresses: VecDeque::new(),
+            addresses: Addresses::default(),
             held: BTreeMap::new(),
             refused: BTreeSet::new(),
             received: Vec::new(),
@@ -217,7 +213,7 @@ impl State {
         let mut state = State::new(node, true);
         state.refused.extend(refused);
         state.services.extend(services);
-        state.addresses.extend(addresses.into_iter().take(MAX_ADDRESSES));
+        state.addresses = Addresses::restored(addresses);
         for (kind, name, part) in held {
             state.held.entry(kind).or_default().insert(name, part);
         }
@@ -281,9 +277,11 @@ impl State {
         requests
     }
 
-    fn command(&mut self, command: Command) -> Vec<DeltaDiscoveryRequest> {
+    /// What is said of it, and which addresses are forgotten with it.
+    fn command(&mut self, command: Command) -> (Vec<DeltaDiscoveryRequest>, Vec<IpAddr>) {
+        let mut forgotten = Vec::new();
         let (kind, subscribe, unsubscribe) = match command {
-            Command::NeedService(key) if self.services.contains(&key) => return Vec::new(),
+            Command::NeedService(key) if self.services.contains(&key) => return Default::default(),
             Command::NeedService(key) => {
                 let name = key.to_string();
                 self.services.insert(key);
@@ -291,22 +289,28 @@ impl State {
             }
             Command::ForgetService(key) => match self.services.remove(&key) {
                 true => (Kind::Service, Vec::new(), vec![key.to_string()]),
-                false => return Vec::new(),
+                false => return Default::default(),
             },
-            Command::NeedWorkload(address) if self.addresses.contains(&address) => return Vec::new(),
+            Command::NeedWorkload(address) if self.addresses.contains(&address) => return Default::default(),
             Command::NeedWorkload(address) => {
-                self.addresses.push_back(address);
-                let spare = self.addresses.len().saturating_sub(MAX_ADDRESSES);
-                let forgotten = self.addresses.drain(..spare).map(|old| old.to_string()).collect();
-                (Kind::Workload, vec![address.to_string()], forgotten)
+                forgotten.extend(self.addresses.follow(address));
+                (Kind::Workload, vec![address.to_string()], texts(&forgotten))
             }
+            Command::ForgetWorkload(address) => match self.addresses.forget(&address) {
+                true => {
+                    forgotten.push(address);
+                    (Kind::Workload, Vec::new(), texts(&forgotten))
+                }
+                false => return Default::default(),
+            },
         };
-        vec![DeltaDiscoveryRequest {
+        let request = DeltaDiscoveryRequest {
             type_url: kind.type_url().to_owned(),
             resource_names_subscribe: subscribe,
             resource_names_unsubscribe: unsubscribe,
             ..Default::default()
-        }]
+        };
+        (vec![request], forgotten)
     }
 
     /// Takes a response in; a push when it is complete.
@@ -344,6 +348,11 @@ impl State {
         // Nobody before somebody: of an address that moved, the new owner counts.
         push.addresses.sort_by_key(|(_, workload)| workload.is_some());
         push.addresses.retain(|(address, _)| self.addresses.contains(address));
+        push.addresses.iter().for_each(|(address, workload)| self.addresses.learn(*address, workload.as_ref()));
+        // That nobody has an address counts while it is followed.
+        let followed = |name: &PartName| name.as_str().parse().is_ok_and(|address| self.addresses.contains(&address));
+        let is_address = |name: &PartName| name.as_str().parse::<IpAddr>().is_ok();
+        push.changes.removed.retain(|(kind, name)| *kind != Kind::Workload || !is_address(name) || followed(name));
         Ok(Some(push))
     }
 
@@ -384,59 +393,8 @@ impl State {
     }
 }
 
-impl Decoded {
-    fn of(kind: Kind, response: DeltaDiscoveryResponse, keep: bool) -> Self {
-        let mut decoded = Decoded {
-            kind,
-            nonce: response.nonce,
-            upserts: Vec::with_capacity(response.resources.len()),
-            refusals: Vec::new(),
-            removed: response.removed_resources.into_iter().map(|name| PartName(name.into())).collect(),
-            parts: Vec::with_capacity(response.resources.len()),
-            workloads: Vec::new(),
-        };
-        for resource in response.resources {
-            decoded.take(resource, keep);
-        }
-        if kind == Kind::Workload {
-            let nobody = decoded.removed.iter().filter_map(|name| name.as_str().parse().ok());
-            decoded.workloads.extend(nobody.map(|address| (address, None)));
-        }
-        decoded
-    }
-
-    fn take(&mut self, resource: Resource, keep: bool) {
-        let Resource { version, resource, name, aliases: _ } = resource;
-        let (part, held) = match understood(self.kind, &name, &version, resource, keep) {
-            Ok(understood) => understood,
-            Err(reason) => return self.refusals.push(Refusal { name, reason: reason_of(&reason) }),
-        };
-        let name = part.name();
-        if let Part::Workload(workload) = &part {
-            let had = workload.addresses.iter().map(|address| (*address, Some(workload.clone())));
-            self.workloads.extend(had);
-        }
-        self.upserts.push((name, held));
-        self.parts.push(part);
-    }
-}
-
-fn understood(
-    kind: Kind,
-    name: &str,
-    version: &str,
-    resource: Option<mesh_config::wire::Packed>,
-    keep: bool,
-) -> Result<(Part, Held), String> {
-    let packed = resource.ok_or("it is empty")?;
-    let version = version.parse().map_err(|e| format!("{e}"))?;
-    // A copy: a slice would hold the whole message that it came in.
-    let bytes = keep.then(|| Bytes::copy_from_slice(&packed.value));
-    let part = decode(&packed.type_url, packed.value).map_err(|e| e.to_string())?;
-    if part.kind() != kind || part.name().as_str() != name {
-        return Err(format!("it is a {} named {}", part.kind(), part.name()));
-    }
-    Ok((part, Held { version, bytes }))
+fn texts(addresses: &[IpAddr]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
 }
 
 #[cfg(test)]

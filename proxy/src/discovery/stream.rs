@@ -7,6 +7,7 @@ use super::{
     session::{self, Actions, Command, Event, Push, Refused, State},
     state,
 };
+use crate::snapshot::build::Changes;
 use mesh_config::wire::proto::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse,
     aggregated_discovery_service_client::AggregatedDiscoveryServiceClient,
@@ -193,6 +194,10 @@ where
     fn step(&mut self, event: Event) -> Result<(), session::Violation> {
         let is_command = matches!(event, Event::Command(_));
         let mut actions = self.advance(event);
+        if !actions.forgotten.is_empty() {
+            let forgotten = std::mem::take(&mut actions.forgotten);
+            (self.ends.sink)(Push { changes: Changes { forgotten, ..Changes::default() }, ..Push::default() });
+        }
         if let Some(push) = actions.push.take() {
             actions = self.apply(push);
             self.save_at.get_or_insert_with(|| clock::now() + SAVE_AFTER);

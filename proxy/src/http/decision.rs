@@ -3,7 +3,7 @@
 use super::{Call, body::AnswerBody, head, headers, respond, server::Served};
 use crate::{
     conn::Direction,
-    decide::{self, Ask, Plan, Refused, Step},
+    decide::{self, Ask, Asking, Plan, Refused, Step},
     error::Error,
     exchange::Exchange,
     route::Answer,
@@ -15,18 +15,20 @@ use std::net::IpAddr;
 /// What becomes of a request: a plan, or an answer of our own.
 pub(super) type Next = Result<Plan, Response<AnswerBody>>;
 
+/// A request's canonical head, its random number, and what its decision may ask for.
+pub(super) type Asked<'a> = (&'a Parts, u64, Asking);
+
 /// What becomes of a request. `None`: something is missing, see [`asks`].
 pub(super) fn look(
     served: &Served,
     snapshot: &Snapshot,
     exchange: &mut Exchange,
     call: &mut Call,
-    head: &Parts,
-    draw: u64,
+    (head, draw, asking): Asked<'_>,
 ) -> Result<Option<Next>, Error> {
     let conn = &served.conn;
     let request = request(served, snapshot, call.facts.client, head, draw);
-    let decision = decide::request(snapshot, &conn.caller(), &request);
+    let decision = decide::request(snapshot, &conn.caller(), &request, asking);
     if let Step::Ask(_) = decision.step {
         return Ok(None);
     }
@@ -49,11 +51,10 @@ pub(super) fn asks(
     served: &Served,
     snapshot: &Snapshot,
     client: Option<IpAddr>,
-    head: &Parts,
-    draw: u64,
+    (head, draw, asking): Asked<'_>,
 ) -> Option<Ask> {
     let request = request(served, snapshot, client, head, draw);
-    decide::request(snapshot, &served.conn.caller(), &request).step.asks()
+    decide::request(snapshot, &served.conn.caller(), &request, asking).step.asks()
 }
 
 /// A request that has become a tunnel, as it was decided: the canonical head, before rules changed it.
@@ -71,7 +72,7 @@ impl Again {
     /// Whether the request would still be sent on; else what it would be answered, as logs say it.
     pub(super) fn still_stands(&self, served: &Served, snapshot: &Snapshot) -> Result<(), String> {
         let request = request(served, snapshot, self.client, &self.head, 0);
-        match decide::request(snapshot, &served.conn.caller(), &request).step {
+        match decide::request(snapshot, &served.conn.caller(), &request, Asking::Needed).step {
             // Details that have been given up meanwhile say nothing against it.
             Step::Forward(_) | Step::Ask(_) => Ok(()),
             Step::Refuse(why) => Err(why.to_string()),

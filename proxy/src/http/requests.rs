@@ -9,7 +9,6 @@ use crate::{
     snapshot::{Snapshot, WorkerSnapshot},
     upstream::Upstreams,
 };
-use mesh_config::model::ServiceKey;
 use mesh_runtime::{
     clock,
     snapshot::{Cached, Reader},
@@ -17,11 +16,15 @@ use mesh_runtime::{
 use std::{cell::RefCell, future::Future, pin::Pin, rc::Rc, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// Asks for the details of a service.
+/// How long a call waits for whose address it is made to, a part of what it waits for details: pilot answers within a
+/// round trip, and what is called is hardly ever a workload, so that nobody should notice when pilot is away.
+pub const WHOSE: Duration = Duration::from_millis(250);
+
+/// Has configuration fetched.
 pub trait Demand {
-    /// Completes when they are in the published snapshot, or it is known that there are none. May never complete:
-    /// the wait is bounded here.
-    fn need(&self, service: &ServiceKey) -> Pin<Box<dyn Future<Output = ()>>>;
+    /// Completes when it is in the published snapshot, or it is known that there is none; with `false` when it is not
+    /// to be had. May never complete: the wait is bounded here.
+    fn need(&self, ask: &Ask) -> Pin<Box<dyn Future<Output = bool>>>;
 }
 
 /// All that the requests of one worker share.
@@ -33,7 +36,7 @@ pub struct Requests {
     pub upstreams: Upstreams,
     /// Where records go.
     pub sink: Rc<dyn Sink>,
-    /// Asks for details.
+    /// Has more of it fetched.
     pub demand: Rc<dyn Demand>,
     /// The worker's HTTP connections.
     pub connections: Rc<Connections>,
@@ -55,8 +58,12 @@ impl Fetch for Fetching<'_> {
         self.requests.snapshot()
     }
 
-    async fn fetch(&mut self, Ask::Details(service): Ask) -> bool {
-        let in_time = tokio::time::timeout_at(self.until, self.requests.demand.need(&service)).await.is_ok();
+    async fn fetch(&mut self, ask: &Ask) -> bool {
+        let until = match ask {
+            Ask::Details(_) => self.until,
+            Ask::Workload(_) => self.until.min(clock::now() + WHOSE),
+        };
+        let in_time = tokio::time::timeout_at(until, self.requests.demand.need(ask)).await.unwrap_or(false);
         // Others run before it is looked at again: what is said to be here may not be yet.
         tokio::task::yield_now().await;
         in_time

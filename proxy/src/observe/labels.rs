@@ -175,7 +175,7 @@ impl Facts<'_> {
             return Some(said.clone());
         }
         match self.reporter {
-            Reporter::Source => self.upstream?.endpoint.as_ref()?.workload.clone(),
+            Reporter::Source => self.upstream?.callee.as_ref()?.info().cloned(),
             Reporter::Destination => Some(peers.workload(self.conn.remote.ip())?.info.clone()),
         }
     }

@@ -5,8 +5,9 @@
 
 use arc_swap::ArcSwap;
 use mesh_config::model::Workload;
+use parking_lot::Mutex;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::IpAddr,
     sync::{
         Arc,
@@ -22,6 +23,8 @@ pub const CAPACITY: usize = 10_000;
 #[derive(Debug)]
 pub struct Peers {
     known: ArcSwap<HashMap<IpAddr, Option<Arc<Workload>>>>,
+    /// What labels were made of, or would have been.
+    asked: Mutex<HashSet<IpAddr>>,
     generation: AtomicU64,
     wanted: mpsc::Sender<IpAddr>,
 }
@@ -30,13 +33,19 @@ impl Peers {
     /// An empty cache, and where addresses arrive that somebody wants to know.
     pub fn new() -> (Arc<Self>, mpsc::Receiver<IpAddr>) {
         let (wanted, receiver) = mpsc::channel(256);
-        let peers = Peers { known: ArcSwap::default(), generation: AtomicU64::new(0), wanted };
+        let peers = Peers { known: ArcSwap::default(), asked: Mutex::default(), generation: AtomicU64::new(0), wanted };
         (Arc::new(peers), receiver)
     }
 
     /// The workload with this address; asks for it when it has not been asked for. A full queue of questions drops
     /// this one: it will be asked again with the next request.
     pub fn workload(&self, address: IpAddr) -> Option<Arc<Workload>> {
+        let mut asked = self.asked.lock();
+        if asked.len() >= CAPACITY {
+            asked.clear();
+        }
+        asked.insert(address);
+        drop(asked);
         match self.known.load().get(&address) {
             Some(known) => known.clone(),
             None => {
@@ -46,7 +55,12 @@ impl Peers {
         }
     }
 
-    /// Grows with every change.
+    /// Whether labels were made of whose this address is.
+    pub fn is_asked(&self, address: IpAddr) -> bool {
+        self.asked.lock().contains(&address)
+    }
+
+    /// Grows with every change that labels may show.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
@@ -54,14 +68,29 @@ impl Peers {
     /// Takes over answers; `None`: pilot knows no such workload. At capacity the cache starts over.
     pub fn learn(&self, answers: impl IntoIterator<Item = (IpAddr, Option<Arc<Workload>>)>) {
         let mut known = HashMap::clone(&self.known.load());
+        let mut shows = false;
         for (address, workload) in answers {
             if known.len() >= CAPACITY {
                 known.clear();
             }
+            shows |= self.is_asked(address);
             known.insert(address, workload);
         }
         self.known.store(Arc::new(known));
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        if shows {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Pilot does not say any more when others have these addresses; the next who wants to know asks again.
+    pub fn forget(&self, addresses: &[IpAddr]) {
+        let mut known = HashMap::clone(&self.known.load());
+        let mut asked = self.asked.lock();
+        for address in addresses {
+            known.remove(address);
+            asked.remove(address);
+        }
+        self.known.store(Arc::new(known));
     }
 }
 
@@ -79,5 +108,10 @@ mod tests {
         assert!(peers.workload(address).is_none());
         assert!(wanted.try_recv().is_err(), "a known stranger is not asked for again");
         assert_eq!(peers.generation(), 1);
+        peers.learn([("10.0.0.2".parse().unwrap(), None)]);
+        assert_eq!(peers.generation(), 1, "what calls ask changes no labels");
+        peers.forget(&[address]);
+        assert!(peers.workload(address).is_none());
+        assert_eq!(wanted.try_recv(), Ok(address));
     }
 }

@@ -19,7 +19,7 @@ use mesh_config::{
 };
 pub(super) use named::Named;
 use parts::Parts;
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 /// One push, whole.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +32,8 @@ pub struct Changes {
     /// in its place is taken to say the most that it could: an AuthorizationPolicy refuses every call, a
     /// PeerAuthentication accepts mutual TLS alone. What it selects is not known, so it selects every workload.
     pub refused: Vec<(Kind, PartName)>,
+    /// Addresses of which pilot is not asked any more whose they are.
+    pub forgotten: Vec<IpAddr>,
 }
 
 impl Changes {

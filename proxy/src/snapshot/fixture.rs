@@ -23,7 +23,7 @@ use mesh_config::{
         },
         service::{Resolution, ServicePort},
         sidecar::{EgressHost, EgressListener, EgressNamespace},
-        workload::WorkloadInfo,
+        workload::{HeadlessPort, WorkloadInfo},
     },
     name::{NamespacedName, Port},
 };
@@ -270,8 +270,26 @@ pub fn instance(labels: &[(&str, &str)], ports: &[(u16, &str, u16, Protocol)]) -
         identity: None,
         locality: Default::default(),
         network: "".into(),
+        mutual_tls: false,
+        mutual_tls_except: Vec::new(),
+        headless: Vec::new(),
     };
     Part::Instance(Arc::new(Instance { workload, ports: ports.iter().map(inbound).collect() }))
+}
+
+/// A workload that takes mutual TLS on all ports but 15020; `headless`: ports by which it is an endpoint.
+pub fn workload(account: &str, address: &str, headless: &[(&str, u16)]) -> Arc<Workload> {
+    let Part::Instance(like) = instance(&[("app", account)], &[]) else { unreachable!("it is one") };
+    let headless = headless.iter().map(|(service, number)| HeadlessPort { service: key(service), port: port(*number) });
+    Arc::new(Workload {
+        uid: format!("Kubernetes//Pod/shop/{account}").into(),
+        addresses: vec![address.parse().expect("tests use good addresses")],
+        identity: Some(SpiffeId::new(Default::default(), "shop", account)),
+        mutual_tls: true,
+        mutual_tls_except: vec![port(15020)],
+        headless: headless.collect(),
+        ..like.workload.clone()
+    })
 }
 
 /// A mode for the workloads of its namespace.

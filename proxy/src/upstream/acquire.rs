@@ -117,7 +117,7 @@ impl WorkerCluster {
         let slot = Slot::new(&self.slots, counted);
         let target = Target {
             address: &host.address,
-            endpoint: host.endpoint.as_ref(),
+            callee: host.callee.as_ref(),
             cluster: &cluster,
             settings,
             server_name: None,
@@ -232,7 +232,7 @@ fn target<'a>(host: &'a Host, cluster: &'a Cluster, want: Want<'a>) -> Target<'a
     let speaks = if want.http2 { Speaks::Http2 } else { Speaks::Http1 };
     Target {
         address: &host.address,
-        endpoint: host.endpoint.as_ref(),
+        callee: host.callee.as_ref(),
         cluster,
         settings: want.settings,
         server_name: want.server_name,

@@ -12,10 +12,14 @@ use crate::{
     conn::PeerAddress,
     error::Error,
     limit::{Active, Gauge, Held, Retries, budget},
-    snapshot::cluster::{Cluster, ClusterKey, EndpointSet},
+    snapshot::{
+        Snapshot,
+        cluster::{Cluster, ClusterKey, EndpointSet},
+        workloads::Callee,
+    },
 };
 use mesh_config::model::{
-    Endpoint,
+    Endpoint, Workload,
     destination::{LoadBalancer, UpstreamTls},
     endpoint::{EndpointAddress, Health},
     service::Resolution,
@@ -115,10 +119,12 @@ impl WorkerCluster {
                     continue;
                 }
                 for address in members.addresses(endpoint, now.cluster.resolution, upstreams) {
-                    let known =
-                        old.get(&address).filter(|host| host.endpoint.as_ref().is_some_and(|e| alike(e, endpoint)));
+                    let known = old.get(&address).filter(|host| is_same(host.callee.as_ref(), Some(endpoint)));
                     let host = known.map_or_else(
-                        || Host::new(address.clone(), Some(endpoint.clone()), self.shared.load(&address)),
+                        || {
+                            let callee = Some(Callee::Endpoint(endpoint.clone()));
+                            Host::new(address.clone(), callee, self.shared.load(&address))
+                        },
                         |host| Rc::clone(host),
                     );
                     members.list.push(Member { host, weight: endpoint.weight.max(1) });
@@ -137,13 +143,14 @@ impl WorkerCluster {
         now.names = names;
         now.members = Rc::new(members);
         // Who is at an address that clients chose may have become known since, or be another.
-        self.dialled.borrow_mut().retain(|address, host| match (&host.endpoint, at(&now.endpoints, address)) {
-            (Some(before), Some(endpoint)) => alike(before, endpoint),
-            (before, endpoint) => before.is_none() && endpoint.is_none(),
-        });
+        let stays = |host: &Host| match &host.callee {
+            Some(Callee::Workload(_)) => true,
+            callee => is_same(callee.as_ref(), at(&now.endpoints, &host.address)),
+        };
+        self.dialled.borrow_mut().retain(|_, host| stays(host));
     }
 
-    /// An endpoint, not one of `avoid` if five more picks find another.
+    /// An endpoint, not one of `avoid` if five more picks find another. `snapshot` knows our addresses, and whose others are.
     ///
     /// # Errors
     /// [`Error::NoHealthyUpstream`], [`Error::Dns`].
@@ -151,10 +158,10 @@ impl WorkerCluster {
         &self,
         upstreams: &Upstreams,
         original: Option<SocketAddr>,
-        own: &[IpAddr],
+        snapshot: &Snapshot,
         avoid: &[Rc<Host>],
     ) -> Result<Rc<Host>, Error> {
-        if let Some(host) = self.fixed(original, own) {
+        if let Some(host) = self.fixed(original, snapshot) {
             return Ok(host);
         }
         if self.now.borrow().members.unresolved {
@@ -174,7 +181,8 @@ impl WorkerCluster {
     }
 
     /// Where the cluster itself does not choose: the application, or where the client wanted to go.
-    fn fixed(&self, original: Option<SocketAddr>, own: &[IpAddr]) -> Option<Rc<Host>> {
+    fn fixed(&self, original: Option<SocketAddr>, snapshot: &Snapshot) -> Option<Rc<Host>> {
+        let own = &snapshot.facts.ips;
         let now = self.now.borrow();
         let cluster = &now.cluster;
         let address = match (&cluster.key, &cluster.local) {
@@ -199,12 +207,17 @@ impl WorkerCluster {
             }
             (ClusterKey::Outbound { .. } | ClusterKey::BlackHole, _) => return None,
         };
-        if let Some(host) = self.dialled.borrow().get(&address) {
+        let workload = original.and_then(|to| snapshot.callee(cluster, to));
+        let mut dialled = self.dialled.borrow_mut();
+        if let Some(host) = dialled.get(&address)
+            && (cluster.key != ClusterKey::Passthrough || is_still(host, workload))
+        {
             return Some(host.clone());
         }
-        let endpoint = at(&now.endpoints, &address);
-        let host = Host::new(address.clone(), endpoint.cloned(), self.shared.load(&address));
-        self.dialled.borrow_mut().insert(address, host.clone());
+        let endpoint = || at(&now.endpoints, &address).cloned().map(Callee::Endpoint);
+        let callee = workload.cloned().map(Callee::Workload).or_else(endpoint);
+        let host = Host::new(address.clone(), callee, self.shared.load(&address));
+        dialled.insert(address, host.clone());
         Some(host)
     }
 
@@ -294,6 +307,22 @@ impl Members {
                 known.iter().take(most).map(|ip| PeerAddress::Ip((*ip, port).into())).collect()
             }
         }
+    }
+}
+
+/// Whether connections to who was at an address may be kept for who is there now.
+fn is_still(host: &Host, workload: Option<&Arc<Workload>>) -> bool {
+    match (&host.callee, workload) {
+        (Some(Callee::Workload(before)), Some(now)) => Arc::ptr_eq(before, now),
+        (callee, now) => callee.is_none() && now.is_none(),
+    }
+}
+
+/// The same for an endpoint.
+fn is_same(callee: Option<&Callee>, endpoint: Option<&Arc<Endpoint>>) -> bool {
+    match (callee, endpoint) {
+        (Some(Callee::Endpoint(before)), Some(endpoint)) => alike(before, endpoint),
+        (callee, endpoint) => callee.is_none() && endpoint.is_none(),
     }
 }
 

@@ -11,11 +11,15 @@ use crate::{
     error::{ConnectFailure, Error},
     net::connect::{ConnectOptions, tcp},
     net::{executor::TurningExecutor, gather::Gather},
-    snapshot::cluster::{Cluster, ClusterKey},
+    snapshot::{
+        cluster::{Cluster, ClusterKey},
+        workloads::Callee,
+    },
 };
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
-use mesh_config::model::{Endpoint, Settings};
+use mesh_config::model::Settings;
+use mesh_runtime::clock;
 use mesh_runtime::tls::{
     client::{ClientProfile, ClientTls, Connected, Mode},
     verify::ExpectedPeer,
@@ -77,7 +81,7 @@ pub struct Connector {
 /// Where to, and as what.
 pub(super) struct Target<'a> {
     pub(super) address: &'a PeerAddress,
-    pub(super) endpoint: Option<&'a Arc<Endpoint>>,
+    pub(super) callee: Option<&'a Callee>,
     pub(super) cluster: &'a Cluster,
     pub(super) settings: &'a Settings,
     pub(super) server_name: Option<&'a Arc<str>>,
@@ -226,7 +230,7 @@ fn facts(target: &Target<'_>, local: Option<SocketAddr>, connected: Option<Conne
     Rc::new(Upstream {
         address: target.address.clone(),
         local,
-        endpoint: target.endpoint.cloned(),
+        callee: target.callee.cloned(),
         certificate,
         own,
         memo: Memo::default(),

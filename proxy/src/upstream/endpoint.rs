@@ -8,8 +8,8 @@ use super::{
 use crate::{
     conn::PeerAddress,
     limit::{Gauge, Held, Load},
+    snapshot::workloads::Callee,
 };
-use mesh_config::model::Endpoint;
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -22,8 +22,8 @@ use tokio::{sync::oneshot, time::Instant};
 pub struct Host {
     /// Where it is.
     pub address: PeerAddress,
-    /// What pilot says about it; `None` for the application and for destinations outside the index.
-    pub endpoint: Option<Arc<Endpoint>>,
+    /// Who is there, as pilot says; `None` for the application and for who is not known.
+    pub callee: Option<Callee>,
     load: Load,
     idle: RefCell<Vec<Idle>>,
     idle_limit: Cell<IdleLimit>,
@@ -64,10 +64,10 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Host {
-    pub(super) fn new(address: PeerAddress, endpoint: Option<Arc<Endpoint>>, load: Load) -> Rc<Self> {
+    pub(super) fn new(address: PeerAddress, callee: Option<Callee>, load: Load) -> Rc<Self> {
         Rc::new(Host {
             address,
-            endpoint,
+            callee,
             load,
             idle: RefCell::default(),
             idle_limit: Cell::default(),

@@ -3,7 +3,11 @@
 //! things: an address is verified, but never sent.
 
 use super::connect::{Speaks, Target};
-use mesh_config::model::destination::{SimpleTls, UpstreamTls};
+use crate::{conn::PeerAddress, snapshot::workloads::Callee};
+use mesh_config::{
+    model::destination::{SimpleTls, UpstreamTls},
+    name::Port,
+};
 use mesh_runtime::tls::{
     client::{ClientTls, Mode, Simple},
     root_files::{self, RootsError},
@@ -64,8 +68,10 @@ pub(super) fn plan<'a>(target: &'a Target<'_>, alpn: &'a Alpn) -> Plan<'a> {
             sni: tls.sni.as_ref().or(target.server_name).filter(|name| !name.is_empty()).cloned(),
             alpn: if target.speaks == Speaks::Http2 { &alpn.h2 } else { &alpn.none },
         },
-        None => match target.endpoint {
-            Some(endpoint) if endpoint.mutual_tls && target.settings.auto_mtls => mesh(target, None, &[], alpn),
+        None => match target.callee {
+            Some(callee) if target.settings.auto_mtls && callee.takes_mutual_tls(port(target.address)) => {
+                mesh(target, None, &[], alpn)
+            }
             _ => Plan::Plain,
         },
     }
@@ -85,9 +91,16 @@ fn mesh<'a>(target: &Target<'_>, sni: Option<&Arc<str>>, names: &[Arc<str>], alp
     Plan::Mesh { sni, expected, alpn }
 }
 
-/// The endpoint's identity, or one of the service's own names.
+fn port(address: &PeerAddress) -> Option<Port> {
+    match address {
+        PeerAddress::Ip(address) => Port::new(address.port()),
+        PeerAddress::Unix(_) => None,
+    }
+}
+
+/// The identity of who is called, or one of the service's own names.
 fn workload(target: &Target<'_>) -> ExpectedPeer {
-    let identity = target.endpoint.and_then(|endpoint| endpoint.identity.as_ref()).map(|id| id.uri());
+    let identity = target.callee.and_then(Callee::identity).map(|id| id.uri());
     ExpectedPeer::any_of(
         identity.iter().map(String::as_str).chain(target.cluster.subject_alt_names.iter().map(|n| &**n)),
     )

@@ -10,6 +10,7 @@ use mesh_config::model::ServiceKey;
 use parking_lot::Mutex;
 use std::{
     collections::{HashMap, HashSet},
+    net::IpAddr,
     sync::{Arc, Weak},
 };
 
@@ -41,6 +42,12 @@ impl Shared {
         .collect()
     }
 
+    /// Addresses in no service that some worker has called not long ago.
+    pub fn addresses_in_use(&self) -> HashSet<IpAddr> {
+        let called = self.clusters.lock().get(&ClusterKey::Passthrough).and_then(Weak::upgrade);
+        called.map(|cluster| cluster.addresses_in_use()).unwrap_or_default()
+    }
+
     pub(super) fn cluster(&self, key: &ClusterKey) -> Arc<ClusterShared> {
         let mut clusters = self.clusters.lock();
         if let Some(known) = clusters.get(key).and_then(Weak::upgrade) {
@@ -54,6 +61,16 @@ impl Shared {
 }
 
 impl ClusterShared {
+    fn addresses_in_use(&self) -> HashSet<IpAddr> {
+        let loads = self.loads.lock();
+        let live = loads.iter().filter(|(_, load)| load.strong_count() > 0);
+        live.filter_map(|(address, _)| match address {
+            PeerAddress::Ip(address) => Some(address.ip()),
+            PeerAddress::Unix(_) => None,
+        })
+        .collect()
+    }
+
     pub(super) fn load(&self, address: &PeerAddress) -> Load {
         let mut loads = self.loads.lock();
         if let Some(known) = loads.get(address).and_then(Weak::upgrade) {

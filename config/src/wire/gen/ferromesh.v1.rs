@@ -1066,6 +1066,15 @@ pub struct Workload {
     /// Empty in a flat network.
     #[prost(string, tag = "9")]
     pub network: ::prost::alloc::string::String,
+    /// Its proxy takes the mesh's mutual TLS, on the ports that are not in mutual_tls_except.
+    #[prost(bool, tag = "10")]
+    pub mutual_tls: bool,
+    /// Ports of which the opposite holds.
+    #[prost(uint32, repeated, tag = "11")]
+    pub mutual_tls_except: ::prost::alloc::vec::Vec<u32>,
+    /// Ports by which headless services have it among their endpoints under the very number that clients dial.
+    #[prost(message, repeated, tag = "12")]
+    pub headless: ::prost::alloc::vec::Vec<HeadlessPort>,
 }
 impl ::prost::Name for Workload {
     const NAME: &'static str = "Workload";
@@ -1075,6 +1084,25 @@ impl ::prost::Name for Workload {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/ferromesh.v1.Workload".into()
+    }
+}
+/// A port of a headless service.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeadlessPort {
+    #[prost(message, optional, tag = "1")]
+    pub service: ::core::option::Option<ServiceKey>,
+    /// The service's, and its endpoint's.
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+}
+impl ::prost::Name for HeadlessPort {
+    const NAME: &'static str = "HeadlessPort";
+    const PACKAGE: &'static str = "ferromesh.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ferromesh.v1.HeadlessPort".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/ferromesh.v1.HeadlessPort".into()
     }
 }
 /// What telemetry says about a workload; empty texts mean unknown.

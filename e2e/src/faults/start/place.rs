@@ -1,10 +1,12 @@
 //! Where it happens: two namespaces, pilot and the sidecar as processes of their own, the applications.
 
 use crate::{
-    client::Call,
     mesh::{credentials, fqdn, issue},
-    namespace::{Inside, PROXY_GROUP, Pair, SERVER, peer},
-    program, until,
+    namespace::{
+        Inside, PROXY_GROUP, Pair, SERVER, peer,
+        processes::{Folder, Sidecar, ask, kill},
+    },
+    until,
     workload::{App, Kind},
 };
 use anyhow::Context;
@@ -14,7 +16,7 @@ use std::{
     collections::BTreeSet,
     fs,
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex},
 };
 use tokio::{io::AsyncReadExt, net::TcpListener, process::Child, time::Instant};
@@ -76,26 +78,17 @@ impl Place {
         issue(&self.dir.path().join("ca"), TrustDomain::default(), account)
     }
 
+    fn folder(&self) -> Folder<'_> {
+        Folder { path: self.dir.path(), pilot: peer(1).into() }
+    }
+
     /// The objects; `known`: with the server's workload.
     pub(super) fn write_objects(&self, known: bool) {
-        let draft = self.dir.path().join("draft");
-        fs::write(&draft, objects(known)).expect("objects can be written");
-        fs::rename(&draft, self.dir.path().join("objects").join("mesh.yaml")).expect("objects can be moved");
+        self.folder().write(&objects(known));
     }
 
     pub(super) async fn start_pilot(&mut self) -> anyhow::Result<()> {
-        let (dir, at) = (self.dir.path(), |port: u16| SocketAddr::from((peer(1), port)).to_string());
-        let mut command = self.pair.peers.command(&program::ours("pilot"), 0);
-        command.arg("discovery").arg("--config-dir").arg(dir.join("objects")).arg("--ca-dir").arg(dir.join("ca"));
-        command.arg("--token-key").arg(dir.join("keys").join(mesh_ca::token::PUBLIC_KEY));
-        command.args(["--server-names", "istiod.istio-system.svc", "--plaintext-xds-address", "off"]);
-        command.args(["--xds-address", &at(15012), "--monitoring-address", &at(15014)]);
-        self.pilot = Some(spawn(command, &self.log("pilot")).context("pilot")?);
-        let ready = SocketAddr::from((peer(1), 15014));
-        let outside = self.outside.clone();
-        let ready = || async { ask(&outside, ready, "/ready").await };
-        until("pilot ready", || async { if ready().await.is_some_and(|r| r.0 == 200) { Ok(()) } else { Err("no") } })
-            .await;
+        self.pilot = Some(self.folder().pilot(&self.pair.peers, &self.outside).await?);
         Ok(())
     }
 
@@ -104,16 +97,8 @@ impl Place {
     }
 
     pub(super) fn start_proxy(&mut self) -> anyhow::Result<()> {
-        let dir = self.dir.path();
-        let mut command = self.pair.server.command(&program::ours("proxy"), PROXY_GROUP);
-        command.arg("run").env("PROXY_TYPE", "sidecar").env("POD_NAME", "server").env("POD_NAMESPACE", "test");
-        command.env("SERVICE_ACCOUNT", "server").env("INSTANCE_IP", SERVER.to_string());
-        command.env("DISCOVERY_ADDRESS", SocketAddr::from((peer(1), 15012)).to_string());
-        command.env("FERROMESH_XDS_SERVER_NAME", "istiod.istio-system.svc").env("FERROMESH_WORKERS", "1");
-        command.env("FERROMESH_TOKEN_FILE", dir.join("server.token"));
-        command.env("FERROMESH_ROOT_CERT", dir.join("ca").join("root-cert.pem"));
-        command.env("FERROMESH_STATE_DIR", self.state()).env("FERROMESH_LOG", "info");
-        self.proxy = Some(spawn(command, &self.log("proxy")).context("the sidecar")?);
+        let sidecar = Sidecar { name: "server", address: SERVER.into(), group: PROXY_GROUP };
+        self.proxy = Some(self.folder().sidecar(&self.pair.server, &sidecar)?);
         Ok(())
     }
 
@@ -168,28 +153,8 @@ impl Place {
     }
 
     fn state(&self) -> PathBuf {
-        self.dir.path().join("state")
+        self.folder().state("server")
     }
-
-    fn log(&self, name: &str) -> PathBuf {
-        self.dir.path().join(format!("{name}.log"))
-    }
-}
-
-fn spawn(mut command: tokio::process::Command, log: &Path) -> anyhow::Result<Child> {
-    let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
-    Ok(command.stdout(log.try_clone()?).stderr(log).spawn()?)
-}
-
-async fn kill(child: Option<Child>) {
-    if let Some(mut child) = child {
-        child.kill().await.expect("what runs can be killed");
-    }
-}
-
-async fn ask(from: &Inside, to: SocketAddr, path: &'static str) -> Option<(u16, String)> {
-    let reply = from.run(async move { Call::get("localhost", path).send(to).await }).await.ok()?;
-    Some((reply.status, reply.body))
 }
 
 /// Listens, and remembers first bytes that are not as they should be, whole and with whence they came: what the

@@ -16,7 +16,7 @@ use mesh_proxy::{
     offline::{Desk as Proxy, Teller},
     snapshot::{OwnFacts, Snapshot, build::Changes},
 };
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 /// Pilot, as far as this proxy is told something.
 pub(super) struct Pilot<'m> {
@@ -28,6 +28,11 @@ impl Teller for Pilot<'_> {
     fn details(&self, service: &ServiceKey) -> Option<Changes> {
         let details = offline::details(self.mesh, &self.facts, service)?;
         Some(Changes { upserts: details.parts, removed: details.removed, ..Changes::default() })
+    }
+
+    fn workload(&self, address: IpAddr) -> Option<Changes> {
+        let answer = offline::workload(self.mesh, address);
+        Some(Changes { upserts: answer.parts, removed: answer.removed, ..Changes::default() })
     }
 }
 

@@ -5,12 +5,12 @@ use super::{
     case::{Call, CallTls},
     desk::Desk,
     outbound::{forwarded, missing, port_of, ruled},
-    request::{self, Proof, caller},
+    request::{self, Proof, caller, not_had},
 };
 use mesh_config::{model::gateway::ServerTls, name::host_of_authority};
 use mesh_proxy::{
     decide::{
-        Ask, Caller, Direction, Refused,
+        Caller, Direction, Refused,
         gateway::{Arriving, Bytes},
     },
     detect::{ClientHello, Detected},
@@ -56,9 +56,7 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
             let sni = server_name(call).unwrap_or_default();
             Err(Answer::refuse("no filter chain", format!("no server of the port is for the name {sni:?} ({why})")))
         }
-        Arriving::Ask(Ask::Details(service)) => {
-            Err(Answer::refuse("no route", format!("pilot gives no details of {service}, which the rules name")))
-        }
+        Arriving::Ask(ask) => Err(not_had(&ask)),
     };
     let (key, scheme, proof, bytes) = match found {
         Ok(found) => found,
@@ -94,7 +92,7 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
 fn opaque(desk: &Desk<'_>, call: &Call, caller: &Caller<'_>, bytes: &Bytes) -> Answer {
     let snapshot = desk.snapshot();
     let to = || match &bytes.to {
-        Ok(cluster) => ruled(forwarded(&snapshot, cluster), Some(&bytes.rule)),
+        Ok(cluster) => ruled(forwarded(&snapshot, cluster, None), Some(&bytes.rule)),
         Err(cluster) => ruled(missing(cluster), Some(&bytes.rule)),
     };
     request::carried(&snapshot, call, caller, to)

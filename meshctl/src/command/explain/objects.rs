@@ -237,6 +237,9 @@ fn imagined(mesh: &Mesh, namespace: &str, labels: &Labels, account: &str, addres
         identity: Some(SpiffeId::new(trust_domain, namespace, account)),
         locality: Locality::default(),
         network: none,
+        mutual_tls: false,
+        mutual_tls_except: Vec::new(),
+        headless: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use mesh_config::{
     model::{
-        Endpoint, IndexEntry, ServiceKey,
+        Endpoint, IndexEntry, ServiceKey, Workload,
         destination::UpstreamTls,
         endpoint::{EndpointAddress, Health},
         index::IndexKind,
@@ -19,7 +19,7 @@ use mesh_config::{
 };
 use mesh_proxy::{
     decide::{
-        Ask, Direction,
+        Ask, Caller, Direction,
         outbound::{Entrance, Outgoing},
     },
     route::{RouteMeta, Routed, RuleEntry, rewrite},
@@ -50,7 +50,11 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
     let draw = desk.draw();
     let outgoing = desk.proxy.outgoing(&entrance, said(call, name.as_deref()), draw);
     let listener = listener(&desk.snapshot(), &entrance, &outgoing);
-    let mut answer = Answer { listener: Some(listener), ..carried(desk, call, port, outgoing) };
+    let to = match &entrance {
+        Entrance::Captured(to) => Some(*to),
+        Entrance::Listener { .. } => None,
+    };
+    let mut answer = Answer { listener: Some(listener), ..carried(desk, call, (port, to), outgoing) };
     if matches!(entrance, Entrance::Captured(_)) && binds_everything(&desk.snapshot()) {
         let caution = "the Sidecar binds all its listeners itself and none of them is for this call: \
                        the proxy sees it only where connections are captured";
@@ -62,10 +66,10 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call) -> Answer {
     answer
 }
 
-/// What becomes of a connection and of the request on it.
-fn carried(desk: &mut Desk<'_>, call: &Call, port: Port, outgoing: Outgoing) -> Answer {
+/// What becomes of a connection and of the request on it. `to`: where the application wanted to go, where that is known.
+fn carried(desk: &mut Desk<'_>, call: &Call, (port, to): (Port, Option<SocketAddr>), outgoing: Outgoing) -> Answer {
     match outgoing {
-        Outgoing::Requests(key) | Outgoing::Detect { key, .. } if call.is_http() => http(desk, call, &key, port),
+        Outgoing::Requests(key) | Outgoing::Detect { key, .. } if call.is_http() => http(desk, call, &key, (port, to)),
         Outgoing::Requests(_) => Answer::refuse(
             "protocol error",
             format!(
@@ -79,7 +83,7 @@ fn carried(desk: &mut Desk<'_>, call: &Call, port: Port, outgoing: Outgoing) -> 
             ruled(nowhere, Some(&rule))
         }
         Outgoing::Detect { key, cluster, rule, .. } | Outgoing::Opaque { key, cluster, rule } => {
-            let mut answer = ruled(forwarded(&desk.snapshot(), &cluster), rule.as_deref());
+            let mut answer = ruled(forwarded(&desk.snapshot(), &cluster, to), rule.as_deref());
             let unknown = matches!(key, DestinationKey::Unknown(_)) && cluster.key == ClusterKey::Passthrough;
             if unknown {
                 answer.detail =
@@ -95,9 +99,7 @@ fn carried(desk: &mut Desk<'_>, call: &Call, port: Port, outgoing: Outgoing) -> 
                 "no service has this address, and unknown ones may not be reached (REGISTRY_ONLY)",
             )
         },
-        Outgoing::Ask(Ask::Details(service)) => {
-            Answer::refuse("no route", format!("pilot gives no details of {service}"))
-        }
+        Outgoing::Ask(ask) => request::not_had(&ask),
         Outgoing::Hear => Answer::refuse("no route", format!("port {port} asks for a server name")),
     }
 }
@@ -179,7 +181,7 @@ fn listener(snapshot: &Snapshot, entrance: &Entrance, outgoing: &Outgoing) -> St
         | Outgoing::Missing { key, .. }
         | Outgoing::Refuse { key, .. } => key,
         Outgoing::Ask(Ask::Details(service)) => return of_service(service, to.port()),
-        Outgoing::Hear => return "virtualOutbound".to_owned(),
+        Outgoing::Ask(Ask::Workload(_)) | Outgoing::Hear => return "virtualOutbound".to_owned(),
     };
     match key {
         DestinationKey::HttpPort(port) => format!("0.0.0.0_{port}"),
@@ -189,10 +191,12 @@ fn listener(snapshot: &Snapshot, entrance: &Entrance, outgoing: &Outgoing) -> St
 }
 
 /// A request.
-fn http(desk: &mut Desk<'_>, call: &Call, key: &DestinationKey, port: Port) -> Answer {
+fn http(desk: &mut Desk<'_>, call: &Call, key: &DestinationKey, (port, to): (Port, Option<SocketAddr>)) -> Answer {
     // The application is this workload: it proves nothing.
     let proof = Proof::none();
-    request::decide(desk, call, &caller(call, &proof, Direction::Outbound, key, port), "http")
+    let caller = caller(call, &proof, Direction::Outbound, key, port);
+    let destination = to.map(|to| to.ip()).or(caller.destination);
+    request::decide(desk, call, &Caller { destination, ..caller }, "http")
 }
 
 pub(super) fn of_meta(meta: &RouteMeta) -> Answer {
@@ -210,7 +214,7 @@ pub(super) fn refused(reason: &'static str, meta: &RouteMeta, detail: String) ->
     Answer { reason: Some(reason), detail: Some(detail), ..of_meta(meta) }
 }
 
-pub(super) fn forward(snapshot: &Snapshot, routed: &Routed, path: &str) -> Answer {
+pub(super) fn forward(snapshot: &Snapshot, routed: &Routed, path: &str, to: Option<SocketAddr>) -> Answer {
     let names = of_meta(&routed.meta);
     let rewritten = routed.rule.as_ref().zip(routed.matched.as_ref()).and_then(|(r, m)| rewrite::path(r, m, path));
     Answer {
@@ -221,7 +225,7 @@ pub(super) fn forward(snapshot: &Snapshot, routed: &Routed, path: &str) -> Answe
         backends: routed.rule.as_ref().map(|rule| shares(rule)).unwrap_or_default(),
         rewritten_path: rewritten,
         rewritten_host: routed.rule.as_ref().and_then(|r| rewrite::authority(r, routed.backend)).map(|h| h.to_string()),
-        ..forwarded(snapshot, &routed.cluster)
+        ..forwarded(snapshot, &routed.cluster, to)
     }
 }
 
@@ -255,8 +259,17 @@ fn shares(rule: &RuleEntry) -> Vec<Share> {
     backends.iter().zip(&rule.backends).map(|(b, to)| Share { cluster: resolved(to), weight: b.weight }).collect()
 }
 
-/// Sent to a cluster: its endpoints and how connections to them are secured.
-pub(super) fn forwarded(snapshot: &Snapshot, cluster: &Cluster) -> Answer {
+/// Sent to a cluster: its endpoints, or the workload at the address where it goes, and how connections to them are secured.
+pub(super) fn forwarded(snapshot: &Snapshot, cluster: &Cluster, to: Option<SocketAddr>) -> Answer {
+    if let Some((to, workload)) = to.and_then(|to| Some((to, snapshot.callee(cluster, to)?))) {
+        return Answer {
+            outcome: Outcome::Forward,
+            cluster: Some(cluster.name.to_string()),
+            endpoints: vec![by_address(workload, to)],
+            security: Some(security_by_address(snapshot, workload, to)),
+            ..Answer::default()
+        };
+    }
     let set = cluster.endpoints.load();
     let members: Vec<&Arc<Endpoint>> =
         set.endpoints.iter().filter(|e| cluster.subset_labels.selects(&e.labels)).collect();
@@ -291,6 +304,32 @@ fn endpoint(endpoint: &Endpoint) -> EndpointAnswer {
         id: endpoint.key.id.to_string(),
         port,
     }
+}
+
+fn by_address(workload: &Workload, to: SocketAddr) -> EndpointAnswer {
+    EndpointAnswer {
+        address: to.to_string(),
+        status: "UNKNOWN",
+        workload: Some(format!("{}/{}", workload.info.namespace, workload.info.workload)),
+        identity: workload.identity.as_ref().map(|id| id.uri()),
+        id: workload.uid.to_string(),
+        port: to.port(),
+    }
+}
+
+/// How a connection to a workload is secured that is called by its address.
+fn security_by_address(snapshot: &Snapshot, workload: &Workload, to: SocketAddr) -> Security {
+    let takes = Port::new(to.port()).is_some_and(|port| workload.takes_mutual_tls(port));
+    let (transport, because) = match (snapshot.settings.auto_mtls, takes) {
+        (false, _) => ("as the application sends it", "enableAutoMtls is false in MeshConfig"),
+        (true, true) => ("mutual TLS", "automatic: the proxy of the workload at this address accepts it"),
+        (true, false) => (
+            "as the application sends it",
+            "the workload at this address accepts no mutual TLS on this port (no proxy, the port is not captured, or \
+             PeerAuthentication DISABLE)",
+        ),
+    };
+    Security { transport: transport.to_owned(), because: because.to_owned() }
 }
 
 /// How connections to these endpoints are secured, and which object says so.

@@ -14,6 +14,7 @@ use mesh_proxy::{
     route,
     snapshot::{Snapshot, listener::DestinationKey},
 };
+use std::net::SocketAddr;
 
 /// What both sides of a connection prove where it ends here.
 pub(super) struct Proof {
@@ -81,28 +82,36 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call, caller: &Caller<'_>, sche
         metadata: call.metadata(),
         draw: desk.draw(),
     };
+    let to = caller.destination.map(|address| SocketAddr::new(address, caller.port.get()));
     let mut answer = desk.proxy.request(caller, &request, |snapshot, decision| {
-        name_inbound(snapshot, caller, answer(snapshot, decision, &path))
+        name_inbound(snapshot, caller, answer(snapshot, decision, &path, to))
     });
     answer.path = Some(path.into_owned());
     answer
 }
 
-fn answer(snapshot: &Snapshot, decision: Decision<'_>, path: &str) -> Answer {
+fn answer(snapshot: &Snapshot, decision: Decision<'_>, path: &str, to: Option<SocketAddr>) -> Answer {
     let policies = decision.verdict.as_ref().map(verdict_answer);
     let answer = match decision.step {
         Step::Refuse(Refused::Policy(_)) => policies.clone().unwrap_or_default(),
         Step::Refuse(why) => refused_by(&why),
         Step::Answer(local) => own(&local),
-        Step::Ask(Ask::Details(service)) => {
-            Answer::refuse("no route", format!("pilot gives no details of {service}, which the rules name"))
-        }
-        Step::Forward(plan) => forward(snapshot, &plan.routed, path),
+        Step::Ask(ask) => not_had(&ask),
+        Step::Forward(plan) => forward(snapshot, &plan.routed, path, to),
     };
     match policies {
         Some(said) => with_policies(answer, said),
         None => answer,
     }
+}
+
+/// Pilot does not say what is needed for a decision.
+pub(super) fn not_had(ask: &Ask) -> Answer {
+    let detail = match ask {
+        Ask::Details(service) => format!("pilot gives no details of {service}, which the rules name"),
+        Ask::Workload(address) => format!("pilot does not say whose {address} is"),
+    };
+    Answer::refuse("no route", detail)
 }
 
 /// An answer, with what policies said on the way.

@@ -356,3 +356,28 @@ fn what_is_in_no_service_is_carried_or_refused_as_the_outbound_policy_says() {
     assert_eq!(outcome("ALLOW_ANY"), (json!("forward"), json!("PassthroughCluster")));
     assert_eq!(outcome("REGISTRY_ONLY"), (json!("refuse"), json!("BlackHoleCluster")));
 }
+
+#[test]
+fn a_call_to_an_address_says_whose_it_is_and_how_it_is_secured() {
+    let objects = "{apiVersion: v1, kind: Pod, metadata: {name: db-0, namespace: data, labels: {app: db, \
+                   security.istio.io/tlsMode: istio}}, spec: {serviceAccountName: db}, status: {podIP: 10.0.0.9}}\n---\n\
+                   {apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {clusterIP: 10.1.0.1, \
+                   ports: [{name: http, port: 80}]}}\n";
+    let told = |call: Value| {
+        let case = json!({"id": 1, "objects": objects, "workload": {"namespace": "shop"}, "calls": [call]});
+        let result = cases::answer(&case)["results"][0].clone();
+        (result["cluster"].clone(), result["security"]["transport"].clone(), result["endpoints"].clone())
+    };
+    let endpoint = |port: u16| {
+        json!([{"address": format!("10.0.0.9:{port}"), "status": "UNKNOWN", "workload": "data/db-0",
+                "identity": "spiffe://cluster.local/ns/data/sa/db"}])
+    };
+    let bytes = |port: u16| json!({"direction": "outbound", "protocol": "tcp", "address": "10.0.0.9", "port": port});
+    assert_eq!(told(bytes(7000)), (json!("PassthroughCluster"), json!("mutual TLS"), endpoint(7000)));
+    assert_eq!(
+        told(bytes(15020)),
+        (json!("PassthroughCluster"), json!("as the application sends it"), endpoint(15020))
+    );
+    let request = json!({"direction": "outbound", "protocol": "http", "port": 80, "host": "10.0.0.9", "path": "/"});
+    assert_eq!(told(request), (json!("PassthroughCluster"), json!("mutual TLS"), endpoint(80)));
+}

@@ -69,7 +69,7 @@ pub(super) struct Cluster {
 #[serde(default)]
 pub(super) struct Endpoint {
     pub(super) address: String,
-    /// 0 for sockets of the file system.
+    /// 0 for sockets of the file system, and for workloads that are called by their address.
     pub(super) port: u16,
     pub(super) status: String,
     pub(super) outlier: String,

@@ -239,6 +239,17 @@ fn endpoints(snapshot: &Snapshot) -> Vec<Endpoint> {
             }
         }));
     }
+    endpoints.extend(snapshot.workloads.iter().filter_map(|(address, workload)| {
+        let workload = workload?;
+        Some(Endpoint {
+            address: address.to_string(),
+            status: "UNKNOWN".to_owned(),
+            cluster: snapshot.outbound.passthrough().name.to_string(),
+            identity: workload.identity.as_ref().map(ToString::to_string).unwrap_or_default(),
+            mutual_tls: workload.mutual_tls,
+            ..Endpoint::default()
+        })
+    }));
     endpoints
 }
 

@@ -1,14 +1,17 @@
 //! Where PeerAuthentication switches mutual TLS off, so that clients know before they dial.
 
-use crate::compile::context::Inputs;
+use crate::compile::{context::Inputs, workloads::Backing};
 use mesh_config::{
     model::{
-        Labels, PeerAuthentication, Settings, Subject,
+        PeerAuthentication, Settings, Subject,
         peer_authentication::{MtlsMode, effective},
     },
     name::{Namespace, Port},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 /// PeerAuthentications by namespace.
 #[derive(PartialEq)]
@@ -27,15 +30,33 @@ impl PeerPolicies {
         PeerPolicies { by_namespace, root: settings.root_namespace.clone() }
     }
 
-    /// Whether a workload's port takes plain text only.
-    pub(super) fn disabled(&self, namespace: &Namespace, labels: &Labels, port: Port) -> bool {
-        let of = |ns: &Namespace| self.by_namespace.get(ns).map_or(&[][..], Vec::as_slice);
-        let own = if *namespace == self.root { &[][..] } else { of(namespace) };
-        let mesh = of(&self.root);
-        if own.is_empty() && mesh.is_empty() {
+    /// Whether a workload's port (`None`: those that no policy names) takes mutual TLS: its proxy can, and policies do
+    /// not say DISABLE.
+    pub(in crate::compile) fn take_mutual_tls(&self, backing: &Backing, port: Option<Port>) -> bool {
+        if !backing.mutual_tls {
             return false;
         }
-        let policies = own.iter().chain(mesh);
-        effective(policies, &Subject { namespace, labels, root: &self.root }, Some(port)).mode == MtlsMode::Disable
+        let (own, mesh) = self.of(&backing.namespace);
+        if own.is_empty() && mesh.is_empty() {
+            return true;
+        }
+        effective(own.iter().chain(mesh), &self.subject(backing), port).mode != MtlsMode::Disable
+    }
+
+    /// Ports of a workload that policies name.
+    pub(in crate::compile) fn named_ports(&self, backing: &Backing) -> BTreeSet<Port> {
+        let (own, _) = self.of(&backing.namespace);
+        let holding = own.iter().filter(|policy| policy.holds_for(&self.subject(backing)));
+        holding.flat_map(|policy| policy.ports.keys().copied()).collect()
+    }
+
+    /// Those of a namespace that is not the root one, and those of the root namespace.
+    fn of(&self, namespace: &Namespace) -> (&[Arc<PeerAuthentication>], &[Arc<PeerAuthentication>]) {
+        let of = |ns: &Namespace| self.by_namespace.get(ns).map_or(&[][..], Vec::as_slice);
+        (if *namespace == self.root { &[][..] } else { of(namespace) }, of(&self.root))
+    }
+
+    fn subject<'a>(&'a self, backing: &'a Backing) -> Subject<'a> {
+        Subject { namespace: &backing.namespace, labels: &backing.workload.labels, root: &self.root }
     }
 }

@@ -155,6 +155,45 @@ fn a_workload_is_found_by_address_and_told_once() {
 }
 
 #[test]
+fn whose_an_address_is_is_followed() {
+    let entry = |name: &str, more: &str| {
+        format!(
+            "{{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {{name: {name}, namespace: web}}, \
+             spec: {{address: 127.0.2.9, serviceAccount: {name}{more}}}}}\n---\n"
+        )
+    };
+    let uid = |name: &str| format!("Kubernetes/networking.istio.io/WorkloadEntry/web/{name}");
+    let (one, two) = (uid("one"), uid("two"));
+    let mut talk = Talk::new("");
+    talk.ask(Kind::Service, &[]);
+    talk.state.outstanding.clear();
+    let push = talk.ask(Kind::Workload, &["127.0.2.9"]).responses;
+    assert_eq!(shown(&push), [(Kind::Workload, vec![], vec!["127.0.2.9"])]);
+    talk.accept(&push);
+    let mut change = |text: &str| {
+        let push = talk.change(text).responses;
+        talk.accept(&push);
+        let told = |r: &Response| {
+            let upserts = r.upserts.iter().map(|u| format!("{} {:?}", u.part.name(), u.aliases)).collect::<Vec<_>>();
+            (upserts, r.removed.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        push.iter().map(told).collect::<Vec<_>>()
+    };
+    let none: Vec<String> = Vec::new();
+    let found = |uid: &str| (vec![format!("{uid} {:?}", ["127.0.2.9"])], none.clone());
+    assert_eq!(change(&entry("one", "")), [found(&one)]);
+    assert_eq!(change(&entry("one", "")), []);
+    let labelled = change(&entry("one", ", labels: {security.istio.io/tlsMode: disabled}"));
+    assert_eq!(labelled, [(vec![format!("{one} []")], none.clone())], "how it is called has changed");
+    let mut taken_over = change(&entry("two", ""));
+    taken_over.sort();
+    assert_eq!(taken_over, [(none.clone(), vec![one]), found(&two)]);
+    let gone = change("");
+    let gone: Vec<&String> = gone.iter().flat_map(|(_, removed)| removed).collect();
+    assert_eq!(gone, [&two, "127.0.2.9"]);
+}
+
+#[test]
 fn a_refused_part_is_sent_again_only_when_it_changes() {
     let mut talk = Talk::new(&[CART, RULE].concat());
     let push = talk.ask(Kind::Service, &["shop/cart.shop"]).responses;

@@ -32,6 +32,7 @@ fn said(arriving: Arriving) -> String {
     };
     match arriving {
         Arriving::Ask(Ask::Details(service)) => format!("ask {service}"),
+        Arriving::Ask(Ask::Workload(address)) => format!("whose is {address}"),
         Arriving::Hear => "hear".to_owned(),
         Arriving::Requests(key) => format!("{key:?}"),
         Arriving::Terminate { tls, key, bytes } => {

@@ -1,6 +1,7 @@
 //! Rules for opaque connections, from the parts that pilot sends to what becomes of a connection.
 
 use super::*;
+use crate::decide::{Caller, Direction, Request, Step, request as request_of};
 use crate::snapshot::{
     OwnFacts,
     build::{Changes, State},
@@ -9,8 +10,10 @@ use crate::snapshot::{
 use mesh_config::{
     kind::Role,
     model::{
-        Part, Route, Service,
+        Kind, Part, PartName, Route, Service,
         route::{Section, StreamMatch, StreamRule},
+        service::Resolution,
+        settings::OutboundPolicy,
     },
 };
 
@@ -19,6 +22,7 @@ fn told(outgoing: Outgoing) -> String {
     let by = |rule: Option<Arc<StreamRoute>>| rule.map(|rule| format!(" by {}", rule.object)).unwrap_or_default();
     match outgoing {
         Outgoing::Ask(Ask::Details(service)) => format!("ask {service}"),
+        Outgoing::Ask(Ask::Workload(address)) => format!("whose is {address}"),
         Outgoing::Hear => "hear".to_owned(),
         Outgoing::Requests(key) => format!("requests {key:?}"),
         Outgoing::Detect { cluster, rule, .. } => format!("detect {}{}", cluster.name, by(rule)),
@@ -29,7 +33,11 @@ fn told(outgoing: Outgoing) -> String {
 }
 
 fn captured(state: &State, address: &str, said: Option<Said<'_>>, draw: u64) -> String {
-    told(outgoing(state.snapshot(), &Entrance::Captured(address.parse().unwrap()), said, draw))
+    asking(state, address, said, draw, Asking::Needed)
+}
+
+fn asking(state: &State, address: &str, said: Option<Said<'_>>, draw: u64, asking: Asking) -> String {
+    told(outgoing(state.snapshot(), &Entrance::Captured(address.parse().unwrap()), said, draw, asking))
 }
 
 fn to(state: &State, address: &str) -> String {
@@ -237,4 +245,108 @@ fn what_is_in_no_service_goes_where_the_outbound_policy_says_and_nothing_goes_an
         assert_eq!(to(state, "10.1.0.1:90"), service);
         assert_eq!(to(state, "203.0.113.5:5432"), nobody);
     }
+}
+
+fn of(workload: &Arc<mesh_config::model::Workload>) -> Changes {
+    Changes::upserts([Part::Workload(workload.clone())])
+}
+
+fn nobodys(address: &str) -> Changes {
+    Changes { removed: vec![(Kind::Workload, PartName(address.into()))], ..Changes::default() }
+}
+
+#[test]
+fn whose_an_address_is_that_no_service_has_is_asked_before_it_is_passed_through() {
+    let db = service("shop/db.test", "10.1.0.1", TCP);
+    let mut state = sidecar(&[db], vec![]);
+    let asks = |state: &State, address: &str| asking(state, address, None, 0, Asking::All);
+    assert_eq!(asks(&state, "10.1.0.1:3306"), "outbound|3306||db.test", "what a service has is nobody's question");
+    assert_eq!(asks(&state, "10.2.0.1:7000"), "whose is 10.2.0.1");
+    assert_eq!(to(&state, "10.2.0.1:7000"), "PassthroughCluster", "what is not to be had is done without");
+    state.apply(nobodys("10.2.0.1"));
+    assert_eq!(asks(&state, "10.2.0.1:7000"), "PassthroughCluster");
+    let pod = fixture::workload("pod", "10.2.0.1", &[]);
+    state.apply(of(&pod));
+    assert_eq!(asks(&state, "10.2.0.1:7000"), "PassthroughCluster");
+    // It is gone, and pilot is not followed any more: the question is open again.
+    state.apply(Changes { removed: vec![(Kind::Workload, PartName(pod.uid.clone()))], ..Changes::default() });
+    assert_eq!(asks(&state, "10.2.0.1:7000"), "whose is 10.2.0.1");
+    state.apply(nobodys("10.2.0.1"));
+    state.apply(Changes { forgotten: vec!["10.2.0.1".parse().unwrap()], ..Changes::default() });
+    assert_eq!(asks(&state, "10.2.0.1:7000"), "whose is 10.2.0.1");
+    // Where nothing would come of the answer, there is no question.
+    let mut plain = mesh_config::model::Settings { auto_mtls: false, ..Default::default() };
+    state.apply(Changes::upserts([Part::Settings(Arc::new(plain.clone()))]));
+    assert_eq!(asks(&state, "10.2.0.1:7000"), "PassthroughCluster");
+    (plain.auto_mtls, plain.outbound_policy) = (true, OutboundPolicy::RegistryOnly);
+    state.apply(Changes::upserts([Part::Settings(Arc::new(plain))]));
+    assert_eq!(asks(&state, "10.2.0.1:7000"), "refuse BlackHoleCluster");
+}
+
+#[test]
+fn a_pod_of_a_headless_service_is_called_for_that_service_by_its_address() {
+    let headless = |name: &str, ports: &[(u16, Protocol)]| {
+        let made = service(name, "", ports);
+        Service { headless: true, resolution: Resolution::Passthrough, ..made }
+    };
+    let peers = headless("shop/peers.test", &[(7000, Protocol::Tcp), (7001, Protocol::Auto), (80, Protocol::Http)]);
+    let other = headless("x/other.test", &[(7000, Protocol::Tcp)]);
+    let web = service("shop/web.test", "10.1.0.1", &[(80, Protocol::Http), (7000, Protocol::Http)]);
+    let mut state = sidecar(&[peers, other, web], vec![]);
+    let asks = |state: &State, address: &str| asking(state, address, None, 0, Asking::All);
+    for port in [7000, 7001] {
+        assert_eq!(asks(&state, &format!("10.2.0.1:{port}")), "whose is 10.2.0.1");
+    }
+    assert!(asks(&state, "10.2.0.1:80").starts_with("requests"), "requests name their host");
+    assert!(to(&state, "10.2.0.1:7000").starts_with("requests"), "without an answer the port is one for requests");
+    let both = [("shop/peers.test", 7000), ("shop/peers.test", 7001)];
+    state.apply(of(&fixture::workload("pod", "10.2.0.1", &both)));
+    state.apply(nobodys("10.2.0.2"));
+    assert_eq!(asks(&state, "10.2.0.1:7000"), "outbound|7000||peers.test");
+    assert_eq!(asks(&state, "10.2.0.1:7001"), "detect outbound|7001||peers.test");
+    assert!(asks(&state, "10.2.0.2:7000").starts_with("requests"));
+    // So it is in the registry.
+    let mesh = mesh_config::model::Settings { outbound_policy: OutboundPolicy::RegistryOnly, ..Default::default() };
+    state.apply(Changes::upserts([Part::Settings(Arc::new(mesh))]));
+    assert_eq!(asks(&state, "10.2.0.1:7000"), "outbound|7000||peers.test");
+    assert_eq!(asks(&state, "10.2.0.1:7002"), "refuse BlackHoleCluster");
+}
+
+#[test]
+fn whose_an_address_is_is_asked_for_a_request_too_whose_host_nothing_answers_to() {
+    let web = service("shop/web.test", "10.1.0.1", &[(80, Protocol::Http)]);
+    let mut state = sidecar(&[web], vec![]);
+    let decided = |state: &State, host: &str, asking: Asking| {
+        let caller = Caller {
+            direction: Direction::Outbound,
+            key: &DestinationKey::HttpPort(fixture::port(80)),
+            port: fixture::port(80),
+            secured: false,
+            peer: None,
+            own: None,
+            source: None,
+            destination: Some("10.2.0.1".parse().unwrap()),
+            sni: None,
+        };
+        let request = Request {
+            method: "GET",
+            scheme: "http",
+            authority: Some(host),
+            path: "/",
+            headers: &Vec::<(String, String)>::new(),
+            client: None,
+            metadata: None,
+            draw: 0,
+        };
+        match request_of(state.snapshot(), &caller, &request, asking).step {
+            Step::Forward(plan) => plan.routed.cluster.name.to_string(),
+            other => format!("{other:?}"),
+        }
+    };
+    let asks = "Ask(Workload(10.2.0.1))";
+    assert_eq!(decided(&state, "web.test", Asking::All), "outbound|80||web.test");
+    assert_eq!(decided(&state, "10.2.0.1", Asking::All), asks);
+    assert_eq!(decided(&state, "10.2.0.1", Asking::Needed), "PassthroughCluster");
+    state.apply(nobodys("10.2.0.1"));
+    assert_eq!(decided(&state, "10.2.0.1", Asking::All), "PassthroughCluster");
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::snapshot::fixture;
 use mesh_config::{
     kind::Role,
-    model::Protocol,
+    model::{Part, Protocol},
     wire::{Packed, encode},
 };
 
@@ -196,12 +196,13 @@ fn each_wish_is_said_once() {
 fn the_oldest_address_makes_room() {
     let mut talk = Talk::connected();
     let address = |n: usize| IpAddr::from([10, 0, u8::try_from(n >> 8).unwrap(), (n & 255) as u8]);
-    for n in 0..MAX_ADDRESSES {
+    for n in 0..MAX_STRANGERS {
         talk.step(Event::Command(Command::NeedWorkload(address(n))));
     }
-    let request = talk.step(Event::Command(Command::NeedWorkload(address(MAX_ADDRESSES)))).requests.remove(0);
-    assert_eq!(request.resource_names_unsubscribe, ["10.0.0.0"]);
-    assert_eq!(talk.0.addresses().count(), MAX_ADDRESSES);
+    let mut actions = talk.step(Event::Command(Command::NeedWorkload(address(MAX_STRANGERS))));
+    assert_eq!(actions.requests.remove(0).resource_names_unsubscribe, ["10.0.0.0"]);
+    assert_eq!(actions.forgotten, [address(0)]);
+    assert_eq!(talk.0.addresses().count(), MAX_STRANGERS);
 }
 
 #[test]
@@ -212,6 +213,22 @@ fn nobody_at_an_address_is_an_answer() {
     let mut nobody = response(Kind::Workload, "1/1/0", Vec::new());
     nobody.removed_resources = vec![address.to_string()];
     assert_eq!(talk.hear(nobody).push.unwrap().addresses, [(address, None)]);
+}
+
+#[test]
+fn what_is_said_of_an_address_that_was_forgotten_meanwhile_counts_for_nothing() {
+    let mut talk = Talk::connected();
+    let address: IpAddr = "127.0.0.9".parse().unwrap();
+    talk.step(Event::Command(Command::NeedWorkload(address)));
+    let actions = talk.step(Event::Command(Command::ForgetWorkload(address)));
+    assert_eq!(actions.forgotten, [address]);
+    assert_eq!(actions.requests[0].resource_names_unsubscribe, ["127.0.0.9"]);
+    assert!(talk.step(Event::Command(Command::ForgetWorkload(address))).forgotten.is_empty());
+    let mut nobody = response(Kind::Workload, "1/1/0", Vec::new());
+    nobody.removed_resources = vec![address.to_string(), "Kubernetes//Pod/shop/cart-1".into()];
+    let push = talk.hear(nobody).push.unwrap();
+    assert_eq!(push.addresses, []);
+    assert_eq!(push.changes.removed, [(Kind::Workload, PartName("Kubernetes//Pod/shop/cart-1".into()))]);
 }
 
 #[test]

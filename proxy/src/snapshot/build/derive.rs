@@ -7,15 +7,16 @@ use super::{
     parts::{Parts, Touched},
     ports,
 };
-use crate::snapshot::{inbound::Inbound, listener::ListenerSpec, logs::Logs, outbound::Outbound, policy::Policies};
+use crate::snapshot::{
+    inbound::Inbound, listener::ListenerSpec, logs::Logs, outbound::Outbound, policy::Policies, workloads::Workloads,
+};
 use mesh_config::{
     kind::Role,
-    model::{Authorization, Credential, Kind, Settings, Sidecar, TrustBundle, Workload},
+    model::{Authorization, Credential, Kind, Settings, Sidecar, TrustBundle},
     name::NamespacedName,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    net::IpAddr,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -36,7 +37,7 @@ pub(super) struct Derived {
     pub(super) listeners: Arc<Vec<ListenerSpec>>,
     pub(super) trust: Arc<Vec<Arc<TrustBundle>>>,
     pub(super) credentials: Arc<BTreeMap<NamespacedName, Arc<Credential>>>,
-    pub(super) workloads: Arc<HashMap<IpAddr, Arc<Workload>>>,
+    pub(super) workloads: Arc<Workloads>,
 }
 
 impl Derived {

@@ -6,16 +6,16 @@ use super::Changes;
 use crate::snapshot::{
     cluster::{EndpointCell, EndpointSet},
     index::Index,
+    workloads::Workloads,
 };
 use arc_swap::ArcSwap;
 use mesh_config::{
     kind::Unread,
-    model::{Credential, Kind, Part, PartName, Service, ServiceKey, TrustBundle, Workload},
+    model::{Credential, Kind, Part, PartName, Service, ServiceKey, TrustBundle},
     name::{Namespace, NamespacedName, Port},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    net::IpAddr,
     sync::Arc,
 };
 use store::{Apart, ByName, Group, Store};
@@ -90,6 +90,9 @@ impl Parts {
                 touched.insert(kind);
             }
         };
+        for address in changes.forgotten {
+            note(Kind::Workload, self.workloads.forget(address));
+        }
         for (kind, name) in changes.removed {
             note(kind, self.make_readable(kind, &name));
             note(kind, self.remove(kind, &name));
@@ -188,11 +191,7 @@ impl Parts {
         Arc::new(self.secrets.values().map(|c| (c.name.clone(), c.clone())).collect())
     }
 
-    pub(super) fn workloads(&self) -> Arc<HashMap<IpAddr, Arc<Workload>>> {
-        let by_address = |w: &Arc<Workload>| {
-            let workload = w.clone();
-            w.addresses.clone().into_iter().map(move |address| (address, workload.clone()))
-        };
-        Arc::new(self.workloads.iter().flat_map(by_address).collect())
+    pub(super) fn workloads(&self) -> Arc<Workloads> {
+        Arc::new(Workloads::new(self.workloads.answers()))
     }
 }

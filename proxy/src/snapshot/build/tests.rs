@@ -5,6 +5,7 @@ use crate::snapshot::{
     fixture::*,
     listener::{ListenerKind, ListenerSpec},
     outbound::{Destination as Found, Said, Way, by_opening, lookup, through},
+    workloads::Asking,
 };
 use mesh_config::model::{
     Authorization, Labels, PeerAuthentication, Protocol, Sidecar,
@@ -50,14 +51,14 @@ fn cluster(state: &State, service: &str, number: u16, subset: Option<&str>) -> O
 }
 
 fn found(state: &State, address: &str) -> String {
-    told(lookup(state.snapshot(), address.parse().unwrap()))
+    told(lookup(state.snapshot(), address.parse().unwrap(), Asking::Needed))
 }
 
 /// As [`found`], of a client that says this first.
 fn opened(state: &State, address: &str, said: Said<'_>) -> String {
     let original = address.parse().unwrap();
-    match lookup(state.snapshot(), original) {
-        Found::Opening(_) => told(by_opening(state.snapshot(), Way::Captured(original), said)),
+    match lookup(state.snapshot(), original, Asking::Needed) {
+        Found::Opening(_) => told(by_opening(state.snapshot(), Way::Captured(original), said, Asking::Needed)),
         found => told(found),
     }
 }
@@ -70,6 +71,7 @@ fn told(found: Found) -> String {
             format!("{service} {port} {protocol:?} {}", cluster.name)
         }
         Found::Pending { service, port, .. } => format!("pending {service} {port}"),
+        Found::Unasked(address) => format!("whose is {address}"),
         Found::Passthrough(cluster) | Found::Refused(cluster) => cluster.name.to_string(),
     }
 }
@@ -657,7 +659,7 @@ fn a_tls_listener_of_the_sidecar_leads_by_server_name() {
     let state = state(Role::Sidecar, parts);
     let egress = state.snapshot().outbound.egress("127.0.1.1_443").unwrap();
     assert_eq!(told(through(state.snapshot(), egress)), "opening 443");
-    let to = |said| told(by_opening(state.snapshot(), Way::Listener(egress), said));
+    let to = |said| told(by_opening(state.snapshot(), Way::Listener(egress), said, Asking::Needed));
     assert!(to(Said::Tls(Some("y.test"))).ends_with("outbound|443||y.test"));
     for other in [Said::Tls(Some("z.test")), Said::Tls(None), Said::Other] {
         assert_eq!(to(other), "BlackHoleCluster", "{other:?}");

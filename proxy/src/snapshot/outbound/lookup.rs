@@ -8,6 +8,7 @@ use crate::snapshot::{
     listener::DestinationKey,
     stream::StreamRoute,
     virtual_host::Resolved,
+    workloads::{Asking, Holder},
 };
 use ipnet::IpNet;
 use mesh_config::{
@@ -45,6 +46,8 @@ pub enum Destination {
         /// Declared.
         protocol: Protocol,
     },
+    /// In no service that is known, until it is known whose workload it is.
+    Unasked(IpAddr),
     /// In no service: to where the client wanted.
     Passthrough(Arc<Cluster>),
     /// In no service, and such destinations may not be reached.
@@ -59,9 +62,10 @@ impl Destination {
             Destination::Service { service, port, .. } | Destination::Pending { service, port, .. } => {
                 DestinationKey::Service(service.clone(), *port)
             }
-            Destination::Opening(_) | Destination::Passthrough(_) | Destination::Refused(_) => {
-                DestinationKey::Unknown(original)
-            }
+            Destination::Opening(_)
+            | Destination::Unasked(_)
+            | Destination::Passthrough(_)
+            | Destination::Refused(_) => DestinationKey::Unknown(original),
         }
     }
 }
@@ -84,21 +88,22 @@ pub enum Said<'a> {
     Other,
 }
 
-/// What a captured connection is for. A service that owns the address decides by its port's protocol. Otherwise, on a
+/// What a captured connection is for. A service that owns the address decides by its port's protocol; so does a headless
+/// one of which the workload there is an endpoint by that port, if it carries other than HTTP. Otherwise, on a
 /// port of which services without addresses are reached by server name, the client's first bytes decide
 /// ([`Destination::Opening`]); on a port that some service declares as HTTP the host chooses; on another, a service
 /// without addresses takes the port; an address in no service (a pod's, a stranger's) is [`Destination::Passthrough`] or
 /// [`Destination::Refused`]. While the workload is not known, everything is refused.
-pub fn lookup(snapshot: &Snapshot, original: SocketAddr) -> Destination {
+pub fn lookup(snapshot: &Snapshot, original: SocketAddr, asking: Asking) -> Destination {
     if snapshot.local().is_none() {
         return Destination::Refused(snapshot.outbound.black_hole.clone());
     }
     let Some(port) = Port::new(original.port()) else { return unknown(snapshot) };
-    if let Some((entry, declared)) = owner(snapshot, original, port) {
-        return match declared.protocol.is_http() {
-            true => Destination::HttpPort(port),
-            false => of_service(snapshot, &entry.key, declared, Some(original.ip())),
-        };
+    match owner(snapshot, original, port, asking) {
+        Owner::Unasked => return Destination::Unasked(original.ip()),
+        Owner::Service(_, declared) if declared.protocol.is_http() => return Destination::HttpPort(port),
+        Owner::Service(entry, declared) => return of_service(snapshot, &entry.key, declared, Some(original.ip())),
+        Owner::Nobody => {}
     }
     let by_name = |used: &PortUse| used.others.iter().any(|e| named_on(snapshot, Way::Captured(original), port)(e));
     match snapshot.index.port(port).is_some_and(by_name) {
@@ -107,14 +112,47 @@ pub fn lookup(snapshot: &Snapshot, original: SocketAddr) -> Destination {
     }
 }
 
-/// The service that has the address for itself, with what it declares for the port.
-fn owner(snapshot: &Snapshot, original: SocketAddr, port: Port) -> Option<(&Arc<IndexEntry>, &ServicePort)> {
+/// Whose a port of an address is.
+enum Owner<'s> {
+    /// A service's, with what it declares for the port.
+    Service(&'s Arc<IndexEntry>, &'s ServicePort),
+    /// No service's.
+    Nobody,
+    /// Whose workload it is would say.
+    Unasked,
+}
+
+/// The service that has the address for itself, or of which the workload at the address is one.
+fn owner(snapshot: &Snapshot, original: SocketAddr, port: Port, asking: Asking) -> Owner<'_> {
     let owner = snapshot
         .index
         .at(original.ip())
         .filter(|e| e.kind == IndexKind::Service && snapshot.outbound.admits(&e.key, port))
         .find_map(|e| declared(e, port).filter(|p| p.protocol != Protocol::Udp).map(|p| (e, p)));
-    owner.filter(|(entry, _)| !named_on(snapshot, Way::Captured(original), port)(entry))
+    match owner.filter(|(entry, _)| !named_on(snapshot, Way::Captured(original), port)(entry)) {
+        Some((entry, declared)) => Owner::Service(entry, declared),
+        None => headless(snapshot, original.ip(), port, asking),
+    }
+}
+
+/// The headless service of which the workload at the address is an endpoint by this port. Requests choose by their host.
+fn headless(snapshot: &Snapshot, address: IpAddr, port: Port, asking: Asking) -> Owner<'_> {
+    let Some(used) = snapshot.index.port(port) else { return Owner::Nobody };
+    let mut here = used.others.iter().filter(|e| e.headless && snapshot.outbound.admits(&e.key, port)).peekable();
+    if here.peek().is_none() {
+        return Owner::Nobody;
+    }
+    match snapshot.workloads.at(address) {
+        Holder::Unasked if asking == Asking::All => Owner::Unasked,
+        Holder::Unasked | Holder::Nobody => Owner::Nobody,
+        Holder::Workload(workload) => {
+            let has = |e: &&Arc<IndexEntry>| workload.headless.iter().any(|h| h.port == port && h.service == e.key);
+            match here.find(has).and_then(|entry| Some((entry, declared(entry, port)?))) {
+                Some((entry, declared)) => Owner::Service(entry, declared),
+                None => Owner::Nobody,
+            }
+        }
+    }
 }
 
 /// What a connection to a listener of the `Sidecar` is for, if it is not HTTP. One that is declared as TLS leads by
@@ -130,16 +168,18 @@ pub fn through(snapshot: &Snapshot, egress: &Egress) -> Destination {
 /// What a connection is for of which [`lookup`] or [`through`] said [`Destination::Opening`], once its client has
 /// spoken. A service that has the very name comes first, then the longest wildcard over it; what is left goes where it
 /// would if there were no such services.
-pub fn by_opening(snapshot: &Snapshot, way: Way<'_>, said: Said<'_>) -> Destination {
+pub fn by_opening(snapshot: &Snapshot, way: Way<'_>, said: Said<'_>, asking: Asking) -> Destination {
     let port = match way {
         Way::Captured(original) => Port::new(original.port()),
         Way::Listener(egress) => Some(egress.port),
     };
     let Some(port) = port.filter(|_| snapshot.local().is_some()) else { return unknown(snapshot) };
-    if let Way::Captured(original) = way
-        && let Some((entry, declared)) = owner(snapshot, original, port)
-    {
-        return of_hello(snapshot, &entry.key, declared, way, said);
+    if let Way::Captured(original) = way {
+        match owner(snapshot, original, port, asking) {
+            Owner::Service(entry, declared) => return of_hello(snapshot, &entry.key, declared, way, said),
+            Owner::Unasked => return Destination::Unasked(original.ip()),
+            Owner::Nobody => {}
+        }
     }
     if let Said::Tls(Some(name)) = said {
         let wanted = named_on(snapshot, way, port);

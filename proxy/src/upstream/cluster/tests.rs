@@ -1,12 +1,18 @@
 use super::*;
 use crate::{
     snapshot::{
+        OwnFacts,
+        build::{Changes, State},
         cluster::ClusterId,
-        fixture::{endpoint, key, port},
+        fixture::{endpoint, key, port, state, workload},
     },
     upstream::connect::{Connector, Dial},
 };
-use mesh_config::model::{Part, Protocol};
+use mesh_config::{
+    kind::Role,
+    model::{Kind, Part, PartName, Protocol},
+    name::Port,
+};
 use mesh_runtime::clock;
 
 /// A service whose clients choose the address themselves.
@@ -41,20 +47,57 @@ fn member(mutual_tls: bool) -> Arc<Endpoint> {
 async fn who_is_at_an_address_that_the_client_chose_is_whom_pilot_names_now() {
     let nowhere = Connector::new(Dial::Memory(Rc::new(|_| None)), None);
     let (upstreams, cluster) = (Upstreams::new(Arc::default(), nowhere), headless());
+    let snapshot =
+        State::new(OwnFacts { role: Role::Sidecar, namespace: "shop".into(), ips: Vec::new() }).snapshot().clone();
     let dial = async |endpoints: Vec<Arc<Endpoint>>| {
         cluster.endpoints.store(Arc::new(EndpointSet { endpoints: endpoints.into_iter().collect() }));
         let live = upstreams.cluster(&cluster, clock::now());
-        live.pick(&upstreams, Some("10.9.9.9:8080".parse().unwrap()), &[], &[]).await.unwrap()
+        live.pick(&upstreams, Some("10.9.9.9:8080".parse().unwrap()), &snapshot, &[]).await.unwrap()
     };
     let early = dial(vec![]).await;
     let plain = dial(vec![member(false)]).await;
     let secure = dial(vec![member(true)]).await;
     let again = dial(vec![Arc::new(Endpoint { weight: 7, ..Endpoint::clone(&member(true)) })]).await;
     let gone = dial(vec![]).await;
-    let secured = |host: &Rc<Host>| host.endpoint.as_ref().map(|endpoint| endpoint.mutual_tls);
+    let secured = |host: &Rc<Host>| host.callee.as_ref().map(|callee| callee.takes_mutual_tls(None));
     assert_eq!(
         [&early, &plain, &secure, &again, &gone].map(secured),
         [None, Some(false), Some(true), Some(true), None]
     );
     assert!(Rc::ptr_eq(&secure, &again), "connections to one that is as it was are kept");
+}
+
+#[tokio::test]
+async fn a_workload_that_is_called_by_its_address_is_called_as_who_it_is_now() {
+    let nowhere = Connector::new(Dial::Memory(Rc::new(|_| None)), None);
+    let upstreams = Upstreams::new(Arc::default(), nowhere);
+    let mut state = state(Role::Sidecar, []);
+    let dial = async |state: &State, port: u16| {
+        let snapshot = state.snapshot();
+        let live = upstreams.cluster(snapshot.outbound.passthrough(), clock::now());
+        live.pick(&upstreams, Some(([10, 2, 0, 1], port).into()), snapshot, &[]).await.unwrap()
+    };
+    let of = |account| Changes::upserts([Part::Workload(workload(account, "10.2.0.1", &[]))]);
+    let removed = |account: &str| vec![(Kind::Workload, PartName(format!("Kubernetes//Pod/shop/{account}").into()))];
+    let before = dial(&state, 7000).await;
+    state.apply(of("one"));
+    let one = dial(&state, 7000).await;
+    let plain = dial(&state, 15020).await;
+    state.apply(of("one"));
+    let again = dial(&state, 7000).await;
+    state.apply(Changes { removed: removed("one"), ..of("two") });
+    let two = dial(&state, 7000).await;
+    state.apply(Changes { removed: removed("two"), ..Changes::default() });
+    let after = dial(&state, 7000).await;
+    let told = |host: &Rc<Host>| {
+        let PeerAddress::Ip(address) = host.address else { panic!("not an address") };
+        let callee = host.callee.as_ref()?;
+        Some((callee.takes_mutual_tls(Port::new(address.port())), callee.identity()?.service_account.to_string()))
+    };
+    let want = [None, Some((true, "one")), Some((false, "one")), Some((true, "two")), None];
+    assert_eq!(
+        [&before, &one, &plain, &two, &after].map(told),
+        want.map(|w| w.map(|(takes, account)| (takes, account.to_owned())))
+    );
+    assert!(Rc::ptr_eq(&one, &again), "connections to one that is as it was are kept");
 }

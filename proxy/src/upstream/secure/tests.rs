@@ -61,7 +61,7 @@ impl Outside {
         let host: Option<Arc<str>> = host.map(Arc::from);
         let target = Target {
             address: &PeerAddress::Ip("10.9.9.9:443".parse().unwrap()),
-            endpoint: None,
+            callee: None,
             cluster: &cluster,
             settings: &Settings::default(),
             server_name: host.as_ref(),

@@ -1,7 +1,7 @@
 //! A state that came about change by change decides as one that got the same parts at once.
 
 use super::*;
-use crate::snapshot::outbound::lookup;
+use crate::snapshot::{outbound::lookup, workloads::Asking};
 use mesh_config::model::Kind;
 use proptest::prelude::*;
 
@@ -53,7 +53,7 @@ fn everything(state: &State) -> Vec<String> {
     all.extend(services.iter().map(|key| said(&ask(state, key, "any", "/"))));
     for address in ["10.0.0.0:80", "10.0.0.1:81", "10.0.0.2:90", "9.9.9.9:90"] {
         let original = address.parse().unwrap();
-        all.push(format!("{:?}", lookup(state.snapshot(), original).key(original)));
+        all.push(format!("{:?}", lookup(state.snapshot(), original, Asking::All).key(original)));
     }
     let single = state.snapshot().outbound.egress("127.0.1.1_90").map(|e| e.single.clone());
     all.push(format!("{single:?} {:?}", state.snapshot().listeners));

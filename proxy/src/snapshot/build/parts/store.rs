@@ -147,35 +147,47 @@ impl Apart for Workload {
     type Store = Workloads;
 }
 
-/// By uid.
+/// By uid, and the addresses of which pilot said that nobody has them.
 #[derive(Debug)]
-pub(in crate::snapshot::build) struct Workloads(ByName<Workload>);
+pub(in crate::snapshot::build) struct Workloads {
+    by_uid: ByName<Workload>,
+    nobodys: BTreeSet<IpAddr>,
+}
 
 impl Workloads {
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Workload>> {
-        self.0.values()
+    /// Whose each address is; of workloads that share one the first by uid, as pilot has it.
+    pub(super) fn answers(&self) -> impl Iterator<Item = (IpAddr, Option<Arc<Workload>>)> {
+        let somebodys =
+            self.by_uid.values().flat_map(|w| w.addresses.iter().map(|address| (*address, Some(w.clone()))));
+        somebodys.chain(self.nobodys.iter().map(|address| (*address, None)))
+    }
+
+    /// Pilot is not followed on who has this address any more; a workload that had it goes by its uid.
+    pub(super) fn forget(&mut self, address: IpAddr) -> bool {
+        self.nobodys.remove(&address)
     }
 }
 
 impl Store<Workload> for Workloads {
     fn empty(_: &Namespace) -> Self {
-        Workloads(BTreeMap::new())
+        Workloads { by_uid: BTreeMap::new(), nobodys: BTreeSet::new() }
     }
 
     fn put(&mut self, name: PartName, workload: Arc<Workload>) -> bool {
-        put(&mut self.0, name, workload)
+        let found = workload.addresses.iter().filter(|address| self.nobodys.remove(address)).count();
+        put(&mut self.by_uid, name, workload) || found > 0
     }
 
     /// By uid, or by an address of which pilot said that nobody has it.
     fn take_out(&mut self, name: &PartName) -> bool {
-        let Ok(address) = name.as_str().parse::<IpAddr>() else { return self.0.remove(name).is_some() };
-        let count = self.0.len();
-        self.0.retain(|_, workload| !workload.addresses.contains(&address));
-        self.0.len() != count
+        let Ok(address) = name.as_str().parse::<IpAddr>() else { return self.by_uid.remove(name).is_some() };
+        let count = self.by_uid.len();
+        self.by_uid.retain(|_, workload| !workload.addresses.contains(&address));
+        self.nobodys.insert(address) || self.by_uid.len() != count
     }
 
     fn has(&self, name: &PartName) -> bool {
-        self.0.contains_key(name)
+        self.by_uid.contains_key(name)
     }
 }
 

@@ -250,6 +250,7 @@ fn pushes() -> impl Strategy<Value = Vec<Changes>> {
         upserts: upserts.into_iter().map(part).collect(),
         removed: removed.into_iter().map(id).collect(),
         refused: refused.into_iter().map(id).collect(),
+        forgotten: Vec::new(),
     });
     prop::collection::vec(push, 1..12)
 }
