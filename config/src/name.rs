@@ -195,6 +195,12 @@ impl From<&str> for Namespace {
     }
 }
 
+impl From<Arc<str>> for Namespace {
+    fn from(text: Arc<str>) -> Self {
+        Namespace(text)
+    }
+}
+
 impl fmt::Display for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -23,6 +23,7 @@ use crate::{
     mesh::Mesh,
     metrics::Metrics,
     settings::Settings,
+    source::Batch,
     world::Touched,
 };
 use admission::Admission;
@@ -37,7 +38,10 @@ use mesh_runtime::{
 use objects::Objects;
 use ports::Ports;
 use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use vouch::Vouch;
 
 /// Everything that is needed, before any of it serves.
@@ -72,6 +76,21 @@ impl App {
     /// # Errors
     /// When any of that cannot be had.
     pub async fn build(settings: Settings, drain: drain::Watch) -> anyhow::Result<App> {
+        let objects = Objects::read(&settings).await?;
+        App::with(objects, settings, drain).await
+    }
+
+    /// As [`Self::build`], with objects that are handed in: tests and measurements. Waits until the API server, as a source,
+    /// is synced.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub async fn fed(batches: mpsc::Receiver<Batch>, settings: Settings, drain: drain::Watch) -> anyhow::Result<App> {
+        let objects = Objects::fed(&settings, batches).await?;
+        App::with(objects, settings, drain).await
+    }
+
+    async fn with(mut objects: Objects, settings: Settings, drain: drain::Watch) -> anyhow::Result<App> {
         let registry = Registry::new();
         registry.build_info("pilot", env!("CARGO_PKG_VERSION"))?;
         let metrics = Metrics::new(&registry)?;
@@ -81,7 +100,6 @@ impl App {
             shares: Shares::new(settings.clients.clone(), metrics.clone()),
             lines: Repeated::new(settings.clients.log_repeat_after, &registry)?,
         };
-        let mut objects = Objects::read(&settings).await?;
         let cluster = objects.cluster.as_ref();
         let lines = bounded.lines.clone();
         let vouch = Vouch::open(&settings, cluster, &objects.world, &registry, WallClock::system(), lines).await?;

@@ -168,7 +168,8 @@ impl Mesh {
             (true, None) => old.lookups.clone(),
             (_, standing) => {
                 let standing = standing.map_or_else(|| old.lookups.standing.clone(), Arc::new);
-                Arc::new(Lookups::new(&parts, standing))
+                let services = same(&Kind::Service).then(|| old.lookups.services.clone());
+                Arc::new(Lookups::new(&parts, standing, services))
             }
         };
         let nodes = nodes.filter(|nodes| *nodes != *old.workloads.nodes);

@@ -2,10 +2,19 @@
 //! status is made of.
 
 use mesh_config::{crd::Head, diagnostic::Diagnostic, kind::GroupKind, name::NamespacedName};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 /// The cluster that this control plane runs in, and that objects without another are of.
 pub const CLUSTER: &str = "Kubernetes";
+
+/// [`CLUSTER`], of which there is one copy.
+pub(crate) fn own_cluster() -> Arc<str> {
+    static NAME: LazyLock<Arc<str>> = LazyLock::new(|| CLUSTER.into());
+    NAME.clone()
+}
 
 /// Which object: cluster, kind with its API group, namespace and name. The API version does not count.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,7 +30,7 @@ pub struct ObjectId {
 impl ObjectId {
     /// Of this control plane's own cluster.
     pub fn new(kind: impl Into<GroupKind>, name: NamespacedName) -> Self {
-        ObjectId { cluster: CLUSTER.into(), kind: kind.into(), name }
+        ObjectId { cluster: own_cluster(), kind: kind.into(), name }
     }
 
     /// Of an object of this control plane's own cluster.

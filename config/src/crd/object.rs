@@ -135,7 +135,7 @@ impl Head {
 
     /// `namespace/name`.
     pub fn name(&self) -> NamespacedName {
-        NamespacedName::new(&self.meta.namespace, &self.meta.name)
+        NamespacedName { namespace: self.meta.namespace.clone().into(), name: self.meta.name.clone() }
     }
 
     /// For "oldest wins".

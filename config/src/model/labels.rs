@@ -2,15 +2,20 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-/// Key-value pairs, ordered by key. As a selector: every pair must be present and equal; an empty selector
+/// Key-value pairs, ordered by key; copies share them. As a selector: every pair must be present and equal; an empty selector
 /// selects everything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Labels(pub BTreeMap<Arc<str>, Arc<str>>);
+pub struct Labels(pub Arc<BTreeMap<Arc<str>, Arc<str>>>);
 
 impl Labels {
     /// The value of a label.
     pub fn get(&self, key: &str) -> Option<&Arc<str>> {
         self.0.get(key)
+    }
+
+    /// Takes these in; of one key they count.
+    pub fn extend(&mut self, more: impl IntoIterator<Item = (Arc<str>, Arc<str>)>) {
+        Arc::make_mut(&mut self.0).extend(more);
     }
 
     /// Whether nothing is in it.
@@ -26,6 +31,6 @@ impl Labels {
 
 impl<K: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(K, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        Labels(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect())
+        Labels(Arc::new(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect()))
     }
 }

@@ -10,7 +10,10 @@ use crate::{
     model::{Labels, Precedence, Visibility},
     name::Namespace,
 };
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 impl Field<v1::Labels> for Labels {
     fn put(&self, level: &mut Level) -> v1::Labels {
@@ -18,7 +21,7 @@ impl Field<v1::Labels> for Labels {
     }
 
     fn take(wire: v1::Labels) -> Result<Self, FieldError> {
-        Field::take(wire.pairs).map(Labels)
+        Field::take(wire.pairs).map(|pairs: BTreeMap<_, _>| Labels(Arc::new(pairs)))
     }
 }
 

@@ -173,7 +173,7 @@ made! {
     TrustDomain = |e| e.one_of(&["cluster.local", "td_1"]).parse().unwrap();
     Pattern = |e| Pattern::new(e.one_of(&["", "a|b", "/(?i)x.*[0-9]{1,3}", "\\d+"])).unwrap();
     PathTemplate = |e| PathTemplate::new(e.one_of(&["/", "/a/{*}/b", "/{**}/x.y"])).unwrap();
-    Labels = |e| Labels(e.any());
+    Labels = |e| Labels(e.any::<std::collections::BTreeMap<_, _>>().into());
 }
 
 one_of! {

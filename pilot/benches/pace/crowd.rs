@@ -34,6 +34,13 @@ pub(super) fn namespace_of(service: usize) -> String {
     format!("team-{}", service / IN_NAMESPACE)
 }
 
+/// Its name in the index.
+#[cfg(feature = "serve")]
+pub(super) fn key(service: usize) -> String {
+    let namespace = namespace_of(service);
+    format!("{namespace}/service-{service}.{namespace}.svc.cluster.local")
+}
+
 fn namespace(first: usize) -> Change {
     let labels = json!({"istio-injection": "enabled"});
     change(ObjectKind::Namespace, json!({"metadata": {"name": namespace_of(first), "labels": labels}}))
@@ -55,11 +62,11 @@ pub(super) fn service(i: usize, port: u16) -> Change {
     change(ObjectKind::Service, json!({"metadata": metadata(i, &name), "spec": spec}))
 }
 
-fn pod_name(service: usize, pod: usize) -> String {
+pub(super) fn pod_name(service: usize, pod: usize) -> String {
     format!("service-{service}-7c9d8b6f5d-{pod:05}")
 }
 
-fn address(service: usize, pod: usize) -> String {
+pub(super) fn address(service: usize, pod: usize) -> String {
     let n = service * PODS + pod;
     format!("10.{}.{}.{}", 128 + (n >> 16), (n >> 8) & 255, n & 255)
 }

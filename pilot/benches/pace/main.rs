@@ -1,63 +1,69 @@
-//! What changes cost pilot, on processors: the rows that `make bench` prints.
+//! What changes cost pilot, on processors: the rows of pilot in `make bench`.
+//!
+//! `cargo bench -p mesh-pilot --bench pace [-- ROW]`. Without feature `serve` the rows of compiling alone.
 
 mod crowd;
+mod measure;
+#[cfg(feature = "serve")]
+mod streams;
 
 use crowd::{PODS, one};
+use measure::{cpu, memory, row};
 use mesh_pilot::{Mesh, World, compile::Compiler, source::Change, world::Touched};
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 const SERVICES: usize = 1_000;
 const RULES: usize = 200;
 const TIMES: usize = 100;
 
-#[expect(clippy::print_stdout, reason = "its output is its result")]
 fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    match &words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        #[cfg(feature = "serve")]
+        ["clients", plain, dir, count] => {
+            streams::clients(plain, std::path::Path::new(dir), count.parse().expect("a number"));
+        }
+        #[cfg(feature = "serve")]
+        ["streams"] => streams::measure(SERVICES, RULES),
+        [] => {
+            compile("");
+            // In a process of its own, whose memory is no other's.
+            #[cfg(feature = "serve")]
+            streams::in_own_process();
+        }
+        [only, ..] => compile(only),
+    }
+}
+
+fn compile(only: &str) {
     let mut world = World::default();
     let mut compiler = Compiler::default();
     let before = cpu();
     world.apply(crowd::all(SERVICES, RULES));
-    println!("{:40} {:?}", "read", cpu() - before);
+    row("read", (cpu() - before).as_secs_f64() * 1e3, "ms", None);
     let before = cpu();
     let mut mesh = compiler.compile(&world, &Touched::EVERYTHING, None);
-    println!("{:40} {:?}", "compile, first", cpu() - before);
+    row("compile, first", (cpu() - before).as_secs_f64() * 1e3, "ms", None);
     type Make = fn(usize) -> Change;
-    let rows: [(&str, Make); 4] = [
-        ("one endpoint", |n| crowd::slice(n / 2, PODS - (n + 1) % 2)),
-        ("one pod's label", |n| crowd::pod(n / 2, 3, ["v2", "v1"][n % 2])),
-        ("one Service", |n| crowd::service(n / 2, [81, 80][n % 2])),
-        ("one route", |n| crowd::route(n / 2, [2, 1][n % 2])),
+    let rows: [(&str, Make, f64); 4] = [
+        ("one endpoint", |n| crowd::slice(n / 2, PODS - (n + 1) % 2), 5.0),
+        ("one pod's label", |n| crowd::pod(n / 2, 3, ["v2", "v1"][n % 2]), 25.0),
+        ("one Service", |n| crowd::service(n / 2, [81, 80][n % 2]), 25.0),
+        ("one route", |n| crowd::route(n / 2, [2, 1][n % 2]), 25.0),
     ];
-    for (row, make) in rows {
+    for (what, make, limit) in rows.into_iter().filter(|(row, ..)| row.contains(only)) {
         let mut took = Duration::ZERO;
         for n in 0..TIMES {
             let change = make(n);
             let before = cpu();
             let touched = world.apply(one(change));
             let next = compiler.compile(&world, &touched, Some(&mesh));
+            let is_new = next.version() > mesh.version();
+            drop(std::mem::replace::<Mesh>(&mut mesh, next));
             took += cpu() - before;
-            assert!(next.version() > mesh.version(), "{row}");
-            let old: Mesh = std::mem::replace(&mut mesh, next);
-            let before = cpu();
-            drop(old);
-            took += cpu() - before;
+            assert!(is_new, "{what}");
         }
-        println!("{row:40} {:.2} ms", took.as_secs_f64() * 1e3 / TIMES as f64);
+        row(what, took.as_secs_f64() * 1e3 / TIMES as f64, "ms", Some(limit));
     }
-    println!("{:40} {} MB", "resident", memory("VmRSS"));
-    println!("{:40} {} MB", "peak", memory("VmHWM"));
-}
-
-/// Time that this process's threads were on processors.
-fn cpu() -> Duration {
-    let tasks = fs::read_dir("/proc/self/task").expect("Linux has it");
-    let of = |task: fs::DirEntry| fs::read_to_string(task.path().join("schedstat")).ok();
-    let nanos = |text: String| text.split(' ').next().and_then(|first| first.parse::<u64>().ok());
-    Duration::from_nanos(tasks.filter_map(|task| task.ok().and_then(of).and_then(nanos)).sum())
-}
-
-/// A line of the kernel's account of this process, in MB.
-fn memory(line: &str) -> u64 {
-    let account = fs::read_to_string("/proc/self/status").expect("Linux has it");
-    let found = account.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':'));
-    found.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok()).map_or(0, |kilobytes: u64| kilobytes / 1024)
+    row("resident", memory("VmRSS") as f64, "MB", None);
 }

@@ -36,13 +36,12 @@ pub(super) struct Objects {
 impl Objects {
     /// Begins to follow them; waits until everything that is there has been read, however long an API server is away.
     pub(super) async fn read(settings: &Settings) -> anyhow::Result<Self> {
-        let (mut keep, kept) = match &settings.state_dir {
+        let (keep, kept) = match &settings.state_dir {
             None => (None, Vec::new()),
             Some(dir) => Keep::open(dir).map(|(keep, kept)| (Some(keep), kept))?,
         };
-        let (send, mut batches) = mpsc::channel(BATCHES);
-        let mut world = World::with_mesh_config(base_mesh_config(settings))
-            .of_revision(settings.named_revision().unwrap_or("default"));
+        let (send, batches) = mpsc::channel(BATCHES);
+        let world = world(settings);
         let (cluster, id, pace, watched) = match &settings.config_dir {
             Some(dir) => {
                 let watched = tokio::spawn(source::file::watch::follow(dir.clone(), send));
@@ -55,19 +54,40 @@ impl Objects {
                 (Some(client), SourceId::ApiServer, Pace::CLUSTER, watched)
             }
         };
-        world.restore(id, kept);
-        while !world.is_synced() {
-            let Some(batch) = batches.recv().await else {
-                watched.await.context("reading the objects ended")??;
+        let mut objects = Objects { world, batches, watched, keep, pace, cluster };
+        objects.world.restore(id, kept);
+        objects.until_synced().await?;
+        Ok(objects)
+    }
+
+    /// Those that the caller hands in, in the manner of an API server.
+    pub(super) async fn fed(settings: &Settings, batches: mpsc::Receiver<Batch>) -> anyhow::Result<Self> {
+        let watched = tokio::spawn(std::future::pending());
+        let (world, pace) = (world(settings), Pace::CLUSTER);
+        let mut objects = Objects { world, batches, watched, keep: None, pace, cluster: None };
+        objects.world.register(SourceId::ApiServer);
+        objects.until_synced().await?;
+        Ok(objects)
+    }
+
+    async fn until_synced(&mut self) -> anyhow::Result<()> {
+        while !self.world.is_synced() {
+            let Some(batch) = self.batches.recv().await else {
+                (&mut self.watched).await.context("reading the objects ended")??;
                 anyhow::bail!("reading the objects ended early");
             };
-            world.apply(batch);
+            self.world.apply(batch);
         }
-        if let Some(keep) = &mut keep {
-            keep.save(&world);
+        if let Some(keep) = &mut self.keep {
+            keep.save(&self.world);
         }
-        Ok(Objects { world, batches, watched, keep, pace, cluster })
+        Ok(())
     }
+}
+
+/// Without objects.
+fn world(settings: &Settings) -> World {
+    World::with_mesh_config(base_mesh_config(settings)).of_revision(settings.named_revision().unwrap_or("default"))
 }
 
 /// Waits for the end of watching. A directory that is no longer watched ends nothing else: the objects stay as they were

@@ -139,10 +139,9 @@ impl Lane {
             return;
         };
         let (old, new) = (&before.registry, &ground.registry);
-        let is_touched = |key| new.objects_of(key).iter().any(|object| touched.contains(object));
-        let moved = new.keys().filter(|key| is_touched(key) || !new.is_same(old, key));
-        let gone = old.keys().filter(|key| new.get(key).is_none());
-        stale.services.extend(moved.chain(gone).cloned());
+        // What a service is follows from its objects alone, but for one that is another name.
+        let aliases = old.aliases().keys().chain(new.aliases().keys()).filter(|key| !new.is_same_alias(old, key));
+        stale.services.extend(old.made_of(touched).chain(new.made_of(touched)).chain(aliases).cloned());
         let rules = before.rules_that_differ(ground);
         if rules.is_empty() {
             return;

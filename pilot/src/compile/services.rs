@@ -10,11 +10,12 @@ use super::{
 use crate::{mesh::ServiceFacts, object::ObjectId};
 use mesh_config::{
     crd::{Head, ParseContext, networking::ServiceEntry},
+    kind::ObjectKind,
     model::{Part, Service, ServiceKey},
     name::{Host, Namespace},
 };
 use std::{
-    collections::{BTreeMap, HashMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
     sync::Arc,
 };
 
@@ -65,20 +66,24 @@ impl Registry {
         &self.aliases
     }
 
-    /// Whether a service is what it is in another registry, as far as itself goes.
-    pub(super) fn is_same(&self, other: &Registry, key: &ServiceKey) -> bool {
-        self.services.get(key) == other.services.get(key)
-            && self.facts(key) == other.facts(key)
-            && self.objects_of(key) == other.objects_of(key)
-            && self.aliases.get(key) == other.aliases.get(key)
+    /// Services that one of these objects says something about.
+    pub(super) fn made_of<'a>(&'a self, objects: &'a BTreeSet<ObjectId>) -> impl Iterator<Item = &'a ServiceKey> {
+        let about = self.objects.iter().filter(|(_, of)| of.iter().any(|object| objects.contains(object)));
+        about.map(|(key, _)| key)
+    }
+
+    /// Whether another name of a service is that, and of the same service, in both registries.
+    pub(super) fn is_same_alias(&self, other: &Registry, key: &ServiceKey) -> bool {
+        self.aliases.get(key) == other.aliases.get(key) && self.services.get(key) == other.services.get(key)
     }
 
     pub(super) fn all_facts(&self) -> &Arc<HashMap<ServiceKey, ServiceFacts>> {
         &self.facts
     }
 
-    fn add(&mut self, service: Service, facts: ServiceFacts, object: &Head, notes: &mut Notes) {
-        self.objects.entry(service.key.clone()).or_default().push(ObjectId::local(object));
+    fn add(&mut self, service: Service, facts: ServiceFacts, (kind, object): (ObjectKind, &Head), notes: &mut Notes) {
+        let id = ObjectId::new(kind, object.name());
+        self.objects.entry(service.key.clone()).or_default().push(id);
         match self.services.entry(service.key.clone()) {
             Entry::Vacant(place) => {
                 self.by_host.entry(service.key.host.clone()).or_default().push(service.key.clone());
@@ -99,12 +104,12 @@ pub(super) fn compile(inputs: &Inputs<'_>, context: &ParseContext, notes: &mut N
     let mut registry = Registry::default();
     for input in &inputs.services {
         let (service, facts) = kubernetes::service(input, export_to);
-        registry.add(service, facts, input.object, notes);
+        registry.add(service, facts, (ObjectKind::Service, input.object), notes);
     }
     for input in &inputs.service_entries {
         for host in &input.value.hosts {
             let (service, facts) = of_entry(input, host);
-            registry.add(service, facts, input.object, notes);
+            registry.add(service, facts, (ObjectKind::ServiceEntry, input.object), notes);
         }
     }
     registry.aliases = kubernetes::aliases(inputs, &registry);

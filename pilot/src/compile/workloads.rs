@@ -1,7 +1,7 @@
 //! Pods, WorkloadEntries and inline endpoints → workloads: who stands behind endpoints.
 
 use super::{by_address::Captured, kubernetes};
-use crate::world::CLUSTER;
+use crate::{object::own_cluster, world::CLUSTER};
 use mesh_config::{
     crd::networking::{EntryEndpoint, ServiceEntry, WorkloadEntry},
     identity::SpiffeId,
@@ -114,7 +114,7 @@ impl Workloads {
 
     fn index(&mut self, backing: &Backing, change: impl Fn(&mut BTreeSet<Arc<str>>) -> bool) {
         let namespace = &backing.workload.info.namespace;
-        for (key, value) in &backing.workload.labels.0 {
+        for (key, value) in backing.workload.labels.0.iter() {
             let label = (namespace.clone(), key.clone(), value.clone());
             change(self.by_label.entry(label.clone()).or_default());
             if self.by_label.get(&label).is_some_and(BTreeSet::is_empty) {
@@ -160,7 +160,7 @@ pub(super) fn of_entry(entry: &WorkloadEntry, settings: &Settings) -> Backing {
     let (namespace, name) = (entry.name.namespace.as_str(), &entry.name.name);
     // Labels of the object and of its spec are one set; the object's win.
     let mut labels = entry.endpoint.labels.clone();
-    labels.0.extend(entry.meta.labels.0.clone());
+    labels.extend(entry.meta.labels.0.iter().map(|(key, value)| (key.clone(), value.clone())));
     backing(entry_uid(namespace, name).into(), (namespace, name), labels, &entry.endpoint, settings)
 }
 
@@ -247,6 +247,6 @@ pub(super) fn info(namespace: &str, name: &Arc<str>, labels: &Labels) -> Workloa
             .unwrap_or_else(|| "latest".into()),
         app: app.unwrap_or_default(),
         version: version.unwrap_or_default(),
-        cluster: CLUSTER.into(),
+        cluster: own_cluster(),
     }
 }

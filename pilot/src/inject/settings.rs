@@ -119,7 +119,7 @@ fn read_selector(selector: &Value) -> Result<LabelSelector, String> {
     let mut read = LabelSelector::default();
     for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
         let value = value.as_str().ok_or_else(|| format!("matchLabels.{key} must be text"))?;
-        read.labels.0.insert(key.as_str().into(), value.into());
+        read.labels.extend([(key.as_str().into(), value.into())]);
     }
     for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
         let key = expression["key"].as_str().ok_or("an expression without key")?;

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Values that stand under exact hosts and wildcards.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ByHost<T> {
     at: HashMap<Host, Vec<T>>,
     /// Lengths of the suffixes of the wildcards, so that only these are tried.

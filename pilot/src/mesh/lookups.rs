@@ -40,7 +40,7 @@ pub(crate) struct Standing {
 #[derive(Debug, Default)]
 pub struct Lookups {
     pub(super) standing: Arc<Standing>,
-    pub(crate) services: ByHost<ServiceKey>,
+    pub(crate) services: Arc<ByHost<ServiceKey>>,
     pub(crate) destinations: ByHost<Arc<Destination>>,
     /// Attached to the mesh; under each host the oldest first.
     pub(crate) mesh_routes: ByHost<Arc<Route>>,
@@ -90,12 +90,21 @@ impl WorkloadLookups {
 }
 
 impl Lookups {
-    pub(super) fn new(parts: &BTreeMap<Kind, Arc<Parts>>, standing: Arc<Standing>) -> Self {
-        let mut made = Lookups { standing, ..Lookups::default() };
-        let stays = parts.iter().filter(|(kind, _)| !MOVING.contains(kind));
+    /// `services`: those that stand, when there are no others.
+    pub(super) fn new(
+        parts: &BTreeMap<Kind, Arc<Parts>>,
+        standing: Arc<Standing>,
+        services: Option<Arc<ByHost<ServiceKey>>>,
+    ) -> Self {
+        let stand = services.is_some();
+        let mut made = Lookups { standing, services: services.unwrap_or_default(), ..Lookups::default() };
+        let is_known = |kind: &Kind| MOVING.contains(kind) || (stand && *kind == Kind::Service);
+        let stays = parts.iter().filter(|(kind, _)| !is_known(kind));
         for shared in stays.flat_map(|(_, parts)| parts.iter()) {
             match &shared.part {
-                Part::Service(service) => made.services.insert(&service.key.host, service.key.clone()),
+                Part::Service(service) => {
+                    Arc::make_mut(&mut made.services).insert(&service.key.host, service.key.clone());
+                }
                 Part::Destination(rule) => made.destinations.insert(&rule.host, rule.clone()),
                 Part::Route(route) => made.add_route(route),
                 Part::Gateway(gateway) => made.gateways.push(gateway.clone()),

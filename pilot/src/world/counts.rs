@@ -79,6 +79,6 @@ impl Namespaces {
 }
 
 fn is_selected(selectors: &[LabelSelector], namespace: &str, mut labels: Labels) -> bool {
-    labels.0.insert(NAME.into(), namespace.into());
+    labels.extend([(NAME.into(), namespace.into())]);
     selectors.iter().any(|selector| selector.selects(&labels))
 }

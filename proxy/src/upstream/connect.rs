@@ -19,7 +19,6 @@ use crate::{
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use mesh_config::model::Settings;
-use mesh_runtime::clock;
 use mesh_runtime::tls::{
     client::{ClientProfile, ClientTls, Connected, Mode},
     verify::ExpectedPeer,

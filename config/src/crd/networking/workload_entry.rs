@@ -51,7 +51,7 @@ pub(in crate::crd) fn workload_entry(
     _context: &ParseContext,
 ) -> Option<WorkloadEntry> {
     let mut endpoint = endpoint(f)?;
-    endpoint.labels.0.extend(object.meta.labels.0.iter().map(|(k, v)| (k.clone(), v.clone())));
+    endpoint.labels.extend(object.meta.labels.0.iter().map(|(k, v)| (k.clone(), v.clone())));
     Some(WorkloadEntry { name: object.name(), meta: object.meta.clone(), endpoint })
 }
 
