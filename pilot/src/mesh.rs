@@ -9,10 +9,11 @@ mod lookups;
 mod moved;
 mod parts;
 
+#[cfg(feature = "serve")]
+pub(crate) use self::moved::service_of;
 pub(crate) use self::{
     hosts::ByHost,
     lookups::{Nodes, ServiceFacts, Standing, WorkloadLookups},
-    moved::service_of,
 };
 pub use self::{lookups::Lookups, moved::Moved};
 
@@ -86,7 +87,6 @@ pub struct Mesh {
     workloads: Arc<WorkloadLookups>,
     said: Arc<AboutObjects>,
     /// See [`Mesh::moved_since`]: since the mesh before, for those who have seen that.
-    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "nobody follows"))]
     moved: Option<(MeshVersion, Option<Arc<Moved>>)>,
 }
 
