@@ -74,6 +74,8 @@ impl Clusters {
             _ => "BlackHoleCluster",
         };
         let pool = ConnectionPool { http_idle_timeout: Some(Duration::from_secs(300)), ..ConnectionPool::default() };
+        // Whoever is called by an address says whether its calls are made with the mesh's mutual TLS.
+        let tls = (key != ClusterKey::Passthrough).then_some(UpstreamTls::Disable);
         Cluster {
             id: self.id(&key),
             key,
@@ -82,7 +84,7 @@ impl Clusters {
             protocol: Protocol::Auto,
             resolution: Resolution::Passthrough,
             subset_labels: Default::default(),
-            policy: EffectivePolicy { connection_pool: pool, tls: Some(UpstreamTls::Disable), ..Default::default() },
+            policy: EffectivePolicy { connection_pool: pool, tls, ..Default::default() },
             external: true,
             subject_alt_names: Arc::new([]),
             service_host: "".into(),
