@@ -6,7 +6,7 @@ use crate::{
     mesh::credentials,
     namespace::{
         Inside, PROXY_GROUP, Pair, SERVER, peer,
-        processes::{Folder, Sidecar, ask, kill},
+        processes::{Folder, Sidecar, ask, kill, ready, workload},
     },
     until,
     workload::{App, Kind},
@@ -72,11 +72,7 @@ impl Place {
         let sidecars = vec![folder.sidecar(&pair.server, &client)?, folder.sidecar(&pair.peers, &one)?];
         let place = Place { pilot: Some(pilot), _sidecars: sidecars, _apps: apps, inside, outside, dir, _pair: pair };
         for address in [SERVER, peer(6)] {
-            until("the sidecars are ready", || async {
-                let page = ask(&place.outside, (address, 15021).into(), "/healthz/ready").await;
-                if page.as_ref().is_some_and(|(status, _)| *status == 200) { Ok(()) } else { Err(page) }
-            })
-            .await;
+            ready(&place.outside, (address, 15021).into(), "/healthz/ready").await;
         }
         Ok(place)
     }
@@ -165,20 +161,8 @@ async fn echo(to: SocketAddr) -> anyhow::Result<String> {
 }
 
 fn objects(account: &str) -> String {
-    let entry = |name: &str, address: Ipv4Addr, account: &str| {
-        format!(
-            "---
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: {{name: {name}, namespace: test}}
-spec:
-  address: {address}
-  serviceAccount: {account}
-  labels: {{app: {name}, security.istio.io/tlsMode: istio}}
-"
-        )
-    };
-    [OBJECTS.to_owned(), entry("client", SERVER, "client"), entry("one", peer(6), account)].concat()
+    let client = workload("client", SERVER.into(), "client");
+    [OBJECTS.to_owned(), client, workload("one", peer(6).into(), account)].concat()
 }
 
 /// Mutual TLS alone, and a service elsewhere that makes a port one for requests.

@@ -115,26 +115,17 @@ fn cluster_pods_of_a_stateful_set_call_each_other_by_name_and_by_address_under_s
     place.apply(STRICT).unwrap();
     place.apply(THREE).unwrap();
     place.kubectl(&["rollout", "status", "statefulset/store", "--timeout=120s"]).unwrap();
+    let answer = |url: &str| soon(url, || place.call("store-0", &["--expect", "200", url]));
     for to in ["store-1.store", "store-2.store.mesh-store.svc.cluster.local"] {
-        let url = format!("http://{to}:8080/");
-        let exec =
-            ["exec", "store-0", "--container", "echo", "--", "echo", "client", "--expect", "200", "--print", &url];
-        let mut said = String::new();
-        soon(to, || {
-            said = place.kubectl(&exec)?;
-            Ok(())
-        });
+        let said = answer(&format!("http://{to}:8080/"));
         assert!(said.contains("spiffe://cluster.local/ns/mesh-store/sa/default"), "{to}: {said}");
     }
     // By address, as peers do that tell each other where they are: on the port of the service, and on one that none has,
     // which carries bytes. STRICT would refuse either in plain text.
     let address = place.kubectl(&["get", "pod", "store-1", "--output=jsonpath={.status.podIP}"]).unwrap();
     for (port, is_http) in [(8080, true), (8090, false)] {
-        let url = format!("http://{address}:{port}/");
-        let exec =
-            ["exec", "store-0", "--container", "echo", "--", "echo", "client", "--expect", "200", "--print", &url];
-        let said = soon(&url, || place.kubectl(&exec));
-        assert_eq!(said.contains("spiffe://cluster.local/ns/mesh-store/sa/default"), is_http, "{url}: {said}");
+        let said = answer(&format!("http://{address}:{port}/"));
+        assert_eq!(said.contains("spiffe://cluster.local/ns/mesh-store/sa/default"), is_http, "{port}: {said}");
     }
 }
 

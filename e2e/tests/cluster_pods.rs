@@ -6,55 +6,39 @@ use mesh_e2e::cluster::{
     place::{Place, STRICT, soon},
 };
 
-/// Its application calls in its first moment, and once more before that where it begins with another container.
-const JOBS: &str = "
+/// Their application calls in its first moment, and once more before that where it begins with another container.
+fn jobs() -> String {
+    let call = |name: &str| {
+        let args = "[client, --count, '20', --expect, '200', 'http://server/']";
+        format!("{{name: {name}, image: ferromesh.local/echo:dev, args: {args}}}")
+    };
+    let spec = |more: &str| {
+        let pod = format!("{{restartPolicy: Never, containers: [{}]{more}}}", call("echo"));
+        format!("{{backoffLimit: 0, template: {{spec: {pod}}}}}")
+    };
+    let before = format!(", initContainers: [{}]", call("before"));
+    format!(
+        "
 apiVersion: batch/v1
 kind: Job
-metadata: {name: once}
-spec:
-  backoffLimit: 0
-  template:
-    spec:
-      restartPolicy: Never
-      containers:
-        - name: echo
-          image: ferromesh.local/echo:dev
-          args: [client, --count, '20', --expect, '200', 'http://server/']
+metadata: {{name: once}}
+spec: {}
 ---
 apiVersion: batch/v1
 kind: Job
-metadata: {name: prepared}
-spec:
-  backoffLimit: 0
-  template:
-    spec:
-      restartPolicy: Never
-      initContainers:
-        - name: before
-          image: ferromesh.local/echo:dev
-          args: [client, --count, '20', --expect, '200', 'http://server/']
-      containers:
-        - name: echo
-          image: ferromesh.local/echo:dev
-          args: [client, --count, '20', --expect, '200', 'http://server/']
+metadata: {{name: prepared}}
+spec: {}
 ---
 apiVersion: batch/v1
 kind: CronJob
-metadata: {name: nightly}
-spec:
-  schedule: 0 3 * * *
-  suspend: true
-  jobTemplate:
-    spec:
-      backoffLimit: 0
-      template:
-        spec:
-          restartPolicy: Never
-          containers:
-            - name: echo
-              image: ferromesh.local/echo:dev
-              args: [client, --count, '20', --expect, '200', 'http://server/']
-";
+metadata: {{name: nightly}}
+spec: {{schedule: 0 3 * * *, suspend: true, jobTemplate: {{spec: {}}}}}
+",
+        spec(""),
+        spec(&before),
+        spec("")
+    )
+}
 
 /// How many seconds the sidecar of a job's pod ended after its application.
 fn late(place: &Place<'_>, job: &str) -> Result<i64> {
@@ -76,7 +60,7 @@ fn cluster_jobs_call_at_once_and_end_with_their_application() {
     let place = mesh.namespace("mesh-job").unwrap();
     place.apply(STRICT).unwrap();
     place.echo("server").unwrap();
-    place.apply(JOBS).unwrap();
+    place.apply(&jobs()).unwrap();
     place.kubectl(&["create", "job", "by-night", "--from=cronjob/nightly"]).unwrap();
     for job in ["once", "prepared", "by-night"] {
         place.kubectl(&["wait", "--for=condition=complete", &format!("job/{job}"), "--timeout=90s"]).unwrap();

@@ -215,24 +215,21 @@ fn cluster_objects_of_a_namespace_that_is_not_selected_do_not_count() {
     soon("it counts again", || place.called("client", "418", url));
 }
 
-/// Its own metrics are on its port; how they are scraped is told as users tell it.
-const SCRAPED: &str = "
+/// A Prometheus with this name, configuration and metadata.
+const PROMETHEUS: &str = "
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: scraped}
-data: {config.yaml: 'scrape_configs: []'}
+metadata: {name: NAME}
+data: {config.yaml: 'CONFIG'}
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: scraped}
-spec: {selector: {app: scraped}, ports: [{name: http, port: 9090}]}
+metadata: {name: NAME}
+spec: {selector: {app: NAME}, ports: [{name: http, port: 9090}]}
 ---
 apiVersion: v1
 kind: Pod
-metadata:
-  name: scraped
-  labels: {app: scraped}
-  annotations: {prometheus.io/scrape: 'true', prometheus.io/port: '9090'}
+metadata: {name: NAME, METADATA}
 spec:
   terminationGracePeriodSeconds: 1
   containers:
@@ -241,46 +238,29 @@ spec:
       args: [--config.file=/config/config.yaml, --storage.tsdb.path=/data]
       readinessProbe: {httpGet: {path: /-/ready, port: 9090}, periodSeconds: 1}
       volumeMounts: [{name: config, mountPath: /config}, {name: data, mountPath: /data}]
-  volumes: [{name: config, configMap: {name: scraped}}, {name: data, emptyDir: {}}]
+  volumes: [{name: config, configMap: {name: NAME}}, {name: data, emptyDir: {}}]
 ";
 
-/// Scrapes one target; outside of the mesh, as most are.
-const SCRAPER: &str = "
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: scraper}
-data:
-  config.yaml: |
-    global: {scrape_interval: 1s}
-    scrape_configs: [{job_name: pods, metrics_path: 'PATH', static_configs: [{targets: ['TARGET']}]}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: scraper}
-spec: {selector: {app: scraper}, ports: [{name: http, port: 9090}]}
----
-apiVersion: v1
-kind: Pod
-metadata:
-  name: scraper
-  labels: {app: scraper, sidecar.istio.io/inject: 'false'}
-spec:
-  terminationGracePeriodSeconds: 1
-  containers:
-    - name: prometheus
-      image: ferromesh.local/prometheus:dev
-      args: [--config.file=/config/config.yaml, --storage.tsdb.path=/data]
-      readinessProbe: {httpGet: {path: /-/ready, port: 9090}, periodSeconds: 1}
-      volumeMounts: [{name: config, mountPath: /config}, {name: data, mountPath: /data}]
-  volumes: [{name: config, configMap: {name: scraper}}, {name: data, emptyDir: {}}]
-";
+/// One whose own metrics are on its port; how they are scraped is told as users tell it.
+fn scraped() -> String {
+    let metadata = "labels: {app: scraped}, annotations: {prometheus.io/scrape: 'true', prometheus.io/port: '9090'}";
+    PROMETHEUS.replace("NAME", "scraped").replace("METADATA", metadata).replace("CONFIG", "scrape_configs: []")
+}
+
+/// One that scrapes this; outside of the mesh, as most are.
+fn scraper(target: &str, path: &str) -> String {
+    let job = format!("{{job_name: pods, metrics_path: {path}, static_configs: [{{targets: [\"{target}\"]}}]}}");
+    let config = format!("{{global: {{scrape_interval: 1s}}, scrape_configs: [{job}]}}");
+    let metadata = "labels: {app: scraper, sidecar.istio.io/inject: 'false'}";
+    PROMETHEUS.replace("NAME", "scraper").replace("METADATA", metadata).replace("CONFIG", &config)
+}
 
 #[test]
 fn cluster_a_prometheus_scrapes_the_application_and_its_proxy_in_one() {
     let mesh = Mesh::installed().expect("the mesh is installed");
     let place = mesh.namespace("mesh-prometheus").unwrap();
     place.apply(STRICT).unwrap();
-    place.apply(SCRAPED).unwrap();
+    place.apply(&scraped()).unwrap();
     place.echo("client").unwrap();
     place.kubectl(&["wait", "--for=condition=Ready", "pod/scraped", "--timeout=120s"]).unwrap();
     let of_pod = |path: &str| place.kubectl(&["get", "pod", "scraped", &format!("--output=jsonpath={path}")]).unwrap();
@@ -288,7 +268,7 @@ fn cluster_a_prometheus_scrapes_the_application_and_its_proxy_in_one() {
     let annotation = |name: &str| of_pod(&format!("{{.metadata.annotations.prometheus\\.io/{name}}}"));
     assert_eq!(annotation("scrape"), "true");
     let target = format!("{}:{}", of_pod("{.status.podIP}"), annotation("port"));
-    place.apply(&SCRAPER.replace("TARGET", &target).replace("PATH", &annotation("path"))).unwrap();
+    place.apply(&scraper(&target, &annotation("path"))).unwrap();
     place.kubectl(&["wait", "--for=condition=Ready", "pod/scraper", "--timeout=120s"]).unwrap();
     soon("its own metrics", || finds(&mesh, &place, "prometheus_build_info"));
     let by_mesh = "istio_requests_total{reporter=\"destination\",source_workload=\"client\",\
@@ -302,13 +282,7 @@ fn cluster_a_prometheus_scrapes_the_application_and_its_proxy_in_one() {
 
 /// Whether the Prometheus has a series.
 fn finds(mesh: &Mesh, place: &Place<'_>, what: &str) -> anyhow::Result<()> {
-    let encoded: String = what
-        .bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'_' => char::from(byte).to_string(),
-            other => format!("%{other:02X}"),
-        })
-        .collect();
+    let encoded: String = form_urlencoded::byte_serialize(what.as_bytes()).collect();
     let service = format!("/api/v1/namespaces/{}/services/scraper:9090/proxy", place.name());
     let said = mesh.cluster.kubectl(&["get", "--raw", &format!("{service}/api/v1/query?query={encoded}")])?;
     let said: Value = serde_json::from_str(&said)?;

@@ -95,16 +95,6 @@ impl Cluster {
         command::finish(self.command("helm").args(words).current_dir(top()))
     }
 
-    /// Runs a command in a container; gives what it printed.
-    ///
-    /// # Errors
-    /// When it cannot be run or says that it failed.
-    pub fn exec(&self, namespace: &str, pod: &str, container: &str, words: &[&str]) -> Result<String> {
-        let mut kubectl = self.command("kubectl");
-        kubectl.args(["exec", "--namespace", namespace, pod, "--container", container, "--"]).args(words);
-        command::finish(&mut kubectl)
-    }
-
     /// Gives image archives to all nodes.
     ///
     /// # Errors

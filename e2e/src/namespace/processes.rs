@@ -34,12 +34,7 @@ impl Folder<'_> {
         command.args(["--server-names", "istiod.istio-system.svc", "--plaintext-xds-address", "off"]);
         command.args(["--xds-address", &at(15012), "--monitoring-address", &at(15014)]);
         let pilot = self.spawn(command, "pilot").context("pilot")?;
-        let page = SocketAddr::from((self.pilot, 15014));
-        until("pilot ready", || async {
-            let page = ask(outside, page, "/ready").await;
-            if page.is_some_and(|(status, _)| status == 200) { Ok(()) } else { Err("no") }
-        })
-        .await;
+        ready(outside, (self.pilot, 15014).into(), "/ready").await;
         Ok(pilot)
     }
 
@@ -81,6 +76,30 @@ pub(crate) async fn kill(child: Option<Child>) {
     if let Some(mut child) = child {
         child.kill().await.expect("what runs can be killed");
     }
+}
+
+/// Waits until a page says that its process is ready.
+pub(crate) async fn ready(from: &Inside, to: SocketAddr, path: &'static str) {
+    until(&format!("{path} of {to}"), || async {
+        let page = ask(from, to, path).await;
+        if page.as_ref().is_some_and(|(status, _)| *status == 200) { Ok(()) } else { Err(page) }
+    })
+    .await;
+}
+
+/// The object of a workload of the mesh.
+pub(crate) fn workload(name: &str, address: IpAddr, account: &str) -> String {
+    format!(
+        "---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {{name: {name}, namespace: test}}
+spec:
+  address: {address}
+  serviceAccount: {account}
+  labels: {{app: {name}, security.istio.io/tlsMode: istio}}
+"
+    )
 }
 
 /// A page, by who is inside; `None`: there is none.

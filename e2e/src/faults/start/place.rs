@@ -4,7 +4,7 @@ use crate::{
     mesh::{credentials, fqdn, issue},
     namespace::{
         Inside, PROXY_GROUP, Pair, SERVER, peer,
-        processes::{Folder, Sidecar, ask, kill},
+        processes::{Folder, Sidecar, ask, kill, workload},
     },
     until,
     workload::{App, Kind},
@@ -15,7 +15,7 @@ use mesh_runtime::{clock, tls::material::Identity};
 use std::{
     collections::BTreeSet,
     fs,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex},
 };
@@ -184,25 +184,11 @@ fn is_tls(first: &[u8]) -> bool {
 
 fn objects(known: bool) -> String {
     let mut text = OBJECTS.replace("SERVER", &fqdn("server")).replace("PARTNER", &fqdn("partner"));
-    text.push_str(&workload("partner", partner().ip()));
+    text.push_str(&workload("partner", partner().ip(), "partner"));
     if known {
-        text.push_str(&workload("server", SERVER.into()));
+        text.push_str(&workload("server", SERVER.into(), "server"));
     }
     text
-}
-
-fn workload(name: &str, address: IpAddr) -> String {
-    format!(
-        "---
-apiVersion: networking.istio.io/v1
-kind: WorkloadEntry
-metadata: {{name: {name}, namespace: test}}
-spec:
-  address: {address}
-  serviceAccount: {name}
-  labels: {{app: {name}, security.istio.io/tlsMode: istio}}
-"
-    )
 }
 
 /// Mutual TLS alone, and one caller alone; what is not known is not called.
