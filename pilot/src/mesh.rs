@@ -9,8 +9,6 @@ mod lookups;
 mod moved;
 mod parts;
 
-#[cfg(feature = "serve")]
-pub(crate) use self::moved::service_of;
 pub(crate) use self::{
     hosts::ByHost,
     lookups::{Nodes, ServiceFacts, Standing, WorkloadLookups},
@@ -311,9 +309,8 @@ pub fn changed(old: &Mesh, new: &Mesh) -> ChangedKeys {
         if same(before, after) {
             continue;
         }
-        let (nothing, name) = (Parts::default(), |part: &Arc<SharedPart>| part.name.clone());
-        let (before, after) = (before.map_or(&nothing, |parts| parts), after.map_or(&nothing, |parts| parts));
-        let differences = parts::differences(before, after);
+        let name = |part: &Arc<SharedPart>| part.name.clone();
+        let differences = parts::differences(before.map(|parts| &**parts), after.map(|parts| &**parts));
         let upserted: BTreeSet<PartName> = differences.iter().filter_map(|(_, is)| is.map(name)).collect();
         let gone = differences.iter().filter(|(_, is)| is.is_none());
         let removed: BTreeSet<PartName> = gone.filter_map(|(was, _)| was.map(name)).collect();

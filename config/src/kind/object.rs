@@ -55,7 +55,7 @@ macro_rules! objects {
             /// A workload that is no pod.
             WorkloadEntry: "networking.istio.io" "WorkloadEntry" ["v1" "v1beta1" "v1alpha3"] "workloadentries" ["we"]
                 Namespaced Endpoints
-                Spec [crd::networking::WORKLOAD_ENTRY] crd::networking::workload_entry => $crate::crd::networking::WorkloadEntry as workload_entries;
+                Spec [crd::networking::WORKLOAD_ENTRY] crd::networking::workload_entry => $crate::crd::networking::WorkloadEntry;
             /// What workload entries are made from that register themselves.
             WorkloadGroup: "networking.istio.io" "WorkloadGroup" ["v1" "v1beta1" "v1alpha3"] "workloadgroups" ["wg"]
                 Namespaced Rest Spec [crd::networking::WORKLOAD_GROUP];
@@ -136,16 +136,16 @@ macro_rules! objects {
             /// Endpoints of a service.
             EndpointSlice: "discovery.k8s.io" "EndpointSlice" ["v1"] "endpointslices" []
                 Namespaced Endpoints
-                Root crd::kubernetes::endpoint_slice => $crate::crd::kubernetes::EndpointSlice as endpoint_slices;
+                Root crd::kubernetes::endpoint_slice => $crate::crd::kubernetes::EndpointSlice;
             /// A workload.
             Pod: "" "Pod" ["v1"] "pods" ["po"]
-                Namespaced Endpoints Root crd::kubernetes::pod => $crate::crd::kubernetes::Pod as pods;
+                Namespaced Endpoints Root crd::kubernetes::pod => $crate::crd::kubernetes::Pod;
             /// A machine that pods run on.
             Node: "" "Node" ["v1"] "nodes" ["no"]
-                Cluster Endpoints Root crd::kubernetes::node => $crate::crd::kubernetes::Node as nodes;
+                Cluster Endpoints Root crd::kubernetes::node => $crate::crd::kubernetes::Node;
             /// A namespace.
             Namespace: "" "Namespace" ["v1"] "namespaces" ["ns"]
-                Cluster Rest Root crd::kubernetes::namespace => $crate::crd::kubernetes::Namespace as namespaces;
+                Cluster Rest Root crd::kubernetes::namespace => $crate::crd::kubernetes::Namespace;
             /// Keys of gateways.
             Secret: "" "Secret" ["v1"] "secrets" []
                 Namespaced Rest Root crd::kubernetes::secret => $crate::crd::kubernetes::Secret as secrets;

@@ -138,11 +138,11 @@ impl Loop {
 pub(super) fn report(mesh: &Mesh, metrics: &Metrics) {
     report_new(mesh, &Mesh::default());
     count(mesh, metrics);
+    metrics.mesh_version.set(mesh.version().0 as i64);
 }
 
 fn count(mesh: &Mesh, metrics: &Metrics) {
     let is_route = |id: &&ObjectId| id.kind == GroupKind::Of(ObjectKind::VirtualService);
-    metrics.mesh_version.set(mesh.version().0 as i64);
     metrics.services.set(mesh.parts(Kind::Service).count() as i64);
     metrics.virtual_services.set(mesh.holds().keys().filter(is_route).count() as i64);
     metrics.findings(mesh.diagnostics(), STANDS_IN);

@@ -22,10 +22,7 @@ use mesh_ca::{
     store::file::{CERTIFICATE, FileStore},
     token::{SigningKey, mint},
 };
-use mesh_config::{
-    identity::{SpiffeId, TrustDomain},
-    name::NamespacedName,
-};
+use mesh_config::identity::{SpiffeId, TrustDomain};
 use mesh_runtime::{
     clock::{self, WallClock},
     drain,
@@ -127,9 +124,7 @@ impl Vouch {
     /// What the cluster lets callers read; `None` without one.
     pub(super) fn access(&self) -> Option<Access> {
         let access = self.access.clone()?;
-        Some(Arc::new(move |proved| {
-            access.follow(NamespacedName::new(proved.namespace.as_str(), &proved.service_account))
-        }))
+        Some(Arc::new(move |proved| access.follow(proved.account())))
     }
 
     /// The authority's own authenticator, for discovery.

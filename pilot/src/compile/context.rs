@@ -37,7 +37,7 @@ macro_rules! inputs {
         $kind:ident: $group:literal $word:literal [$($version:literal)*] $plural:literal [$($short:literal)*]
         $scope:ident $lane:ident $shape:ident $([$form:path])? $($reader:path => $model:ty $(as $list:ident $(for $part:ident)?)?)?;
     )*) => {
-        /// The inputs of the ground by kind; each list the oldest first. Those of the endpoints' lane stay empty.
+        /// The inputs of the ground by kind; each list the oldest first.
         #[derive(Default)]
         pub(super) struct Inputs<'a> {
             $($($(pub(super) $list: Vec<Input<'a, $model>>,)?)?)*

@@ -162,7 +162,7 @@ fn locality_of(labels: &Labels, of_node: Option<&Locality>) -> Locality {
 }
 
 /// Memberships from slices; WorkloadEntries that a Service selects; pods that it selects, where there is no slice
-/// (as in a directory of hand-written objects); its name, when it is for one that the mesh does not know.
+/// (as in a directory of hand-written objects).
 pub(super) fn endpoints(kube: &KubeService, from: &Sources<'_>, members: &mut Collected<'_>) {
     let name = NamespacedName::new(&kube.meta.namespace, &kube.meta.name);
     let slices = from.slices.of(&name, from.world);

@@ -112,15 +112,16 @@ pub(super) fn compile(inputs: &Inputs<'_>, context: &ParseContext, notes: &mut N
             registry.add(service, facts, (ObjectKind::ServiceEntry, input.object), notes);
         }
     }
-    registry.aliases = kubernetes::aliases(inputs, &registry);
-    for (alias, target) in registry.aliases.clone() {
-        let target = registry.get(&target).map(|target| (target.resolution, target.external));
+    let aliases = kubernetes::aliases(inputs, &registry);
+    for (alias, target) in &aliases {
+        let target = registry.get(target).map(|target| (target.resolution, target.external));
         // Another name of a service of the mesh is as much inside it.
-        if let (Some(service), Some(of_target)) = (registry.services.get_mut(&alias), target) {
+        if let (Some(service), Some(of_target)) = (registry.services.get_mut(alias), target) {
             let service = Arc::make_mut(service);
             (service.resolution, service.external) = of_target;
         }
     }
+    registry.aliases = aliases;
     registry
 }
 

@@ -158,9 +158,7 @@ pub(super) fn entry_uid(namespace: &str, name: &str) -> String {
 /// A WorkloadEntry's workload.
 pub(super) fn of_entry(entry: &WorkloadEntry, settings: &Settings) -> Backing {
     let (namespace, name) = (entry.name.namespace.as_str(), &entry.name.name);
-    // Labels of the object and of its spec are one set; the object's win.
-    let mut labels = entry.endpoint.labels.clone();
-    labels.extend(entry.meta.labels.0.iter().map(|(key, value)| (key.clone(), value.clone())));
+    let labels = entry.endpoint.labels.clone();
     backing(entry_uid(namespace, name).into(), (namespace, name), labels, &entry.endpoint, settings)
 }
 

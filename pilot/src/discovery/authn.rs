@@ -1,7 +1,7 @@
 //! Who a caller is: proved by its token or certificate, decided by what `app` hands in (the certificate authority's
 //! own authenticator, so that both services believe the same callers). And what the cluster lets it read.
 
-use mesh_config::name::Namespace;
+use mesh_config::name::{Namespace, NamespacedName};
 use std::{future::Future, pin::Pin, sync::Arc, time::SystemTime};
 use tokio::sync::watch;
 use tonic::{Extensions, Status, metadata::MetadataMap};
@@ -18,9 +18,9 @@ pub struct Proved {
 }
 
 impl Proved {
-    /// `namespace/account`.
-    pub(super) fn account(&self) -> String {
-        format!("{}/{}", self.namespace, self.service_account)
+    /// Whose it is.
+    pub(crate) fn account(&self) -> NamespacedName {
+        NamespacedName::new(self.namespace.as_str(), &self.service_account)
     }
 }
 

@@ -1,10 +1,7 @@
 //! What a client should have against what it has.
 
 use super::session::{Found, Reach, Talks, Upsert, View};
-use crate::{
-    mesh::{SharedPart, service_of},
-    scope,
-};
+use crate::{mesh::SharedPart, scope};
 use mesh_config::{
     model::{Kind, PartName},
     wire::Version,
@@ -48,7 +45,13 @@ pub(super) fn difference(talks: &mut Talks, view: &View<'_>, reach: &Reach) -> D
         let is_same = |name: &PartName, version: &Version| {
             parts.and_then(|parts| parts.get(name)).is_some_and(|part| part.encoded().version == *version)
         };
-        talk.refused.retain(|name, version| !within(*kind, name, reach) || is_same(name, version));
+        let stale: Vec<PartName> = in_reach(*kind, &talk.refused, reach)
+            .filter(|(name, version)| !is_same(name, version))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in &stale {
+            talk.refused.remove(name);
+        }
     }
     let mut aliases = new_aliases(talks, &wanted);
     let mut upserts = Vec::new();
@@ -109,32 +112,23 @@ fn wanted_of_moving(
     wanted
 }
 
-/// Whether a part is one that `reach` is about.
-fn within(kind: Kind, name: &PartName, reach: &Reach) -> bool {
-    match reach {
-        Reach::All => true,
-        Reach::Endpoints { services, itself, workloads } => match kind {
-            Kind::Endpoint => services.contains(service_of(name)),
-            Kind::Instance => *itself,
-            Kind::Workload => *workloads,
-            _ => false,
-        },
-    }
-}
-
-/// Names of the parts that `reach` is about.
-fn in_reach<'a>(kind: Kind, known: &'a BTreeMap<PartName, Version>, reach: &Reach) -> Vec<&'a PartName> {
+/// Those of a kind's parts that `reach` is about. A client that follows many services has many endpoints, and the parts of
+/// kinds that it is not about are not looked at.
+fn in_reach<'a>(
+    kind: Kind,
+    known: &'a BTreeMap<PartName, Version>,
+    reach: &'a Reach,
+) -> Box<dyn Iterator<Item = (&'a PartName, &'a Version)> + 'a> {
     match (reach, kind) {
-        // A client that follows many services has many endpoints.
-        (Reach::Endpoints { services, .. }, Kind::Endpoint) => {
-            let of = |service: &Arc<str>| {
-                let prefix = format!("{service}/");
-                let from = known.range::<str, _>((Bound::Included(&*prefix), Bound::Unbounded)).map(|(name, _)| name);
-                from.take_while(|name| name.as_str().starts_with(&*prefix)).collect::<Vec<_>>()
-            };
-            services.iter().flat_map(of).collect()
-        }
-        _ => known.keys().filter(|name| within(kind, name, reach)).collect(),
+        (Reach::All, _)
+        | (Reach::Endpoints { itself: true, .. }, Kind::Instance)
+        | (Reach::Endpoints { workloads: true, .. }, Kind::Workload) => Box::new(known.iter()),
+        (Reach::Endpoints { services, .. }, Kind::Endpoint) => Box::new(services.iter().flat_map(|service| {
+            let prefix = format!("{service}/");
+            let from = known.range::<str, _>((Bound::Included(&*prefix), Bound::Unbounded));
+            from.take_while(move |(name, _)| name.as_str().starts_with(&*prefix))
+        })),
+        _ => Box::new(std::iter::empty()),
     }
 }
 
@@ -171,7 +165,7 @@ fn removed(talks: &Talks, wanted: &Wanted, reach: &Reach) -> Vec<(Kind, PartName
         let is_gone = |name: &&PartName| parts.is_none_or(|parts| !parts.contains_key(*name));
         // Who could not read a part remembers that there is one, and must be told when it is gone.
         for known in [&talk.held, &talk.refused] {
-            let gone = in_reach(*kind, known, reach).into_iter().filter(is_gone);
+            let gone = in_reach(*kind, known, reach).map(|(name, _)| name).filter(is_gone);
             removed.extend(gone.map(|name| (*kind, name.clone())));
         }
     }

@@ -19,7 +19,6 @@ use super::{
 use crate::{mesh::Mesh, metrics::Metrics};
 use mesh_config::{
     kind::Role,
-    name::NamespacedName,
     wire::proto::envoy::service::discovery::v3::{
         DeltaDiscoveryRequest, DeltaDiscoveryResponse,
         aggregated_discovery_service_server::{AggregatedDiscoveryService, AggregatedDiscoveryServiceServer},
@@ -98,7 +97,7 @@ impl Discovery {
 
     /// What the caller's stream may take.
     fn admit(&self, proved: &Proved, source: IpAddr) -> Result<Arc<Share>, Status> {
-        let account = NamespacedName::new(proved.namespace.as_str(), &proved.service_account);
+        let account = proved.account();
         let mesh = self.mesh.get();
         let workloads = mesh.workloads().by_account.get(&account).map_or(0, Vec::len);
         self.shares.admit(account, source, workloads).map_err(|full| {
@@ -206,7 +205,7 @@ fn claim(first: &DeltaDiscoveryRequest, proved: &Proved) -> Result<Arc<Claim>, N
 }
 
 fn refuse(discovery: &Discovery, proved: &Proved, error: &NodeError) -> Status {
-    discovery.refuse("node", &proved.account(), &error.to_string());
+    discovery.refuse("node", &proved.account().to_string(), &error.to_string());
     match error {
         NodeError::NotProved { .. } => Status::permission_denied(error.to_string()),
         NodeError::Missing | NodeError::Id(_) | NodeError::TooLong(..) | NodeError::Role(_) => {

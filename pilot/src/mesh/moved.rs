@@ -30,11 +30,9 @@ impl Moved {
         let same_choice = Arc::ptr_eq(&old.lookups.standing, &new.lookups.standing)
             && Arc::ptr_eq(&old.workloads.nodes, &new.workloads.nodes);
         let mut moved = Moved::default();
-        let nothing = parts::Parts::default();
         for kind in Kind::ALL.into_iter().filter(|_| same_choice) {
-            let of = |mesh: &'_ Mesh| mesh.parts.get(&kind).cloned();
-            let (before, after) = (of(old), of(new));
-            let (before, after) = (before.as_deref().unwrap_or(&nothing), after.as_deref().unwrap_or(&nothing));
+            let before = old.parts.get(&kind).map(|parts| &**parts);
+            let after = new.parts.get(&kind).map(|parts| &**parts);
             for (was, is) in parts::differences(before, after) {
                 let Some(name) = is.or(was).map(|part| part.name()) else { continue };
                 match (kind, was.map(|part| part.part()), is.map(|part| part.part())) {
@@ -58,7 +56,7 @@ impl Moved {
 }
 
 /// The service in the name of an endpoint: namespace and host, then the port.
-pub(crate) fn service_of(endpoint: &PartName) -> &str {
+fn service_of(endpoint: &PartName) -> &str {
     let name = endpoint.as_str();
     name.match_indices('/').nth(1).map_or(name, |(end, _)| &name[..end])
 }

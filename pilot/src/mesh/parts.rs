@@ -117,8 +117,8 @@ fn push(runs: &mut Vec<Run>, mut parts: Vec<Arc<SharedPart>>) {
 /// A part that differs between two meshes: as it was and as it is.
 pub(super) type Differs<'a> = (Option<&'a Arc<SharedPart>>, Option<&'a Arc<SharedPart>>);
 
-/// What differs, in the order of the names.
-pub(super) fn differences<'a>(old: &'a Parts, new: &'a Parts) -> Vec<Differs<'a>> {
+/// What differs, in the order of the names. `None`: there are none.
+pub(super) fn differences<'a>(old: Option<&'a Parts>, new: Option<&'a Parts>) -> Vec<Differs<'a>> {
     let (mut before, mut after) = (Cursor::of(old), Cursor::of(new));
     let mut found = Vec::new();
     loop {
@@ -150,8 +150,8 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn of(parts: &'a Parts) -> Self {
-        Cursor { runs: &parts.runs, run: 0, place: 0 }
+    fn of(parts: Option<&'a Parts>) -> Self {
+        Cursor { runs: parts.map_or(&[], |parts| &parts.runs), run: 0, place: 0 }
     }
 
     /// The run that begins here.

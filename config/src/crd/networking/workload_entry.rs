@@ -5,7 +5,7 @@ pub(super) mod form;
 use super::names;
 use crate::{
     crd::{
-        Object, ObjectMeta, ParseContext,
+        Object, ParseContext,
         form::Holds,
         reader::{Fields, Item},
     },
@@ -19,8 +19,6 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 pub struct WorkloadEntry {
     /// The object's name.
     pub name: NamespacedName,
-    /// The object's metadata.
-    pub meta: ObjectMeta,
     /// What it describes; the labels of the metadata are laid over its own.
     pub endpoint: EntryEndpoint,
 }
@@ -52,7 +50,7 @@ pub(in crate::crd) fn workload_entry(
 ) -> Option<WorkloadEntry> {
     let mut endpoint = endpoint(f)?;
     endpoint.labels.extend(object.meta.labels.0.iter().map(|(k, v)| (k.clone(), v.clone())));
-    Some(WorkloadEntry { name: object.name(), meta: object.meta.clone(), endpoint })
+    Some(WorkloadEntry { name: object.name(), endpoint })
 }
 
 /// A WorkloadEntry's fields, also where it appears inside a ServiceEntry.

@@ -45,7 +45,7 @@ proptest! {
             want.sort();
             want.dedup();
             want.retain(|name| before.get(name) != map.get(name));
-            let found: Vec<PartName> = differences(&parts, &next)
+            let found: Vec<PartName> = differences(Some(&parts), Some(&next))
                 .into_iter()
                 .filter_map(|(was, is)| is.or(was).map(|part| part.name.clone()))
                 .collect();
