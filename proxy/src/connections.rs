@@ -115,6 +115,7 @@ impl Connections {
     }
 
     /// What more may be held for clients.
+    #[cfg(any(test, feature = "testing"))]
     pub fn room(&self) -> &Room {
         &self.room
     }

@@ -23,11 +23,7 @@ pub use crate::snapshot::workloads::Asking;
 
 use crate::{
     authz::Denial,
-    snapshot::{
-        Snapshot,
-        cluster::{Cluster, ClusterKey},
-        workloads::Holder,
-    },
+    snapshot::{Snapshot, cluster::Cluster, workloads::Holder},
 };
 use mesh_config::model::ServiceKey;
 use std::{fmt, net::IpAddr};
@@ -49,9 +45,8 @@ pub enum Ask {
 
 /// What is asked before a call goes to the very address that it was made to.
 fn whose(snapshot: &Snapshot, cluster: &Cluster, address: Option<IpAddr>, asking: Asking) -> Option<Ask> {
-    let address = address.filter(|_| cluster.key == ClusterKey::Passthrough && snapshot.settings.auto_mtls)?;
-    let asks = asking == Asking::All && snapshot.workloads.at(address) == Holder::Unasked;
-    asks.then_some(Ask::Workload(address))
+    let address = address.filter(|_| asking == Asking::All && snapshot.settings.auto_mtls)?;
+    (snapshot.holder(cluster, address) == Some(Holder::Unasked)).then_some(Ask::Workload(address))
 }
 
 /// Why nothing is carried, whatever was asked for.

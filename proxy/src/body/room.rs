@@ -41,6 +41,7 @@ impl Room {
     }
 
     /// What nobody has taken.
+    #[cfg(any(test, feature = "testing"))]
     pub fn left(&self) -> usize {
         self.left.get()
     }

@@ -207,6 +207,7 @@ impl State {
         node: NodeFacts,
         services: impl IntoIterator<Item = ServiceKey>,
         addresses: impl IntoIterator<Item = IpAddr>,
+        answers: &[(IpAddr, Option<Arc<Workload>>)],
         held: impl IntoIterator<Item = (Kind, PartName, Held)>,
         refused: impl IntoIterator<Item = (Kind, PartName)>,
     ) -> Self {
@@ -214,6 +215,7 @@ impl State {
         state.refused.extend(refused);
         state.services.extend(services);
         state.addresses = Addresses::restored(addresses);
+        answers.iter().for_each(|(address, workload)| state.addresses.learn(*address, workload.as_ref()));
         for (kind, name, part) in held {
             state.held.entry(kind).or_default().insert(name, part);
         }
@@ -350,9 +352,9 @@ impl State {
         push.addresses.retain(|(address, _)| self.addresses.contains(address));
         push.addresses.iter().for_each(|(address, workload)| self.addresses.learn(*address, workload.as_ref()));
         // That nobody has an address counts while it is followed.
-        let followed = |name: &PartName| name.as_str().parse().is_ok_and(|address| self.addresses.contains(&address));
-        let is_address = |name: &PartName| name.as_str().parse::<IpAddr>().is_ok();
-        push.changes.removed.retain(|(kind, name)| *kind != Kind::Workload || !is_address(name) || followed(name));
+        let unfollowed =
+            |name: &PartName| name.as_str().parse().is_ok_and(|address| !self.addresses.contains(&address));
+        push.changes.removed.retain(|(kind, name)| *kind != Kind::Workload || !unfollowed(name));
         Ok(Some(push))
     }
 

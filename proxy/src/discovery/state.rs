@@ -133,9 +133,9 @@ pub fn parse(content: Bytes, node: &NodeFacts) -> Result<(State, Push), String> 
         Part::Workload(workload) => workload.addresses.iter().map(|a| (*a, Some(workload.clone()))).collect(),
         _ => Vec::new(),
     });
-    let answers = addresses_of.collect();
+    let answers: Vec<_> = addresses_of.collect();
     changes.refused = refused.iter().map(|r| (r.kind, r.name.clone())).collect();
-    let state = State::restored(node.clone(), services, addresses, held, changes.refused.iter().cloned());
+    let state = State::restored(node.clone(), services, addresses, &answers, held, changes.refused.iter().cloned());
     Ok((state, Push { changes, addresses: answers, refused, ..Push::default() }))
 }
 

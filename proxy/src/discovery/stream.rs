@@ -303,15 +303,8 @@ async fn woken(commands: &mut mpsc::Receiver<Command>, open: &mut bool, save_at:
                 Some(command) => return Woken::Command(command),
                 None => *open = false,
             },
-            () = until(save_at) => return Woken::Save,
+            () = clock::until(save_at) => return Woken::Save,
         }
-    }
-}
-
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
     }
 }
 

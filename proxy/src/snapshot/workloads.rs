@@ -1,8 +1,9 @@
 //! Whose an address is, as far as pilot was asked, and who is called at one.
 
+use super::cluster::Cluster;
 use mesh_config::{
     identity::SpiffeId,
-    model::{Endpoint, Workload, workload::WorkloadInfo},
+    model::{Endpoint, Settings, Workload, workload::WorkloadInfo},
     name::Port,
 };
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
@@ -72,6 +73,11 @@ impl Callee {
             Callee::Endpoint(endpoint) => endpoint.mutual_tls,
             Callee::Workload(workload) => port.is_some_and(|port| workload.takes_mutual_tls(port)),
         }
+    }
+
+    /// Whether it is: a call of this port, which goes by this cluster.
+    pub fn is_secured(&self, cluster: &Cluster, settings: &Settings, port: Option<Port>) -> bool {
+        cluster.policy.tls.is_none() && settings.auto_mtls && self.takes_mutual_tls(port)
     }
 
     /// Who must answer.

@@ -210,7 +210,7 @@ impl WorkerCluster {
         let workload = original.and_then(|to| snapshot.callee(cluster, to));
         let mut dialled = self.dialled.borrow_mut();
         if let Some(host) = dialled.get(&address)
-            && (cluster.key != ClusterKey::Passthrough || is_still(host, workload))
+            && is_still(host, workload)
         {
             return Some(host.clone());
         }
@@ -314,7 +314,8 @@ impl Members {
 fn is_still(host: &Host, workload: Option<&Arc<Workload>>) -> bool {
     match (&host.callee, workload) {
         (Some(Callee::Workload(before)), Some(now)) => Arc::ptr_eq(before, now),
-        (callee, now) => callee.is_none() && now.is_none(),
+        (Some(Callee::Workload(_)), None) | (_, Some(_)) => false,
+        (_, None) => true,
     }
 }
 

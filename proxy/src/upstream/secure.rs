@@ -69,7 +69,7 @@ pub(super) fn plan<'a>(target: &'a Target<'_>, alpn: &'a Alpn) -> Plan<'a> {
             alpn: if target.speaks == Speaks::Http2 { &alpn.h2 } else { &alpn.none },
         },
         None => match target.callee {
-            Some(callee) if target.settings.auto_mtls && callee.takes_mutual_tls(port(target.address)) => {
+            Some(callee) if callee.is_secured(target.cluster, target.settings, port(target.address)) => {
                 mesh(target, None, &[], alpn)
             }
             _ => Plan::Plain,

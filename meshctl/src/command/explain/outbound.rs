@@ -30,6 +30,7 @@ use mesh_proxy::{
         outbound::Said,
         stream::StreamRoute,
         virtual_host::Resolved,
+        workloads::Callee,
     },
 };
 use std::{
@@ -266,7 +267,7 @@ pub(super) fn forwarded(snapshot: &Snapshot, cluster: &Cluster, to: Option<Socke
             outcome: Outcome::Forward,
             cluster: Some(cluster.name.to_string()),
             endpoints: vec![by_address(workload, to)],
-            security: Some(security_by_address(snapshot, workload, to)),
+            security: Some(security_by_address(snapshot, cluster, workload, to)),
             ..Answer::default()
         };
     }
@@ -318,12 +319,13 @@ fn by_address(workload: &Workload, to: SocketAddr) -> EndpointAnswer {
 }
 
 /// How a connection to a workload is secured that is called by its address.
-fn security_by_address(snapshot: &Snapshot, workload: &Workload, to: SocketAddr) -> Security {
-    let takes = Port::new(to.port()).is_some_and(|port| workload.takes_mutual_tls(port));
-    let (transport, because) = match (snapshot.settings.auto_mtls, takes) {
-        (false, _) => ("as the application sends it", "enableAutoMtls is false in MeshConfig"),
-        (true, true) => ("mutual TLS", "automatic: the proxy of the workload at this address accepts it"),
-        (true, false) => (
+fn security_by_address(snapshot: &Snapshot, cluster: &Cluster, workload: &Arc<Workload>, to: SocketAddr) -> Security {
+    let callee = Callee::Workload(workload.clone());
+    let secured = callee.is_secured(cluster, &snapshot.settings, Port::new(to.port()));
+    let (transport, because) = match (secured, snapshot.settings.auto_mtls) {
+        (true, _) => ("mutual TLS", "automatic: the proxy of the workload at this address accepts it"),
+        (false, false) => ("as the application sends it", "enableAutoMtls is false in MeshConfig"),
+        (false, true) => (
             "as the application sends it",
             "the workload at this address accepts no mutual TLS on this port (no proxy, the port is not captured, or \
              PeerAuthentication DISABLE)",

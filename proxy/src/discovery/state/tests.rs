@@ -1,8 +1,19 @@
 use super::*;
-use crate::snapshot::fixture;
-use mesh_config::{kind::Role, model::Protocol, wire};
-use std::fs;
-use std::{os::unix::fs::PermissionsExt, sync::Arc};
+use crate::{
+    discovery::session::{Command, Event, MAX_STRANGERS, step},
+    snapshot::fixture,
+};
+use mesh_config::{
+    kind::Role,
+    model::{Protocol, Workload},
+    wire,
+};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    os::unix::fs::PermissionsExt,
+    sync::Arc,
+};
 
 fn node(id: &str) -> NodeFacts {
     NodeFacts {
@@ -32,7 +43,7 @@ fn least() -> Vec<Part> {
 
 fn with(parts: &[Part]) -> State {
     let services = ["shop/cart.shop".parse().unwrap()];
-    State::restored(node("a"), services, ["10.0.0.1".parse().unwrap()], parts.iter().map(held), [])
+    State::restored(node("a"), services, ["10.0.0.1".parse().unwrap()], &[], parts.iter().map(held), [])
 }
 
 fn state() -> State {
@@ -43,7 +54,7 @@ fn state() -> State {
 fn odd(kind: Kind, name: &str) -> State {
     let unread = Held { version: wire::Version([1; 16]), bytes: Some(Bytes::from_static(b"\xff")) };
     let unread = (kind, PartName(name.into()), unread);
-    State::restored(node("a"), [], [], least().iter().map(held).chain([unread]), [])
+    State::restored(node("a"), [], [], &[], least().iter().map(held).chain([unread]), [])
 }
 
 #[test]
@@ -108,4 +119,19 @@ fn a_configuration_without_settings_or_without_the_workload_does_not_count() {
         assert!(matches!(saved(&rest), Err(StateError::Content { .. })), "{missing:?}");
     }
     assert!(saved(&parts).unwrap().is_some());
+}
+
+#[test]
+fn a_workload_that_was_known_by_its_address_is_no_stranger_after_a_restart() {
+    let Part::Instance(instance) = fixture::instance(&[], &[]) else { unreachable!("it is one") };
+    let address: IpAddr = "10.0.0.1".parse().unwrap();
+    let workload = Workload { addresses: vec![address], ..instance.workload.clone() };
+    let parts = fixture::complete([Part::Workload(Arc::new(workload))]);
+    let (mut loaded, _) = parse(encode(&with(&parts), &node("a")).into(), &node("a")).unwrap();
+    for n in 0..=u32::try_from(MAX_STRANGERS).unwrap() {
+        let stranger = Ipv4Addr::from(u32::from(Ipv4Addr::new(11, 0, 0, 0)) + n);
+        loaded = step(loaded, Event::Command(Command::NeedWorkload(stranger.into()))).0;
+    }
+    assert_eq!(loaded.addresses().count(), MAX_STRANGERS + 1);
+    assert!(loaded.addresses().any(|followed| *followed == address));
 }
