@@ -56,8 +56,7 @@ images: ## container images in target/images (PROFILE=light: for tests, quick; A
 e2e-cluster: ## tests in a cluster: the one that is up, else one that goes with them (KEEP=1: stays; KUBERNETES)
 	@.ci/tools cluster
 	@.ci/cluster nodes
-	@$(CARGO) build --locked --quiet --workspace --bin cluster
-	@$(CARGO) build --locked --quiet --workspace --bin meshctl
+	@$(CARGO) build --locked --quiet --workspace --bin cluster --bin meshctl
 	@[ -n "$${E2E_IMAGES:-}" ] || { $(MAKE) --no-print-directory images PROFILE=light && .ci/images-tests; }
 	@.ci/e2e-cluster
 

@@ -2,23 +2,11 @@
 //! it. Runs last, when no mesh is installed.
 
 use anyhow::{Context, Result, ensure};
-use mesh_e2e::{
-    cluster::{
-        Cluster,
-        mesh::load_images,
-        place::{Place, soon},
-    },
-    command,
-    program::ours,
+use mesh_e2e::cluster::{
+    Cluster,
+    mesh::load_images,
+    place::{Place, soon},
 };
-use std::process::{Command, Stdio};
-
-/// Runs `meshctl`; gives what it printed.
-fn meshctl(cluster: &Cluster, words: &[&str]) -> Result<String> {
-    let mut meshctl = Command::new(ours("meshctl"));
-    meshctl.args(words).arg("--kubeconfig").arg(cluster.kubeconfig()).stdin(Stdio::null());
-    command::finish(&mut meshctl)
-}
 
 /// Names in the cluster that hold one of these words.
 fn named(cluster: &Cluster, kinds: &str, words: &[&str]) -> Result<Vec<String>> {
@@ -33,30 +21,30 @@ fn cluster_what_meshctl_installs_is_a_mesh_and_what_it_purges_is_gone() {
     let releases = cluster.helm(&["list", "--all-namespaces", "--short"]).unwrap();
     assert_eq!(releases, "", "the mesh of the other tests is still there");
 
-    meshctl(&cluster, &["x", "precheck"]).unwrap();
-    meshctl(&cluster, &["install", "--skip-confirmation"]).unwrap();
+    cluster.meshctl(&["x", "precheck"]).unwrap();
+    cluster.meshctl(&["install", "--skip-confirmation"]).unwrap();
     let place = Place::new(&cluster, "installed", &["istio-injection=enabled"]).unwrap();
     place.echo("server").unwrap();
     place.echo("client").unwrap();
     let said = soon("the client is answered", || place.called("client", "200", "http://server/"));
     assert!(said.contains("spiffe://cluster.local/ns/installed/sa/client"), "{said}");
 
-    let told = meshctl(&cluster, &["status"]).unwrap();
+    let told = cluster.meshctl(&["status"]).unwrap();
     assert!(told.contains("nothing is wrong"), "{told}");
-    let proxies = meshctl(&cluster, &["proxy-status"]).unwrap();
+    let proxies = cluster.meshctl(&["proxy-status"]).unwrap();
     for proxy in ["client-", "server-", "istio-ingressgateway-"] {
         assert!(proxies.lines().any(|line| line.starts_with(proxy)), "{proxy}: {proxies}");
     }
     let words = ["proxy-config", "clusters", "deploy/client", "--namespace", "installed"];
-    let clusters = meshctl(&cluster, &words).unwrap();
+    let clusters = cluster.meshctl(&words).unwrap();
     assert!(clusters.contains("server.installed.svc.cluster.local"), "{clusters}");
     drop(place);
 
-    let listed = meshctl(&cluster, &["uninstall", "--purge", "--dry-run"]).unwrap();
+    let listed = cluster.meshctl(&["uninstall", "--purge", "--dry-run"]).unwrap();
     for name in ["istio-ca-secret", "virtualservices.networking.istio.io", "istio-ca-root-cert"] {
         assert!(listed.contains(name), "{name}: {listed}");
     }
-    meshctl(&cluster, &["uninstall", "--purge", "--skip-confirmation"]).unwrap();
+    cluster.meshctl(&["uninstall", "--purge", "--skip-confirmation"]).unwrap();
     let kinds = "customresourcedefinitions,clusterroles,clusterrolebindings,mutatingwebhookconfigurations,\
                  validatingwebhookconfigurations,configmaps,secrets,leases,deployments,services,serviceaccounts,\
                  horizontalpodautoscalers,poddisruptionbudgets,roles,rolebindings";

@@ -209,6 +209,17 @@ pub(crate) fn injects(hook: &MutatingWebhookConfiguration) -> bool {
     entries.iter().any(|entry| entry.name.ends_with("sidecar-injector.istio.io"))
 }
 
+/// The revision of an object's webhooks; `default` is the one without.
+pub(crate) fn revision(hook: &MutatingWebhookConfiguration) -> String {
+    hook.labels().get("istio.io/rev").cloned().unwrap_or_else(|| "default".to_owned())
+}
+
+/// The namespace of the service that answers for an object's webhooks, if one does.
+pub(crate) fn served_from(hook: &MutatingWebhookConfiguration) -> Option<&str> {
+    let entries = hook.webhooks.as_deref().unwrap_or_default();
+    entries.iter().find_map(|entry| Some(&*entry.client_config.service.as_ref()?.namespace))
+}
+
 /// Where a pod of the control plane tells the roots.
 fn name_of_roots(pod: &Pod) -> &str {
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);

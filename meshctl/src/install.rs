@@ -98,8 +98,7 @@ impl Plan {
     pub(crate) fn new(spec: &Spec, namespace: &str) -> Result<Self> {
         let tree = &spec.tree;
         let (profile, gateways, values) = settings(spec)?;
-        let namespace =
-            values["global"]["istioNamespace"].as_str().filter(|text| !text.is_empty()).unwrap_or(namespace).to_owned();
+        let namespace = self::namespace(&values, namespace).to_owned();
         let revision = values["revision"].as_str().unwrap_or_default().to_owned();
         let mut plan = Plan { namespace, revision, components: Vec::new(), notes: spec.notes.clone() };
         plan.core(tree, &values, profile != "empty")?;
@@ -207,6 +206,11 @@ fn settings(spec: &Spec) -> Result<(String, &'static [Kind], Value)> {
         values::merge(&mut values, &json!({ "meshConfig": tree["meshConfig"] }));
     }
     Ok((profile, gateways, values))
+}
+
+/// The control plane's namespace, as the values say it; where they say none, `otherwise`.
+pub(crate) fn namespace<'a>(values: &'a Value, otherwise: &'a str) -> &'a str {
+    values["global"]["istioNamespace"].as_str().filter(|text| !text.is_empty()).unwrap_or(otherwise)
 }
 
 /// The values of the control plane's chart.

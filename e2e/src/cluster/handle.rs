@@ -1,7 +1,7 @@
 //! A cluster that is up, in the hand of a test: what `kubectl` and `helm` do in it, and a client.
 
 use super::provider::Provider;
-use crate::command;
+use crate::{command, program::ours};
 use anyhow::{Context, Result, ensure};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use std::{
@@ -93,6 +93,16 @@ impl Cluster {
     /// When it says that it failed, with what it said.
     pub fn helm(&self, words: &[&str]) -> Result<String> {
         command::finish(self.command("helm").args(words).current_dir(top()))
+    }
+
+    /// Runs `meshctl`, as the build of this program put it beside it; gives what it printed.
+    ///
+    /// # Errors
+    /// When it says that it failed, with what it said.
+    pub fn meshctl(&self, words: &[&str]) -> Result<String> {
+        let mut meshctl = Command::new(ours("meshctl"));
+        meshctl.args(words).arg("--kubeconfig").arg(&self.kubeconfig).stdin(std::process::Stdio::null());
+        command::finish(&mut meshctl)
     }
 
     /// Gives image archives to all nodes.

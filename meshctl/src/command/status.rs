@@ -67,6 +67,8 @@ struct Facts {
     findings: Vec<(String, String, String)>,
     /// What could not be asked, and why.
     unasked: Vec<String>,
+    /// Namespaces of whose pods it is not known whether they should have a sidecar, and why.
+    undecided: Vec<String>,
 }
 
 /// Something to do.
@@ -210,7 +212,7 @@ fn problems(facts: &Facts) -> Vec<Problem> {
             "pilot's port 15014, /debug/diagnostics, has all".to_owned(),
         );
     }
-    for unasked in &facts.unasked {
+    for unasked in facts.unasked.iter().chain(&facts.undecided) {
         add(unasked.clone(), "what follows from it is not told here".to_owned());
     }
     problems

@@ -15,8 +15,6 @@ use serde_json::{Value, json};
 
 /// Who writes, for the API server's record of fields.
 const MANAGER: &str = "meshctl";
-/// Most objects of a kind that are listed at once.
-const PAGE: u32 = 500;
 
 /// What was found of an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,23 +66,15 @@ pub(crate) async fn listed(cluster: &Cluster, selector: &str) -> Result<Vec<Obje
 pub(crate) async fn of_kind(cluster: &Cluster, kind: &str, selector: &str) -> Result<Vec<Object>> {
     let kind = Kind::of(kind).with_context(|| format!("{kind} is no kind of the charts"))?;
     let api = api(cluster, kind, None);
-    let (mut objects, mut token) = (Vec::new(), None);
-    loop {
-        let parameters =
-            ListParams { continue_token: token.take(), ..ListParams::default().labels(selector).limit(PAGE) };
-        let page = api.list(&parameters).await.map_err(|error| cluster.told(error, &format!("list {}s", kind.name)))?;
-        for item in page.items {
-            let mut object = serde_json::to_value(item).context("what the API server has is no object")?;
-            // Items of lists leave out what they are.
-            object["apiVersion"] = kind.resource().api_version.into();
-            object["kind"] = kind.name.into();
-            objects.push(Object(object));
-        }
-        token = page.metadata.continue_.filter(|token| !token.is_empty());
-        if token.is_none() {
-            return Ok(objects);
-        }
-    }
+    let items = cluster.list(&api, ListParams::default().labels(selector), &format!("{}s", kind.name)).await?;
+    let object = |item| {
+        let mut object = serde_json::to_value(item).context("what the API server has is no object")?;
+        // Items of lists leave out what they are.
+        object["apiVersion"] = kind.resource().api_version.into();
+        object["kind"] = kind.name.into();
+        Ok(Object(object))
+    };
+    items.into_iter().map(object).collect()
 }
 
 /// Deletes it, and what belongs to it; that it is gone already is no failure.

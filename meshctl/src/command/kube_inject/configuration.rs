@@ -15,7 +15,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 /// The injector that the arguments and the environment describe.
 pub(super) fn injector(args: &KubeInjectArgs, namespace: &str) -> Result<Injector> {
     let files: Vec<_> = args.operator_file_name.iter().cloned().collect();
-    let spec = Spec::read(&files, &bearing(&args.set)?, args.revision.as_deref(), false)?;
+    bearing(&args.set)?;
+    let spec = Spec::read(&files, &args.set, args.revision.as_deref(), false)?;
     let maps = config_maps(&spec, namespace)?;
     let mut config = read_of(&maps, "config")?;
     let mut given = read_of(&maps, "values")?;
@@ -43,8 +44,8 @@ pub(super) fn injector(args: &KubeInjectArgs, namespace: &str) -> Result<Injecto
         .map_err(|error| anyhow!("the configuration cannot be used: {error}"))
 }
 
-/// The settings, if each bears on injection.
-fn bearing(settings: &[String]) -> Result<Vec<String>> {
+/// Refuses a setting that does not bear on injection.
+fn bearing(settings: &[String]) -> Result<()> {
     for setting in settings {
         let mut tree = json!({});
         values::set(&mut tree, setting)?;
@@ -68,7 +69,7 @@ fn bearing(settings: &[String]) -> Result<Vec<String>> {
             );
         }
     }
-    Ok(settings.to_vec())
+    Ok(())
 }
 
 fn holds_list(value: &Value) -> bool {
@@ -82,8 +83,8 @@ fn holds_list(value: &Value) -> bool {
 /// What the chart of the control plane makes for injection, were it installed in this namespace.
 fn config_maps(spec: &Spec, namespace: &str) -> Result<Vec<Object>> {
     let values = install::values(spec)?;
-    let said = values["global"]["istioNamespace"].as_str().unwrap_or(namespace).to_owned();
-    let release = Release { name: "istiod", namespace: &said, is_upgrade: false };
+    let namespace = install::namespace(&values, namespace);
+    let release = Release { name: "istiod", namespace, is_upgrade: false };
     let mut objects = Chart::Istiod.render(&release, &values)?;
     objects.retain(|object| object.kind() == "ConfigMap");
     Ok(objects)

@@ -1,7 +1,11 @@
 //! What the cluster says of itself.
 
 use super::Facts;
-use crate::{cluster::Cluster, context::Context, install::kind::Kind};
+use crate::{
+    cluster::{self, Cluster},
+    context::Context,
+    install::kind::Kind,
+};
 use anyhow::Result;
 use k8s_openapi::{
     api::{
@@ -68,10 +72,7 @@ async fn forbidden(cluster: &Cluster) -> Result<Vec<String>> {
 
 async fn webhooks(cluster: &Cluster) -> Result<Vec<(String, String, String)>> {
     let of_hook = |hook: &MutatingWebhookConfiguration| {
-        let revision = hook.labels().get("istio.io/rev").cloned().unwrap_or_else(|| "default".to_owned());
-        let entries = hook.webhooks.as_deref().unwrap_or_default();
-        let service = entries.iter().find_map(|entry| entry.client_config.service.as_ref());
-        (hook.name_any(), revision, service.map_or_else(|| "?".to_owned(), |service| service.namespace.clone()))
+        (hook.name_any(), cluster::revision(hook), cluster::served_from(hook).unwrap_or("?").to_owned())
     };
     Ok(cluster.injecting().await?.iter().map(of_hook).collect())
 }

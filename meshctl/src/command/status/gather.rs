@@ -1,7 +1,11 @@
 //! What the cluster and its pilots say of the mesh.
 
 use super::{Facts, Injected, PilotPod, Proxy, Webhook};
-use crate::{cluster::Cluster, context::Context, remote};
+use crate::{
+    cluster::{self, Cluster},
+    context::Context,
+    remote,
+};
 use anyhow::Result;
 use k8s_openapi::api::{
     admissionregistration::v1::MutatingWebhookConfiguration,
@@ -61,24 +65,35 @@ fn webhook(hook: &MutatingWebhookConfiguration) -> Webhook {
     Webhook { name: hook.name_any(), trusted }
 }
 
-/// What decides over pods, by revision and by tag; an error where it cannot be used.
-type Injectors = BTreeMap<String, Result<Injector, String>>;
+/// Who decides over pods, by revision and by tag.
+type Injectors = BTreeMap<String, Decides>;
+
+enum Decides {
+    /// We; an error where what decides cannot be used.
+    We(Box<Result<Injector, String>>),
+    /// Another control plane, whose namespaces are not ours to judge.
+    Another,
+}
 
 async fn injectors(cluster: &Cluster, hooks: &[MutatingWebhookConfiguration]) -> Result<Injectors> {
     let namespace = &cluster.mesh_namespace;
     let api: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), namespace);
     let what = format!("ConfigMaps in namespace {namespace}");
     let maps = cluster.list(&api, ListParams::default(), &what).await?;
-    let of_revision = |revision: &str| {
+    let of = |revision: &str| {
         let name = of_revision(CONFIG_MAP, revision);
         let map = maps.iter().find(|map| map.name_any() == name);
         injector(map).map_err(|error| format!("ConfigMap {namespace}/{name} {error}"))
     };
     let mut injectors = Injectors::new();
     for hook in hooks {
-        let label = |name: &str| hook.labels().get(name).cloned();
-        let revision = label("istio.io/rev").unwrap_or_else(|| "default".to_owned());
-        injectors.insert(label("istio.io/tag").unwrap_or_else(|| revision.clone()), of_revision(&revision));
+        let revision = cluster::revision(hook);
+        let asked = hook.labels().get("istio.io/tag").unwrap_or(&revision).clone();
+        if cluster::served_from(hook).is_some_and(|other| other != namespace) {
+            injectors.entry(asked).or_insert(Decides::Another);
+        } else {
+            injectors.insert(asked, Decides::We(Box::new(of(&revision))));
+        }
     }
     Ok(injectors)
 }
@@ -109,13 +124,21 @@ async fn pods(
         let name = namespace.name_any();
         let pods = by_namespace.get(&name).map(Vec::as_slice).unwrap_or_default();
         facts.namespaces.push(match injectors.get(revision) {
-            Some(Ok(injector)) => injected(&name, pods, injector),
-            Some(Err(error)) => {
-                facts.unasked.push(format!("it is not known which pods of namespace {name} get a sidecar: {error}"));
-                Injected { name, ..Injected::default() }
-            }
+            Some(Decides::Another) => continue,
+            Some(Decides::We(injector)) => match &**injector {
+                Ok(injector) => injected(&name, pods, injector),
+                Err(error) => {
+                    let why = format!("it is not known which pods of namespace {name} get a sidecar: {error}");
+                    facts.undecided.push(why);
+                    Injected { name, ..Injected::default() }
+                }
+            },
             None => {
-                facts.unasked.push(format!("namespace {name} asks for revision {revision}, and no webhook is of it"));
+                // That nothing injects at all is told once.
+                if !facts.webhooks.is_empty() {
+                    let why = format!("namespace {name} asks for revision {revision}, and no webhook is of it");
+                    facts.undecided.push(why);
+                }
                 Injected { name, ..Injected::default() }
             }
         });
@@ -128,8 +151,7 @@ pub(super) fn injected(name: &str, pods: &[Pod], injector: &Injector) -> Injecte
     let mut injected = Injected { name: name.to_owned(), ..Injected::default() };
     for pod in pods {
         let has_sidecar = pod.annotations().contains_key(STATUS);
-        let as_json = serde_json::to_value(pod).unwrap_or_default();
-        if has_sidecar || injector.decide(&as_json, name).inject {
+        if has_sidecar || injector.decide(&serde_json::to_value(pod).unwrap_or_default(), name).inject {
             injected.pods += 1;
             if !has_sidecar {
                 injected.without.push(pod.name_any());

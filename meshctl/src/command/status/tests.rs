@@ -80,6 +80,18 @@ fn what_could_not_be_asked_is_no_silence() {
 }
 
 #[test]
+fn what_is_not_known_of_a_namespace_says_nothing_of_proxies() {
+    let mut facts = healthy();
+    facts.undecided.push("namespace other asks for revision none, and no webhook is of it".to_owned());
+    facts.proxies.clear();
+    let said: Vec<String> = problems(&facts).into_iter().map(|problem| problem.what).collect();
+    assert!(
+        matches!(&said[..], [proxy, namespace] if proxy.contains("cart-1.shop") && namespace.contains("other")),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn whether_a_pod_is_missing_its_sidecar_is_what_the_webhook_would_decide() {
     let config = "{policy: enabled, neverInjectSelector: [{matchLabels: {kind: job}}]}";
     let injector = Injector::new(config, "{}", "", Environment::default()).unwrap();
