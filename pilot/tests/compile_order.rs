@@ -12,7 +12,7 @@ use mesh_pilot::{
 use proptest::prelude::*;
 use std::{fs, path::Path};
 
-const CASES: [&str; 5] = ["kubernetes", "service-entries", "policies", "conflicts", "scope"];
+const CASES: [&str; 7] = ["bad-objects", "cluster", "conflicts", "kubernetes", "policies", "scope", "service-entries"];
 
 fn changes(case: usize) -> Vec<Change> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(CASES[case]).join("in.yaml");

@@ -1,6 +1,8 @@
 //! Compiling what was touched comes to what compiling everything comes to, over random meshes and random changes of
 //! objects of any kind; and how much of it is made anew.
 
+mod objects;
+
 use super::*;
 use crate::{
     discovery::session::{Answer, Event, Request, Response, State, View, step},
@@ -12,198 +14,14 @@ use crate::{
     },
 };
 use mesh_config::{
+    crd::read_text,
     kind::{ObjectKind, Role},
     model::{Kind, PartName},
     name::NamespacedName,
 };
-use proptest::{collection::vec, prelude::*, sample::select};
-use std::collections::BTreeMap;
-
-/// Services, entries and what is said about them, in two namespaces.
-fn ground() -> impl Strategy<Value = Vec<String>> {
-    let service = (
-        0..3usize,
-        namespace(),
-        select(vec![
-            "selector: {app: a}, ports: [{port: 80, targetPort: 8080}]",
-            "selector: {app: b}, ports: [{port: 80, name: http, targetPort: web}, {port: 90, targetPort: 9090}]",
-            "selector: {app: a, v: x}, clusterIP: None, ports: [{port: 80}]",
-            "selector: {app: a}, internalTrafficPolicy: Local, ports: [{port: 80, name: http}]",
-            "selector: {app: a}, publishNotReadyAddresses: true, ports: [{port: 81}, {port: 53, protocol: UDP}]",
-            "ports: [{port: 80, name: http}]",
-            "type: ExternalName, externalName: s0.one.svc.cluster.local, ports: [{port: 80}]",
-            "type: ExternalName, externalName: far.example, ports: [{port: 80}]",
-            "type: ExternalName, externalName: s1.one.svc.cluster.local, ports: [{port: 80}]",
-        ]),
-    );
-    let service = service.prop_map(|(n, namespace, spec)| {
-        object("v1", "Service", &format!("s{n}"), namespace, "", &format!("spec: {{{spec}}}"))
-    });
-    let entry = (
-        0..3usize,
-        namespace(),
-        select(vec![
-            "hosts: [e.example, s0.one.svc.cluster.local], resolution: STATIC, workloadSelector: {labels: {app: a}}, ports: [{number: 80, name: http, protocol: HTTP}]",
-            "hosts: [e.example], resolution: STATIC, location: MESH_INTERNAL, endpoints: [{address: 10.9.0.1, serviceAccount: x}, {address: 10.9.0.1}], ports: [{number: 80, name: http, protocol: HTTP, targetPort: 88}]",
-            "hosts: [f.example], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]",
-            "hosts: [g.example], resolution: STATIC, location: MESH_EXTERNAL, workloadSelector: {labels: {app: b}}, ports: [{number: 90, name: tcp, protocol: TCP}]",
-        ]),
-    );
-    let entry = entry.prop_map(|(n, namespace, spec)| {
-        object("networking.istio.io/v1", "ServiceEntry", &format!("e{n}"), namespace, "", &format!("spec: {{{spec}}}"))
-    });
-    let istio = |group: &str| format!("{group}.istio.io/v1");
-    let (networking, security) = (istio("networking"), istio("security"));
-    let other = (
-        0..2usize,
-        namespace(),
-        select(vec![
-            (security.clone(), "PeerAuthentication", "selector: {matchLabels: {app: a}}, mtls: {mode: DISABLE}"),
-            (security.clone(), "PeerAuthentication", "mtls: {mode: DISABLE}"),
-            (security.clone(), "AuthorizationPolicy", "selector: {matchLabels: {app: a}}, rules: [{}]"),
-            (
-                networking.clone(),
-                "DestinationRule",
-                "host: s0, trafficPolicy: {connectionPool: {http: {http1MaxPendingRequests: 3}}}",
-            ),
-            (
-                networking.clone(),
-                "DestinationRule",
-                "host: '*.one.svc.cluster.local', trafficPolicy: {connectionPool: {http: {http1MaxPendingRequests: 4}}}",
-            ),
-            (
-                networking.clone(),
-                "DestinationRule",
-                "host: e.example, subsets: [{name: v, labels: {v: x}}], exportTo: ['.']",
-            ),
-            (networking.clone(), "DestinationRule", "host: none.example, subsets: [{name: v, labels: {v: x}}]"),
-            (
-                networking.clone(),
-                "VirtualService",
-                "hosts: [e.example], http: [{route: [{destination: {host: nothing.example}}]}]",
-            ),
-            (
-                networking.clone(),
-                "VirtualService",
-                "hosts: [e.example], http: [{retries: {attempts: 1}, route: [{destination: {host: e.example, subset: v}}]}]",
-            ),
-            (
-                networking.clone(),
-                "VirtualService",
-                "hosts: [e.example], http: [{retries: {attempts: 3}, route: [{destination: {host: e.example, subset: v}}]}]",
-            ),
-            (
-                networking.clone(),
-                "VirtualService",
-                "hosts: [s0, new.example], http: [{route: [{destination: {host: s1}}]}]",
-            ),
-            (
-                networking.clone(),
-                "VirtualService",
-                "hosts: ['*'], gateways: [edge], http: [{route: [{destination: {host: s1}}]}]",
-            ),
-            (
-                networking.clone(),
-                "VirtualService",
-                "hosts: ['*'], gateways: [edge], http: [{route: [{destination: {host: s0}}]}]",
-            ),
-            (networking.clone(), "Sidecar", "egress: [{hosts: ['./*']}]"),
-            (
-                networking.clone(),
-                "Gateway",
-                "selector: {app: a}, servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: ['*'], tls: {mode: SIMPLE, credentialName: o0}}]",
-            ),
-        ]),
-    );
-    let other = other.prop_map(|(n, namespace, (version, kind, spec))| {
-        let name = if kind == "Gateway" { "edge".to_owned() } else { format!("o{n}") };
-        object(&version, kind, &name, namespace, "", &format!("spec: {{{spec}}}"))
-    });
-    let root = (
-        namespace(),
-        select(vec![
-            ("Secret", "o0", "a: b", "stringData: {tls.crt: chain, tls.key: key}"),
-            ("Secret", "o0", "a: b", "stringData: {tls.crt: chain, tls.key: another}"),
-            ("Node", "n0", "topology.kubernetes.io/region: r", "spec: {}"),
-            ("Node", "n0", "topology.kubernetes.io/region: q", "spec: {}"),
-            ("Namespace", "one", "a: b", "spec: {}"),
-            ("Namespace", "one", "a: c", "spec: {}"),
-            ("ConfigMap", "istio", "", "data: {mesh: 'trustDomain: other.domain'}"),
-            ("ConfigMap", "istio", "", "data: {mesh: 'discoverySelectors: [{matchLabels: {a: b}}]'}"),
-        ]),
-    );
-    let root = root.prop_map(|(namespace, (kind, name, labels, rest))| {
-        let namespace = if kind == "ConfigMap" { "istio-system" } else { namespace };
-        object("v1", kind, name, namespace, labels, rest)
-    });
-    vec(prop_oneof![6 => service, 4 => entry, 8 => other, 1 => root], 0..16)
-}
-
-/// Pods, entries of workloads and slices: what moves. Some with findings.
-fn workloads() -> impl Strategy<Value = Vec<String>> {
-    let labels =
-        || select(vec!["app: a", "app: b", "app: a, v: x", "app: a, security.istio.io/tlsMode: istio", "other: c"]);
-    let pod = (
-        0..4usize,
-        namespace(),
-        labels(),
-        0..6usize,
-        select(vec![
-            "phase: Running",
-            "phase: Running, conditions: [{type: Ready, status: 'True'}]",
-            "phase: Running, conditions: [{type: Ready, status: 'False'}]",
-            "phase: Succeeded",
-        ]),
-    );
-    let pod = pod.prop_map(|(n, namespace, labels, ip, status)| {
-        let rest = format!("spec: {{serviceAccountName: sa{n}, nodeName: n{n}, containers: [{{ports: [{{name: web, containerPort: 807{n}}}]}}]}}, status: {{{status}, podIP: 10.0.0.{ip}}}");
-        object("v1", "Pod", &format!("p{n}"), namespace, labels, &rest)
-    });
-    let entry = (
-        0..3usize,
-        namespace(),
-        labels(),
-        select(vec![
-            "address: 10.0.1.1, serviceAccount: sa0",
-            "address: 10.0.1.2, ports: {http: 99}",
-            "address: w.example, weight: 7",
-            "address: 'no such'",
-        ]),
-    );
-    let entry = entry.prop_map(|(n, namespace, labels, spec)| {
-        object(
-            "networking.istio.io/v1",
-            "WorkloadEntry",
-            &format!("w{n}"),
-            namespace,
-            labels,
-            &format!("spec: {{{spec}}}"),
-        )
-    });
-    let slice = (
-        0..3usize,
-        namespace(),
-        0..3usize,
-        0..4usize,
-        select(vec!["", "conditions: {ready: false}", "conditions: {ready: false, serving: true, terminating: true}"]),
-    );
-    let slice = slice.prop_map(|(n, namespace, service, pod, conditions)| {
-        let label = format!("kubernetes.io/service-name: s{service}");
-        let rest = format!("addressType: IPv4, ports: [{{port: 8080}}, {{port: 8081, name: http}}], endpoints: [{{addresses: [10.0.0.{pod}], targetRef: {{kind: Pod, name: p{pod}}}, {conditions}}}, {{addresses: [10.0.5.5]}}]");
-        object("discovery.k8s.io/v1", "EndpointSlice", &format!("l{n}"), namespace, &label, &rest)
-    });
-    vec(prop_oneof![3 => pod, 1 => entry, 1 => slice], 0..8)
-}
-
-fn namespace() -> impl Strategy<Value = &'static str> {
-    select(vec!["one", "one", "two"])
-}
-
-fn object(version: &str, kind: &str, name: &str, namespace: &str, labels: &str, rest: &str) -> String {
-    format!(
-        "{{apiVersion: {version}, kind: {kind}, metadata: {{name: {name}, namespace: {namespace}, labels: {{{labels}}}}}, {rest}}}\n"
-    )
-}
+use objects::{changes, ground, object, well_formed_and_inert, workloads};
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Objects in a directory: each kind, namespace and name once, so that there is nothing to say about the directory.
 struct Objects {
@@ -292,17 +110,24 @@ const SERVICES: [&str; 5] = [
     "two/g.example",
 ];
 
-/// Objects of any kind, and which of them are there after each step; together with the next one where that is said.
-fn changes() -> impl Strategy<Value = Vec<(Vec<String>, bool)>> {
-    (ground(), workloads(), workloads()).prop_flat_map(|(ground, some, more)| {
-        let pool = [ground, some, more].concat();
-        let step = (vec(prop::bool::weighted(0.7), pool.len()), prop::bool::weighted(0.2));
-        vec(step, 2..7).prop_map(move |steps| {
-            let there =
-                |mask: Vec<bool>| pool.iter().zip(mask).filter(|(_, there)| *there).map(|(text, _)| text.clone());
-            steps.into_iter().map(|(mask, with_next)| (there(mask).collect(), with_next)).collect()
-        })
-    })
+#[test]
+fn objects_of_every_kind_that_pilot_reads_come_and_go() {
+    let mut runner = TestRunner::deterministic();
+    let mut drawn: BTreeSet<ObjectKind> = BTreeSet::new();
+    for _ in 0..400 {
+        let mut texts = ground().new_tree(&mut runner).unwrap().current();
+        texts.extend(workloads().new_tree(&mut runner).unwrap().current());
+        drawn.extend(texts.iter().map(|text| kind_of(text)));
+    }
+    assert_eq!(drawn, BTreeSet::from(ObjectKind::ALL));
+}
+
+fn kind_of(text: &str) -> ObjectKind {
+    let (objects, _) = read_text(&"object".into(), text);
+    match &objects[0].group_kind() {
+        GroupKind::Of(kind) => *kind,
+        GroupKind::Foreign { .. } => panic!("{text}"),
+    }
 }
 
 proptest! {
@@ -351,8 +176,8 @@ fn made_anew(object: &str, texts: &[String]) -> Worked {
     let mut compiler = Compiler::default();
     let mesh = compiler.compile(&objects.world, &Touched::EVERYTHING, None);
     let touched = objects.put(&[texts, &[object.to_owned()]].concat());
-    let next = compiler.compile(&objects.world, &touched, Some(&mesh));
-    assert!(next.version() > mesh.version(), "{object} is no change");
+    assert!(!touched.is_empty(), "{object} is no change");
+    compiler.compile(&objects.world, &touched, Some(&mesh));
     compiler.worked()
 }
 
@@ -361,12 +186,12 @@ fn what_is_made_anew_is_what_depends_on_what_was_touched() {
     // Ten services of two pods each, five of them with routes and rules, in one namespace.
     let service = |n: usize, spec: &str| {
         let spec = format!("spec: {{selector: {{app: a{n}}}, {spec}}}");
-        object("v1", "Service", &format!("s{n}"), "one", "", &spec)
+        object(ObjectKind::Service, &format!("s{n}"), "one", "", &spec)
     };
     let pod = |name: &str, app: &str, ip: usize| {
         let rest =
             format!("spec: {{serviceAccountName: sa, nodeName: n0}}, status: {{phase: Running, podIP: 10.0.0.{ip}}}");
-        object("v1", "Pod", name, "one", &format!("app: {app}"), &rest)
+        object(ObjectKind::Pod, name, "one", &format!("app: {app}"), &rest)
     };
     let slice = |n: usize, conditions: &str| {
         let label = format!("kubernetes.io/service-name: s{n}");
@@ -378,19 +203,19 @@ fn what_is_made_anew_is_what_depends_on_what_was_touched() {
             endpoint(0, conditions),
             endpoint(1, "")
         );
-        object("discovery.k8s.io/v1", "EndpointSlice", &format!("l{n}"), "one", &label, &rest)
+        object(ObjectKind::EndpointSlice, &format!("l{n}"), "one", &label, &rest)
     };
     let route = |n: usize, tries: u32| {
         let spec = format!(
             "spec: {{hosts: [s{n}], http: [{{retries: {{attempts: {tries}}}, route: [{{destination: {{host: s{n}}}}}]}}]}}"
         );
-        object("networking.istio.io/v1", "VirtualService", &format!("r{n}"), "one", "", &spec)
+        object(ObjectKind::VirtualService, &format!("r{n}"), "one", "", &spec)
     };
     let rule = |n: usize, most: u32| {
         let spec = format!(
             "spec: {{host: s{n}, trafficPolicy: {{connectionPool: {{http: {{http1MaxPendingRequests: {most}}}}}}}}}"
         );
-        object("networking.istio.io/v1", "DestinationRule", &format!("r{n}"), "one", "", &spec)
+        object(ObjectKind::DestinationRule, &format!("r{n}"), "one", "", &spec)
     };
     let pods =
         |n: usize| (0..2).map(move |p| (n, p)).map(|(n, p)| pod(&format!("p{n}-{p}"), &format!("a{n}"), n * 2 + p));
@@ -399,29 +224,50 @@ fn what_is_made_anew_is_what_depends_on_what_was_touched() {
     texts.extend((0..5).flat_map(|n| [route(n, 1), rule(n, 1)]));
 
     let worked = |ground, services, instances| Worked { ground, services, instances };
-    for (object, want) in [
+    let said = |kind, spec: &str| object(kind, "o", "one", "", &format!("spec: {{{spec}}}"));
+    let mut rows = vec![
         (slice(3, ", conditions: {ready: false}"), worked(false, 1, 2)),
         // Its labels are those of the other service then.
         (pod("p3-0", "a4", 6), worked(false, 2, 4)),
         (pod("p3-0", "a3", 60), worked(false, 1, 2)),
         (pod("new", "a3", 61), worked(false, 1, 3)),
-        (object("v1", "Node", "n0", "", "topology.kubernetes.io/region: r", "spec: {}"), worked(false, 10, 20)),
+        (object(ObjectKind::Node, "n0", "", "topology.kubernetes.io/region: r", "spec: {}"), worked(false, 10, 20)),
         (service(3, "ports: [{port: 81}]"), worked(true, 1, 2)),
         (service(11, "ports: [{port: 80}]"), worked(true, 1, 0)),
         (route(3, 2), worked(true, 0, 0)),
         (rule(3, 2), worked(true, 0, 2)),
+        (said(ObjectKind::AuthorizationPolicy, "rules: [{}]"), worked(true, 0, 0)),
+        (said(ObjectKind::PeerAuthentication, "mtls: {mode: DISABLE}"), worked(true, 10, 20)),
+        (said(ObjectKind::Telemetry, "accessLogging: [{disabled: true}]"), worked(true, 0, 0)),
+        (said(ObjectKind::Sidecar, "egress: [{hosts: ['./*']}]"), worked(true, 0, 0)),
         (
-            object("security.istio.io/v1", "AuthorizationPolicy", "a", "one", "", "spec: {rules: [{}]}"),
+            said(ObjectKind::Gateway, "servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]"),
             worked(true, 0, 0),
         ),
+        // The workload that it lists is one of its own.
+        (said(ObjectKind::ServiceEntry, ENTRY), worked(true, 1, 1)),
         (
-            object("security.istio.io/v1", "PeerAuthentication", "p", "one", "", "spec: {mtls: {mode: DISABLE}}"),
+            said(ObjectKind::WorkloadEntry, "address: 10.0.1.1, labels: {app: a3}, serviceAccount: sa"),
+            worked(false, 1, 3),
+        ),
+        (object(ObjectKind::Secret, "o", "one", "", "stringData: {tls.crt: chain, tls.key: key}"), worked(true, 0, 0)),
+        (object(ObjectKind::Namespace, "one", "", "a: b", "spec: {}"), worked(true, 0, 0)),
+        // Anything may mean something else.
+        (
+            object(ObjectKind::ConfigMap, "istio", "istio-system", "", "data: {mesh: 'rootNamespace: two'}"),
             worked(true, 10, 20),
         ),
-    ] {
+    ];
+    rows.extend(well_formed_and_inert().map(|text| (text, worked(true, 0, 0))));
+    let kinds: BTreeSet<ObjectKind> = rows.iter().map(|(text, _)| kind_of(text)).collect();
+    assert_eq!(kinds, BTreeSet::from(ObjectKind::ALL), "each kind has a row");
+    for (object, want) in rows {
         assert_eq!(made_anew(&object, &texts), want, "{object}");
     }
 }
+
+const ENTRY: &str = "hosts: [e.example], resolution: STATIC, location: MESH_INTERNAL, endpoints: [{address: 10.9.0.1, serviceAccount: x}], \
+                     ports: [{number: 80, name: http, protocol: HTTP}]";
 
 #[test]
 fn what_holds_of_an_object_is_what_it_is_attached_to_what_it_names_and_what_stands_before_it() {
@@ -439,7 +285,7 @@ fn what_holds_of_an_object_is_what_it_is_attached_to_what_it_names_and_what_stan
             .to_owned(),
         "{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: p, namespace: one}, spec: {mtls: {mod: STRICT}}}\n---\n"
             .to_owned(),
-        object("v1", "Service", "s0", "one", "", "spec: {ports: [{port: 80}]}"),
+        object(ObjectKind::Service, "s0", "one", "", "spec: {ports: [{port: 80}]}"),
     ];
     let mesh = crate::offline::compile_text(&objects.concat(), None).0;
     let holds = |kind: ObjectKind, name: &str| &mesh.holds()[&ObjectId::new(kind, NamespacedName::new("one", name))];
