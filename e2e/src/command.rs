@@ -50,9 +50,9 @@ pub fn finish(command: &mut Command) -> Result<String> {
 }
 
 fn checked(command: &Command, done: &std::process::Output) -> Result<String> {
-    let stderr = String::from_utf8_lossy(&done.stderr);
-    ensure!(done.status.success(), "{} ({}): {}", said(command), done.status, stderr.trim());
-    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+    let [stdout, stderr] = [&done.stdout, &done.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    ensure!(done.status.success(), "{} ({}): {}\n{}", said(command), done.status, stderr.trim(), stdout.trim());
+    Ok(stdout.into_owned())
 }
 
 fn said(command: &Command) -> String {

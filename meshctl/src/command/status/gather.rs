@@ -15,7 +15,7 @@ use kube::{Api, ResourceExt, api::ListParams};
 use mesh_config::name::of_revision;
 use mesh_pilot::inject::{CONFIG_MAP, Environment, Injector};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// On a pod that was injected.
 const STATUS: &str = "sidecar.istio.io/status";
@@ -29,7 +29,8 @@ pub(super) async fn facts(context: &Context) -> Result<Facts> {
     let injectors = injectors(&cluster, &hooks).await?;
     let mut asking = cluster.asking().await?;
     asking.retain(|(namespace, _)| context.only_namespace().is_none_or(|only| only == namespace.name_any()));
-    pods(&cluster, &asking, &injectors, &mut facts).await?;
+    let others = revisions_of_others(&hooks, &cluster.mesh_namespace);
+    pods(&cluster, &asking, &injectors, &others, &mut facts).await?;
     if facts.pilots.iter().any(|pilot| pilot.ready) {
         if let Err(error) = proxies(&cluster, &mut facts).await {
             facts.unasked.push(format!("the control plane cannot be asked for its proxies: {error:#}"));
@@ -55,7 +56,12 @@ async fn pilots(cluster: &Cluster) -> Result<Vec<PilotPod>> {
             reason: ready.and_then(|condition| condition.message.clone()).unwrap_or_default(),
         }
     };
-    Ok(list.into_iter().map(of_pod).collect())
+    Ok(staying(list).map(of_pod).collect())
+}
+
+/// Those that nobody has removed: what is on its way out is nothing to mend.
+fn staying(pods: Vec<Pod>) -> impl Iterator<Item = Pod> {
+    pods.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none())
 }
 
 fn webhook(hook: &MutatingWebhookConfiguration) -> Webhook {
@@ -109,13 +115,14 @@ async fn pods(
     cluster: &Cluster,
     asking: &[(Namespace, String)],
     injectors: &Injectors,
+    others: &BTreeSet<String>,
     facts: &mut Facts,
 ) -> Result<()> {
     let api: Api<Pod> = Api::all(cluster.client.clone());
     let list = cluster.list(&api, ListParams::default().fields("status.phase=Running"), "pods").await?;
     let mut by_namespace: BTreeMap<String, Vec<Pod>> = BTreeMap::new();
-    for pod in list {
-        if pod.annotations().contains_key(STATUS) {
+    for pod in staying(list) {
+        if is_ours(&pod, others) {
             facts.meshed.insert(format!("{}.{}", pod.name_any(), pod.namespace().unwrap_or_default()));
         }
         by_namespace.entry(pod.namespace().unwrap_or_default()).or_default().push(pod);
@@ -144,6 +151,22 @@ async fn pods(
         });
     }
     Ok(())
+}
+
+/// Revisions that only control planes of other namespaces have.
+pub(super) fn revisions_of_others(hooks: &[MutatingWebhookConfiguration], namespace: &str) -> BTreeSet<String> {
+    let is_theirs = |hook: &&MutatingWebhookConfiguration| {
+        cluster::served_from(hook).is_some_and(|served_from| served_from != namespace)
+    };
+    let (theirs, ours): (Vec<_>, Vec<_>) = hooks.iter().partition(is_theirs);
+    let ours: BTreeSet<String> = ours.into_iter().map(cluster::revision).collect();
+    theirs.into_iter().map(cluster::revision).filter(|revision| !ours.contains(revision)).collect()
+}
+
+/// Whether a pod's proxy was injected, and not by another control plane beside ours.
+pub(super) fn is_ours(pod: &Pod, others: &BTreeSet<String>) -> bool {
+    let revision = pod.labels().get("istio.io/rev").map_or("default", String::as_str);
+    pod.annotations().contains_key(STATUS) && !others.contains(revision)
 }
 
 /// The pods of a namespace that have a sidecar, or would if they were made now.

@@ -113,3 +113,30 @@ fn whether_a_pod_is_missing_its_sidecar_is_what_the_webhook_would_decide() {
     let injected = gather::injected("shop", &pods, &injector);
     assert_eq!((injected.pods, &*injected.without), (3, &["old".to_owned(), "off".to_owned()][..]));
 }
+
+#[test]
+fn proxies_of_another_control_plane_are_not_ours_to_judge() {
+    let hook = |name: &str, revision: &str, namespace: &str| {
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "labels": {"istio.io/rev": revision}},
+            "webhooks": [{
+                "name": "rev.namespace.sidecar-injector.istio.io",
+                "admissionReviewVersions": ["v1"],
+                "sideEffects": "None",
+                "clientConfig": {"service": {"name": "istiod", "namespace": namespace}},
+            }],
+        }))
+        .unwrap()
+    };
+    let hooks = [
+        hook("theirs", "default", "istio-system"),
+        hook("shared", "canary", "istio-system"),
+        hook("ours", "canary", "mesh-system"),
+    ];
+    let others = gather::revisions_of_others(&hooks, "mesh-system");
+    let pod = |metadata: Value| serde_json::from_value(json!({ "metadata": metadata })).unwrap();
+    let injected = json!({"sidecar.istio.io/status": "{}"});
+    let of = |revision: &str| pod(json!({"labels": {"istio.io/rev": revision}, "annotations": injected}));
+    let judged = [of("canary"), of("gone"), of("default"), pod(json!({"annotations": injected})), pod(json!({}))];
+    assert_eq!(judged.map(|pod| gather::is_ours(&pod, &others)), [true, true, false, false, false]);
+}
