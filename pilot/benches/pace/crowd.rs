@@ -14,8 +14,8 @@ const IN_NAMESPACE: usize = 50;
 pub(super) const PODS: usize = 10;
 
 /// A batch of one change, as a watch would emit it.
-pub(super) fn one(change: Change) -> Batch {
-    Batch { source: SourceId::ApiServer, changes: vec![change] }
+pub(super) fn one(made: Made) -> Batch {
+    Batch { source: SourceId::ApiServer, changes: vec![made.change()] }
 }
 
 /// Everything, and that it is everything.
@@ -26,8 +26,18 @@ pub(super) fn all(services: usize, rules: usize) -> Batch {
         [service(i, 80), slice(i, PODS)].into_iter().chain(pods)
     };
     let some = (0..rules).flat_map(|i| [route(i, 1), rule(i)]);
-    let changes = namespaces.chain((0..services).flat_map(of_service)).chain(some).chain([Change::Synced]);
-    Batch { source: SourceId::ApiServer, changes: changes.collect() }
+    let made = namespaces.chain((0..services).flat_map(of_service)).chain(some);
+    Batch { source: SourceId::ApiServer, changes: made.map(Made::change).chain([Change::Synced]).collect() }
+}
+
+/// A file of one Service, of whose pods the first `ready` are ready, and of the rules about it.
+#[cfg(feature = "serve")]
+pub(super) fn file(i: usize, ready: usize, rules: usize) -> String {
+    let rules = (i < rules).then(|| [route(i, 1), rule(i)]);
+    let all = [namespace(i), service(i, 80), slice(i, ready)].into_iter().chain((0..PODS).map(|p| pod(i, p, "v1")));
+    // A namespace stands in the file of its first Service.
+    let skipped = usize::from(i % IN_NAMESPACE != 0);
+    all.skip(skipped).chain(rules.into_iter().flatten()).map(Made::text).collect()
 }
 
 pub(super) fn namespace_of(service: usize) -> String {
@@ -41,9 +51,9 @@ pub(super) fn key(service: usize) -> String {
     format!("{namespace}/service-{service}.{namespace}.svc.cluster.local")
 }
 
-fn namespace(first: usize) -> Change {
+fn namespace(first: usize) -> Made {
     let labels = json!({"istio-injection": "enabled"});
-    change(ObjectKind::Namespace, json!({"metadata": {"name": namespace_of(first), "labels": labels}}))
+    Made(ObjectKind::Namespace, json!({"metadata": {"name": namespace_of(first), "labels": labels}}))
 }
 
 fn metadata(service: usize, name: &str) -> Value {
@@ -51,7 +61,7 @@ fn metadata(service: usize, name: &str) -> Value {
 }
 
 /// One Service with two ports.
-pub(super) fn service(i: usize, port: u16) -> Change {
+pub(super) fn service(i: usize, port: u16) -> Made {
     let name = format!("service-{i}");
     let ports = json!([
         {"name": "http", "port": port, "targetPort": 8080},
@@ -59,7 +69,7 @@ pub(super) fn service(i: usize, port: u16) -> Change {
     ]);
     let address = format!("10.64.{}.{}", i / 250, i % 250 + 1);
     let spec = json!({"selector": {"app": &name}, "ports": ports, "clusterIP": address});
-    change(ObjectKind::Service, json!({"metadata": metadata(i, &name), "spec": spec}))
+    Made(ObjectKind::Service, json!({"metadata": metadata(i, &name), "spec": spec}))
 }
 
 pub(super) fn pod_name(service: usize, pod: usize) -> String {
@@ -72,7 +82,7 @@ pub(super) fn address(service: usize, pod: usize) -> String {
 }
 
 /// One pod.
-pub(super) fn pod(service: usize, pod: usize, version: &str) -> Change {
+pub(super) fn pod(service: usize, pod: usize, version: &str) -> Made {
     let app = format!("service-{service}");
     let mut metadata = metadata(service, &pod_name(service, pod));
     metadata["labels"] = json!({
@@ -88,11 +98,11 @@ pub(super) fn pod(service: usize, pod: usize, version: &str) -> Change {
     let ip = address(service, pod);
     let conditions = json!([{"type": "Ready", "status": "True"}]);
     let status = json!({"phase": "Running", "podIP": &ip, "podIPs": [{"ip": &ip}], "conditions": conditions});
-    change(ObjectKind::Pod, json!({"metadata": metadata, "spec": spec, "status": status}))
+    Made(ObjectKind::Pod, json!({"metadata": metadata, "spec": spec, "status": status}))
 }
 
 /// The endpoints of a Service, of which the first `ready` are ready.
-pub(super) fn slice(service: usize, ready: usize) -> Change {
+pub(super) fn slice(service: usize, ready: usize) -> Made {
     let endpoints = (0..PODS).map(|pod| {
         let target = json!({"kind": "Pod", "name": pod_name(service, pod), "namespace": namespace_of(service)});
         let is_ready = pod < ready;
@@ -104,27 +114,42 @@ pub(super) fn slice(service: usize, ready: usize) -> Change {
     let ports = json!([{"name": "http", "port": 8080}, {"name": "grpc", "port": 9000}]);
     let endpoints: Vec<Value> = endpoints.collect();
     let object = json!({"metadata": metadata, "addressType": "IPv4", "ports": ports, "endpoints": endpoints});
-    change(ObjectKind::EndpointSlice, object)
+    Made(ObjectKind::EndpointSlice, object)
 }
 
 /// A route to a subset.
-pub(super) fn route(service: usize, tries: u32) -> Change {
+pub(super) fn route(service: usize, tries: u32) -> Made {
     let name = format!("service-{service}");
     let to = json!([{"destination": {"host": &name, "subset": "v1"}}]);
     let retries = json!({"attempts": tries, "retryOn": "5xx"});
     let spec = json!({"hosts": [&name], "http": [{"route": to, "retries": retries}]});
-    change(ObjectKind::VirtualService, json!({"metadata": metadata(service, &name), "spec": spec}))
+    Made(ObjectKind::VirtualService, json!({"metadata": metadata(service, &name), "spec": spec}))
 }
 
-fn rule(service: usize) -> Change {
+fn rule(service: usize) -> Made {
     let name = format!("service-{service}");
     let spec = json!({"host": &name, "subsets": [{"name": "v1", "labels": {"version": "v1"}}]});
-    change(ObjectKind::DestinationRule, json!({"metadata": metadata(service, &name), "spec": spec}))
+    Made(ObjectKind::DestinationRule, json!({"metadata": metadata(service, &name), "spec": spec}))
 }
 
-/// By the way that the source takes which follows an API server.
-fn change(kind: ObjectKind, object: Value) -> Change {
-    let FromServer(node) = serde_json::from_str(&object.to_string()).expect("it was written by serde_json");
-    let object = Object::from_server(node, kind, kind.versions()[0]).expect("it has a name");
-    Change::Upsert(ObjectId::local(&object), Arc::new(PackedObject::from(&object)))
+/// An object of the crowd.
+pub(super) struct Made(ObjectKind, Value);
+
+impl Made {
+    /// By the way that the source takes which follows an API server.
+    pub(super) fn change(self) -> Change {
+        let Made(kind, object) = self;
+        let FromServer(node) = serde_json::from_str(&object.to_string()).expect("it was written by serde_json");
+        let object = Object::from_server(node, kind, kind.versions()[0]).expect("it has a name");
+        Change::Upsert(ObjectId::local(&object), Arc::new(PackedObject::from(&object)))
+    }
+
+    /// As it stands in a file.
+    #[cfg(feature = "serve")]
+    pub(super) fn text(self) -> String {
+        let Made(kind, mut object) = self;
+        object["apiVersion"] = kind.api_version().into();
+        object["kind"] = kind.word().into();
+        format!("---\n{object}\n")
+    }
 }

@@ -3,13 +3,15 @@
 //! `cargo bench -p mesh-pilot --bench pace [-- ROW]`. Without feature `serve` the rows of compiling alone.
 
 mod crowd;
+#[cfg(feature = "serve")]
+mod files;
 mod measure;
 #[cfg(feature = "serve")]
 mod streams;
 
 use crowd::{PODS, one};
 use measure::{cpu, memory, row};
-use mesh_pilot::{Mesh, World, compile::Compiler, source::Change, world::Touched};
+use mesh_pilot::{Mesh, World, compile::Compiler, world::Touched};
 use std::time::Duration;
 
 const SERVICES: usize = 1_000;
@@ -25,11 +27,16 @@ fn main() {
         }
         #[cfg(feature = "serve")]
         ["streams"] => streams::measure(SERVICES, RULES),
+        #[cfg(feature = "serve")]
+        ["files"] => files::measure(SERVICES, RULES),
         [] => {
             compile("");
             // In a process of its own, whose memory is no other's.
             #[cfg(feature = "serve")]
-            streams::in_own_process();
+            {
+                files::measure(SERVICES, RULES);
+                streams::in_own_process();
+            }
         }
         [only, ..] => compile(only),
     }
@@ -44,7 +51,7 @@ fn compile(only: &str) {
     let before = cpu();
     let mut mesh = compiler.compile(&world, &Touched::EVERYTHING, None);
     row("compile, first", (cpu() - before).as_secs_f64() * 1e3, "ms", None);
-    type Make = fn(usize) -> Change;
+    type Make = fn(usize) -> crowd::Made;
     let rows: [(&str, Make, f64); 4] = [
         ("one endpoint", |n| crowd::slice(n / 2, PODS - (n + 1) % 2), 5.0),
         ("one pod's label", |n| crowd::pod(n / 2, 3, ["v2", "v1"][n % 2]), 25.0),
@@ -54,9 +61,9 @@ fn compile(only: &str) {
     for (what, make, limit) in rows.into_iter().filter(|(row, ..)| row.contains(only)) {
         let mut took = Duration::ZERO;
         for n in 0..TIMES {
-            let change = make(n);
+            let change = one(make(n));
             let before = cpu();
-            let touched = world.apply(one(change));
+            let touched = world.apply(change);
             let next = compiler.compile(&world, &touched, Some(&mesh));
             let is_new = next.version() > mesh.version();
             drop(std::mem::replace::<Mesh>(&mut mesh, next));

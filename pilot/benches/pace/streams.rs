@@ -11,7 +11,7 @@ use super::{
 use mesh_pilot::{
     app::{self, App},
     settings::{Cli, Command},
-    source::{Batch, Change},
+    source::Batch,
 };
 use mesh_runtime::{
     clock, drain,
@@ -105,7 +105,7 @@ fn settings(dir: &Path) -> mesh_pilot::settings::Settings {
 }
 
 /// A service's endpoints, of which one is ready or not in turn.
-fn change(changing: usize, n: usize) -> (usize, Change) {
+fn change(changing: usize, n: usize) -> (usize, crowd::Made) {
     let service = changing + n % CHANGING;
     (service, crowd::slice(service, PODS - (n / CHANGING + 1) % 2))
 }

@@ -16,7 +16,7 @@ use mesh_config::{
     diagnostic::{Diagnostic, ObjectRef, Origin, Severity},
 };
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fmt,
     sync::Arc,
 };
@@ -56,10 +56,18 @@ pub struct Scan {
 #[derive(Default)]
 pub struct Directory {
     files: BTreeMap<Arc<str>, File>,
+    /// Where each object stands.
+    places: BTreeMap<ObjectId, Vec<Place>>,
+    /// Objects that stand in several places.
+    several: BTreeSet<ObjectId>,
     emitted: BTreeMap<ObjectId, Digest>,
+    must_read: BTreeSet<Arc<str>>,
     notes: Vec<Diagnostic>,
     synced: bool,
 }
+
+/// A file, and which of its objects; the first in this order counts.
+type Place = (Arc<str>, usize);
 
 struct File {
     seen: Seen,
@@ -84,18 +92,26 @@ struct Known {
 }
 
 impl Directory {
-    /// What is different from the scan before. The first one ends with [`Change::Synced`].
+    /// What is different from the scan before, where everything was read. The first one ends with [`Change::Synced`].
     pub fn scan(&mut self, tree: &Tree) -> Scan {
-        let again = self.take_in(tree);
-        let (objects, duplicates) = self.objects(tree);
-        let mut changes: Vec<Change> = Vec::new();
-        changes.extend(self.emitted.keys().filter(|id| !objects.contains_key(id)).cloned().map(Change::Delete));
-        let mut emitted = BTreeMap::new();
-        for (id, (digest, fresh)) in objects {
-            changes.extend(fresh.map(|object| Change::Upsert(id.clone(), object)));
-            emitted.insert(id, digest);
+        self.look(tree, &BTreeSet::new())
+    }
+
+    /// What is different from the look before: what may differ was read, the rest is the same. Of the same is none that
+    /// [`Directory::must_read`] names. Costs what was read, not what is there.
+    pub fn look(&mut self, read: &Tree, same: &BTreeSet<Arc<str>>) -> Scan {
+        let (touched, again) = self.take_in(read, same);
+        let (mut deleted, mut upserted, mut duplicates) = (Vec::new(), Vec::new(), Vec::new());
+        self.must_read = self.unsettled().collect();
+        for id in touched.union(&self.several.clone()) {
+            match self.decide(id, read, &mut duplicates) {
+                Decided::Stays => {}
+                Decided::Gone => deleted.push(Change::Delete(id.clone())),
+                Decided::Is(object) => upserted.push(Change::Upsert(id.clone(), object)),
+            }
         }
-        self.emitted = emitted;
+        let mut changes = deleted;
+        changes.append(&mut upserted);
         let notes: Vec<Diagnostic> =
             self.files.values().flat_map(|file| &file.notes).cloned().chain(duplicates).collect();
         if notes != self.notes {
@@ -108,50 +124,119 @@ impl Directory {
         Scan { changes, again }
     }
 
-    /// Reads the files that differ. Whether one of them should be looked at again.
-    fn take_in(&mut self, tree: &Tree) -> bool {
-        let mut again = false;
-        self.files.retain(|path, _| tree.contains_key(path));
+    /// Files that the next look must have read, whether or not they differ.
+    pub fn must_read(&self) -> &BTreeSet<Arc<str>> {
+        &self.must_read
+    }
+
+    /// Takes over what was read. Objects that it is about, and whether a file should be looked at again.
+    fn take_in(&mut self, tree: &Tree, same: &BTreeSet<Arc<str>>) -> (BTreeSet<ObjectId>, bool) {
+        let (mut touched, mut again) = (BTreeSet::new(), false);
+        let is_there = |path: &Arc<str>| same.contains(path) || tree.contains_key(path);
+        let gone: Vec<Arc<str>> = self.files.keys().filter(|path| !is_there(path)).cloned().collect();
+        for path in gone {
+            let file = self.files.remove(&path);
+            self.replace(&path, file.map(|file| file.objects).unwrap_or_default(), &mut touched);
+        }
         for (path, text) in tree {
-            match self.files.entry(path.clone()) {
-                Entry::Occupied(known) if known.get().is_settled_as(text) => {}
-                Entry::Occupied(mut known) => again |= known.get_mut().update(path, text),
+            let before = match self.files.entry(path.clone()) {
+                Entry::Occupied(known) if known.get().is_settled_as(text) => continue,
+                Entry::Occupied(mut known) => match known.get_mut().update(path, text) {
+                    Update::Kept => continue,
+                    Update::Emptied => {
+                        again = true;
+                        continue;
+                    }
+                    Update::Replaced(before) => before,
+                },
                 Entry::Vacant(new) => {
                     let (objects, notes) = read(path, text);
                     new.insert(File { seen: Seen::of(text), objects, notes });
+                    Vec::new()
                 }
-            }
+            };
+            self.replace(path, before, &mut touched);
         }
-        again
+        (touched, again)
     }
 
-    /// Each object once, whole where it must be handed over, and a finding for each further time that it stands
-    /// somewhere.
-    fn objects(&mut self, tree: &Tree) -> (BTreeMap<ObjectId, (Digest, Option<Arc<PackedObject>>)>, Vec<Diagnostic>) {
-        let (mut objects, mut duplicates) = (BTreeMap::new(), Vec::new());
-        let mut first: BTreeMap<ObjectId, Arc<Head>> = BTreeMap::new();
-        for (path, file) in &mut self.files {
-            for known in &mut file.objects {
-                if let Some(first) = first.get(&known.id) {
-                    duplicates.push(duplicate(&known.head, first));
-                    continue;
+    /// Notes where the objects of a file stand now, and that those which stood there before may not any more.
+    fn replace(&mut self, path: &Arc<str>, before: Vec<Known>, touched: &mut BTreeSet<ObjectId>) {
+        for Known { id, .. } in before {
+            if let Entry::Occupied(mut places) = self.places.entry(id.clone()) {
+                places.get_mut().retain(|(place, _)| place != path);
+                if places.get().len() < 2 {
+                    self.several.remove(&id);
                 }
-                let whole = known.whole.take();
-                let fresh = match self.emitted.get(&known.id) == Some(&known.digest) {
-                    true => None,
-                    // Another one with this name counted meanwhile. Where the file has been broken since then, what
-                    // stood in it cannot be had any more.
-                    false => match whole.or_else(|| read_again(path, tree, known.digest)) {
-                        Some(whole) => Some(whole),
-                        None => continue,
-                    },
-                };
-                first.insert(known.id.clone(), known.head.clone());
-                objects.insert(known.id.clone(), (known.digest, fresh));
+                if places.get().is_empty() {
+                    places.remove();
+                }
             }
+            touched.insert(id);
         }
-        (objects, duplicates)
+        for (n, Known { id, .. }) in self.files.get(path).iter().flat_map(|file| file.objects.iter().enumerate()) {
+            let places = self.places.entry(id.clone()).or_default();
+            let place = (path.clone(), n);
+            let at = places.partition_point(|other| *other < place);
+            places.insert(at, place);
+            if places.len() > 1 {
+                self.several.insert(id.clone());
+            }
+            touched.insert(id.clone());
+        }
     }
+
+    /// What an object is now; a finding for each further place that it stands in.
+    fn decide(&mut self, id: &ObjectId, tree: &Tree, duplicates: &mut Vec<Diagnostic>) -> Decided {
+        let mut first: Option<(Arc<Head>, Decided)> = None;
+        for (path, n) in self.places.get(id).into_iter().flatten() {
+            let Some(known) = self.files.get_mut(path).and_then(|file| file.objects.get_mut(*n)) else { continue };
+            if let Some((first, _)) = &first {
+                duplicates.push(duplicate(&known.head, first));
+                if known.whole.is_none() {
+                    // Should it count again, it must be had from its text.
+                    self.must_read.insert(path.clone());
+                }
+                continue;
+            }
+            if self.emitted.get(id) == Some(&known.digest) {
+                known.whole = None;
+                first = Some((known.head.clone(), Decided::Stays));
+                continue;
+            }
+            // Another one with this name counted meanwhile. Where the file has been broken since then, what stood in it
+            // cannot be had any more.
+            let Some(whole) = known.whole.take().or_else(|| read_again(path, tree, known.digest)) else { continue };
+            self.emitted.insert(id.clone(), known.digest);
+            first = Some((known.head.clone(), Decided::Is(whole)));
+        }
+        match first {
+            Some((_, decided)) => decided,
+            None if self.emitted.remove(id).is_some() => Decided::Gone,
+            None => Decided::Stays,
+        }
+    }
+
+    /// Files whose text is yet to be believed, or to be had at all.
+    fn unsettled(&self) -> impl Iterator<Item = Arc<str>> {
+        let is_open = |file: &File| is_note(&file.notes, "file-emptied") || matches!(file.seen, Seen::Unreadable(_));
+        self.files.iter().filter(move |(_, file)| is_open(file)).map(|(path, _)| path.clone())
+    }
+}
+
+enum Decided {
+    Stays,
+    Gone,
+    Is(Arc<PackedObject>),
+}
+
+/// What became of a file's objects.
+enum Update {
+    Kept,
+    /// Kept, until a further look finds it empty too.
+    Emptied,
+    /// These stood there before.
+    Replaced(Vec<Known>),
 }
 
 impl File {
@@ -160,8 +245,8 @@ impl File {
         self.seen == Seen::of(text) && !is_note(&self.notes, "file-emptied")
     }
 
-    /// Takes a new text; keeps the objects when it cannot be understood. Whether to look again.
-    fn update(&mut self, path: &Arc<str>, text: &FileText) -> bool {
+    /// Takes a new text; keeps the objects when it cannot be understood.
+    fn update(&mut self, path: &Arc<str>, text: &FileText) -> Update {
         let is_empty = matches!(text, FileText::Text(t) if t.trim().is_empty());
         let just_emptied = is_empty && !self.objects.is_empty() && !is_note(&self.notes, "file-emptied");
         if just_emptied {
@@ -171,18 +256,17 @@ impl File {
                 "file-emptied",
                 "is now empty; its objects stay until the next look confirms it".into(),
             )];
-            return true;
+            return Update::Emptied;
         }
         let (objects, mut notes) = read(path, text);
-        if !self.objects.is_empty() && notes.iter().any(|n| n.severity == Severity::Error) {
+        let keeps = !self.objects.is_empty() && notes.iter().any(|n| n.severity == Severity::Error);
+        if keeps {
             let message = "does not parse; its objects stay as they were";
             notes.push(note(path, "file-kept", message.into()));
-        } else {
-            self.objects = objects;
         }
         self.notes = notes;
         self.seen = Seen::of(text);
-        false
+        if keeps { Update::Kept } else { Update::Replaced(std::mem::replace(&mut self.objects, objects)) }
     }
 }
 

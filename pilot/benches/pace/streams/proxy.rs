@@ -19,10 +19,11 @@ use mesh_pilot::{
     app,
     settings::{Cli, Command},
 };
-use std::{io::Write as _, path::Path};
+use mesh_runtime::{backoff::Backoff, tls::grpc::Connector};
+use std::{io::Write as _, net::IpAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Streaming, transport::Endpoint};
+use tonic::{Request, Status, Streaming, transport::Endpoint};
 
 /// Services that a proxy follows.
 const FOLLOWED: usize = 5;
@@ -41,8 +42,19 @@ pub(super) struct Say {
 }
 
 impl Proxy {
-    /// The proxy of a pod, which follows these services.
+    /// The proxy of a pod, which follows these services. Tries again as a proxy does, where pilot has no room for it yet.
     pub(super) async fn open(plain: &str, dir: &Path, n: usize, follows: Vec<usize>) -> Self {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+        let mut random = fastrand::Rng::with_seed(n as u64);
+        loop {
+            match Proxy::try_open(plain, dir, n, &follows).await {
+                Ok(proxy) => return proxy,
+                Err(_) => tokio::time::sleep(backoff.next(&mut random)).await,
+            }
+        }
+    }
+
+    async fn try_open(plain: &str, dir: &Path, n: usize, follows: &[usize]) -> Result<Self, Status> {
         let (home, pod) = (n % HOMES, n / HOMES);
         let namespace = crowd::namespace_of(home);
         let (account, name) = (format!("service-{home}"), crowd::pod_name(home, pod));
@@ -51,7 +63,7 @@ impl Proxy {
         let (requests, out) = mpsc::channel(32);
         let whole = Kind::ALL.into_iter().filter(|kind| kind.is_whole(Role::Sidecar) && *kind != Kind::Service);
         let whole = whole.map(|kind| (kind, vec!["*".to_owned()]));
-        let services = (Kind::Service, follows.into_iter().map(crowd::key).collect());
+        let services = (Kind::Service, follows.iter().copied().map(crowd::key).collect());
         for (kind, names) in whole.chain([services]) {
             let request = DeltaDiscoveryRequest {
                 node: node.take(),
@@ -64,29 +76,32 @@ impl Proxy {
         let mut call = Request::new(ReceiverStream::new(out));
         let token = format!("Bearer {}", token(dir, &namespace, &account));
         call.metadata_mut().insert("authorization", token.parse().expect("text"));
-        let channel = Endpoint::from_shared(format!("http://{plain}")).expect("an address").connect_lazy();
+        // From an address of its own, as every pod has one.
+        let own = IpAddr::from([127, 1, (n >> 8) as u8, n as u8]);
+        let connector = Connector::plain(plain).from(Arc::new([own]));
+        let channel = Endpoint::from_static("http://pilot").connect_with_connector_lazy(connector);
         let mut client = AggregatedDiscoveryServiceClient::new(channel).max_decoding_message_size(64 << 20);
-        let responses = client.delta_aggregated_resources(call).await.expect("pilot accepts it").into_inner();
+        let responses = client.delta_aggregated_resources(call).await?.into_inner();
         let mut proxy = Proxy { requests, responses };
-        while proxy.response().await.0.left > 0 {}
-        proxy
+        while proxy.response().await?.0.left > 0 {}
+        Ok(proxy)
     }
 
     /// Takes and acknowledges one response.
-    async fn response(&mut self) -> (Nonce, DeltaDiscoveryResponse) {
-        let response = self.responses.message().await.expect("pilot is there").expect("the stream lasts");
+    async fn response(&mut self) -> Result<(Nonce, DeltaDiscoveryResponse), Status> {
+        let response = self.responses.message().await?.ok_or_else(|| Status::ok("the stream has ended"))?;
         let answer = DeltaDiscoveryRequest {
             type_url: response.type_url.clone(),
             response_nonce: response.nonce.clone(),
             ..Default::default()
         };
-        self.requests.send(answer).await.expect("the stream lasts");
-        (response.nonce.parse().expect("pilot's own"), response)
+        self.requests.send(answer).await.map_err(|_| Status::ok("the stream has ended"))?;
+        Ok((response.nonce.parse().expect("pilot's own"), response))
     }
 
     /// What the next response says.
     pub(super) async fn next(&mut self) -> Vec<Say> {
-        let (_, response) = self.response().await;
+        let (_, response) = self.response().await.expect("the stream lasts");
         let names = response.resources.iter().map(|resource| &resource.name).chain(&response.removed_resources);
         let number = |name: &String| name.split_once("/service-")?.1.split('.').next()?.parse().ok();
         names.filter_map(number).map(|service| Say { service }).collect()
@@ -119,7 +134,7 @@ pub(crate) fn clients(plain: &str, dir: &Path, count: usize) {
         while let Some(mut proxy) = proxies.pop() {
             serving.spawn(async move {
                 loop {
-                    proxy.response().await;
+                    proxy.response().await.expect("the stream lasts");
                 }
             });
         }

@@ -1,4 +1,4 @@
-use super::*;
+use super::{tree::read, *};
 
 const A: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n";
 const A_LABELLED: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {x: y}}\n";
@@ -105,6 +105,8 @@ proptest::proptest! {
         steps in proptest::collection::vec(proptest::collection::vec((0..3usize, proptest::collection::vec((0..3usize, 0..3usize), 1..4)), 0..4), 1..6)
     ) {
         let (mut directory, mut held) = (Directory::default(), BTreeMap::new());
+        // One that is told only of files that differ.
+        let (mut frugal, mut held_by_frugal, mut before) = (Directory::default(), BTreeMap::new(), Tree::new());
         for step in steps {
             let text = |objects: Vec<(usize, usize)>| {
                 let object = |(name, version)| format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: n{name}, labels: {{v: v{version}}}}}\n");
@@ -112,9 +114,14 @@ proptest::proptest! {
             };
             let files: Tree = step.into_iter().map(|(file, objects)| (format!("{file}.yaml").into(), FileText::Text(text(objects)))).collect();
             apply(&mut held, directory.scan(&files));
+            let is_same = |path: &Arc<str>, text: &FileText| before.get(path) == Some(text) && !frugal.must_read().contains(path);
+            let (same, read): (Tree, Tree) = files.clone().into_iter().partition(|(path, text)| is_same(path, text));
+            apply(&mut held_by_frugal, frugal.look(&read, &same.into_keys().collect()));
             let mut anew = BTreeMap::new();
             apply(&mut anew, Directory::default().scan(&files));
             proptest::prop_assert!(held == anew);
+            proptest::prop_assert!(held_by_frugal == anew);
+            before = files;
         }
     }
 }
@@ -205,4 +212,25 @@ fn a_mounted_volume_is_read_through_its_links_and_changes_with_them() {
     assert_ne!(fingerprint(root.path()).unwrap(), before);
     let changes = directory.scan(&read_tree(root.path()).unwrap()).changes;
     assert!(matches!(&changes[..], [Change::Upsert(_, object)] if !object.meta.labels.is_empty()), "{changes:?}");
+}
+
+#[test]
+fn what_has_long_looked_the_same_is_not_read_again() {
+    let root = tempfile::tempdir().unwrap();
+    for file in ["a.yaml", "b.yaml", "c.yaml"] {
+        std::fs::write(root.path().join(file), A).unwrap();
+    }
+    let before = fingerprint(root.path()).unwrap();
+    // Another file under an old name, of the same length.
+    std::fs::write(root.path().join("new"), B).unwrap();
+    std::fs::rename(root.path().join("new"), root.path().join("b.yaml")).unwrap();
+    std::fs::remove_file(root.path().join("c.yaml")).unwrap();
+    std::fs::write(root.path().join("d.yaml"), A).unwrap();
+    let now = fingerprint(root.path()).unwrap();
+    let same = |read_at| now.same_as(&before, read_at);
+    let written = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(4_000_000_000);
+    assert_eq!(same(written).iter().map(|path| &path[path.len() - 6..]).collect::<Vec<_>>(), ["a.yaml"]);
+    // Read in the moment in which it was written, it may have been written once more.
+    assert_eq!(same(std::fs::metadata(root.path().join("a.yaml")).unwrap().modified().unwrap()), BTreeSet::new());
+    assert_eq!(read(&now, &same(written)).len(), 2);
 }

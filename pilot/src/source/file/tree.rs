@@ -4,11 +4,12 @@ use super::{FileText, Tree};
 use crate::error::SourceError;
 use mesh_config::crd::node::MAX_TEXT;
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::SystemTime,
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 /// Most files that are read.
@@ -16,20 +17,52 @@ pub const MAX_FILES: usize = 20_000;
 /// Deepest directory.
 const MAX_DEPTH: usize = 16;
 
-/// Lengths and times of change by path: whether reading again can find anything new.
-pub type Fingerprint = BTreeMap<PathBuf, (u64, Option<SystemTime>)>;
+/// A file that changed this short a time before it was read may have changed once more since then without looking different:
+/// times on disks are that coarse.
+const COARSE: Duration = Duration::from_secs(2);
+
+/// A file as it looks from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct State {
+    length: u64,
+    /// Device and inode.
+    file: (u64, u64),
+    /// Seconds and nanoseconds of the time of the last change of any kind, which no program can set.
+    changed: (i64, i64),
+}
+
+/// Files by path as they look from outside: whether reading again can find anything new.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Fingerprint(BTreeMap<Arc<str>, State>);
+
+impl Fingerprint {
+    /// Of the files that are here, those that look as they did in `before`, when that was read at `read_at`: reading them
+    /// again finds what was found then.
+    pub(super) fn same_as(&self, before: &Fingerprint, read_at: SystemTime) -> BTreeSet<Arc<str>> {
+        let settled = read_at.checked_sub(COARSE).and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let settled = settled.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
+        let is_same =
+            |(path, state): &(&Arc<str>, &State)| before.0.get(*path) == Some(state) && state.changed.0 < settled;
+        self.0.iter().filter(is_same).map(|(path, _)| path.clone()).collect()
+    }
+}
 
 /// Reads every file under `root`. Names that begin with a dot are left out (editors' files, and the directories
 /// behind Kubernetes' mounted volumes, whose links are followed).
 pub fn read_tree(root: &Path) -> Result<Tree, SourceError> {
+    Ok(read(&fingerprint(root)?, &BTreeSet::new()))
+}
+
+/// Reads the files but for these.
+pub(super) fn read(files: &Fingerprint, but: &BTreeSet<Arc<str>>) -> Tree {
     let text = |path: &Path| match read_bounded(path) {
         Ok(text) => Some(FileText::Text(text)),
         // Gone since it was listed.
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => Some(FileText::Unreadable(e.to_string())),
     };
-    let paths = fingerprint(root)?.into_keys();
-    Ok(paths.filter_map(|path| Some((path.to_string_lossy().into(), text(&path)?))).collect())
+    let wanted = files.0.keys().filter(|path| !but.contains(*path));
+    wanted.filter_map(|path| Some((path.clone(), text(Path::new(&**path))?))).collect()
 }
 
 fn read_bounded(path: &Path) -> io::Result<String> {
@@ -44,14 +77,14 @@ fn read_bounded(path: &Path) -> io::Result<String> {
 pub fn fingerprint(root: &Path) -> Result<Fingerprint, SourceError> {
     let mut listing = Listing::default();
     listing.add(root, 0)?;
-    Ok(listing.found)
+    Ok(Fingerprint(listing.found))
 }
 
 /// What was found, and the directories that it was found in. A directory that several ways lead to, as links do, is
 /// read once: by the first in the order of the names.
 #[derive(Default)]
 struct Listing {
-    found: Fingerprint,
+    found: BTreeMap<Arc<str>, State>,
     /// Device and inode.
     read: HashSet<(u64, u64)>,
 }
@@ -86,7 +119,12 @@ impl Listing {
                 if self.found.len() == MAX_FILES {
                     return Err(SourceError::TooLarge { path, limit: MAX_FILES, of: "files" });
                 }
-                self.found.insert(path, (state.len(), state.modified().ok()));
+                let of = State {
+                    length: state.len(),
+                    file: (state.dev(), state.ino()),
+                    changed: (state.ctime(), state.ctime_nsec()),
+                };
+                self.found.insert(path.to_string_lossy().into(), of);
             }
         }
         Ok(())

@@ -1,19 +1,22 @@
 //! Follows a directory: notified by the system, with a slow look at times and lengths as a safety net.
 //!
-//! Each scan waits until the files hold still for a moment, so that a half-written file is rarely seen; one that
+//! Only files that may differ are read again. Each scan waits until the files hold still for a moment, so that a half-written file is rarely seen; one that
 //! is, keeps its objects (see [`Directory`]). All changes of a scan go out as one batch.
 
-use super::{Directory, Fingerprint, Tree, fingerprint, read_tree};
+use super::{Directory, Fingerprint, Tree, fingerprint, tree::read};
 use crate::{
     error::SourceError,
     source::{Batch, SourceId},
 };
+use mesh_runtime::clock;
 use notify::{RecursiveMode, Watcher};
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
-use tokio::{sync::mpsc, time};
+use tokio::{sync::mpsc, task, time};
 
 /// Without a further event for this long, files are taken to hold still.
 const STILL: Duration = Duration::from_millis(15);
@@ -31,8 +34,8 @@ pub async fn follow(root: PathBuf, batches: mpsc::Sender<Batch>) -> Result<(), S
     // Watching begins before the first look, so that nothing falls between them.
     let _watcher = watcher(&root, wake);
     let mut directory = Directory::default();
-    let (mut seen, tree) = look(&root).await?;
-    let mut again = emit(&mut directory, tree, &batches).await;
+    let mut look = Look::after(&root, &Look::default(), directory.must_read()).await?;
+    let mut again = emit(&mut directory, &mut look, &batches).await;
     while !batches.is_closed() {
         let pause = if again { EMPTY } else { POLL };
         let event = tokio::select! {
@@ -42,13 +45,13 @@ pub async fn follow(root: PathBuf, batches: mpsc::Sender<Batch>) -> Result<(), S
         };
         if event {
             settle(&mut woken).await;
-        } else if !again && fingerprint(&root).is_ok_and(|now| now == seen) {
+        } else if !again && fingerprint(&root).is_ok_and(|now| now == look.seen) {
             continue;
         }
-        match look(&root).await {
-            Ok((fresh, tree)) => {
-                again = emit(&mut directory, tree, &batches).await;
-                seen = fresh;
+        match Look::after(&root, &look, directory.must_read()).await {
+            Ok(fresh) => {
+                look = fresh;
+                again = emit(&mut directory, &mut look, &batches).await;
             }
             Err(error) => tracing::warn!(%error, "objects stay as they were"),
         }
@@ -56,20 +59,41 @@ pub async fn follow(root: PathBuf, batches: mpsc::Sender<Batch>) -> Result<(), S
     Ok(())
 }
 
-/// Reads until two readings in a row agree on lengths and times.
-async fn look(root: &Path) -> Result<(Fingerprint, Tree), SourceError> {
-    let mut before = fingerprint(root)?;
-    for _ in 0..STILL_AT_MOST {
-        let path = root.to_owned();
-        let tree = tokio::task::spawn_blocking(move || read_tree(&path)).await.map_err(|e| gone(root, e))??;
-        let after = fingerprint(root)?;
-        if before == after {
-            return Ok((after, tree));
-        }
-        before = after;
-        time::sleep(STILL).await;
+/// What is in the directory, of which only what may differ from the look before was read.
+struct Look {
+    seen: Fingerprint,
+    read_at: SystemTime,
+    read: Tree,
+    same: BTreeSet<Arc<str>>,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Look { seen: Fingerprint::default(), read_at: SystemTime::UNIX_EPOCH, read: Tree::new(), same: BTreeSet::new() }
     }
-    Ok((before, read_tree(root)?))
+}
+
+impl Look {
+    /// Looks until the files are the same before and after; `must_read` is read in any case.
+    async fn after(root: &Path, before: &Look, must_read: &BTreeSet<Arc<str>>) -> Result<Self, SourceError> {
+        let mut seen = fingerprint(root)?;
+        for _ in 0..STILL_AT_MOST {
+            let look = Look::at(seen, before, must_read).await.map_err(|error| gone(root, error))?;
+            seen = fingerprint(root)?;
+            if seen == look.seen {
+                return Ok(look);
+            }
+            time::sleep(STILL).await;
+        }
+        Look::at(seen, before, must_read).await.map_err(|error| gone(root, error))
+    }
+
+    async fn at(seen: Fingerprint, before: &Look, must_read: &BTreeSet<Arc<str>>) -> Result<Self, task::JoinError> {
+        let read_at = clock::system_now();
+        let mut same = seen.same_as(&before.seen, before.read_at);
+        same.retain(|path| !must_read.contains(path));
+        task::spawn_blocking(move || Look { read: read(&seen, &same), seen, read_at, same }).await
+    }
 }
 
 /// Waits for a pause in the events.
@@ -82,8 +106,8 @@ async fn settle(woken: &mut mpsc::Receiver<()>) {
 }
 
 /// Sends what is different. Whether to look again soon.
-async fn emit(directory: &mut Directory, tree: Tree, batches: &mpsc::Sender<Batch>) -> bool {
-    let scan = directory.scan(&tree);
+async fn emit(directory: &mut Directory, look: &mut Look, batches: &mpsc::Sender<Batch>) -> bool {
+    let scan = directory.look(&std::mem::take(&mut look.read), &std::mem::take(&mut look.same));
     if !scan.changes.is_empty() {
         // Fails when nobody receives any more, which the caller's loop sees.
         let _ = batches.send(Batch { source: SourceId::Files, changes: scan.changes }).await;
@@ -112,7 +136,7 @@ fn watcher(root: &Path, wake: mpsc::Sender<()>) -> Option<notify::RecommendedWat
     }
 }
 
-fn gone(root: &Path, error: tokio::task::JoinError) -> SourceError {
+fn gone(root: &Path, error: task::JoinError) -> SourceError {
     SourceError::Unreadable { path: root.into(), reason: std::io::Error::other(error) }
 }
 
