@@ -55,11 +55,7 @@ impl Metrics {
             Err(Error::Refused(refusal)) => {
                 self.refused.with_label_values(&[refusal.reason()]).inc();
                 match refusal {
-                    Refusal::NoProof
-                    | Refusal::Token(_)
-                    | Refusal::Certificate(_)
-                    | Refusal::Both { .. }
-                    | Refusal::Disagree { .. } => {
+                    Refusal::NoProof | Refusal::Token(_) | Refusal::Certificate(_) | Refusal::Both { .. } => {
                         self.unauthenticated.inc();
                     }
                     Refusal::Request(_) => self.bad_requests.inc(),

@@ -213,8 +213,7 @@ pub fn check<'a>(
     let authority = authority(target, seen)?;
     let path = match target.method {
         "CONNECT" => connect(target)?,
-        // A host alone is a target for CONNECT.
-        _ => Some(path(target.path.ok_or(BadRequest::Codec)?, normalization)?),
+        _ => Some(path(target.path.unwrap_or("/"), normalization)?),
     };
     length(seen)?;
     let asked = connection.upgrade && seen.upgrades == 1 && seen.websocket;

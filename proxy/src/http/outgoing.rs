@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     exchange::Exchange,
     route::{self, Routed},
-    snapshot::Snapshot,
+    snapshot::{Snapshot, listener::DestinationKey},
     upstream::WorkerCluster,
 };
 use http::{HeaderValue, Version, header, request::Parts};
@@ -15,7 +15,7 @@ use mesh_config::{
     model::{Protocol, destination::H2Upgrade},
     name::host_of_authority,
 };
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// The limit of the whole request: the route's, or for gRPC the client's if it is shorter. Both are told upstream.
 pub(super) fn timeouts(routed: &Routed, direction: Direction, call: &Call, head: &mut Parts) -> Option<Duration> {
@@ -76,19 +76,15 @@ pub(super) fn outgoing<'a>(
         counts_attempts: conn.direction.is_client_side(),
         upgrade: call.facts.upgrade,
         server_name,
-        original: conn.key.wanted(conn.local),
+        original: original(&conn.key, conn.local),
     })
 }
 
-/// What is spoken to the upstream: what its port declares, else what the client speaks. A rule that upgrades vouches for
-/// the port, whatever it declares; the mesh's default is for ports that declare HTTP.
+/// What is spoken to the upstream: what its port declares, else what the client speaks.
 fn speaks_http2(snapshot: &Snapshot, routed: &Routed, client: Version) -> bool {
     let (cluster, pool) = (&routed.cluster, &routed.cluster.policy.connection_pool);
     if pool.use_client_protocol {
         return client >= Version::HTTP_2;
-    }
-    if pool.h2_upgrade == Some(H2Upgrade::Upgrade) {
-        return true;
     }
     match cluster.protocol {
         Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb => true,
@@ -140,4 +136,13 @@ fn protocol(head: &mut Parts, http2: bool, secured: bool) -> Result<(), Error> {
 /// The host as TLS to the upstream knows it: a name, or an address without brackets.
 fn server_name(authority: &str) -> Arc<str> {
     host_of_authority(authority).into()
+}
+
+/// Where the client itself wanted to go, where that is known.
+fn original(key: &DestinationKey, local: SocketAddr) -> Option<SocketAddr> {
+    match key {
+        DestinationKey::Egress(_) | DestinationKey::Gateway(_) | DestinationKey::GatewayTls { .. } => None,
+        DestinationKey::HttpPort(_) | DestinationKey::Service(..) | DestinationKey::Inbound(_) => Some(local),
+        DestinationKey::Unknown(address) => Some(*address),
+    }
 }

@@ -1,10 +1,15 @@
 //! Starts pilot at an API server with a crowd of objects, and says how soon it is ready and how much memory it has then:
-//! `crowd PILOT [SERVICES PODS]`, 1,000 and 10,000 unless given. The last line says it, and the time on processors that it
-//! took, which is what counts on a machine with other work. Ends with an error where that is above the limits that the environment may set: `READY_WITHIN` (seconds), `MEMORY_BELOW` (MB).
+//! `crowd PILOT [SERVICES PODS]`, 1,000 and 10,000 unless given. Then endpoints change, 20 a second for a minute, and a proxy
+//! follows them: it says what that takes of a core, and how long a change takes from the API server to the acknowledgement.
+//! Time on processors is what counts on a machine with other work. Ends with an error where a figure is above the limit that the
+//! environment may set: `READY_WITHIN` (seconds), `MEMORY_BELOW` (MB), `CORE_BELOW` (%), `LAG_BELOW` (ms, of 99 in 100 changes).
 
+mod churn;
+mod follower;
 mod objects;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use follower::Follower;
 use mesh_e2e::cluster::api_server::ApiServer;
 use mesh_runtime::clock;
 use objects::Crowd;
@@ -20,6 +25,8 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Between looks.
 const LOOK: Duration = Duration::from_millis(20);
+/// Endpoints change for so long.
+const CHANGES: Duration = Duration::from_secs(60);
 /// Then memory is looked at once more.
 const AFTERWARDS: Duration = Duration::from_secs(5);
 
@@ -58,24 +65,48 @@ async fn run() -> Result<()> {
     let (memory, peak) = (pilot.memory("VmRSS")?, pilot.memory("VmHWM")?);
     say(&format!("ready in {ready:.2} s ({worked:.2} s on processors), {memory} MB (peak {peak} MB)"))?;
     below(ready, "READY_WITHIN")?;
-    below(peak as f64, "MEMORY_BELOW")
+    below(peak as f64, "MEMORY_BELOW")?;
+    changes(&server, &pilot, crowd, folder.path()).await
+}
+
+async fn changes(server: &ApiServer, pilot: &Pilot, crowd: Crowd, folder: &Path) -> Result<()> {
+    let plain = address(&folder.join("addresses"), "plaintext").context("pilot has no plain port")?;
+    let token = pilot.token(folder, &objects::namespace_of(0), "service-0")?;
+    let mut follower = Follower::open(plain, &token, churn::changing(crowd)).await?;
+    churn::begin(&mut follower, crowd).await?;
+    let mut client = server.client().await?;
+    let (before, begin) = (pilot.worked()?, clock::now());
+    let lags = churn::run(&mut client, &mut follower, crowd, CHANGES).await?;
+    let share = (pilot.worked()? - before) / clock::since(begin).as_secs_f64() * 100.0;
+    let [median, high, worst] = [0.5, 0.99, 1.0].map(|share| lags.quantile(share));
+    let count = lags.count();
+    say(&format!(
+        "{count} changes: {share:.1} % of a core; lag {median:.0} ms, p99 {high:.0} ms, worst {worst:.0} ms"
+    ))?;
+    let memory = pilot.memory("VmRSS")?;
+    say(&format!("{memory} MB after them"))?;
+    below(share, "CORE_BELOW")?;
+    below(high, "LAG_BELOW")
 }
 
 fn say(line: &str) -> Result<()> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
 }
 
+/// Refuses a figure that is above the limit in the environment, if one is there.
 fn below(seen: f64, variable: &str) -> Result<()> {
     let Ok(limit) = std::env::var(variable) else { return Ok(()) };
     let limit: f64 = limit.parse().with_context(|| format!("{variable} is no number"))?;
-    if seen > limit {
-        bail!("{seen} is above {variable}={limit}");
-    }
+    say(&format!("{seen:.1}: limit {variable}={limit}: {}", if seen > limit { "missed" } else { "met" }))?;
+    ensure!(seen <= limit, "{seen} is above {variable}={limit}");
     Ok(())
 }
 
 /// Pilot as a process, ended when dropped.
-struct Pilot(Child);
+struct Pilot {
+    program: PathBuf,
+    process: Child,
+}
 
 impl Pilot {
     fn start(program: &Path, kubeconfig: &Path, folder: &Path) -> Result<Self> {
@@ -91,7 +122,8 @@ impl Pilot {
         for address in ["--xds-address", "--plaintext-xds-address", "--monitoring-address"] {
             command.args([address, "127.0.0.1:0"]);
         }
-        Ok(Pilot(command.spawn().context("cannot run setpriv (Debian package util-linux)")?))
+        let process = command.spawn().context("cannot run setpriv (Debian package util-linux)")?;
+        Ok(Pilot { program: program.to_owned(), process })
     }
 
     /// Waits until it says that it is ready.
@@ -108,9 +140,17 @@ impl Pilot {
         }
     }
 
+    /// A token of an account's, by the key that pilot was started with.
+    fn token(&self, folder: &Path, namespace: &str, account: &str) -> Result<String> {
+        let mut command = Command::new(&self.program);
+        command.arg("token").arg("--key").arg(folder.join("token-key.pem"));
+        command.args(["--namespace", namespace, "--service-account", account]);
+        Ok(mesh_e2e::command::finish(&mut command)?.trim().to_owned())
+    }
+
     /// Its time on processors, in seconds.
     fn worked(&self) -> Result<f64> {
-        let account = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        let account = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         // Behind the name, which may hold anything in parentheses.
         let fields: Vec<&str> = account.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<f64>().ok());
@@ -121,7 +161,7 @@ impl Pilot {
 
     /// A line of the kernel's account of it, in MB.
     fn memory(&self, line: &str) -> Result<u64> {
-        let account = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let account = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let found = account.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':'));
         let kilobytes: u64 =
             found.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok()).context("no memory")?;
@@ -131,20 +171,24 @@ impl Pilot {
 
 impl Drop for Pilot {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
 /// `None`: it does not answer yet.
 async fn is_ready(addresses: &Path) -> Option<bool> {
-    let addresses: serde_json::Value = serde_json::from_slice(&std::fs::read(addresses).ok()?).ok()?;
-    let monitoring: SocketAddr = addresses["monitoring"].as_str()?.parse().ok()?;
-    let stream = tokio::net::TcpStream::connect(monitoring).await.ok()?;
+    let stream = tokio::net::TcpStream::connect(address(addresses, "monitoring")?).await.ok()?;
     let io = hyper_util::rt::TokioIo::new(stream);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.ok()?;
     tokio::spawn(connection);
     let request = hyper::Request::get("/ready").header("host", "pilot");
     let request = request.body(http_body_util::Empty::<bytes::Bytes>::new()).ok()?;
     Some(sender.send_request(request).await.ok()?.status().is_success())
+}
+
+/// Where pilot listens, as it says in a file.
+fn address(addresses: &Path, port: &str) -> Option<SocketAddr> {
+    let addresses: serde_json::Value = serde_json::from_slice(&std::fs::read(addresses).ok()?).ok()?;
+    addresses[port].as_str()?.parse().ok()
 }

@@ -41,7 +41,7 @@ pub(super) async fn write(server: &ApiServer, crowd: Crowd) -> Result<()> {
     Ok(())
 }
 
-fn namespace_of(service: usize) -> String {
+pub(super) fn namespace_of(service: usize) -> String {
     format!("team-{}", service / IN_NAMESPACE)
 }
 
@@ -62,6 +62,16 @@ async fn one(client: &mut Client, service: usize, crowd: Crowd) -> Result<()> {
     let slices = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices");
     put(client, &slices, a_slice(&namespace, &name, &pods)).await?;
     Ok(())
+}
+
+/// Makes the first endpoint of a Service ready, or not ready.
+pub(super) async fn turn(client: &mut Client, crowd: Crowd, service: usize, away: bool) -> Result<()> {
+    let (namespace, name) = (namespace_of(service), format!("service-{service}"));
+    let pods: Vec<usize> = (service..crowd.pods).step_by(crowd.services).collect();
+    let mut slice = a_slice(&namespace, &name, &pods);
+    slice["endpoints"][0]["conditions"]["ready"] = json!(!away);
+    let path = format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices/{}", text(&slice));
+    answered(client.call(Method::PUT, &path, Some(&slice)).await?).map(drop)
 }
 
 fn text(object: &Value) -> &str {
@@ -92,11 +102,11 @@ fn a_service(name: &str) -> Value {
     })
 }
 
-fn pod_name(service: &str, pod: usize) -> String {
+pub(super) fn pod_name(service: &str, pod: usize) -> String {
     format!("{service}-7c9d8b6f5d-{pod:05}")
 }
 
-fn address(pod: usize) -> String {
+pub(super) fn address(pod: usize) -> String {
     format!("10.{}.{}.{}", 128 + (pod >> 16), (pod >> 8) & 255, pod & 255)
 }
 
