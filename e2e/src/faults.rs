@@ -1,6 +1,7 @@
 //! Drills: what is done to a mesh while it carries load, and what must be seen of it.
 
 pub mod changes;
+pub mod endpoints;
 mod pilot;
 pub mod policy;
 mod rotation;

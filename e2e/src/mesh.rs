@@ -16,7 +16,7 @@ pub use plan::{AUTO, Beside, GATEWAY_PORT, GRPC, HTTP, HTTP2, Plan, Port, TCP, W
 
 use crate::{until, workload::App};
 use mesh_config::kind::Role;
-use mesh_proxy::app::Proxy;
+use mesh_proxy::{app::Proxy, settings::ControlPlane};
 use std::{
     collections::BTreeMap,
     fs,
@@ -99,6 +99,11 @@ impl Mesh {
     /// A service's host with a port: as in a Host header.
     pub fn host(&self, service: &str, port: Port) -> String {
         format!("{}:{}", fqdn(service), port.number)
+    }
+
+    /// Where proxies of an account reach pilot, and what they prove themselves with.
+    pub fn control_plane(&self, account: &str) -> ControlPlane {
+        control::control_plane(self.dir.path(), self.address(250), account)
     }
 
     /// A workload's application.
@@ -214,7 +219,7 @@ impl Mesh {
             account,
             role,
             ip: self.ip(workload),
-            pilot: SocketAddr::new(self.address(250), control::XDS),
+            control_plane: self.control_plane(account),
             ttl: self.plan.certificate_ttl,
             workers: self.plan.workers,
         });

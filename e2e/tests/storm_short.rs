@@ -1,7 +1,7 @@
 //! Each drill of the storm in a short form, without limits of time.
 
 use mesh_e2e::{
-    faults::{self, Loads, changes::Changes, policy::Change},
+    faults::{self, Loads, changes::Changes, endpoints::Drill, policy::Change},
     mesh::Mesh,
     traffic::Outcome,
 };
@@ -35,6 +35,16 @@ async fn changes_in_any_order_cost_no_request() {
         changes.random(&mesh, &loads).await;
     }
     nothing_failed(loads.stop().await);
+}
+
+#[tokio::test]
+async fn endpoints_that_change_all_the_time_cost_no_request_and_come_to_every_client() {
+    let mesh = Mesh::start(faults::plan()).await;
+    let drill = Drill { clients: 20, rate: 20, changes: 60, requests: RATE };
+    let found = faults::endpoints::endpoints(&mesh, drill).await;
+    assert_eq!((found.behind, found.streams), (vec![], 20));
+    assert!(!found.lags.is_empty());
+    nothing_failed(found.outcomes);
 }
 
 #[tokio::test]

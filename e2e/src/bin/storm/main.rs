@@ -6,7 +6,7 @@
 mod report;
 
 use mesh_e2e::{
-    faults::{self, Loads, changes::Changes},
+    faults::{self, Loads, changes::Changes, endpoints::Drill},
     mesh::Mesh,
 };
 use mesh_runtime::clock;
@@ -14,13 +14,16 @@ use report::Report;
 use std::{process::ExitCode, time::Duration};
 
 const USAGE: &str = "\
-storm [--rate N] [--seconds N] [--changes N] [--starts N] [--starts-rate N] [--only DRILL]
+storm [--rate N] [--seconds N] [--changes N] [--starts N] [--starts-rate N]
+      [--clients N] [--endpoint-changes N] [--only DRILL]
   --rate N         requests a second of each kind: HTTP/1.1, HTTP/2, unary gRPC, new TCP connections (500)
-  --seconds N      at least so long for each of `pilot`, `rotation` and `stale` (45)
+  --seconds N      at least so long for each of `endpoints`, `pilot`, `rotation` and `stale` (45)
   --changes N      random changes (100)
   --starts N       starts of a sidecar behind captured connections (200); needs root, ip and nft
   --starts-rate N  connections a second of each caller of it (200)
-  --only DRILL     changes, pilot, rotation, stale, policy or starts; may be given several times";
+  --clients N      clients of discovery, besides the sidecars, in `endpoints` (300)
+  --endpoint-changes N  changes a second in `endpoints` (50)
+  --only DRILL     changes, endpoints, pilot, rotation, stale, policy or starts; may be given several times";
 
 struct Settings {
     rate: u64,
@@ -28,6 +31,8 @@ struct Settings {
     changes: u32,
     starts: u32,
     starts_rate: u64,
+    clients: usize,
+    endpoint_changes: u32,
     only: Vec<String>,
 }
 
@@ -39,6 +44,8 @@ impl Settings {
             changes: 100,
             starts: 200,
             starts_rate: 200,
+            clients: 300,
+            endpoint_changes: 50,
             only: Vec::new(),
         };
         let mut args = std::env::args().skip(1);
@@ -51,6 +58,10 @@ impl Settings {
                 "--changes" => settings.changes = u32::try_from(number(value()?)?).map_err(|e| e.to_string())?,
                 "--starts" => settings.starts = u32::try_from(number(value()?)?).map_err(|e| e.to_string())?,
                 "--starts-rate" => settings.starts_rate = number(value()?)?.max(1),
+                "--clients" => settings.clients = usize::try_from(number(value()?)?).map_err(|e| e.to_string())?,
+                "--endpoint-changes" => {
+                    settings.endpoint_changes = u32::try_from(number(value()?)?.max(1)).map_err(|e| e.to_string())?;
+                }
                 "--only" => settings.only.push(value()?),
                 _ => return Err(format!("{name:?} is not known")),
             }
@@ -66,7 +77,7 @@ impl Settings {
     }
 }
 
-const DRILLS: [&str; 6] = ["changes", "pilot", "rotation", "stale", "policy", "starts"];
+const DRILLS: [&str; 7] = ["changes", "endpoints", "pilot", "rotation", "stale", "policy", "starts"];
 
 /// No start of a sidecar begins later than this.
 const STARTS_TIME: Duration = Duration::from_secs(1200);
@@ -91,6 +102,10 @@ async fn storm(settings: &Settings) -> Report {
     if settings.wants("changes") {
         report.announce("changes");
         changes(settings, &mut report).await;
+    }
+    if settings.wants("endpoints") {
+        report.announce("endpoints");
+        endpoints(settings, &mut report).await;
     }
     if settings.wants("pilot") {
         report.announce("pilot");
@@ -127,6 +142,18 @@ async fn changes(settings: &Settings, report: &mut Report) {
     let kinds: Vec<String> = made.iter().map(|(change, count)| format!("{change:?} {count}")).collect();
     let what = format!("{} changes, each seen in effect ({})", settings.changes, kinds.join(", "));
     report.drill("changes", &what, clock::since(begun), loads.stop().await);
+}
+
+async fn endpoints(settings: &Settings, report: &mut Report) {
+    let mesh = Mesh::start(faults::plan()).await;
+    let begun = clock::now();
+    let rate = settings.endpoint_changes;
+    let seconds = u32::try_from(settings.time.as_secs()).unwrap_or(u32::MAX).max(1);
+    // The clients are most of the load here.
+    let requests = (settings.rate / 5).max(1);
+    let drill = Drill { clients: settings.clients, rate, changes: rate.saturating_mul(seconds), requests };
+    let found = faults::endpoints::endpoints(&mesh, drill).await;
+    report.endpoints(clock::since(begun), drill, found);
 }
 
 async fn pilot(settings: &Settings, report: &mut Report) {

@@ -1,7 +1,7 @@
 //! What the storm prints.
 
 use mesh_e2e::{
-    faults::{Stale, policy, start},
+    faults::{Stale, endpoints, policy, start},
     traffic::Outcome,
 };
 use std::time::Duration;
@@ -36,6 +36,33 @@ impl Report {
             if outcome.failures() > 0 {
                 self.problems.push(format!("{name}: {} of {kind} failed", outcome.failures()));
             }
+        }
+    }
+
+    /// The drill of endpoints that change, in which nothing may fail and every client must come to the end.
+    pub(crate) fn endpoints(&mut self, time: Duration, drill: endpoints::Drill, found: endpoints::Found) {
+        let endpoints::Drill { clients, changes, .. } = drill;
+        let rate = f64::from(changes) / found.changing.as_secs_f64().max(0.001);
+        let what = format!("{changes} changes, {rate:.0} a second, followed by {clients} clients and two sidecars");
+        self.drill("endpoints", &what, time, found.outcomes);
+        let lag = |part: f64| {
+            let last = found.lags.len().saturating_sub(1);
+            let place = (last as f64 * part).round() as usize;
+            found.lags.get(place).map_or(0, Duration::as_millis)
+        };
+        println!(
+            "  from a change to a client: median {} ms, 99 of 100 {} ms, longest {} ms; all had the last one after {} ms; {} streams",
+            lag(0.5),
+            lag(0.99),
+            lag(1.0),
+            found.catching_up.as_millis(),
+            found.streams
+        );
+        if let Some(one) = found.behind.first() {
+            self.problems.push(format!("endpoints: {} clients did not come to the end: {one}", found.behind.len()));
+        }
+        if found.lags.is_empty() {
+            self.problems.push("endpoints: no client saw a change".to_owned());
         }
     }
 
