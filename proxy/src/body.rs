@@ -31,6 +31,9 @@ pub enum BodyError {
     /// The client did not send the rest.
     #[error("the client did not send the rest of its request: {0}")]
     Downstream(#[source] hyper::Error),
+    /// The client sends nothing, for longer than it may.
+    #[error("the client did not send the rest of its request in time")]
+    Late,
     /// Another try sends it now.
     #[error("another attempt is sending this body")]
     Superseded,
@@ -97,6 +100,8 @@ struct HeldState {
     /// Which reader may read; older ones were given up.
     reader: u32,
     waiting: Option<Waker>,
+    /// Whoever reads it and waits for more.
+    reading: Option<Waker>,
 }
 
 impl Held {
@@ -116,6 +121,7 @@ impl Held {
             messages: is_grpc.then(Messages::default),
             reader: 0,
             waiting: None,
+            reading: None,
         };
         Some(Rc::new(Held {
             state: RefCell::new(state),
@@ -165,9 +171,18 @@ impl Held {
         self.bytes.get()
     }
 
-    /// Whether whoever reads it waits for more.
-    pub fn is_awaited(&self) -> bool {
-        self.awaited.get()
+    /// Whether whoever reads it waits for more, and the client owes it: calls of gRPC may be silent between messages.
+    pub fn is_owed(&self) -> bool {
+        self.awaited.get() && self.state.borrow().messages.as_ref().is_none_or(Messages::is_within_one)
+    }
+
+    /// The client is late with it: whoever reads it need not wait any longer.
+    pub fn give_up(&self) {
+        let mut state = self.state.borrow_mut();
+        state.fault.get_or_insert(Fault::Late);
+        if let Some(reading) = state.reading.take() {
+            reading.wake();
+        }
     }
 
     /// Takes the body from whoever reads it and drops what has come already, since nobody needs it; whether that was all.
@@ -208,8 +223,14 @@ impl Held {
     fn poll_more(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
+        if state.fault == Some(Fault::Late) {
+            return Poll::Ready(Some(Err(BodyError::Late)));
+        }
         let polled = Pin::new(&mut state.incoming).poll_frame(cx);
         self.awaited.set(polled.is_pending());
+        if polled.is_pending() && !state.reading.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            state.reading = Some(cx.waker().clone());
+        }
         let frame = match ready!(polled) {
             None => {
                 self.end(state);
@@ -278,6 +299,15 @@ pub struct Reading {
     /// Position in what is kept; behind its end, what is read is new.
     at: usize,
     reader: u32,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        // Unless another reads it by now, nobody waits for it.
+        if self.held.state.borrow().reader == self.reader {
+            self.held.awaited.set(false);
+        }
+    }
 }
 
 impl Reading {

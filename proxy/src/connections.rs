@@ -1,8 +1,10 @@
 //! The HTTP connections of one worker, so that a drain and idle limits reach them. A connection pays nothing a
 //! request for either: no timer, no channel; it is woken when there is something to do.
 
+mod activity;
 mod late;
 
+pub use activity::Activity;
 pub use late::Counted;
 
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
     conn::{Connection, Direction},
     limit::clients::Bounds,
 };
-use late::{Late, Receiving};
+use late::{Late, Look, Receiving};
 use mesh_runtime::clock;
 use slab::Slab;
 use std::{
@@ -27,6 +29,8 @@ use tokio::time::Instant;
 pub const QUIET: Duration = Duration::from_secs(1);
 /// A new connection's first request is on the way for so long.
 pub const FIRST_REQUEST: Duration = Duration::from_secs(1);
+/// A connection that was asked to finish for a clock may take so long.
+const FINISHING: Duration = Duration::from_secs(60);
 /// So many connections are asked to rest at once: many that fall quiet together must not hold up the worker, and the
 /// allocator gives memory back to the system only when more is freed later.
 const AT_ONCE: usize = 512;
@@ -76,8 +80,10 @@ pub struct Entry {
     flushed: Cell<bool>,
     /// A head has begun and not ended; as seen by the sweep.
     half_since: Cell<Option<Instant>>,
-    /// Where that has a clock: the body of the request under way.
-    receiving: RefCell<Option<Receiving>>,
+    /// Whether bodies that come on it have a clock.
+    watches_bodies: bool,
+    /// The bodies that have one and have not ended.
+    receiving: RefCell<Vec<Receiving>>,
     /// What may be held for this client.
     room: Rc<Room>,
 }
@@ -134,7 +140,8 @@ impl Connections {
             heard: Cell::new(false),
             flushed: Cell::new(true),
             half_since: Cell::new(None),
-            receiving: RefCell::new(None),
+            watches_bodies: self.bounds.body.is_some() && conn.direction != Direction::Outbound,
+            receiving: RefCell::default(),
             room: self.room.part(self.bounds.held_by_connection),
         });
         let key = self.all.borrow_mut().insert(entry.clone());
@@ -177,16 +184,21 @@ impl Connections {
         self.all.borrow().iter().filter(|(_, entry)| entry.rest.get() == Rest::Resting).count()
     }
 
-    /// Asks those that are quiet to rest, and those that idle too long to finish; wakes those that were asked to
-    /// finish when their first request has not come.
+    /// Gives up bodies that do not come; asks those that are quiet to rest, and those that idle too long to finish; wakes
+    /// those that were asked to finish when their first request has not come.
     pub fn sweep(&self, now: Instant) {
         let mut asked = 0;
+        let count = |late| self.counted.iter().for_each(|counted| counted.ended(late));
         for (_, entry) in self.all.borrow().iter() {
+            if let Some(limit) = self.bounds.body {
+                (0..entry.give_up_bodies(now, limit)).for_each(|_| count(Late::Body));
+            }
             if let Some((late, wish)) = entry.late(now, &self.bounds)
                 && entry.wish() < wish
             {
-                if let Some(counted) = &self.counted {
-                    counted.ended(late);
+                // One that was asked to finish, and has not, is counted.
+                if late == Late::Head || entry.wish() < Wish::Finish {
+                    count(late);
                 }
                 entry.ask(wish);
             }
@@ -244,11 +256,23 @@ impl Entry {
     /// It holds no more than its socket.
     pub(crate) fn rests(&self) {
         self.rest.set(Rest::Resting);
+        self.receiving.take();
     }
 
     /// Whether it was asked to rest and can: no request, none half here, no answer half out.
     pub(crate) fn may_rest(&self) -> bool {
         self.rest.get() == Rest::Asked && self.active.get() == 0 && !self.heard.get() && self.flushed.get()
+    }
+
+    /// Gives up the bodies that the client is late with; how many.
+    fn give_up_bodies(&self, now: Instant, limit: Duration) -> usize {
+        let mut late = 0;
+        self.receiving.borrow_mut().retain_mut(|receiving| {
+            let look = receiving.look(now, limit);
+            late += usize::from(look == Look::Late);
+            look == Look::Coming
+        });
+        late
     }
 
     /// What the client is late with, and what the connection is asked to do about it. Clocks but the idle one are for those
@@ -259,20 +283,36 @@ impl Entry {
         };
         let (arrived, last) = (self.conn.direction != Direction::Outbound, self.last.get());
         if self.active.get() > 0 {
-            let (limit, mut receiving) = (bounds.body?, self.receiving.borrow_mut());
-            let is_late = receiving.as_mut().is_some_and(|receiving| receiving.is_late(now, limit));
-            return is_late.then_some((Late::Body, Wish::End));
+            return None;
         }
-        let half = self.heard.get() && self.rest.get() != Rest::Resting;
+        // Of HTTP/2 it is not known: what is left of a request there is not the beginning of the next.
+        let half = self.heard.get() && matches!(self.rest.get(), Rest::Awake | Rest::Asked);
         match self.half_since.get().filter(|_| half) {
             None => self.half_since.set(half.then_some(now)),
             Some(since) if arrived && over(since, bounds.head) => return Some((Late::Head, Wish::End)),
             Some(_) => {}
         }
+        // A client that does not read, or does not answer the farewell of HTTP/2, keeps its connection from finishing.
+        let asked = self.wish() == Wish::Finish;
+        let finish = |limit: Option<Duration>| match asked && over(last, limit.map(|limit| limit + FINISHING)) {
+            true => Wish::End,
+            false => Wish::Finish,
+        };
         if arrived && !self.begun.get() && over(last, bounds.first_request) {
-            return Some((Late::FirstRequest, if half { Wish::End } else { Wish::Finish }));
+            return Some((Late::FirstRequest, if half { Wish::End } else { finish(bounds.first_request) }));
         }
-        over(last, bounds.idle).then_some((Late::Idle, Wish::Finish))
+        over(last, bounds.idle).then(|| (Late::Idle, finish(bounds.idle)))
+    }
+
+    /// A request is over. Its body may not be: then its clock goes on for as long as somebody reads it.
+    fn received(&self, body: &Rc<Held>) {
+        if !body.has_ended() {
+            return;
+        }
+        let mut receiving = self.receiving.borrow_mut();
+        if let Some(place) = receiving.iter().position(|receiving| receiving.is_of(body)) {
+            receiving.swap_remove(place);
+        }
     }
 
     /// What may be held for this client.
@@ -308,7 +348,7 @@ impl Entry {
         if self.rest.get() == Rest::Asked {
             self.rest.set(Rest::Awake);
         }
-        Activity { entry: self.clone(), ended: false, head: 0 }
+        Activity::new(self)
     }
 
     /// The answer under way is the last.
@@ -327,53 +367,6 @@ impl Entry {
     fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
-        }
-    }
-}
-
-/// While one lives, its connection is not idle.
-#[derive(Debug)]
-pub struct Activity {
-    entry: Rc<Entry>,
-    ended: bool,
-    /// Bytes that the head takes.
-    head: usize,
-}
-
-impl Activity {
-    /// The head takes so much; whether there is room for it.
-    pub(crate) fn holds(&mut self, head: usize) -> bool {
-        let fits = self.entry.room.take(head);
-        if fits {
-            self.head += head;
-        }
-        fits
-    }
-
-    /// The only request of its connection has a body; it has a clock.
-    pub(crate) fn receives(&self, body: &Rc<Held>) {
-        if self.entry.conn.direction != Direction::Outbound {
-            *self.entry.receiving.borrow_mut() = Some(Receiving::new(body.clone()));
-        }
-    }
-
-    /// The request is over; `read`: all of it was read, so that what comes now belongs to the next one.
-    pub fn end(&mut self, now: Instant, read: bool) {
-        if !self.ended {
-            self.ended = true;
-            self.entry.last.set(now);
-            self.entry.active.set(self.entry.active.get() - 1);
-            self.entry.heard.set(!read);
-            self.entry.room.give(self.head);
-            self.entry.receiving.take();
-        }
-    }
-}
-
-impl Drop for Activity {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.end(self.entry.last.get(), false);
         }
     }
 }

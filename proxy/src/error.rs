@@ -95,6 +95,9 @@ pub enum Error {
     /// The client went away in the middle of its request.
     #[error("the client went away before its request was complete")]
     ClientGone,
+    /// The client sent nothing of its request for longer than it may.
+    #[error("the rest of the request did not come in time")]
+    ClientLate,
     /// An upgrade that cannot be done.
     #[error("the upgrade cannot be carried to the upstream")]
     UpgradeRefused,
@@ -105,6 +108,7 @@ impl From<Fault> for Error {
         match fault {
             Fault::Gone => Error::ClientGone,
             Fault::Malformed => Error::Bad(BadRequest::Body),
+            Fault::Late => Error::ClientLate,
         }
     }
 }
@@ -120,6 +124,7 @@ impl Error {
             Error::Denied { .. } | Error::UpgradeRefused => StatusCode::FORBIDDEN,
             // Nobody reads it.
             Error::ClientGone => StatusCode::BAD_REQUEST,
+            Error::ClientLate => StatusCode::REQUEST_TIMEOUT,
             Error::Bad(bad) => StatusCode::from_u16(bad.status()).expect("the table has no other than valid ones"),
             Error::ClusterNotFound(_)
             | Error::NotReady(_)
@@ -147,6 +152,7 @@ impl Error {
             Error::Timeout | Error::PerTryTimeout => Some(Flag::UpstreamTimeout),
             Error::Bad(bad) => bad.is_codec().then_some(Flag::DownstreamProtocolError),
             Error::ClientGone => Some(Flag::DownstreamDisconnect),
+            Error::ClientLate => Some(Flag::StreamIdle),
             Error::Overloaded
             | Error::Deadline
             | Error::Blocked
@@ -183,6 +189,7 @@ impl Error {
             Error::Denied { details } => return Cow::Owned(details.to_string()),
             Error::Bad(bad) => bad.details(),
             Error::ClientGone => "downstream_remote_disconnect",
+            Error::ClientLate => "stream_idle_timeout",
             Error::UpgradeRefused => "upgrade_failed",
         };
         Cow::Borrowed(text)
@@ -205,6 +212,7 @@ impl Error {
             Error::Dns(_) => Cow::Borrowed("DNS resolution failure"),
             Error::Timeout | Error::PerTryTimeout => Cow::Borrowed("upstream request timeout"),
             Error::Deadline => Cow::Borrowed("downstream duration timeout"),
+            Error::ClientLate => Cow::Borrowed("stream timeout"),
             Error::Denied { .. } => Cow::Borrowed("RBAC: access denied"),
             Error::NotReady(_) => Cow::Borrowed("service details not loaded yet"),
             Error::Bad(bad) if bad.is_codec() => Cow::Borrowed(self.status().canonical_reason().unwrap_or("")),

@@ -253,6 +253,8 @@ pub enum Flag {
     DownstreamProtocolError,
     /// `DT`
     DownstreamDuration,
+    /// `SI`
+    StreamIdle,
     /// `DF`
     DnsFailure,
 }
@@ -274,6 +276,7 @@ impl Flag {
             Flag::DownstreamDisconnect => "DC",
             Flag::DownstreamProtocolError => "DPE",
             Flag::DownstreamDuration => "DT",
+            Flag::StreamIdle => "SI",
             Flag::DnsFailure => "DF",
         }
     }

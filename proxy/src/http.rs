@@ -123,8 +123,7 @@ fn begun(
         if !activity.holds(usize::try_from(facts.head_bytes).unwrap_or(usize::MAX)) && fit.is_ok() {
             fit = Err(Error::Overloaded);
         }
-        // Calls of gRPC may be silent for as long as they like, and HTTP/2 has other requests on its connection.
-        if let Some(body) = exchange.body.as_ref().filter(|_| !facts.is_grpc && head.version < http::Version::HTTP_2) {
+        if let Some(body) = &exchange.body {
             activity.receives(body);
         }
     }

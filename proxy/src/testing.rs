@@ -5,7 +5,7 @@ pub mod wire;
 
 use crate::{
     conn::{Connection, Direction, Memo, PeerAddress, Secured},
-    connections::Connections,
+    connections::{Connections, Counted},
     decide::Ask,
     exchange::{Exchange, Sink},
     http::{
@@ -33,6 +33,7 @@ use mesh_config::{
 };
 use mesh_runtime::{
     snapshot::{Publisher, publisher},
+    telemetry::metrics::Registry,
     tls::verify::PeerCertificate,
 };
 use std::{
@@ -68,6 +69,7 @@ pub struct Proxy {
     pub requests: Rc<Requests>,
     /// What was recorded.
     pub records: Rc<Records>,
+    metrics: Registry,
     connections: Cell<u64>,
 }
 
@@ -94,9 +96,27 @@ impl Proxy {
         let upstreams = Upstreams::new(Arc::<Shared>::default(), connector);
         let records = Rc::new(Records::default());
         let bounds = if role == Role::Gateway { Bounds::of_gateway() } else { Bounds::default() };
-        let connections = Connections::new(bounds, None);
+        let metrics = Registry::new();
+        let counted = Counted::new(&metrics).expect("the first of this name");
+        let connections = Connections::new(bounds, Some(counted));
         let requests = Requests::new(&reader, upstreams, records.clone(), Rc::new(Never), connections);
-        Rc::new(Proxy { state: RefCell::new(state), publisher, net, requests, records, connections: Cell::new(0) })
+        Rc::new(Proxy {
+            state: RefCell::new(state),
+            publisher,
+            net,
+            requests,
+            records,
+            metrics,
+            connections: Cell::new(0),
+        })
+    }
+
+    /// How many were ended for a clock, by reason.
+    pub fn ended_for(&self, reason: &str) -> u64 {
+        let name = format!("mesh_client_connections_ended_total{{reason=\"{reason}\"}}");
+        let text = self.metrics.render();
+        let value = |line: &str| line.strip_prefix(&name)?.trim().parse().ok();
+        text.lines().find_map(value).unwrap_or(0)
     }
 
     /// Parts that come later; as in the process, what is open is held against them.

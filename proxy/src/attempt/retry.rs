@@ -73,6 +73,7 @@ pub fn after_error(on: &RetryOn, error: &Error, written: bool) -> bool {
         | Error::Denied { .. }
         | Error::Bad(_)
         | Error::ClientGone
+        | Error::ClientLate
         | Error::UpgradeRefused => false,
     }
 }

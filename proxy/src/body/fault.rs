@@ -9,6 +9,8 @@ pub enum Fault {
     Gone,
     /// What it sent is no body.
     Malformed,
+    /// It sends nothing, for longer than it may.
+    Late,
 }
 
 impl Fault {

@@ -34,6 +34,11 @@ impl Messages {
         }
     }
 
+    /// Whether a message has begun and not ended.
+    pub fn is_within_one(&self) -> bool {
+        self.left > 0 || self.prefix > 0
+    }
+
     /// Messages begun.
     pub fn count(&self) -> u64 {
         self.count
@@ -56,5 +61,15 @@ mod tests {
             body.chunks(size).for_each(|piece| messages.read(piece));
             assert_eq!(messages.count(), 3, "pieces of {size}");
         }
+    }
+
+    #[test]
+    fn between_messages_there_is_none() {
+        let mut messages = Messages::default();
+        let within = [0, 0, 0, 0, 2, 9, 9, 0].map(|byte| {
+            messages.read(&[byte]);
+            messages.is_within_one()
+        });
+        assert_eq!(within, [true, true, true, true, true, true, false, true]);
     }
 }

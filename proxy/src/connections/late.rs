@@ -3,7 +3,10 @@
 use crate::body::Held;
 use mesh_runtime::telemetry::metrics::{RegisterError, Registry};
 use prometheus::{IntCounterVec, Opts};
-use std::{rc::Rc, time::Duration};
+use std::{
+    rc::{Rc, Weak},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// Why a connection was asked to end.
@@ -26,6 +29,17 @@ impl Late {
     }
 }
 
+/// What was seen of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// It may come yet.
+    Coming,
+    /// Nobody waits for it any more.
+    Over,
+    /// It was given up just now.
+    Late,
+}
+
 /// Counts what bounds end and refuse; the process has one.
 #[derive(Debug, Clone)]
 pub struct Counted {
@@ -38,7 +52,10 @@ impl Counted {
     /// # Errors
     /// When the name is taken.
     pub fn new(registry: &Registry) -> Result<Self, RegisterError> {
-        let ended = Opts::new("mesh_client_connections_ended_total", "HTTP connections ended for a clock, by reason");
+        let ended = Opts::new(
+            "mesh_client_connections_ended_total",
+            "HTTP connections and requests ended for a clock, by reason",
+        );
         Ok(Counted { ended: registry.register(IntCounterVec::new(ended, &["reason"])?)? })
     }
 
@@ -47,29 +64,41 @@ impl Counted {
     }
 }
 
-/// A body that a client sends, as it was looked at last.
+/// A body that a client sends, as it was looked at last. It is not held by this.
 #[derive(Debug)]
 pub(super) struct Receiving {
-    body: Rc<Held>,
+    body: Weak<Held>,
     /// Bytes that had come, and since when.
     seen: Option<(u64, Instant)>,
 }
 
 impl Receiving {
-    pub(super) fn new(body: Rc<Held>) -> Self {
-        Receiving { body, seen: None }
+    pub(super) fn new(body: &Rc<Held>) -> Self {
+        Receiving { body: Rc::downgrade(body), seen: None }
     }
 
-    /// Whether nothing of it has come for so long, while somebody waited for it.
-    pub(super) fn is_late(&mut self, now: Instant, limit: Duration) -> bool {
-        let bytes = self.body.bytes();
+    /// Whether it is this body.
+    pub(super) fn is_of(&self, body: &Rc<Held>) -> bool {
+        Weak::ptr_eq(&self.body, &Rc::downgrade(body))
+    }
+
+    /// Gives it up where nothing of it has come for so long, while somebody waited for it.
+    pub(super) fn look(&mut self, now: Instant, limit: Duration) -> Look {
+        let Some(body) = self.body.upgrade().filter(|body| !body.has_ended() && body.fault().is_none()) else {
+            return Look::Over;
+        };
+        let bytes = body.bytes();
         match self.seen {
-            Some((seen, since)) if seen == bytes && self.body.is_awaited() => {
-                now.saturating_duration_since(since) > limit
+            Some((seen, since)) if seen == bytes && body.is_owed() => {
+                if now.saturating_duration_since(since) <= limit {
+                    return Look::Coming;
+                }
+                body.give_up();
+                Look::Late
             }
             _ => {
                 self.seen = Some((bytes, now));
-                false
+                Look::Coming
             }
         }
     }

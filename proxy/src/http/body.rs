@@ -118,6 +118,7 @@ impl Observed {
                 let (flag, details) = match fault {
                     // The upstream only saw what became of it.
                     Some(Fault::Gone) => (Flag::DownstreamDisconnect, "downstream_remote_disconnect"),
+                    Some(Fault::Late) => (Flag::StreamIdle, "stream_idle_timeout"),
                     Some(Fault::Malformed) => (Flag::DownstreamProtocolError, BadRequest::Body.details()),
                     None => late_reset(&error),
                 };
