@@ -337,8 +337,9 @@ async fn one_client_that_exceeds_every_bound_keeps_nobody_out_and_pilots_memory_
     let long = DeltaDiscoveryRequest { response_nonce: "a".repeat(10 * MESSAGE), ..Hostile::first(Kind::Settings) };
     let asked = [followed, held, node, long].map(|request| Hostile::ends(&pilot, request));
     let [followed, held, node, long] = asked;
-    assert_eq!(followed.await, Code::InvalidArgument);
-    assert_eq!(held.await, Code::InvalidArgument);
+    // Refused before they are names.
+    assert_eq!(followed.await, Code::ResourceExhausted);
+    assert_eq!(held.await, Code::ResourceExhausted);
     assert_eq!(node.await, Code::InvalidArgument);
     // Refused by its length alone: before there is room for it.
     assert_eq!(long.await, Code::ResourceExhausted);

@@ -1,11 +1,14 @@
 //! What clients of discovery send, while it is read: a message counts towards its client's share from its length on, before
-//! there is room for it, and has to come to its end in time. The transport keeps the room that it once made, so what
-//! counts is the longest message of a stream.
+//! there is room for it, and with what it names before that is decoded; and it has to come to its end in time. The transport
+//! keeps the room that it once made, so what counts is the message of a stream that takes most.
+
+mod outline;
 
 use super::shares::{Keeps, Share};
 use bytes::Bytes;
 use http::Request;
 use hyper::body::{Frame, SizeHint};
+use outline::{Outline, PART, Refused};
 use std::{
     pin::Pin,
     sync::{Arc, OnceLock},
@@ -35,6 +38,8 @@ impl Whose {
 pub struct Read<S> {
     pub(super) inner: S,
     pub(super) within: Duration,
+    /// Names that a client may follow and say to hold.
+    pub(super) names: usize,
 }
 
 impl<S: NamedService> NamedService for Read<S> {
@@ -53,10 +58,8 @@ impl<S: Service<Request<Body>>> Service<Request<Body>> for Read<S> {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let whose = Whose::default();
         request.extensions_mut().insert(whose.clone());
-        let within = self.within;
-        self.inner.call(
-            request.map(|body| Body::new(Reading { body, whose, within, messages: Messages::default(), clock: None })),
-        )
+        let (within, messages) = (self.within, Messages::new(self.names));
+        self.inner.call(request.map(|body| Body::new(Reading { body, whose, within, messages, clock: None })))
     }
 }
 
@@ -85,9 +88,13 @@ impl hyper::body::Body for Reading {
         };
         let Some(Ok(frame)) = frame else { return Poll::Ready(frame) };
         if let Some(data) = frame.data_ref() {
-            if let Some(longest) = this.messages.take_in(data)
+            let most = match this.messages.take_in(data) {
+                Ok(most) => most,
+                Err(refused) => return Poll::Ready(Some(Err(Status::resource_exhausted(refused.to_string())))),
+            };
+            if let Some(most) = most
                 && let Some(share) = this.whose.0.get()
-                && let Err(full) = share.keeps(Keeps::Message, longest)
+                && let Err(full) = share.keeps(Keeps::Message, most)
             {
                 return Poll::Ready(Some(Err(full.into())));
             }
@@ -108,24 +115,36 @@ impl hyper::body::Body for Reading {
     }
 }
 
-/// Where the messages of a body begin and end.
-#[derive(Debug, Default)]
+/// Where the messages of a body begin and end, and what they take.
+#[derive(Debug)]
 struct Messages {
     header: [u8; HEADER],
     /// Of the header, known.
     known: usize,
+    names: usize,
+    length: usize,
     /// Bytes of the message that have not come.
     left: usize,
-    longest: usize,
+    outline: Outline,
+    /// Bytes that the message took that took most.
+    most: usize,
 }
 
 impl Messages {
-    /// The longest message so far, if it has begun in this piece.
-    fn take_in(&mut self, mut piece: &[u8]) -> Option<usize> {
-        let before = self.longest;
+    /// None yet; each may name so many resources.
+    fn new(names: usize) -> Self {
+        let outline = Outline::new(names);
+        Messages { header: [0; HEADER], known: 0, names, length: 0, left: 0, outline, most: 0 }
+    }
+
+    /// What the message takes that takes most, if it is more since this piece.
+    fn take_in(&mut self, mut piece: &[u8]) -> Result<Option<usize>, Refused> {
+        let before = self.most;
         while !piece.is_empty() {
             if self.left > 0 {
                 let some = self.left.min(piece.len());
+                self.outline.take_in(&piece[..some])?;
+                self.most = self.most.max(self.length + PART * self.outline.parts());
                 self.left -= some;
                 piece = &piece[some..];
                 continue;
@@ -135,11 +154,13 @@ impl Messages {
             self.known = (self.known + 1) % HEADER;
             if self.known == 0 {
                 let [_, length @ ..] = self.header;
-                self.left = u32::from_be_bytes(length) as usize;
-                self.longest = self.longest.max(self.left);
+                self.length = u32::from_be_bytes(length) as usize;
+                self.left = self.length;
+                self.outline = Outline::new(self.names);
+                self.most = self.most.max(self.length);
             }
         }
-        (self.longest > before).then_some(self.longest)
+        Ok((self.most > before).then_some(self.most))
     }
 
     fn is_between(&self) -> bool {
@@ -156,18 +177,22 @@ mod tests {
     fn message(length: usize) -> Vec<u8> {
         let mut message = vec![0];
         message.extend(u32::try_from(length).unwrap().to_be_bytes());
-        message.resize(HEADER + length, 7);
+        // A name, as long as it has to be: two bytes say what it is and its length.
+        if length > 0 {
+            message.extend([0x1a, u8::try_from(length - 2).unwrap()]);
+        }
+        message.resize(HEADER + length, b'a');
         message
     }
 
     #[test]
     fn messages_are_told_apart_however_they_are_cut() {
-        let bytes: Vec<u8> = [message(3), message(0), message(300), message(20)].concat();
+        let bytes: Vec<u8> = [message(3), message(0), message(120), message(20)].concat();
         for size in [1, 2, 5, 7, 64, bytes.len()] {
-            let mut messages = Messages::default();
-            let longest: Vec<usize> = bytes.chunks(size).filter_map(|piece| messages.take_in(piece)).collect();
-            assert_eq!((longest.last(), messages.is_between()), (Some(&300), true), "{size}");
-            messages.take_in(&message(9)[..8]);
+            let mut messages = Messages::new(10);
+            let most: Vec<_> = bytes.chunks(size).filter_map(|piece| messages.take_in(piece).unwrap()).collect();
+            assert_eq!((most.last(), messages.is_between()), (Some(&(120 + PART)), true), "{size}");
+            messages.take_in(&message(9)[..8]).unwrap();
             assert!(!messages.is_between());
         }
     }
@@ -178,7 +203,7 @@ mod tests {
         let frames = ReceiverStream::new(receiver).map(|piece| Ok::<_, Status>(Frame::data(Bytes::from(piece))));
         let within = Duration::from_secs(15);
         let body = Body::new(StreamBody::new(frames));
-        let mut body = Reading { body, whose: Whose::default(), within, messages: Messages::default(), clock: None };
+        let mut body = Reading { body, whose: Whose::default(), within, messages: Messages::new(10), clock: None };
         sender.send(message(9)).await.unwrap();
         assert!(body.frame().await.unwrap().is_ok());
         assert!(tokio::time::timeout(100 * within, body.frame()).await.is_err());

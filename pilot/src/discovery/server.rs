@@ -84,7 +84,7 @@ impl Discovery {
         let (told, bounds) = (self.told.clone(), self.shares.bounds().clone());
         let port = Port { discovery: self, secrets };
         let inner = AggregatedDiscoveryServiceServer::new(port).max_decoding_message_size(bounds.max_message);
-        Foreign { inner: Read { inner, within: bounds.message_timeout }, told }
+        Foreign { inner: Read { inner, within: bounds.message_timeout, names: bounds.max_names }, told }
     }
 
     /// A call that is not served: counted, and logged now and then.
@@ -163,7 +163,12 @@ async fn serve(
     out: &Out,
 ) -> Result<(), Status> {
     let first = tokio::time::timeout(discovery.shares.bounds().message_timeout, requests.message()).await;
-    let first = first.map_err(|_| Status::deadline_exceeded("no request arrived"))??;
+    let first = first.unwrap_or_else(|_| Err(Status::deadline_exceeded("no request arrived")));
+    let first = first.inspect_err(|status| {
+        if is_over_a_bound(status) {
+            discovery.metrics.streams_ended.with_label_values(&["message"]).inc();
+        }
+    })?;
     let Some(first) = first else { return Ok(()) };
     if let Some(refusal) = foreign::refusal(&first.type_url) {
         let id = first.node.as_ref().map_or("without a node id", |node| &*node.id);
@@ -196,6 +201,11 @@ async fn serve(
         connected,
     };
     client.run(first, requests, asked, out).await
+}
+
+/// Whether a message was refused for its length, what it names, or the time that it took.
+fn is_over_a_bound(status: &Status) -> bool {
+    matches!(status.code(), Code::ResourceExhausted | Code::OutOfRange | Code::DeadlineExceeded)
 }
 
 fn claim(first: &DeltaDiscoveryRequest, proved: &Proved) -> Result<Arc<Claim>, NodeError> {
@@ -285,7 +295,7 @@ impl Client {
                     Ok(None) => return Ok(()),
                     Err(status) => {
                         tracing::debug!(proxy = self.claim.full_name(), %status, "stream broke");
-                        if matches!(status.code(), Code::ResourceExhausted | Code::OutOfRange | Code::DeadlineExceeded) {
+                        if is_over_a_bound(&status) {
                             self.ended("message");
                         }
                         return Err(status);
