@@ -149,6 +149,24 @@ spec: {mtls: {mode: STRICT}}
 }
 
 #[test]
+fn a_port_without_mutual_tls_says_that_it_takes_it_all_the_same() {
+    let objects = "{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: off, namespace: shop}, \
+                   spec: {mtls: {mode: DISABLE}}}";
+    let because = |tls: &str| {
+        let case = json!({
+            "id": 1, "objects": objects, "workload": {"namespace": "shop"},
+            "calls": [{"direction": "inbound", "port": 80, "tls": tls}],
+        });
+        let result = &cases::answer(&case)["results"][0];
+        (result["outcome"].clone(), result["security"]["because"].clone())
+    };
+    let says =
+        |more: &str| (json!("forward"), json!(format!("the port accepts DISABLE (PeerAuthentication shop/off){more}")));
+    assert_eq!(because("plaintext"), says(""));
+    assert_eq!(because("mtls"), says(", and the mesh's own TLS is taken all the same"));
+}
+
+#[test]
 fn a_service_that_selects_the_case_s_workload_declares_its_ports() {
     let objects = r#"
 apiVersion: v1
@@ -362,7 +380,12 @@ fn a_call_to_an_address_says_whose_it_is_and_how_it_is_secured() {
     let objects = "{apiVersion: v1, kind: Pod, metadata: {name: db-0, namespace: data, labels: {app: db, \
                    security.istio.io/tlsMode: istio}}, spec: {serviceAccountName: db}, status: {podIP: 10.0.0.9}}\n---\n\
                    {apiVersion: v1, kind: Service, metadata: {name: web, namespace: shop}, spec: {clusterIP: 10.1.0.1, \
-                   ports: [{name: http, port: 80}]}}\n";
+                   ports: [{name: http, port: 80}]}}\n---\n\
+                   {apiVersion: v1, kind: Service, metadata: {name: db, namespace: data}, spec: {clusterIP: None, \
+                   selector: {app: db}, ports: [{name: tcp, port: 7002, targetPort: 7003}]}}\n---\n\
+                   {apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: far, namespace: shop}, \
+                   spec: {hosts: [far.example], location: MESH_EXTERNAL, resolution: NONE, addresses: [10.0.0.9/32], \
+                   ports: [{number: 9000, name: tcp, protocol: TCP}]}}\n";
     let told = |call: Value| {
         let case = json!({"id": 1, "objects": objects, "workload": {"namespace": "shop"}, "calls": [call]});
         let result = cases::answer(&case)["results"][0].clone();
@@ -378,6 +401,10 @@ fn a_call_to_an_address_says_whose_it_is_and_how_it_is_secured() {
         told(bytes(15020)),
         (json!("PassthroughCluster"), json!("as the application sends it"), endpoint(15020))
     );
+    let headless = json!("outbound|7002||db.data.svc.cluster.local");
+    assert_eq!(told(bytes(7002)), (headless, json!("mutual TLS"), endpoint(7002)), "at the port that clients dial");
+    let outside = json!("outbound|9000||far.example");
+    assert_eq!(told(bytes(9000)), (outside, json!("plain text"), Value::Null), "whoever is there");
     let request = json!({"direction": "outbound", "protocol": "http", "port": 80, "host": "10.0.0.9", "path": "/"});
     assert_eq!(told(request), (json!("PassthroughCluster"), json!("mutual TLS"), endpoint(80)));
 }
