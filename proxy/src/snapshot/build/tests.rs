@@ -430,6 +430,23 @@ fn gateways_bind_all_own_addresses_unless_told_otherwise() {
 }
 
 #[test]
+fn a_gateways_port_is_bound_where_the_services_of_its_workload_lead_to() {
+    let services = [
+        (8080, "shop/edge", 80, Protocol::Http),
+        (8081, "shop/inner", 80, Protocol::Http),
+        (8443, "shop/edge", 443, Protocol::Https),
+    ];
+    let own = gateway("shop/a", 1, vec![server(80, &["*"]), server(9000, &["*"])]);
+    let mut state = state(Role::Gateway, [instance(&[], &services), Part::Gateway(Arc::new(own))]);
+    let bound = |state: &State| -> Vec<String> {
+        state.snapshot().listeners.iter().map(|listener| listener.name.to_string()).collect()
+    };
+    assert_eq!(bound(&state), ["10.0.0.5_8080", "10.0.0.5_8081", "10.0.0.5_9000"]);
+    push(&mut state, [instance(&[], &[])]);
+    assert_eq!(bound(&state), ["10.0.0.5_80", "10.0.0.5_9000"], "no service has it");
+}
+
+#[test]
 fn authorisation_of_other_workloads_is_left_out() {
     let policy = |name: &str, app: &[(&str, &str)]| {
         Part::Authorization(Arc::new(Authorization {
