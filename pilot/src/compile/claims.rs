@@ -50,12 +50,18 @@ impl Claims {
         concerned
     }
 
+    /// The addresses that a pod says are its own.
+    pub(super) fn of(&self, pod: &NamespacedName) -> &[IpAddr] {
+        self.of_pod.get(pod).map_or(&[], Vec::as_slice)
+    }
+
     /// The addresses that are a pod's own.
     pub(super) fn own(&self, name: &NamespacedName, pod: &Pod, world: &World) -> Vec<IpAddr> {
         pod.addresses.iter().copied().filter(|address| self.holder(*address, world) == Some(name)).collect()
     }
 
-    fn holder(&self, address: IpAddr, world: &World) -> Option<&NamespacedName> {
+    /// The pod whose own an address is.
+    pub(super) fn holder(&self, address: IpAddr, world: &World) -> Option<&NamespacedName> {
         let pods = self.by_address.get(&address)?;
         let rank =
             |pod: &Pod, head: &Head| (Reverse((!pod.terminating, pod.meta.created)), head.precedence(), head.name());

@@ -3,6 +3,7 @@
 mod mtls;
 
 use super::{
+    claims::Claims,
     kubernetes,
     slices::Slices,
     workloads::{Backing, Workloads},
@@ -31,6 +32,7 @@ pub(super) struct Sources<'a> {
     pub(super) world: &'a World,
     pub(super) workloads: &'a Workloads,
     pub(super) slices: &'a Slices,
+    pub(super) claims: &'a Claims,
     pub(super) peers: &'a PeerPolicies,
 }
 
@@ -38,7 +40,7 @@ pub(super) struct Sources<'a> {
 #[derive(Default)]
 pub(super) struct Members {
     pub(super) endpoints: Vec<Arc<Endpoint>>,
-    /// Uids of those that have an identity.
+    /// Uids of those that have ports by it.
     pub(super) workloads: BTreeSet<Arc<str>>,
 }
 
@@ -146,7 +148,8 @@ impl Collected<'_> {
         let workload = &backing.workload;
         let Some(key) = self.key(port, workload.uid.clone()) else { return };
         let mutual_tls = self.peers.take_mutual_tls(backing, Some(target));
-        if workload.identity.is_some() {
+        // What a namespace says of another's workload makes no port of it.
+        if workload.identity.is_some() && backing.namespace == key.service.namespace {
             let inbound = Inbound { target_port: target, service: key.service.clone(), port: port.clone() };
             self.members.workloads.insert(workload.uid.clone());
             self.inbound.push((workload.uid.clone(), inbound));

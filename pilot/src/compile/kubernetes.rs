@@ -5,7 +5,7 @@ use super::{
     context::{Input, Inputs},
     endpoints::{Collected, Sources},
     services::Registry,
-    workloads::{self, Backing, Workloads},
+    workloads::{self, Backing},
 };
 use crate::{
     mesh::{Nodes, ServiceFacts},
@@ -167,17 +167,25 @@ pub(super) fn endpoints(kube: &KubeService, from: &Sources<'_>, members: &mut Co
     let name = NamespacedName::new(&kube.meta.namespace, &kube.meta.name);
     let slices = from.slices.of(&name, from.world);
     for slice in &slices {
-        of_slice(slice, kube, from.workloads, members);
+        of_slice(slice, kube, from, members);
     }
     of_selector(kube, slices.is_empty(), from, members);
 }
 
-fn of_slice(slice: &EndpointSlice, kube: &KubeService, workloads: &Workloads, members: &mut Collected<'_>) {
+/// An endpoint whose pod is named is that pod's or nobody's: one that has ended, or is not known yet, has no address. Of
+/// one without a name the address says whose it is.
+fn of_slice(slice: &EndpointSlice, kube: &KubeService, from: &Sources<'_>, members: &mut Collected<'_>) {
     let service = members.service;
     for endpoint in &slice.endpoints {
         let Some(health) = health(endpoint, kube.publish_not_ready) else { continue };
-        let pod = endpoint.pod.as_ref().and_then(|pod| workloads.pod(pod.namespace.as_str(), &pod.name));
+        let known = |pod: &NamespacedName| from.workloads.pod(pod.namespace.as_str(), &pod.name);
+        let named = endpoint.pod.as_ref().map(known);
+        if matches!(named, Some(None)) {
+            continue;
+        }
         for address in &endpoint.addresses {
+            let by_address = || from.claims.holder(*address, from.world).and_then(known);
+            let pod = named.unwrap_or_else(by_address);
             let backing = pod.map(|pod| Backing { address: Some(EndpointAddress::Ip(*address)), ..pod.clone() });
             for port in &service.ports {
                 let Some(target) = slice.ports.iter().find(|p| p.name == port.name) else { continue };

@@ -2,8 +2,8 @@
 //! depends on was touched, and only then.
 //!
 //! What depends on what: a pod on itself, its node and the pods that claim its addresses; the memberships of a service
-//! on the objects that define it, its slices, the workloads that these name or it selects, and policies about mutual
-//! TLS; an instance on its workload, the services that it is in, and rules about these; a workload's part on itself, the
+//! on the objects that define it, its slices, the workloads that these name, that have an address of theirs or that it
+//! selects, and policies about mutual TLS; an instance on its workload, the services that it is in, and rules about these; a workload's part on itself, the
 //! services that it is in, and policies about mutual TLS. The first time everything is touched, so there is no other way to
 //! make any of it.
 
@@ -28,6 +28,7 @@ use mesh_config::{
 };
 use std::{
     collections::{BTreeSet, HashMap},
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -65,13 +66,17 @@ impl Lane {
     pub(super) fn look(&mut self, world: &World, touched: &BTreeSet<ObjectId>, settings: &Settings) -> Stale {
         let mut stale = Stale::default();
         let mut pods: BTreeSet<NamespacedName> = BTreeSet::new();
+        let mut addresses: BTreeSet<IpAddr> = BTreeSet::new();
         for ObjectId { kind, name, .. } in touched {
             match kind {
                 GroupKind::Of(ObjectKind::EndpointSlice) => {
                     let services = self.slices.look(name, world);
                     stale.services.extend(services.filter_map(|service| key_of(world, &service)));
                 }
-                GroupKind::Of(ObjectKind::Pod) => pods.extend(self.claims.look(name, world)),
+                GroupKind::Of(ObjectKind::Pod) => {
+                    addresses.extend(self.claims.of(name));
+                    pods.extend(self.claims.look(name, world));
+                }
                 GroupKind::Of(ObjectKind::Node) => pods.extend(pods_on(world, &name.name)),
                 GroupKind::Of(ObjectKind::WorkloadEntry) => {
                     let uid = workloads::entry_uid(name.namespace.as_str(), &name.name).into();
@@ -86,8 +91,11 @@ impl Lane {
             }
         }
         for name in &pods {
+            addresses.extend(self.claims.of(name));
             self.pod(name, world, settings, &mut stale);
         }
+        let listing = addresses.iter().flat_map(|address| self.slices.at(*address));
+        stale.services.extend(listing.filter_map(|service| key_of(world, service)));
         stale
     }
 
@@ -195,7 +203,8 @@ impl Lane {
     ) {
         let registry = &ground.registry;
         let before = self.members.remove(key).unwrap_or_default();
-        let from = Sources { world, workloads: &self.workloads, slices: &self.slices, peers: &ground.peers };
+        let Lane { claims, workloads, slices, .. } = &*self;
+        let from = Sources { world, workloads, slices, claims, peers: &ground.peers };
         let target = registry.aliases().get(key).and_then(|target| self.members.get(target));
         let now =
             registry.get(key).map(|service| endpoints::of_service(service, registry.objects_of(key), from, target));

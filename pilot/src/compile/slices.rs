@@ -1,4 +1,4 @@
-//! Which slices list a service's endpoints, and which pods they name.
+//! Which slices list a service's endpoints, and which pods they name, or whose addresses they list without a name.
 
 use crate::{object::ObjectId, world::World};
 use mesh_config::{
@@ -6,21 +6,28 @@ use mesh_config::{
     kind::ObjectKind,
     name::NamespacedName,
 };
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::Hash,
+    net::IpAddr,
+};
 
-/// EndpointSlices by service and by pod.
+/// EndpointSlices by service, by pod and by address.
 #[derive(Default)]
 pub(super) struct Slices {
     known: HashMap<NamespacedName, Slice>,
     by_service: HashMap<NamespacedName, BTreeSet<NamespacedName>>,
     /// The services of the slices that name a pod, once for each slice.
     by_pod: HashMap<NamespacedName, Vec<NamespacedName>>,
+    /// The services of the slices that list an address and no pod with it, once for each slice.
+    by_address: HashMap<IpAddr, Vec<NamespacedName>>,
 }
 
 /// What a slice says that others are found by.
 struct Slice {
     service: NamespacedName,
     pods: BTreeSet<NamespacedName>,
+    addresses: BTreeSet<IpAddr>,
 }
 
 impl Slices {
@@ -31,24 +38,28 @@ impl Slices {
         world: &World,
     ) -> impl Iterator<Item = NamespacedName> + use<> {
         let before = self.known.remove(name);
-        if let Some(Slice { service, pods }) = &before {
+        if let Some(Slice { service, pods, addresses }) = &before {
             forget(&mut self.by_service, service, |slices| slices.remove(name), BTreeSet::is_empty);
-            for pod in pods {
-                let one = |services: &mut Vec<_>| {
-                    services.iter().position(|known| known == service).map(|place| services.swap_remove(place))
-                };
-                forget(&mut self.by_pod, pod, one, Vec::is_empty);
-            }
+            let one = |services: &mut Vec<_>| {
+                services.iter().position(|known| known == service).map(|place| services.swap_remove(place))
+            };
+            pods.iter().for_each(|pod| forget(&mut self.by_pod, pod, one, Vec::is_empty));
+            addresses.iter().for_each(|address| forget(&mut self.by_address, address, one, Vec::is_empty));
         }
         let now = slice_named(world, name).map(|(_, slice)| {
             let pods = slice.endpoints.iter().filter_map(|endpoint| endpoint.pod.clone()).collect();
-            Slice { service: slice.service.clone(), pods }
+            let unnamed = slice.endpoints.iter().filter(|endpoint| endpoint.pod.is_none());
+            let addresses = unnamed.flat_map(|endpoint| endpoint.addresses.iter().copied()).collect();
+            Slice { service: slice.service.clone(), pods, addresses }
         });
         let services = [before.map(|slice| slice.service), now.as_ref().map(|slice| slice.service.clone())];
         if let Some(slice) = now {
             self.by_service.entry(slice.service.clone()).or_default().insert(name.clone());
             for pod in &slice.pods {
                 self.by_pod.entry(pod.clone()).or_default().push(slice.service.clone());
+            }
+            for address in &slice.addresses {
+                self.by_address.entry(*address).or_default().push(slice.service.clone());
             }
             self.known.insert(name.clone(), slice);
         }
@@ -58,6 +69,11 @@ impl Slices {
     /// The services of the slices that name a pod.
     pub(super) fn of_pod(&self, pod: &NamespacedName) -> &[NamespacedName] {
         self.by_pod.get(pod).map_or(&[], Vec::as_slice)
+    }
+
+    /// The services of the slices that list an address and no pod with it.
+    pub(super) fn at(&self, address: IpAddr) -> &[NamespacedName] {
+        self.by_address.get(&address).map_or(&[], Vec::as_slice)
     }
 
     /// The slices of a service, the oldest first.
@@ -77,9 +93,9 @@ fn slice_named<'a>(world: &'a World, name: &NamespacedName) -> Option<(&'a mesh_
 }
 
 /// Takes something out of what stands under a key, and the key when nothing is left.
-fn forget<T, R>(
-    map: &mut HashMap<NamespacedName, T>,
-    key: &NamespacedName,
+fn forget<K: Eq + Hash, T, R>(
+    map: &mut HashMap<K, T>,
+    key: &K,
     take: impl FnOnce(&mut T) -> R,
     is_empty: impl FnOnce(&T) -> bool,
 ) {
@@ -90,3 +106,6 @@ fn forget<T, R>(
         }
     }
 }
+
+#[cfg(all(test, feature = "serve"))]
+mod tests;
