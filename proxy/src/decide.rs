@@ -26,7 +26,10 @@ use crate::{
     snapshot::{Snapshot, cluster::Cluster, workloads::Holder},
 };
 use mesh_config::model::ServiceKey;
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 /// Proof that a call was allowed. Sending anything on needs one, and only a decision of this module gives it.
 #[derive(Debug)]
@@ -44,9 +47,9 @@ pub enum Ask {
 }
 
 /// What is asked before a call goes to the very address that it was made to.
-fn whose(snapshot: &Snapshot, cluster: &Cluster, address: Option<IpAddr>, asking: Asking) -> Option<Ask> {
-    let address = address.filter(|_| asking == Asking::All && snapshot.settings.auto_mtls)?;
-    (snapshot.holder(cluster, address) == Some(Holder::Unasked)).then_some(Ask::Workload(address))
+fn whose(snapshot: &Snapshot, cluster: &Cluster, to: Option<SocketAddr>, asking: Asking) -> Option<Ask> {
+    let to = to.filter(|_| asking == Asking::All && snapshot.settings.auto_mtls)?;
+    (snapshot.holder(cluster, to) == Some(Holder::Unasked)).then(|| Ask::Workload(to.ip()))
 }
 
 /// Why nothing is carried, whatever was asked for.

@@ -124,13 +124,13 @@ impl Snapshot {
     }
 
     /// Whose the address is that a call goes to; `None`: it does not go there by the address alone.
-    pub fn holder(&self, cluster: &cluster::Cluster, address: IpAddr) -> Option<workloads::Holder<'_>> {
-        (cluster.key == cluster::ClusterKey::Passthrough).then(|| self.workloads.at(address))
+    pub fn holder(&self, cluster: &cluster::Cluster, to: SocketAddr) -> Option<workloads::Holder<'_>> {
+        cluster.goes_by_address(to).then(|| self.workloads.at(to.ip()))
     }
 
     /// The workload that is called at this address, if the call goes there by the address alone.
     pub fn callee(&self, cluster: &cluster::Cluster, to: SocketAddr) -> Option<&Arc<Workload>> {
-        match self.holder(cluster, to.ip()) {
+        match self.holder(cluster, to) {
             Some(workloads::Holder::Workload(workload)) => Some(workload),
             _ => None,
         }

@@ -57,7 +57,7 @@ pub struct Workload {
     pub mutual_tls: bool,
     /// Ports of which the opposite holds, ordered.
     pub mutual_tls_except: Vec<Port>,
-    /// Ports by which headless services have it among their endpoints under the very number that clients dial, ordered.
+    /// Ports of headless services that have it among their endpoints, other than for requests; ordered.
     pub headless: Vec<HeadlessPort>,
 }
 
@@ -66,7 +66,7 @@ pub struct Workload {
 pub struct HeadlessPort {
     /// The service.
     pub service: ServiceKey,
-    /// Its port, and its endpoint's.
+    /// Its port, which clients dial at the workload's address.
     pub port: Port,
 }
 

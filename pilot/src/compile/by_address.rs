@@ -78,15 +78,16 @@ fn mutual_tls(backing: &Backing, peers: &PeerPolicies) -> (bool, Vec<Port>) {
     (on_others, named.into_iter().filter(differs).collect())
 }
 
-/// Requests name their service; for other connections the address must do.
+/// Requests name their service; for other connections the address must do. Clients dial the service's number at the pod,
+/// whatever the target port is: nothing between them translates it.
 fn headless(inbound: &[Inbound], registry: &Registry) -> Vec<HeadlessPort> {
     let by_address = |port: &&Inbound| {
         let is_headless = || registry.get(&port.service).is_some_and(|service| service.headless);
         let carries_bytes = !port.port.protocol.is_http() && port.port.protocol != Protocol::Udp;
-        carries_bytes && port.port.number == port.target_port && is_headless()
+        carries_bytes && is_headless()
     };
     let ports = inbound.iter().filter(by_address);
-    let ports = ports.map(|port| HeadlessPort { service: port.service.clone(), port: port.target_port });
+    let ports = ports.map(|port| HeadlessPort { service: port.service.clone(), port: port.port.number });
     ports.collect::<BTreeSet<_>>().into_iter().collect()
 }
 

@@ -2,7 +2,7 @@
 
 use crate::snapshot::listener::DestinationKey;
 use mesh_config::{identity::PeerIdentity, name::Port};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Where a connection comes from, and so which half of the path it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,4 +44,11 @@ pub struct Caller<'a> {
     pub destination: Option<IpAddr>,
     /// The server name in the client's hello.
     pub sni: Option<&'a str>,
+}
+
+impl Caller<'_> {
+    /// The address and port to which the client itself wanted to go, where that is known.
+    pub fn wanted(&self) -> Option<SocketAddr> {
+        self.key.wanted(SocketAddr::new(self.destination?, self.port.get()))
+    }
 }

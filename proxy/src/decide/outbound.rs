@@ -104,7 +104,7 @@ pub fn outgoing(
         Entrance::Captured(address) => {
             let found = heard(lookup(snapshot, *address, asking), Way::Captured(*address));
             if let Destination::Passthrough(cluster) = &found
-                && let Some(ask) = whose(snapshot, cluster, Some(address.ip()), asking)
+                && let Some(ask) = whose(snapshot, cluster, Some(*address), asking)
             {
                 return Outgoing::Ask(ask);
             }

@@ -131,7 +131,7 @@ fn route<'s>(
         listener_port: caller.port,
     };
     match select(snapshot, caller.key, &view, request.draw) {
-        Selection::Forward(routed) => match whose(snapshot, &routed.cluster, caller.destination, asking) {
+        Selection::Forward(routed) => match whose(snapshot, &routed.cluster, caller.wanted(), asking) {
             Some(ask) => Err(Step::Ask(ask)),
             None => Ok(routed),
         },

@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     exchange::Exchange,
     route::{self, Routed},
-    snapshot::{Snapshot, listener::DestinationKey},
+    snapshot::Snapshot,
     upstream::WorkerCluster,
 };
 use http::{HeaderValue, Version, header, request::Parts};
@@ -15,7 +15,7 @@ use mesh_config::{
     model::{Protocol, destination::H2Upgrade},
     name::host_of_authority,
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 /// The limit of the whole request: the route's, or for gRPC the client's if it is shorter. Both are told upstream.
 pub(super) fn timeouts(routed: &Routed, direction: Direction, call: &Call, head: &mut Parts) -> Option<Duration> {
@@ -76,7 +76,7 @@ pub(super) fn outgoing<'a>(
         counts_attempts: conn.direction.is_client_side(),
         upgrade: call.facts.upgrade,
         server_name,
-        original: original(&conn.key, conn.local),
+        original: conn.key.wanted(conn.local),
     })
 }
 
@@ -136,13 +136,4 @@ fn protocol(head: &mut Parts, http2: bool, secured: bool) -> Result<(), Error> {
 /// The host as TLS to the upstream knows it: a name, or an address without brackets.
 fn server_name(authority: &str) -> Arc<str> {
     host_of_authority(authority).into()
-}
-
-/// Where the client itself wanted to go, where that is known.
-fn original(key: &DestinationKey, local: SocketAddr) -> Option<SocketAddr> {
-    match key {
-        DestinationKey::Egress(_) | DestinationKey::Gateway(_) | DestinationKey::GatewayTls { .. } => None,
-        DestinationKey::HttpPort(_) | DestinationKey::Service(..) | DestinationKey::Inbound(_) => Some(local),
-        DestinationKey::Unknown(address) => Some(*address),
-    }
 }

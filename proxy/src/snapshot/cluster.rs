@@ -1,11 +1,14 @@
 //! A cluster: one port of one service (or subset), and how it is reached. Endpoints are in a cell of their own.
 
 use arc_swap::ArcSwap;
-use mesh_config::model::{
-    Endpoint, Labels, Protocol, ServiceKey, destination::EffectivePolicy, service::Resolution, sidecar::IngressEndpoint,
+use mesh_config::{
+    model::{
+        Endpoint, Labels, Protocol, ServiceKey, destination::EffectivePolicy, endpoint::EndpointAddress,
+        service::Resolution, sidecar::IngressEndpoint,
+    },
+    name::Port,
 };
-use mesh_config::name::Port;
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 /// Index of a cluster among the process's live state. The same key keeps its id over snapshots; ids of clusters
 /// that are gone are given out again only after live state was told.
@@ -35,6 +38,17 @@ pub enum ClusterKey {
 pub struct EndpointSet {
     /// All of them, whatever subset; ordered by key.
     pub endpoints: Vec<Arc<Endpoint>>,
+}
+
+impl EndpointSet {
+    /// The endpoint that has this very address.
+    pub fn at(&self, address: SocketAddr) -> Option<&Arc<Endpoint>> {
+        let has = |endpoint: &&Arc<Endpoint>| {
+            endpoint.target_port == address.port()
+                && matches!(endpoint.address, EndpointAddress::Ip(ip) if ip == address.ip())
+        };
+        self.endpoints.iter().find(has)
+    }
 }
 
 /// Holds the endpoints of one service port; shared by the clusters of all its subsets.
@@ -74,4 +88,19 @@ pub struct Cluster {
     pub endpoints: EndpointCell,
     /// For inbound clusters: where the application listens.
     pub local: Option<IngressEndpoint>,
+}
+
+impl Cluster {
+    /// Whether a call to this address goes there by the address alone, and may be secured as whose it is takes it: it is in
+    /// no service of the mesh, or in one whose clients choose the address, and is none of its endpoints.
+    pub fn goes_by_address(&self, to: SocketAddr) -> bool {
+        match &self.key {
+            ClusterKey::Passthrough => true,
+            ClusterKey::Outbound { .. } => {
+                let is_chosen = self.resolution == Resolution::Passthrough && !self.external;
+                is_chosen && self.endpoints.load().at(to).is_none()
+            }
+            ClusterKey::Inbound { .. } | ClusterKey::InboundPassthrough | ClusterKey::BlackHole => false,
+        }
+    }
 }

@@ -31,6 +31,17 @@ pub enum DestinationKey {
     Unknown(SocketAddr),
 }
 
+impl DestinationKey {
+    /// Where the client itself wanted to go, where that is known: `local` is our end of its connection.
+    pub fn wanted(&self, local: SocketAddr) -> Option<SocketAddr> {
+        match self {
+            DestinationKey::Egress(_) | DestinationKey::Gateway(_) | DestinationKey::GatewayTls { .. } => None,
+            DestinationKey::HttpPort(_) | DestinationKey::Service(..) | DestinationKey::Inbound(_) => Some(local),
+            DestinationKey::Unknown(address) => Some(*address),
+        }
+    }
+}
+
 /// One socket to bind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListenerSpec {

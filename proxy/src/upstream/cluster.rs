@@ -29,7 +29,7 @@ use smallvec::SmallVec;
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -330,8 +330,7 @@ fn is_same(callee: Option<&Callee>, endpoint: Option<&Arc<Endpoint>>) -> bool {
 /// The endpoint that has this very address.
 fn at<'e>(endpoints: &'e EndpointSet, address: &PeerAddress) -> Option<&'e Arc<Endpoint>> {
     let PeerAddress::Ip(to) = address else { return None };
-    let is = |ip: &IpAddr, port: u16| *ip == to.ip() && port == to.port();
-    endpoints.endpoints.iter().find(|e| matches!(&e.address, EndpointAddress::Ip(ip) if is(ip, e.target_port)))
+    endpoints.at(*to)
 }
 
 /// Whether connections to one may be kept for the other.

@@ -1072,7 +1072,7 @@ pub struct Workload {
     /// Ports of which the opposite holds.
     #[prost(uint32, repeated, tag = "11")]
     pub mutual_tls_except: ::prost::alloc::vec::Vec<u32>,
-    /// Ports by which headless services have it among their endpoints under the very number that clients dial.
+    /// Ports of headless services that have it among their endpoints, other than for requests.
     #[prost(message, repeated, tag = "12")]
     pub headless: ::prost::alloc::vec::Vec<HeadlessPort>,
 }
@@ -1091,7 +1091,7 @@ impl ::prost::Name for Workload {
 pub struct HeadlessPort {
     #[prost(message, optional, tag = "1")]
     pub service: ::core::option::Option<ServiceKey>,
-    /// The service's, and its endpoint's.
+    /// The service's, which clients dial at the workload's address.
     #[prost(uint32, tag = "2")]
     pub port: u32,
 }

@@ -353,6 +353,10 @@ fn security(snapshot: &Snapshot, cluster: &Cluster, members: &[&Arc<Endpoint>]) 
         Some(UpstreamTls::IstioMutual { .. }) => of("mutual TLS", says("ISTIO_MUTUAL")),
         Some(UpstreamTls::Simple(_)) => of("TLS", says("SIMPLE")),
         None if !snapshot.settings.auto_mtls => of("plain text", "enableAutoMtls is false in MeshConfig".to_owned()),
+        None if cluster.external => of(
+            "plain text",
+            "the service is outside of the mesh, which is never called by automatic mutual TLS".to_owned(),
+        ),
         None => {
             let able = members.iter().filter(|e| e.mutual_tls).count();
             match (able, members.len()) {

@@ -82,7 +82,7 @@ pub(super) fn decide(desk: &mut Desk<'_>, call: &Call, caller: &Caller<'_>, sche
         metadata: call.metadata(),
         draw: desk.draw(),
     };
-    let to = caller.destination.map(|address| SocketAddr::new(address, caller.port.get()));
+    let to = caller.wanted();
     let mut answer = desk.proxy.request(caller, &request, |snapshot, decision| {
         name_inbound(snapshot, caller, answer(snapshot, decision, &path, to))
     });

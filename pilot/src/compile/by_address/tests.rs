@@ -100,7 +100,7 @@ fn a_workload_knows_the_headless_services_that_its_address_is_dialled_for() {
     assert_eq!(
         called(&objects.concat()),
         [
-            format!("a all but [15020, 15021, 15090] {:?}", [format!("{peers} 7000"), format!("{peers} 7001")]),
+            format!("a all but [15020, 15021, 15090] {:?}", [1, 7000, 7001].map(|port| format!("{peers} {port}"))),
             "bb all but [15020, 15021, 15090] []".to_owned()
         ]
     );

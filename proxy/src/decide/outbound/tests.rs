@@ -10,7 +10,7 @@ use crate::snapshot::{
 use mesh_config::{
     kind::Role,
     model::{
-        Kind, Part, PartName, Route, Service,
+        Endpoint, Kind, Part, PartName, Route, Service,
         route::{Section, StreamMatch, StreamRule},
         service::Resolution,
         settings::OutboundPolicy,
@@ -313,36 +313,56 @@ fn a_pod_of_a_headless_service_is_called_for_that_service_by_its_address() {
 }
 
 #[test]
+fn whose_an_address_is_is_asked_for_a_request_to_a_headless_service_at_a_port_that_no_endpoint_has() {
+    let made = service("shop/peers.test", "", &[(80, Protocol::Http)]);
+    let peers = Service { headless: true, resolution: Resolution::Passthrough, ..made };
+    let mut state = sidecar(&[peers], vec![]);
+    let decided = |state: &State| requested(state, "peers.test", Asking::All);
+    assert_eq!(decided(&state), "Ask(Workload(10.2.0.1))");
+    state.apply(nobodys("10.2.0.1"));
+    assert_eq!(decided(&state), "outbound|80||peers.test");
+    state.apply(Changes { forgotten: vec!["10.2.0.1".parse().unwrap()], ..Changes::default() });
+    assert_eq!(decided(&state), "Ask(Workload(10.2.0.1))");
+    let Part::Endpoint(endpoint) = fixture::endpoint("shop/peers.test", 80, "10.2.0.1", "v1") else { unreachable!() };
+    let here = Endpoint { target_port: 80, ..Endpoint::clone(&endpoint) };
+    state.apply(Changes::upserts([Part::Endpoint(Arc::new(here))]));
+    assert_eq!(decided(&state), "outbound|80||peers.test", "it is an endpoint's");
+}
+
+/// What becomes of a request for this host that goes to port 80 of 10.2.0.1.
+fn requested(state: &State, host: &str, asking: Asking) -> String {
+    let caller = Caller {
+        direction: Direction::Outbound,
+        key: &DestinationKey::HttpPort(fixture::port(80)),
+        port: fixture::port(80),
+        secured: false,
+        peer: None,
+        own: None,
+        source: None,
+        destination: Some("10.2.0.1".parse().unwrap()),
+        sni: None,
+    };
+    let request = Request {
+        method: "GET",
+        scheme: "http",
+        authority: Some(host),
+        path: "/",
+        headers: &Vec::<(String, String)>::new(),
+        client: None,
+        metadata: None,
+        draw: 0,
+    };
+    match request_of(state.snapshot(), &caller, &request, asking).step {
+        Step::Forward(plan) => plan.routed.cluster.name.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
 fn whose_an_address_is_is_asked_for_a_request_too_whose_host_nothing_answers_to() {
     let web = service("shop/web.test", "10.1.0.1", &[(80, Protocol::Http)]);
     let mut state = sidecar(&[web], vec![]);
-    let decided = |state: &State, host: &str, asking: Asking| {
-        let caller = Caller {
-            direction: Direction::Outbound,
-            key: &DestinationKey::HttpPort(fixture::port(80)),
-            port: fixture::port(80),
-            secured: false,
-            peer: None,
-            own: None,
-            source: None,
-            destination: Some("10.2.0.1".parse().unwrap()),
-            sni: None,
-        };
-        let request = Request {
-            method: "GET",
-            scheme: "http",
-            authority: Some(host),
-            path: "/",
-            headers: &Vec::<(String, String)>::new(),
-            client: None,
-            metadata: None,
-            draw: 0,
-        };
-        match request_of(state.snapshot(), &caller, &request, asking).step {
-            Step::Forward(plan) => plan.routed.cluster.name.to_string(),
-            other => format!("{other:?}"),
-        }
-    };
+    let decided = requested;
     let asks = "Ask(Workload(10.2.0.1))";
     assert_eq!(decided(&state, "web.test", Asking::All), "outbound|80||web.test");
     assert_eq!(decided(&state, "10.2.0.1", Asking::All), asks);

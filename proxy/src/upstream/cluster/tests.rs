@@ -101,3 +101,31 @@ async fn a_workload_that_is_called_by_its_address_is_called_as_who_it_is_now() {
     );
     assert!(Rc::ptr_eq(&one, &again), "connections to one that is as it was are kept");
 }
+
+#[tokio::test]
+async fn at_a_port_of_a_headless_service_that_no_endpoint_has_who_is_there_is_called() {
+    let nowhere = Connector::new(Dial::Memory(Rc::new(|_| None)), None);
+    let (upstreams, cluster) = (Upstreams::new(Arc::default(), nowhere), headless());
+    cluster.endpoints.store(Arc::new(EndpointSet { endpoints: vec![member(true)] }));
+    let state = state(Role::Sidecar, [Part::Workload(workload("one", "10.9.9.9", &[]))]);
+    let dial = async |cluster: &Arc<Cluster>, port: u16| {
+        let live = upstreams.cluster(cluster, clock::now());
+        let host = live.pick(&upstreams, Some(([10, 9, 9, 9], port).into()), state.snapshot(), &[]).await.unwrap();
+        let callee = host.callee.as_ref().map(|callee| match callee {
+            Callee::Endpoint(_) => "endpoint",
+            Callee::Workload(_) => "workload",
+        });
+        (host.address.to_string(), callee)
+    };
+    // Its target port is another than the service's, which clients dial.
+    assert_eq!(dial(&cluster, 8080).await, ("10.9.9.9:8080".to_owned(), Some("endpoint")));
+    assert_eq!(dial(&cluster, 80).await, ("10.9.9.9:80".to_owned(), Some("workload")));
+    // What is outside of the mesh is called as the application does.
+    let outside = Cluster {
+        id: ClusterId(1),
+        external: true,
+        key: ClusterKey::Outbound { service: key("shop/outside"), port: port(80), subset: None },
+        ..Cluster::clone(&cluster)
+    };
+    assert_eq!(dial(&Arc::new(outside), 80).await, ("10.9.9.9:80".to_owned(), None));
+}
