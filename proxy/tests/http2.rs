@@ -7,17 +7,20 @@ use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::{body::Frame, client::conn::http2::SendRequest, server::conn::http2, service::service_fn};
 use hyper_util::rt::TokioIo;
-use mesh_config::model::Protocol;
+use mesh_config::model::{
+    Part, Protocol, Settings,
+    destination::{ConnectionPool, H2Upgrade},
+};
 use mesh_proxy::{
     conn::Direction,
     net::executor::LocalExecutor,
     snapshot::listener::DestinationKey,
     testing::{
-        Proxy, port, run, service,
+        Proxy, limits, port, run, service,
         wire::{Wire, body, ok},
     },
 };
-use std::{cell::Cell, convert::Infallible, rc::Rc, time::Duration};
+use std::{cell::Cell, convert::Infallible, rc::Rc, sync::Arc, time::Duration};
 
 const CART: &str = "cart.shop.svc.cluster.local";
 const A: &str = "10.2.0.1:8080";
@@ -208,5 +211,42 @@ fn an_upgrade_to_an_http2_upstream_is_refused() {
         let answer = proxy.client().call(&request).await;
         assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
         assert_eq!(proxy.records.number(1).await.details, "upgrade_failed");
+    });
+}
+
+#[test]
+fn a_rule_upgrades_whatever_the_port_declares_and_the_mesh_what_declares_http() {
+    run(async {
+        let rule = |upgrade| limits(CART, ConnectionPool { h2_upgrade: Some(upgrade), ..ConnectionPool::default() });
+        let mesh = || Part::Settings(Arc::new(Settings { h2_upgrade: H2Upgrade::Upgrade, ..Settings::default() }));
+        let (upgrade, not) = (H2Upgrade::Upgrade, H2Upgrade::DoNotUpgrade);
+        for (protocol, more, http2) in [
+            (Protocol::Auto, vec![], false),
+            (Protocol::Auto, vec![mesh()], false),
+            (Protocol::Auto, vec![rule(upgrade)], true),
+            (Protocol::Auto, vec![mesh(), rule(not)], false),
+            (Protocol::Http, vec![], false),
+            (Protocol::Http, vec![mesh()], true),
+            (Protocol::Http, vec![mesh(), rule(not)], false),
+            (Protocol::Http, vec![rule(upgrade)], true),
+            (Protocol::Http2, vec![rule(not)], true),
+        ] {
+            let told = format!("{protocol:?} {more:?}");
+            let proxy = Proxy::sidecar(service(CART, 80, protocol, &[A]).into_iter().chain(more));
+            match http2 {
+                true => serve(&proxy, |request| {
+                    let said = format!("{:?}", request.version());
+                    async move { Response::new(text(&said)) }
+                }),
+                false => proxy.net.serve(A, |request| ok(request.lines().next().unwrap())),
+            }
+            let key = match protocol {
+                Protocol::Auto => DestinationKey::Service(format!("shop/{CART}").parse().unwrap(), port(80)),
+                _ => DestinationKey::HttpPort(port(80)),
+            };
+            let mut client = proxy.connect(Direction::Outbound, key, 80);
+            let answer = client.call(&format!("GET / HTTP/1.1\r\nHost: {CART}\r\n\r\n")).await;
+            assert_eq!(body(&answer), if http2 { "HTTP/2.0" } else { "GET / HTTP/1.1" }, "{told}");
+        }
     });
 }

@@ -80,11 +80,15 @@ pub(super) fn outgoing<'a>(
     })
 }
 
-/// What is spoken to the upstream: what its port declares, else what the client speaks.
+/// What is spoken to the upstream: what its port declares, else what the client speaks. A rule that upgrades vouches for
+/// the port, whatever it declares; the mesh's default is for ports that declare HTTP.
 fn speaks_http2(snapshot: &Snapshot, routed: &Routed, client: Version) -> bool {
     let (cluster, pool) = (&routed.cluster, &routed.cluster.policy.connection_pool);
     if pool.use_client_protocol {
         return client >= Version::HTTP_2;
+    }
+    if pool.h2_upgrade == Some(H2Upgrade::Upgrade) {
+        return true;
     }
     match cluster.protocol {
         Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb => true,

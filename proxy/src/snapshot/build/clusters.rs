@@ -218,7 +218,6 @@ pub(super) fn with_defaults(mut policy: EffectivePolicy, settings: &Settings) ->
     let pool = &mut policy.connection_pool;
     pool.connect_timeout.get_or_insert(settings.connect_timeout);
     pool.keepalive = pool.keepalive.or(settings.tcp_keepalive);
-    pool.h2_upgrade.get_or_insert(settings.h2_upgrade);
     if !settings.auto_mtls {
         policy.tls.get_or_insert(UpstreamTls::Disable);
     }

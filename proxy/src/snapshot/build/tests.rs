@@ -9,7 +9,7 @@ use crate::snapshot::{
 };
 use mesh_config::model::{
     Authorization, Labels, PeerAuthentication, Protocol, Sidecar,
-    destination::{ConnectionPool, H2Upgrade, TrafficPolicy, UpstreamTls},
+    destination::{ConnectionPool, TrafficPolicy, UpstreamTls},
     gateway::{ServerProtocol, ServerTls},
     peer_authentication::{EffectiveMtls, MtlsMode},
     service::Resolution,
@@ -106,7 +106,6 @@ fn the_meshs_defaults_fill_what_the_rule_leaves_open() {
     };
     let mesh = settings(|s| {
         s.connect_timeout = Duration::from_secs(7);
-        s.h2_upgrade = H2Upgrade::Upgrade;
         s.auto_mtls = false;
     });
     let pay = service(PAY, "", &[(80, Protocol::Http)]);
@@ -115,7 +114,6 @@ fn the_meshs_defaults_fill_what_the_rule_leaves_open() {
     let (ruled, plain) = (cluster(&state, CART, 80, None).unwrap(), cluster(&state, PAY, 80, None).unwrap());
     let timeout = |c: &Cluster| c.policy.connection_pool.connect_timeout.map(|t| t.as_secs());
     assert_eq!((timeout(&ruled), timeout(&plain)), (Some(3), Some(7)));
-    assert_eq!(ruled.policy.connection_pool.h2_upgrade, Some(H2Upgrade::Upgrade));
     assert_eq!(plain.policy.tls, Some(UpstreamTls::Disable));
 }
 
