@@ -114,12 +114,14 @@ pub(super) fn compile(inputs: &Inputs<'_>, context: &ParseContext, notes: &mut N
     }
     let aliases = kubernetes::aliases(inputs, &registry);
     for (alias, target) in &aliases {
-        let target = registry.get(target).map(|target| (target.resolution, target.external));
-        // Another name of a service of the mesh is as much inside it.
-        if let (Some(service), Some(of_target)) = (registry.services.get_mut(alias), target) {
-            let service = Arc::make_mut(service);
-            (service.resolution, service.external) = of_target;
-        }
+        let (Some(service), Some(target)) = (registry.services.get(alias), registry.services.get(target)) else {
+            continue;
+        };
+        // Another name of a service of the mesh is as much inside it, and has its ports where it says none.
+        let ports = if service.ports.is_empty() { &target.ports } else { &service.ports };
+        let (resolution, external) = (target.resolution, target.external);
+        let service = Service { resolution, external, ports: ports.clone(), ..Service::clone(service) };
+        registry.services.insert(alias.clone(), Arc::new(service));
     }
     registry.aliases = aliases;
     registry
@@ -182,3 +184,6 @@ fn merge(first: &mut Service, more: Service, by_kubernetes: bool, object: &Head,
         }
     }
 }
+
+#[cfg(all(test, feature = "serve"))]
+mod tests;

@@ -10,6 +10,8 @@ use crate::{
 };
 use std::{net::IpAddr, sync::Arc};
 
+const DISTRIBUTION: &str = "networking.istio.io/traffic-distribution";
+
 /// A Kubernetes Service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Service {
@@ -80,6 +82,7 @@ pub(super) fn parse(object: &Object, f: &mut Fields<'_>, context: &ParseContext)
     let host = host.parse().or_else(|e: NameError| f.invalid(e.to_string()).ok_or(())).ok()?;
     f.required("spec")?.object(|f| {
         f.ignore_rest();
+        distribution(object, f);
         Some(Service {
             meta: object.meta.clone(),
             precedence: object.precedence(),
@@ -92,6 +95,18 @@ pub(super) fn parse(object: &Object, f: &mut Fields<'_>, context: &ParseContext)
             node_local: f.opt_string("internalTrafficPolicy").as_deref() == Some("Local"),
         })
     })
+}
+
+/// Preferring endpoints that are near needs failing over to others, which is not there.
+fn distribution(object: &Object, f: &mut Fields<'_>) {
+    const EVERYWHERE: &str = "requests go to endpoints wherever they are";
+    if let Some(item) = f.item("trafficDistribution") {
+        item.not_acted_on(EVERYWHERE);
+    }
+    let near = |wish: &&Arc<str>| ["PreferClose", "PreferSameZone", "PreferSameNode"].contains(&wish.trim());
+    if let Some(wish) = object.meta.annotations.get(DISTRIBUTION).filter(near) {
+        f.warn("field-not-acted-on", format!("annotation {DISTRIBUTION}: {wish} is not acted on yet; {EVERYWHERE}"));
+    }
 }
 
 fn kind(f: &mut Fields<'_>) -> Option<ServiceKind> {

@@ -181,3 +181,20 @@ fn a_secret_never_shows_what_it_holds() {
     assert_eq!((none, found.len()), (None, 2));
     assert!(!shown.contains("sesame") && !shown.contains("12345"), "{shown}");
 }
+
+#[test]
+fn a_wish_for_endpoints_that_are_near_is_said_to_have_no_effect() {
+    let found = |metadata: &str, spec: &str| {
+        let text = format!("apiVersion: v1\nkind: Service\nmetadata: {{name: web, {metadata}}}\nspec: {{{spec}}}");
+        let (parsed, found) = parse(&text);
+        assert!(parsed.is_some());
+        found.iter().map(|line| line.contains("field-not-acted-on")).collect::<Vec<_>>()
+    };
+    for wish in ["PreferClose", "PreferSameZone", "PreferSameNode"] {
+        assert_eq!(found("", &format!("trafficDistribution: {wish}")), [true], "{wish}");
+        let annotation = format!("annotations: {{networking.istio.io/traffic-distribution: {wish}}}");
+        assert_eq!(found(&annotation, ""), [true], "{wish}");
+    }
+    assert_eq!(found("annotations: {networking.istio.io/traffic-distribution: Any}", ""), [false; 0]);
+    assert_eq!(found("", "internalTrafficPolicy: Local"), [false; 0], "it is acted on");
+}
