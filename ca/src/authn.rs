@@ -1,5 +1,5 @@
 //! Who calls: from a request to a [`Caller`]. Tried in order: the client certificate of the connection, then the
-//! bearer token. The first that does wins; all failing says why each failed.
+//! bearer token. The first that does wins, unless the other says somebody else; all failing says why each failed.
 
 pub mod mtls;
 pub mod token;
@@ -81,6 +81,7 @@ impl Authenticator {
     pub async fn authenticate(&self, evidence: Evidence<'_>, now: SystemTime) -> Result<Caller, Error> {
         let certificate = match evidence.certificate.map(|c| (c, mtls::identity(c, &self.trust_domain, now))) {
             Some((shown, Ok(identity))) => {
+                disagree(&identity, evidence.token)?;
                 return Ok(Caller { identity, proof: Proof::Certificate, until: shown.not_after });
             }
             Some((_, Err(problem))) => Some(problem),
@@ -104,5 +105,17 @@ impl Authenticator {
             (None, Some(token)) => Refusal::Token(token),
             (Some(certificate), Some(token)) => Refusal::Both { certificate, token },
         }))
+    }
+}
+
+/// Who shows a certificate and a token that speaks of another account means one of the two, and we would choose.
+fn disagree(identity: &SpiffeId, token: Option<&str>) -> Result<(), Refusal> {
+    let Some(account) = token.and_then(token::claimed) else { return Ok(()) };
+    match *account.namespace == *identity.namespace && *account.name == *identity.service_account {
+        true => Ok(()),
+        false => Err(Refusal::Disagree {
+            certificate: identity.uri(),
+            token: format!("{}/{}", account.namespace, account.name),
+        }),
     }
 }

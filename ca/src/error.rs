@@ -42,6 +42,14 @@ pub enum Refusal {
         /// What is wrong with the token.
         token: TokenProblem,
     },
+    /// Both were shown, and they are about two accounts.
+    #[error("the client certificate is {certificate}'s, the token is about account {token}: show one of them")]
+    Disagree {
+        /// Whose the certificate is.
+        certificate: String,
+        /// Namespace and account of which the token speaks; it was not verified.
+        token: String,
+    },
     /// An identity of somebody else.
     #[error("{caller} may not have a certificate for {wanted}")]
     Identity {
@@ -63,6 +71,7 @@ impl Refusal {
             Refusal::Token(_) => "token",
             Refusal::Certificate(_) => "certificate",
             Refusal::Both { .. } => "certificate_and_token",
+            Refusal::Disagree { .. } => "two_accounts",
             Refusal::Identity { .. } => "identity",
             Refusal::Request(_) => "request",
         }
@@ -70,9 +79,11 @@ impl Refusal {
 
     fn code(&self) -> Code {
         match self {
-            Refusal::NoProof | Refusal::Token(_) | Refusal::Certificate(_) | Refusal::Both { .. } => {
-                Code::Unauthenticated
-            }
+            Refusal::NoProof
+            | Refusal::Token(_)
+            | Refusal::Certificate(_)
+            | Refusal::Both { .. }
+            | Refusal::Disagree { .. } => Code::Unauthenticated,
             Refusal::Identity { .. } => Code::PermissionDenied,
             Refusal::Request(_) => Code::InvalidArgument,
         }

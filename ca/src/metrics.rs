@@ -55,7 +55,11 @@ impl Metrics {
             Err(Error::Refused(refusal)) => {
                 self.refused.with_label_values(&[refusal.reason()]).inc();
                 match refusal {
-                    Refusal::NoProof | Refusal::Token(_) | Refusal::Certificate(_) | Refusal::Both { .. } => {
+                    Refusal::NoProof
+                    | Refusal::Token(_)
+                    | Refusal::Certificate(_)
+                    | Refusal::Both { .. }
+                    | Refusal::Disagree { .. } => {
                         self.unauthenticated.inc();
                     }
                     Refusal::Request(_) => self.bad_requests.inc(),

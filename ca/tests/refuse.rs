@@ -96,6 +96,32 @@ async fn a_token_without_signature_or_with_a_forged_algorithm() {
     }
 }
 
+#[tokio::test]
+async fn a_certificate_beside_a_token_of_another_account() {
+    let world = World::new();
+    let mine = leaf(&world.issued(call(&plain_csr())).await);
+    let admin = mint(&world.tokens, "shop", "admin", AUDIENCE, HOUR, midday()).unwrap();
+    let shown = Shown { certificate: Some(&mine), token: Some(&admin) };
+    let words = "the token is about account shop/admin: show one of them";
+    refused(&world, shown, call(&plain_csr()), Code::Unauthenticated, words).await;
+    // One that is over, or no token at all, contradicts nothing.
+    let ours = mint(&world.tokens, "shop", "cart", AUDIENCE, HOUR, midday() - 2 * HOUR).unwrap();
+    for token in [&*ours, "none"] {
+        let shown = Shown { certificate: Some(&mine), token: Some(token) };
+        assert!(world.ask(shown, call(&plain_csr())).await.is_ok(), "{token}");
+    }
+}
+
+#[test]
+fn a_token_that_must_be_understood_in_a_way_that_it_is_not() {
+    let world = World::new();
+    let key = EncodingKey::from_ec_pem(world.tokens.private_pem().text().as_bytes()).unwrap();
+    let header = Header { crit: Some(vec!["b64".to_owned()]), ..Header::new(Algorithm::ES256) };
+    let token = encode(&header, &claims(), &key).unwrap();
+    let critical = TokenProblem::Malformed("its header names extensions as critical".to_owned());
+    assert_eq!(verifier(&world).check(&token, midday()), Err(critical));
+}
+
 #[test]
 fn claims_must_agree_and_be_names() {
     let world = World::new();

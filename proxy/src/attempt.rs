@@ -310,8 +310,14 @@ impl<'a, 'h> Tries<'a, 'h> {
         self.attempt.routed.retries.as_ref().is_some_and(|policy| policy.attempts > 0 && policy.avoid_previous)
     }
 
-    /// A connection becomes something else only if it was asked to, and only that.
+    /// A connection becomes something else only if it was asked to, and only that; and an answer has no coding that would
+    /// be lost with this hop's framing.
     fn may_say(&self, response: &Response<Incoming>) -> bool {
+        let mut codings = response.headers().get_all(header::TRANSFER_ENCODING).iter();
+        let chunked = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+        if !codings.next().is_none_or(chunked) || codings.next().is_some() {
+            return false;
+        }
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return true;
         }

@@ -213,7 +213,8 @@ pub fn check<'a>(
     let authority = authority(target, seen)?;
     let path = match target.method {
         "CONNECT" => connect(target)?,
-        _ => Some(path(target.path.unwrap_or("/"), normalization)?),
+        // A host alone is a target for CONNECT.
+        _ => Some(path(target.path.ok_or(BadRequest::Codec)?, normalization)?),
     };
     length(seen)?;
     let asked = connection.upgrade && seen.upgrades == 1 && seen.websocket;

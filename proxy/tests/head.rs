@@ -249,3 +249,35 @@ fn a_reset_is_an_answer_and_the_request_is_not_sent_again() {
         assert_eq!((served.get(), record.replays, record.flags.as_str()), (2, 0, "UR"));
     });
 }
+
+#[test]
+fn an_answer_in_a_coding_that_the_client_would_not_learn_of_is_none() {
+    run(async {
+        let proxy = Proxy::sidecar(service(CART, 80, Protocol::Http, &[A]));
+        for (codings, want) in [
+            ("Transfer-Encoding: chunked", "200"),
+            ("Transfer-Encoding: Chunked ", "200"),
+            ("Transfer-Encoding: gzip, chunked", "502"),
+            ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked", "502"),
+        ] {
+            proxy.net.serve(A, move |_| {
+                format!("HTTP/1.1 200 OK\r\n{codings}\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+            });
+            assert_eq!(status(&proxy.client().get(CART, "/").await), want, "{codings}");
+        }
+    });
+}
+
+#[test]
+fn a_target_without_a_path_is_for_connect_alone() {
+    run(async {
+        let proxy = echo();
+        for method in ["GET", "POST", "OPTIONS"] {
+            let answer = proxy.client().call(&format!("{method} cart:80 HTTP/1.1\r\nHost: {CART}\r\n\r\n")).await;
+            assert_eq!(status(&answer), "400", "{method}");
+        }
+        assert_eq!(proxy.net.dialled(A), 0);
+        let absolute = proxy.client().call(&format!("GET http://{CART} HTTP/1.1\r\nHost: {CART}\r\n\r\n")).await;
+        assert_eq!(status(&absolute), "200");
+    });
+}

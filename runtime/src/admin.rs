@@ -1,4 +1,5 @@
-//! The admin server: HTTP/1.1, a handful of paths, small bodies, bounded in connections and time. Not for traffic.
+//! The admin server: HTTP/1.1, a handful of paths, small bodies, bounded in connections and time. Not for traffic, and not
+//! for web pages.
 
 use crate::{
     drain,
@@ -277,6 +278,10 @@ impl Admin {
             Ok(handler) => handler.clone(),
             Err(status) => return text(status, status.canonical_reason().unwrap_or_default().to_owned() + "\n"),
         };
+        // A page of somebody's that a browser on this machine shows says so, whatever name it reached us by.
+        if *request.method() == Method::POST && request.headers().contains_key(header::ORIGIN) {
+            return text(StatusCode::FORBIDDEN, "nothing is changed for web pages: call without an Origin header\n");
+        }
         let (head, body) = request.into_parts();
         let gate = self.gates.iter().rev().find(|(prefix, _)| head.uri.path().starts_with(prefix.as_str()));
         let head = match gate {

@@ -117,7 +117,12 @@ impl KeyVerifier {
     fn signed_claims(&self, token: &str) -> Result<Claims, TokenProblem> {
         // The header only chooses among keys that are ours; it never brings an algorithm of its own.
         let malformed = |e: jsonwebtoken::errors::Error| TokenProblem::Malformed(e.to_string());
-        let algorithm = decode_header(token).map_err(malformed)?.alg;
+        let header = decode_header(token).map_err(malformed)?;
+        // Extensions without which it must not be understood (RFC 7515, 4.1.11): there is none that we do.
+        if header.crit.is_some() {
+            return Err(TokenProblem::Malformed("its header names extensions as critical".to_owned()));
+        }
+        let algorithm = header.alg;
         if !matches!(algorithm, Algorithm::ES256 | Algorithm::RS256) {
             return Err(TokenProblem::Malformed(format!("{algorithm:?}")));
         }
@@ -166,6 +171,12 @@ pub fn plausible(token: &str, audience: &str, now: SystemTime) -> Result<(), Tok
     }
     let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token);
     claims.map_err(|e| TokenProblem::Malformed(e.to_string()))?.hold(audience, now)
+}
+
+/// Whom a token is about, by what it says; `None`: it is none of a service account. It proves nothing.
+pub(super) fn claimed(token: &str) -> Option<ServiceAccount> {
+    let token = Some(token).filter(|token| token.len() <= MAX_TOKEN)?;
+    account(&jsonwebtoken::dangerous::insecure_decode_claims::<Claims>(token).ok()?).ok()
 }
 
 /// When a token that was verified comes to its end; `None`: it is none of a service account.

@@ -25,8 +25,7 @@ pub fn stands<'s>(snapshot: &'s Snapshot, caller: &Caller<'_>) -> Result<&'s Loc
     let (Some(peer), Some(own)) = (caller.peer.and_then(|p| p.trust_domain()), caller.own) else { return Ok(local) };
     let home = own.strip_prefix("spiffe://").and_then(|rest| rest.split('/').next()).unwrap_or("");
     let aliases = || snapshot.settings.trust_domain_aliases.iter().map(|alias| alias.as_str());
-    // As at the handshake, where trust domains are compared without case.
-    match std::iter::once(home).chain(aliases()).any(|accepted| accepted.eq_ignore_ascii_case(peer)) {
+    match std::iter::once(home).chain(aliases()).any(|accepted| accepted == peer) {
         true => Ok(local),
         false => Err(Refused::TrustDomain),
     }

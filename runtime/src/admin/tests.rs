@@ -119,3 +119,14 @@ fn only_this_machines_own_programs_are_local() {
         assert!(!is_local(not), "{not:?}");
     }
 }
+
+#[tokio::test]
+async fn nothing_is_changed_for_a_web_page() {
+    let post = |origin: &str| {
+        format!("POST /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{origin}Content-Length: 2\r\n\r\n{{}}")
+    };
+    for (origin, want) in [("", "200"), ("Origin: http://localhost\r\n", "403"), ("Origin: null\r\n", "403")] {
+        let reply = exchange(routes(), &post(origin)).await;
+        assert!(reply.starts_with(&format!("HTTP/1.1 {want}")), "{origin}: {reply}");
+    }
+}

@@ -238,7 +238,8 @@ impl Check {
                 let foreign = || Refusal::TrustDomain { uri: uri.uri().to_owned() };
                 let domain: TrustDomain = uri
                     .trust_domain()
-                    .and_then(|td| td.parse().ok())
+                    // As it is written: policies compare it so, and none would match another spelling.
+                    .and_then(|written| written.parse().ok().filter(|td: &TrustDomain| td.as_str() == written))
                     .filter(|td| accepted.contains(td))
                     .ok_or_else(foreign)?;
                 let bundle = roots.get(&domain).or_else(|| roots.get(home)).ok_or_else(foreign)?;

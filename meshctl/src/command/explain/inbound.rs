@@ -129,10 +129,15 @@ fn security(policy: &PortPolicy, call: &Call) -> Security {
         CallTls::Tls => "TLS",
         CallTls::Mtls => "mutual TLS",
     };
-    let because = match &policy.mtls.decided_by {
-        Some(name) => format!("the port accepts {mode} (PeerAuthentication {name})"),
-        None => format!("the port accepts {mode} (no PeerAuthentication says otherwise)"),
+    let by = match &policy.mtls.decided_by {
+        Some(name) => format!("PeerAuthentication {name}"),
+        None => "no PeerAuthentication says otherwise".to_owned(),
     };
+    let taken = match (policy.mtls.mode, call.tls()) {
+        (MtlsMode::Disable, CallTls::Mtls) => ", and the mesh's own TLS is taken all the same",
+        _ => "",
+    };
+    let because = format!("the port accepts {mode} ({by}){taken}");
     Security { transport: transport.to_owned(), because }
 }
 

@@ -70,6 +70,10 @@ fn a_mesh_peer_must_chain_to_the_roots_of_its_trust_domain() {
     assert_eq!(ask(&ours, &["spiffe://alias/ns/a/sa/b"]), Ok(()));
     assert!(matches!(ask(&theirs, &["spiffe://ours/ns/a/sa/b"]), Err(Refusal::Chain(_))));
     assert!(matches!(ask(&ours, &["spiffe://theirs/ns/a/sa/b"]), Err(Refusal::TrustDomain { .. })));
+    assert!(
+        matches!(ask(&ours, &["spiffe://OURS/ns/a/sa/b"]), Err(Refusal::TrustDomain { .. })),
+        "no policy has it so"
+    );
     assert_eq!(ask(&ours, &[]), Err(Refusal::NoUri));
     assert_eq!(ask(&ours, &["spiffe://ours/ns/a/sa/b", "spiffe://ours/ns/a/sa/admin"]), Err(Refusal::SeveralUris));
 }
