@@ -27,6 +27,8 @@ use tokio::{
 /// Requests: a port that services elsewhere declare so.
 const HTTP: u16 = 8080;
 const ECHO: u16 = 9000;
+/// A port of a headless service, whose target port is another.
+const HEADLESS: u16 = 9002;
 
 /// The workload that is called, and somebody whom no object mentions.
 fn callee(port: u16) -> SocketAddr {
@@ -61,7 +63,8 @@ impl Place {
         credentials(dir.path(), BTreeSet::from(["client", "one"]));
         let mut apps = Vec::new();
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        for (kind, at) in [(Kind::Http1, local(HTTP)), (Kind::Echo, local(ECHO)), (Kind::Echo, stranger())] {
+        let echoes = [local(ECHO), local(HEADLESS), stranger()].map(|at| (Kind::Echo, at));
+        for (kind, at) in [(Kind::Http1, local(HTTP))].into_iter().chain(echoes) {
             apps.push(outside.run(async move { App::start(kind, "one", at).await }).await);
         }
         let folder = Folder { path: dir.path(), pilot: peer(1).into() };
@@ -127,6 +130,14 @@ impl Place {
         self.inside.run(echo(callee(ECHO))).await
     }
 
+    /// The same at a port of a headless service that the workload is of.
+    ///
+    /// # Errors
+    /// As [`Place::echo`].
+    pub async fn echo_of_a_headless_service(&self) -> anyhow::Result<String> {
+        self.inside.run(echo(callee(HEADLESS))).await
+    }
+
     /// The same of somebody whom no object mentions.
     ///
     /// # Errors
@@ -165,7 +176,7 @@ fn objects(account: &str) -> String {
     [OBJECTS.to_owned(), client, workload("one", peer(6).into(), account)].concat()
 }
 
-/// Mutual TLS alone, and a service elsewhere that makes a port one for requests.
+/// Mutual TLS alone, a service elsewhere that makes a port one for requests, and a headless one.
 const OBJECTS: &str = "
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
@@ -190,4 +201,10 @@ spec:
   ingress:
   - {port: {number: 8080, name: http, protocol: HTTP}, bind: 10.77.0.6, captureMode: NONE, defaultEndpoint: '127.0.0.1:8080'}
   - {port: {number: 9000, name: tcp, protocol: TCP}, bind: 10.77.0.6, captureMode: NONE, defaultEndpoint: '127.0.0.1:9000'}
+  - {port: {number: 9002, name: tcp-2, protocol: TCP}, bind: 10.77.0.6, captureMode: NONE, defaultEndpoint: '127.0.0.1:9002'}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: peers, namespace: test}
+spec: {clusterIP: None, selector: {app: one}, ports: [{name: tcp, port: 9002, targetPort: 9003}]}
 ";

@@ -31,12 +31,17 @@ async fn a_pod_that_is_called_by_its_address_is_called_as_who_it_is() {
     let said = place.get().await.unwrap();
     assert!(said.contains("URI=spiffe://cluster.local/ns/test/sa/client"), "{said}");
     assert_eq!(place.echo().await.unwrap(), "hello");
-    for (name, protocol) in [("istio_requests_total", "http"), ("istio_tcp_connections_opened_total", "tcp")] {
+    assert_eq!(place.echo_of_a_headless_service().await.unwrap(), "hello");
+    for (name, protocol, service) in [
+        ("istio_requests_total", "http", "PassthroughCluster"),
+        ("istio_tcp_connections_opened_total", "tcp", "PassthroughCluster"),
+        ("istio_tcp_connections_opened_total", "tcp", "peers"),
+    ] {
         let shows = |line: &&str| {
             line.starts_with(&format!("{name}{{"))
                 && line.contains(r#"destination_principal="spiffe://cluster.local/ns/test/sa/one""#)
                 && line.contains(r#"destination_workload="one""#)
-                && line.contains(r#"destination_service_name="PassthroughCluster""#)
+                && line.contains(&format!("destination_service_name=\"{service}\""))
                 && line.contains(&format!("request_protocol=\"{protocol}\""))
         };
         // Opaque connections are told of from time to time.
@@ -51,6 +56,7 @@ async fn a_pod_that_is_called_by_its_address_is_called_as_who_it_is() {
     let refused = place.refused().await;
     assert!(refused.contains("503"), "{refused}");
     assert!(place.echo().await.is_err());
+    assert!(place.echo_of_a_headless_service().await.is_err());
     place.write_objects("one");
     place.answered().await;
     assert_eq!(place.echo().await.unwrap(), "hello");
