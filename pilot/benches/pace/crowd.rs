@@ -36,7 +36,7 @@ pub(super) fn file(i: usize, ready: usize, rules: usize) -> String {
     let rules = (i < rules).then(|| [route(i, 1), rule(i)]);
     let all = [namespace(i), service(i, 80), slice(i, ready)].into_iter().chain((0..PODS).map(|p| pod(i, p, "v1")));
     // A namespace stands in the file of its first Service.
-    let skipped = usize::from(i % IN_NAMESPACE != 0);
+    let skipped = usize::from(!i.is_multiple_of(IN_NAMESPACE));
     all.skip(skipped).chain(rules.into_iter().flatten()).map(Made::text).collect()
 }
 
