@@ -29,6 +29,7 @@ storm: ## timed drills under load: changes, restarts, rotation, stale connection
 	@.ci/tools build
 	@.ci/tools storm
 	.ci/build -p mesh-e2e -p mesh-pilot -p mesh-proxy --bin storm --bin pilot --bin proxy && target/release/storm $(STORM)
+	HONEST_WITHIN=1 $(CARGO) test --locked -p mesh-pilot --test hostile
 
 suites: ## judges from outside, read from SUITES=DIR, and a real API server (built from source the first time)
 	@.ci/tools suites
