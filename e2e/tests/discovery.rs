@@ -11,7 +11,7 @@ use mesh_config::{
 use mesh_pilot::{
     Mesh, ProxyFacts,
     discovery::{
-        encode,
+        encode::{self, Pieces},
         session::{self as server, View},
     },
     offline::compile_text,
@@ -23,6 +23,7 @@ use mesh_proxy::discovery::{
     state,
 };
 use proptest::prelude::*;
+use prost::Message as _;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::IpAddr,
@@ -241,7 +242,7 @@ impl World {
         let (state, actions) = server::step(std::mem::take(&mut self.server), event, &view);
         self.server = state;
         assert_eq!(actions.violation, None);
-        self.down.extend(actions.responses.into_iter().map(encode::response));
+        self.down.extend(actions.responses.into_iter().map(sent));
     }
 
     fn client(&mut self, event: Event) {
@@ -362,4 +363,10 @@ fn a_service_comes_with_its_children_and_leaves_with_them() {
     world.act(&Step::Forget(0));
     world.finish();
     assert_eq!(world.parts, before);
+}
+
+/// A response as it arrives: behind a prefix of five bytes.
+fn sent(response: server::Response) -> DeltaDiscoveryResponse {
+    let framed = Pieces::of(response).flatten().collect::<Vec<u8>>();
+    DeltaDiscoveryResponse::decode(&framed[5..]).unwrap()
 }

@@ -5,7 +5,7 @@
 //! nothing. [`clients`] remembers who is connected and what was acknowledged.
 //!
 //! What clients may take of pilot is in [`shares`], counted while it is [`reading`]; how long a stream lasts is its
-//! [`life`].
+//! [`life`]. What they are sent is made while it is sent, in [`writing`].
 //!
 //! A stream opens with the first request for the kind `Service`, which a client therefore sends last: by then
 //! pilot knows everything that it asks for and holds, and the first push is complete.
@@ -22,3 +22,4 @@ pub mod server;
 pub mod session;
 pub mod shares;
 mod standing;
+mod writing;

@@ -10,6 +10,9 @@ use std::{fmt, str::FromStr};
 pub struct Version(pub [u8; 16]);
 
 impl Version {
+    /// Length of its text, in bytes.
+    pub const TEXT: usize = 32;
+
     /// Of the encoded value of a part.
     pub fn of(kind: Kind, bytes: &[u8]) -> Self {
         // The zero byte keeps the end of the name apart from the beginning of the value.

@@ -15,6 +15,7 @@ use super::{
     session::{self, Event, Response, State, View},
     shares::{Keeps, Share, Shares},
     standing::Standing,
+    writing::{Answer, Write},
 };
 use crate::{mesh::Mesh, metrics::Metrics};
 use mesh_config::{
@@ -37,7 +38,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::Pending;
 use tonic::{Code, Request, Response as Reply, Status, Streaming};
 
 /// How long a gateway waits for the first answer about its access before it is told what it may know without.
@@ -80,11 +81,11 @@ pub struct Port {
 
 impl Discovery {
     /// The service for a port; `secrets` where it is encrypted.
-    pub fn into_server(self, secrets: bool) -> Foreign<Read<AggregatedDiscoveryServiceServer<Port>>> {
+    pub fn into_server(self, secrets: bool) -> Foreign<Read<Write<AggregatedDiscoveryServiceServer<Port>>>> {
         let (told, bounds) = (self.told.clone(), self.shares.bounds().clone());
         let port = Port { discovery: self, secrets };
         let inner = AggregatedDiscoveryServiceServer::new(port).max_decoding_message_size(bounds.max_message);
-        Foreign { inner: Read { inner, within: bounds.message_timeout, names: bounds.max_names }, told }
+        Foreign { inner: Read { inner: Write(inner), within: bounds.message_timeout, names: bounds.max_names }, told }
     }
 
     /// A call that is not served: counted, and logged now and then.
@@ -109,7 +110,8 @@ impl Discovery {
 
 #[tonic::async_trait]
 impl AggregatedDiscoveryService for Port {
-    type DeltaAggregatedResourcesStream = ReceiverStream<Result<DeltaDiscoveryResponse, Status>>;
+    /// What is sent is an [`Answer`].
+    type DeltaAggregatedResourcesStream = Pending<Result<DeltaDiscoveryResponse, Status>>;
 
     async fn delta_aggregated_resources(
         &self,
@@ -148,11 +150,13 @@ impl AggregatedDiscoveryService for Port {
             // Dropping the sender ends the stream politely.
             tokio::select! { () = served => {}, () = drained => {} }
         });
-        Ok(Reply::new(ReceiverStream::new(replies)))
+        let mut reply = Reply::new(tokio_stream::pending());
+        reply.extensions_mut().insert(Answer::of(replies));
+        Ok(reply)
     }
 }
 
-type Out = mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>;
+type Out = mpsc::Sender<Result<Response, Status>>;
 
 /// One stream from its first request to its end.
 async fn serve(
@@ -287,7 +291,7 @@ impl Client {
                 place = out.reserve(), if !self.waiting.is_empty() => {
                     let Ok(place) = place else { return Ok(()) };
                     if let Some(response) = self.waiting.pop_front() {
-                        place.send(Ok(encode::response(response)));
+                        place.send(Ok(response));
                     }
                 }
                 message = requests.message() => match message {
