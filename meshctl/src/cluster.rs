@@ -214,6 +214,11 @@ pub(crate) fn revision(hook: &MutatingWebhookConfiguration) -> String {
     hook.labels().get("istio.io/rev").cloned().unwrap_or_else(|| "default".to_owned())
 }
 
+/// Whether an object's webhooks are answered by a control plane of another namespace.
+pub(crate) fn is_of_another(hook: &MutatingWebhookConfiguration, namespace: &str) -> bool {
+    served_from(hook).is_some_and(|other| other != namespace)
+}
+
 /// The namespace of the service that answers for an object's webhooks, if one does.
 pub(crate) fn served_from(hook: &MutatingWebhookConfiguration) -> Option<&str> {
     let entries = hook.webhooks.as_deref().unwrap_or_default();

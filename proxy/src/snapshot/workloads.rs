@@ -1,6 +1,5 @@
 //! Whose an address is, as far as pilot was asked, and who is called at one.
 
-use super::cluster::Cluster;
 use mesh_config::{
     identity::SpiffeId,
     model::{Endpoint, Settings, Workload, workload::WorkloadInfo},
@@ -75,9 +74,9 @@ impl Callee {
         }
     }
 
-    /// Whether it is: a call of this port, which goes by this cluster.
-    pub fn is_secured(&self, cluster: &Cluster, settings: &Settings, port: Option<Port>) -> bool {
-        cluster.policy.tls.is_none() && settings.auto_mtls && self.takes_mutual_tls(port)
+    /// Whether it is, where no rule of the cluster says anything.
+    pub fn is_secured(&self, settings: &Settings, port: Option<Port>) -> bool {
+        settings.auto_mtls && self.takes_mutual_tls(port)
     }
 
     /// Who must answer.

@@ -69,9 +69,7 @@ pub(super) fn plan<'a>(target: &'a Target<'_>, alpn: &'a Alpn) -> Plan<'a> {
             alpn: if target.speaks == Speaks::Http2 { &alpn.h2 } else { &alpn.none },
         },
         None => match target.callee {
-            Some(callee) if callee.is_secured(target.cluster, target.settings, port(target.address)) => {
-                mesh(target, None, &[], alpn)
-            }
+            Some(callee) if callee.is_secured(target.settings, port(target.address)) => mesh(target, None, &[], alpn),
             _ => Plan::Plain,
         },
     }

@@ -263,11 +263,16 @@ fn shares(rule: &RuleEntry) -> Vec<Share> {
 /// Sent to a cluster: its endpoints, or the workload at the address where it goes, and how connections to them are secured.
 pub(super) fn forwarded(snapshot: &Snapshot, cluster: &Cluster, to: Option<SocketAddr>) -> Answer {
     if let Some((to, workload)) = to.and_then(|to| Some((to, snapshot.callee(cluster, to)?))) {
+        // What a rule says holds for whoever is called.
+        let security = match cluster.policy.tls {
+            Some(_) => security(snapshot, cluster, &[]),
+            None => Some(security_by_address(snapshot, workload, to)),
+        };
         return Answer {
             outcome: Outcome::Forward,
             cluster: Some(cluster.name.to_string()),
             endpoints: vec![by_address(workload, to)],
-            security: Some(security_by_address(snapshot, cluster, workload, to)),
+            security,
             ..Answer::default()
         };
     }
@@ -318,10 +323,10 @@ fn by_address(workload: &Workload, to: SocketAddr) -> EndpointAnswer {
     }
 }
 
-/// How a connection to a workload is secured that is called by its address.
-fn security_by_address(snapshot: &Snapshot, cluster: &Cluster, workload: &Arc<Workload>, to: SocketAddr) -> Security {
+/// How a connection to a workload is secured that is called by its address, where no rule says anything.
+fn security_by_address(snapshot: &Snapshot, workload: &Arc<Workload>, to: SocketAddr) -> Security {
     let callee = Callee::Workload(workload.clone());
-    let secured = callee.is_secured(cluster, &snapshot.settings, Port::new(to.port()));
+    let secured = callee.is_secured(&snapshot.settings, Port::new(to.port()));
     let (transport, because) = match (secured, snapshot.settings.auto_mtls) {
         (true, _) => ("mutual TLS", "automatic: the proxy of the workload at this address accepts it"),
         (false, false) => ("as the application sends it", "enableAutoMtls is false in MeshConfig"),

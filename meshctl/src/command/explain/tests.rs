@@ -408,3 +408,29 @@ fn a_call_to_an_address_says_whose_it_is_and_how_it_is_secured() {
     let request = json!({"direction": "outbound", "protocol": "http", "port": 80, "host": "10.0.0.9", "path": "/"});
     assert_eq!(told(request), (json!("PassthroughCluster"), json!("mutual TLS"), endpoint(80)));
 }
+
+#[test]
+fn what_a_rule_says_of_a_headless_service_holds_where_a_pod_of_it_is_called_by_its_address() {
+    let told = |mode: &str| {
+        let objects = format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: db-0, namespace: data, labels: {{app: db, \
+             security.istio.io/tlsMode: istio}}}}, spec: {{serviceAccountName: db}}, status: {{podIP: 10.0.0.9}}}}\n---\n\
+             {{apiVersion: v1, kind: Service, metadata: {{name: db, namespace: data}}, spec: {{clusterIP: None, \
+             selector: {{app: db}}, ports: [{{name: tcp, port: 7002, targetPort: 7003}}]}}}}\n---\n\
+             {{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {{name: db, namespace: data}}, \
+             spec: {{host: db.data.svc.cluster.local, trafficPolicy: {{tls: {{mode: {mode}}}}}}}}}\n"
+        );
+        let call = json!({"direction": "outbound", "protocol": "tcp", "address": "10.0.0.9", "port": 7002});
+        let case = json!({"id": 1, "objects": objects, "workload": {"namespace": "shop"}, "calls": [call]});
+        let result = cases::answer(&case)["results"][0].clone();
+        (result["cluster"].clone(), result["endpoints"][0]["address"].clone(), result["security"].clone())
+    };
+    let want = |transport: &str, mode: &str| {
+        let because = format!("DestinationRule data/db says {mode}");
+        let security = json!({"transport": transport, "because": because});
+        (json!("outbound|7002||db.data.svc.cluster.local"), json!("10.0.0.9:7002"), security)
+    };
+    assert_eq!(told("ISTIO_MUTUAL"), want("mutual TLS", "ISTIO_MUTUAL"));
+    assert_eq!(told("DISABLE"), want("plain text", "DISABLE"));
+    assert_eq!(told("SIMPLE"), want("TLS", "SIMPLE"));
+}

@@ -75,8 +75,10 @@ fn webhook(hook: &MutatingWebhookConfiguration) -> Webhook {
 type Injectors = BTreeMap<String, Decides>;
 
 enum Decides {
-    /// We; an error where what decides cannot be used.
-    We(Box<Result<Injector, String>>),
+    /// We.
+    We(Box<Injector>),
+    /// We, by what cannot be used; why.
+    Unusable(String),
     /// Another control plane, whose namespaces are not ours to judge.
     Another,
 }
@@ -89,16 +91,19 @@ async fn injectors(cluster: &Cluster, hooks: &[MutatingWebhookConfiguration]) ->
     let of = |revision: &str| {
         let name = of_revision(CONFIG_MAP, revision);
         let map = maps.iter().find(|map| map.name_any() == name);
-        injector(map).map_err(|error| format!("ConfigMap {namespace}/{name} {error}"))
+        match injector(map) {
+            Ok(injector) => Decides::We(injector.into()),
+            Err(error) => Decides::Unusable(format!("ConfigMap {namespace}/{name} {error}")),
+        }
     };
     let mut injectors = Injectors::new();
     for hook in hooks {
         let revision = cluster::revision(hook);
         let asked = hook.labels().get("istio.io/tag").unwrap_or(&revision).clone();
-        if cluster::served_from(hook).is_some_and(|other| other != namespace) {
+        if cluster::is_of_another(hook, namespace) {
             injectors.entry(asked).or_insert(Decides::Another);
         } else {
-            injectors.insert(asked, Decides::We(Box::new(of(&revision))));
+            injectors.insert(asked, of(&revision));
         }
     }
     Ok(injectors)
@@ -132,14 +137,12 @@ async fn pods(
         let pods = by_namespace.get(&name).map(Vec::as_slice).unwrap_or_default();
         facts.namespaces.push(match injectors.get(revision) {
             Some(Decides::Another) => continue,
-            Some(Decides::We(injector)) => match &**injector {
-                Ok(injector) => injected(&name, pods, injector),
-                Err(error) => {
-                    let why = format!("it is not known which pods of namespace {name} get a sidecar: {error}");
-                    facts.undecided.push(why);
-                    Injected { name, ..Injected::default() }
-                }
-            },
+            Some(Decides::We(injector)) => injected(&name, pods, injector),
+            Some(Decides::Unusable(error)) => {
+                let why = format!("it is not known which pods of namespace {name} get a sidecar: {error}");
+                facts.undecided.push(why);
+                Injected { name, ..Injected::default() }
+            }
             None => {
                 // That nothing injects at all is told once.
                 if !facts.webhooks.is_empty() {
@@ -155,10 +158,7 @@ async fn pods(
 
 /// Revisions that only control planes of other namespaces have.
 pub(super) fn revisions_of_others(hooks: &[MutatingWebhookConfiguration], namespace: &str) -> BTreeSet<String> {
-    let is_theirs = |hook: &&MutatingWebhookConfiguration| {
-        cluster::served_from(hook).is_some_and(|served_from| served_from != namespace)
-    };
-    let (theirs, ours): (Vec<_>, Vec<_>) = hooks.iter().partition(is_theirs);
+    let (theirs, ours): (Vec<_>, Vec<_>) = hooks.iter().partition(|hook| cluster::is_of_another(hook, namespace));
     let ours: BTreeSet<String> = ours.into_iter().map(cluster::revision).collect();
     theirs.into_iter().map(cluster::revision).filter(|revision| !ours.contains(revision)).collect()
 }
