@@ -304,11 +304,8 @@ impl Entry {
         over(last, bounds.idle).then(|| (Late::Idle, finish(bounds.idle)))
     }
 
-    /// A request is over. Its body may not be: then its clock goes on for as long as somebody reads it.
+    /// A request is over, and its body too: where that is not, its clock goes on for as long as somebody reads it.
     fn received(&self, body: &Rc<Held>) {
-        if !body.has_ended() {
-            return;
-        }
         let mut receiving = self.receiving.borrow_mut();
         if let Some(place) = receiving.iter().position(|receiving| receiving.is_of(body)) {
             receiving.swap_remove(place);

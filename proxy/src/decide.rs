@@ -23,7 +23,7 @@ pub use crate::snapshot::workloads::Asking;
 
 use crate::{
     authz::Denial,
-    snapshot::{Snapshot, cluster::Cluster, workloads::Holder},
+    snapshot::{Snapshot, cluster::Cluster},
 };
 use mesh_config::model::ServiceKey;
 use std::{
@@ -49,7 +49,7 @@ pub enum Ask {
 /// What is asked before a call goes to the very address that it was made to.
 fn whose(snapshot: &Snapshot, cluster: &Cluster, to: Option<SocketAddr>, asking: Asking) -> Option<Ask> {
     let to = to.filter(|_| asking == Asking::All && snapshot.settings.auto_mtls)?;
-    (snapshot.holder(cluster, to) == Some(Holder::Unasked)).then(|| Ask::Workload(to.ip()))
+    snapshot.is_unasked(cluster, to).then(|| Ask::Workload(to.ip()))
 }
 
 /// Why nothing is carried, whatever was asked for.

@@ -193,7 +193,7 @@ impl Drop for Exchange {
             self.request_complete = body.ended_at().map(|at| at.saturating_duration_since(self.started));
         }
         if let Some(activity) = &mut self.activity {
-            activity.end(now, self.body.as_ref().is_none_or(|body| body.ended_at().is_some()));
+            activity.end(now, self.body.as_ref());
         }
         if !self.complete && self.flags.is_empty() {
             self.flags.set(Flag::DownstreamDisconnect);

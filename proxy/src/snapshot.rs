@@ -123,17 +123,19 @@ impl Snapshot {
         }
     }
 
-    /// Whose the address is that a call goes to; `None`: it does not go there by the address alone.
-    pub fn holder(&self, cluster: &cluster::Cluster, to: SocketAddr) -> Option<workloads::Holder<'_>> {
-        cluster.goes_by_address(to).then(|| self.workloads.at(to.ip()))
-    }
-
     /// The workload that is called at this address, if the call goes there by the address alone.
     pub fn callee(&self, cluster: &cluster::Cluster, to: SocketAddr) -> Option<&Arc<Workload>> {
-        match self.holder(cluster, to) {
-            Some(workloads::Holder::Workload(workload)) => Some(workload),
+        match cluster.may_go_by_address().then(|| self.workloads.at(to.ip()))? {
+            workloads::Holder::Workload(workload) if !cluster.has_endpoint(to) => Some(workload),
             _ => None,
         }
+    }
+
+    /// Whether a call goes to this address by the address alone, and it was not asked yet whose it is.
+    pub fn is_unasked(&self, cluster: &cluster::Cluster, to: SocketAddr) -> bool {
+        cluster.may_go_by_address()
+            && self.workloads.at(to.ip()) == workloads::Holder::Unasked
+            && !cluster.has_endpoint(to)
     }
 
     /// What telemetry says about the workload: its namespace alone while it is not known.

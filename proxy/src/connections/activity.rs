@@ -12,13 +12,11 @@ pub struct Activity {
     ended: bool,
     /// Bytes that the head takes.
     head: usize,
-    /// A body that has a clock.
-    body: Option<Rc<Held>>,
 }
 
 impl Activity {
     pub(super) fn new(entry: &Rc<Entry>) -> Self {
-        Activity { entry: entry.clone(), ended: false, head: 0, body: None }
+        Activity { entry: entry.clone(), ended: false, head: 0 }
     }
 
     /// The head takes so much; whether there is room for it.
@@ -31,32 +29,34 @@ impl Activity {
     }
 
     /// The request has a body; it may have a clock.
-    pub(crate) fn receives(&mut self, body: &Rc<Held>) {
+    pub(crate) fn receives(&self, body: &Rc<Held>) {
         if self.entry.watches_bodies {
             self.entry.receiving.borrow_mut().push(Receiving::new(body));
-            self.body = Some(body.clone());
         }
     }
 
-    /// The request is over; `read`: all of it was read, so that what comes now belongs to the next one.
-    pub fn end(&mut self, now: Instant, read: bool) {
+    /// The request is over, with this body. Where all of it was read, what comes now belongs to the next one.
+    pub fn end(&mut self, now: Instant, body: Option<&Rc<Held>>) {
+        let read = body.is_none_or(|body| body.has_ended());
+        if let Some(body) = body.filter(|_| read) {
+            self.entry.received(body);
+        }
+        self.over(now, read);
+    }
+
+    fn over(&mut self, now: Instant, read: bool) {
         if !self.ended {
             self.ended = true;
             self.entry.last.set(now);
             self.entry.active.set(self.entry.active.get() - 1);
             self.entry.heard.set(!read);
             self.entry.room.give(self.head);
-            if let Some(body) = self.body.take() {
-                self.entry.received(&body);
-            }
         }
     }
 }
 
 impl Drop for Activity {
     fn drop(&mut self) {
-        if !self.ended {
-            self.end(self.entry.last.get(), false);
-        }
+        self.over(self.entry.last.get(), false);
     }
 }

@@ -30,7 +30,7 @@ async fn only_idle_connections_are_asked_to_finish() {
     let later = clock::now() + IDLE * 2;
     connections.sweep(later);
     assert_eq!((idle.entry.wish(), busy.entry.wish()), (Wish::Finish, Wish::Serve));
-    request.end(later, true);
+    request.end(later, None);
     connections.sweep(later);
     assert_eq!(busy.entry.wish(), Wish::Serve, "it was busy until now");
 }
@@ -51,7 +51,7 @@ async fn a_connection_rests_when_nothing_is_half_done() {
     let mut request = entry.begin();
     connections.sweep(later(4));
     assert!(!entry.may_rest(), "it carries a request");
-    request.end(later(4), true);
+    request.end(later(4), None);
     connections.sweep(later(6));
     assert!(entry.may_rest());
     entry.flushed(false);
@@ -78,7 +78,7 @@ async fn a_request_that_was_not_read_to_its_end_keeps_its_connection_awake() {
     let connections = Rc::new(Connections::default());
     let one = connections.add(&conn(Direction::Inbound), clock::now());
     one.entry.serves();
-    one.entry.begin().end(clock::now(), false);
+    drop(one.entry.begin());
     connections.sweep(clock::now() + QUIET * 2);
     assert!(!one.entry.may_rest());
 }

@@ -2,8 +2,8 @@
 //! connection, so that both end exactly when the last byte does.
 
 use crate::{
-    body::{Fault, Messages},
-    error::{BadRequest, Reset},
+    body::Messages,
+    error::{Error, Reset},
     exchange::{Exchange, Flag, grpc_status},
     upstream::Lease,
 };
@@ -104,7 +104,7 @@ impl Observed {
             Poll::Pending => {
                 let Some(deadline) = &mut self.deadline else { return Poll::Pending };
                 ready!(deadline.as_mut().poll(cx));
-                self.fail(Flag::UpstreamTimeout, "response_timeout");
+                self.fail(Some(Flag::UpstreamTimeout), "response_timeout".into());
                 return Poll::Ready(Some(Err(AnswerError::Timeout)));
             }
         };
@@ -115,14 +115,14 @@ impl Observed {
             }
             Some(Err(error)) => {
                 let fault = self.exchange.as_ref().and_then(|exchange| exchange.body.as_ref()?.fault());
-                let (flag, details) = match fault {
-                    // The upstream only saw what became of it.
-                    Some(Fault::Gone) => (Flag::DownstreamDisconnect, "downstream_remote_disconnect"),
-                    Some(Fault::Late) => (Flag::StreamIdle, "stream_idle_timeout"),
-                    Some(Fault::Malformed) => (Flag::DownstreamProtocolError, BadRequest::Body.details()),
-                    None => late_reset(&error),
-                };
-                self.fail(flag, details);
+                // The upstream only saw what became of the request's own fault.
+                match fault.map(Error::from) {
+                    Some(fault) => self.fail(fault.flag(), fault.details()),
+                    None => {
+                        let (flag, details) = late_reset(&error);
+                        self.fail(Some(flag), details.into());
+                    }
+                }
                 Poll::Ready(Some(Err(AnswerError::Upstream(error))))
             }
             Some(Ok(frame)) => {
@@ -161,11 +161,11 @@ impl Observed {
         }
     }
 
-    fn fail(&mut self, flag: Flag, details: &'static str) {
+    fn fail(&mut self, flag: Option<Flag>, details: Cow<'static, str>) {
         self.lease = None;
         if let Some(mut exchange) = self.exchange.take() {
-            exchange.flags.set(flag);
-            exchange.details = Cow::Borrowed(details);
+            flag.into_iter().for_each(|flag| exchange.flags.set(flag));
+            exchange.details = details;
         }
     }
 }

@@ -92,10 +92,7 @@ fn speaks_http2(snapshot: &Snapshot, routed: &Routed, client: Version) -> bool {
     }
     match cluster.protocol {
         Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb => true,
-        Protocol::Http => match cluster.local {
-            Some(_) => false,
-            None => pool.h2_upgrade.unwrap_or(snapshot.settings.h2_upgrade) == H2Upgrade::Upgrade,
-        },
+        Protocol::Http => pool.h2_upgrade.unwrap_or(snapshot.settings.h2_upgrade) == H2Upgrade::Upgrade,
         Protocol::Auto | Protocol::Tcp | Protocol::Tls | Protocol::Https | Protocol::Udp => client >= Version::HTTP_2,
     }
 }

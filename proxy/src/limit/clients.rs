@@ -9,7 +9,7 @@ pub struct Bounds {
     pub first_request: Option<Duration>,
     /// From the beginning of any later head to its end; HTTP/1.
     pub head: Option<Duration>,
-    /// Between two pieces of a body that an upstream waits for; HTTP/1.
+    /// Between two pieces of a body that an upstream waits for; of gRPC, within a message.
     pub body: Option<Duration>,
     /// Without a request.
     pub idle: Option<Duration>,

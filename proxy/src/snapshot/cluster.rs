@@ -91,16 +91,18 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Whether a call to this address goes there by the address alone, and may be secured as whose it is takes it: it is in
-    /// no service of the mesh, or in one whose clients choose the address, and is none of its endpoints.
-    pub fn goes_by_address(&self, to: SocketAddr) -> bool {
+    /// Whether calls may go by the address alone, and be secured as whose it is takes it: to no service of the mesh, or to one
+    /// whose clients choose the address. Those to endpoints of it do not, see [`Cluster::has_endpoint`].
+    pub fn may_go_by_address(&self) -> bool {
         match &self.key {
             ClusterKey::Passthrough => true,
-            ClusterKey::Outbound { .. } => {
-                let is_chosen = self.resolution == Resolution::Passthrough && !self.external;
-                is_chosen && self.endpoints.load().at(to).is_none()
-            }
+            ClusterKey::Outbound { .. } => self.resolution == Resolution::Passthrough && !self.external,
             ClusterKey::Inbound { .. } | ClusterKey::InboundPassthrough | ClusterKey::BlackHole => false,
         }
+    }
+
+    /// Whether this very address is an endpoint's. Looks through all of them.
+    pub fn has_endpoint(&self, address: SocketAddr) -> bool {
+        self.endpoints.load().at(address).is_some()
     }
 }

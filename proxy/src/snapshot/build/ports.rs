@@ -12,7 +12,7 @@ use crate::snapshot::{
 use mesh_config::{
     model::{
         Kind, Protocol,
-        destination::{EffectivePolicy, UpstreamTls},
+        destination::{EffectivePolicy, H2Upgrade, UpstreamTls},
         instance::InboundPort,
         peer_authentication::{self, EffectiveMtls, MtlsMode},
         service::Resolution,
@@ -139,7 +139,7 @@ fn cluster(
     };
     let mut policy = with_defaults(policy, sources.settings);
     // The application is spoken to as its port declares: the mesh's upgrade is for the way between proxies.
-    policy.connection_pool.h2_upgrade = None;
+    policy.connection_pool.h2_upgrade = Some(H2Upgrade::DoNotUpgrade);
     Cluster {
         id: ids.id(&key),
         key,
