@@ -77,7 +77,8 @@ impl Refusal {
         }
     }
 
-    fn code(&self) -> Code {
+    /// The status of the answer.
+    pub(crate) fn code(&self) -> Code {
         match self {
             Refusal::NoProof
             | Refusal::Token(_)

@@ -2,11 +2,12 @@
 
 use crate::{
     authority::{Authority, Issued},
-    error::{Error, Refusal},
+    error::Error,
 };
 use mesh_runtime::telemetry::metrics::{RegisterError, Registry};
 use prometheus::{Gauge, IntCounter, IntCounterVec, Opts};
 use std::time::SystemTime;
+use tonic::Code;
 
 /// Counters of an authority.
 #[derive(Debug, Clone)]
@@ -54,16 +55,10 @@ impl Metrics {
             Ok(_) => self.issued.inc(),
             Err(Error::Refused(refusal)) => {
                 self.refused.with_label_values(&[refusal.reason()]).inc();
-                match refusal {
-                    Refusal::NoProof
-                    | Refusal::Token(_)
-                    | Refusal::Certificate(_)
-                    | Refusal::Both { .. }
-                    | Refusal::Disagree { .. } => {
-                        self.unauthenticated.inc();
-                    }
-                    Refusal::Request(_) => self.bad_requests.inc(),
-                    Refusal::Identity { .. } => {}
+                match refusal.code() {
+                    Code::Unauthenticated => self.unauthenticated.inc(),
+                    Code::InvalidArgument => self.bad_requests.inc(),
+                    _ => {}
                 }
             }
             Err(Error::Failed(_)) => self.failed.inc(),

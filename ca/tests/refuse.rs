@@ -104,7 +104,7 @@ async fn a_certificate_beside_a_token_of_another_account() {
     let shown = Shown { certificate: Some(&mine), token: Some(&admin) };
     let words = "the token is about account shop/admin: show one of them";
     refused(&world, shown, call(&plain_csr()), Code::Unauthenticated, words).await;
-    // One that is over, or no token at all, contradicts nothing.
+    // One of the same account that is over, or no token at all, contradicts nothing.
     let ours = mint(&world.tokens, "shop", "cart", AUDIENCE, HOUR, midday() - 2 * HOUR).unwrap();
     for token in [&*ours, "none"] {
         let shown = Shown { certificate: Some(&mine), token: Some(token) };
