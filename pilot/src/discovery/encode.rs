@@ -30,8 +30,8 @@ pub fn request(message: DeltaDiscoveryRequest) -> Option<Request> {
     })
 }
 
-/// Length of a piece of a message, in bytes; one that begins with a longer part is longer.
-const PIECE: usize = 16 << 10;
+/// A piece of a message ends with the part that makes it this long, in bytes: with most parts it then fits one frame of HTTP/2, 16 KiB.
+const PIECE: usize = 15 << 10;
 /// In front of a message: that it is not compressed, and its length (gRPC over HTTP/2, length-prefixed messages).
 const PREFIX: usize = 5;
 /// Fields of a response and of a resource in it; see the definitions of these messages.

@@ -98,19 +98,20 @@ impl Directory {
     }
 
     /// What is different from the look before: what may differ was read, the rest is the same. Of the same is none that
-    /// [`Directory::must_read`] names. Costs what was read, not what is there.
+    /// [`Directory::must_read`] names, and objects of the same are not
+    /// compared.
     pub fn look(&mut self, read: &Tree, same: &BTreeSet<Arc<str>>) -> Scan {
-        let (touched, again) = self.take_in(read, same);
-        let (mut deleted, mut upserted, mut duplicates) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut touched, again) = self.take_in(read, same);
+        touched.extend(self.several.iter().cloned());
+        let (mut changes, mut upserted, mut duplicates) = (Vec::new(), Vec::new(), Vec::new());
         self.must_read = self.unsettled().collect();
-        for id in touched.union(&self.several.clone()) {
-            match self.decide(id, read, &mut duplicates) {
+        for id in touched {
+            match self.decide(&id, read, &mut duplicates) {
                 Decided::Stays => {}
-                Decided::Gone => deleted.push(Change::Delete(id.clone())),
-                Decided::Is(object) => upserted.push(Change::Upsert(id.clone(), object)),
+                Decided::Gone => changes.push(Change::Delete(id)),
+                Decided::Is(object) => upserted.push(Change::Upsert(id, object)),
             }
         }
-        let mut changes = deleted;
         changes.append(&mut upserted);
         let notes: Vec<Diagnostic> =
             self.files.values().flat_map(|file| &file.notes).cloned().chain(duplicates).collect();

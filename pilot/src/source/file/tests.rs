@@ -1,4 +1,4 @@
-use super::{tree::read, *};
+use super::*;
 
 const A: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n";
 const A_LABELLED: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {x: y}}\n";
@@ -212,25 +212,4 @@ fn a_mounted_volume_is_read_through_its_links_and_changes_with_them() {
     assert_ne!(fingerprint(root.path()).unwrap(), before);
     let changes = directory.scan(&read_tree(root.path()).unwrap()).changes;
     assert!(matches!(&changes[..], [Change::Upsert(_, object)] if !object.meta.labels.is_empty()), "{changes:?}");
-}
-
-#[test]
-fn what_has_long_looked_the_same_is_not_read_again() {
-    let root = tempfile::tempdir().unwrap();
-    for file in ["a.yaml", "b.yaml", "c.yaml"] {
-        std::fs::write(root.path().join(file), A).unwrap();
-    }
-    let before = fingerprint(root.path()).unwrap();
-    // Another file under an old name, of the same length.
-    std::fs::write(root.path().join("new"), B).unwrap();
-    std::fs::rename(root.path().join("new"), root.path().join("b.yaml")).unwrap();
-    std::fs::remove_file(root.path().join("c.yaml")).unwrap();
-    std::fs::write(root.path().join("d.yaml"), A).unwrap();
-    let now = fingerprint(root.path()).unwrap();
-    let same = |read_at| now.same_as(&before, read_at);
-    let written = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(4_000_000_000);
-    assert_eq!(same(written).iter().map(|path| &path[path.len() - 6..]).collect::<Vec<_>>(), ["a.yaml"]);
-    // Read in the moment in which it was written, it may have been written once more.
-    assert_eq!(same(std::fs::metadata(root.path().join("a.yaml")).unwrap().modified().unwrap()), BTreeSet::new());
-    assert_eq!(read(&now, &same(written)).len(), 2);
 }

@@ -9,7 +9,6 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
 };
 
 /// Most files that are read.
@@ -17,35 +16,19 @@ pub const MAX_FILES: usize = 20_000;
 /// Deepest directory.
 const MAX_DEPTH: usize = 16;
 
-/// A file that changed this short a time before it was read may have changed once more since then without looking different:
-/// times on disks are that coarse.
-const COARSE: Duration = Duration::from_secs(2);
-
 /// A file as it looks from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct State {
+pub(super) struct State {
     length: u64,
     /// Device and inode.
     file: (u64, u64),
     /// Seconds and nanoseconds of the time of the last change of any kind, which no program can set.
-    changed: (i64, i64),
+    pub(super) changed: (i64, i64),
 }
 
 /// Files by path as they look from outside: whether reading again can find anything new.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Fingerprint(BTreeMap<Arc<str>, State>);
-
-impl Fingerprint {
-    /// Of the files that are here, those that look as they did in `before`, when that was read at `read_at`: reading them
-    /// again finds what was found then.
-    pub(super) fn same_as(&self, before: &Fingerprint, read_at: SystemTime) -> BTreeSet<Arc<str>> {
-        let settled = read_at.checked_sub(COARSE).and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-        let settled = settled.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
-        let is_same =
-            |(path, state): &(&Arc<str>, &State)| before.0.get(*path) == Some(state) && state.changed.0 < settled;
-        self.0.iter().filter(is_same).map(|(path, _)| path.clone()).collect()
-    }
-}
+pub struct Fingerprint(pub(super) BTreeMap<Arc<str>, State>);
 
 /// Reads every file under `root`. Names that begin with a dot are left out (editors' files, and the directories
 /// behind Kubernetes' mounted volumes, whose links are followed).

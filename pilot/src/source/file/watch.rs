@@ -24,6 +24,9 @@ const STILL: Duration = Duration::from_millis(15);
 const STILL_AT_MOST: usize = 6;
 /// Before an emptied file is believed.
 const EMPTY: Duration = Duration::from_millis(250);
+/// A file that changed this short a time before it was read may have changed once more since then without looking different:
+/// times on disks are that coarse.
+const COARSE: Duration = Duration::from_secs(2);
 /// Between looks without an event.
 const POLL: Duration = Duration::from_secs(2);
 
@@ -93,6 +96,18 @@ impl Look {
         let mut same = seen.same_as(&before.seen, before.read_at);
         same.retain(|path| !must_read.contains(path));
         task::spawn_blocking(move || Look { read: read(&seen, &same), seen, read_at, same }).await
+    }
+}
+
+impl Fingerprint {
+    /// Of the files that are here, those that look as they did in `before`, when that was read at `read_at`: reading them
+    /// again finds what was found then.
+    fn same_as(&self, before: &Fingerprint, read_at: SystemTime) -> BTreeSet<Arc<str>> {
+        let settled = read_at.checked_sub(COARSE).and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let settled = settled.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
+        let seen =
+            self.0.iter().filter(|(path, state)| before.0.get(*path) == Some(*state) && state.changed.0 < settled);
+        seen.map(|(path, _)| path.clone()).collect()
     }
 }
 

@@ -83,3 +83,24 @@ async fn it_ends_when_nobody_receives() {
     let ended = time::timeout(DEADLINE, follow(root.path().to_owned(), sender)).await;
     assert!(ended.unwrap().is_ok());
 }
+
+#[test]
+fn what_has_long_looked_the_same_is_not_read_again() {
+    let root = tempfile::tempdir().unwrap();
+    for file in ["a.yaml", "b.yaml", "c.yaml"] {
+        fs::write(root.path().join(file), "1").unwrap();
+    }
+    let before = fingerprint(root.path()).unwrap();
+    // Another file under an old name, of the same length.
+    fs::write(root.path().join("new"), "2").unwrap();
+    fs::rename(root.path().join("new"), root.path().join("b.yaml")).unwrap();
+    fs::remove_file(root.path().join("c.yaml")).unwrap();
+    fs::write(root.path().join("d.yaml"), "1").unwrap();
+    let now = fingerprint(root.path()).unwrap();
+    let same = |read_at| now.same_as(&before, read_at);
+    let written = SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000);
+    assert_eq!(same(written).iter().map(|path| &path[path.len() - 6..]).collect::<Vec<_>>(), ["a.yaml"]);
+    // Read in the moment in which it was written, it may have been written once more.
+    assert_eq!(same(fs::metadata(root.path().join("a.yaml")).unwrap().modified().unwrap()), BTreeSet::new());
+    assert_eq!(read(&now, &same(written)).len(), 2);
+}
