@@ -25,7 +25,7 @@ check: ## formatting, lints, edges between crates, generated code, documentation
 	@.ci/tools check
 	@.ci/check
 
-storm: ## timed drills under load: changes, restarts, rotation, stale connections, policies, starts; nothing may fail
+storm: ## timed drills under load: changes, endpoints, restarts, rotation, stale connections, policies, starts, a hostile client of pilot; nothing may fail
 	@.ci/tools build
 	@.ci/tools storm
 	.ci/build -p mesh-e2e -p mesh-pilot -p mesh-proxy --bin storm --bin pilot --bin proxy && target/release/storm $(STORM)

@@ -16,7 +16,7 @@ pub use plan::{AUTO, Beside, GATEWAY_PORT, GRPC, HTTP, HTTP2, Plan, Port, TCP, W
 
 use crate::{until, workload::App};
 use mesh_config::kind::Role;
-use mesh_proxy::{app::Proxy, settings::ControlPlane};
+use mesh_proxy::{app::Proxy, settings::Settings};
 use std::{
     collections::BTreeMap,
     fs,
@@ -99,11 +99,6 @@ impl Mesh {
     /// A service's host with a port: as in a Host header.
     pub fn host(&self, service: &str, port: Port) -> String {
         format!("{}:{}", fqdn(service), port.number)
-    }
-
-    /// Where proxies of an account reach pilot, and what they prove themselves with.
-    pub fn control_plane(&self, account: &str) -> ControlPlane {
-        control::control_plane(self.dir.path(), self.address(250), account)
     }
 
     /// A workload's application.
@@ -210,19 +205,24 @@ impl Mesh {
         }
     }
 
-    async fn spawn_proxy(&mut self, workload: &str) {
-        let role = if workload == "gateway" { Role::Gateway } else { Role::Sidecar };
-        let account = self.plan.account(workload);
-        let settings = control::proxy_settings(&control::ProxyPlan {
+    /// What a proxy of a workload, with this account and address, is started with.
+    pub fn proxy_settings(&self, workload: &str, account: &str, role: Role, ip: IpAddr) -> Settings {
+        control::proxy_settings(&control::ProxyPlan {
             dir: self.dir.path(),
             workload,
             account,
             role,
-            ip: self.ip(workload),
-            control_plane: self.control_plane(account),
+            ip,
+            pilot: SocketAddr::new(self.address(250), control::XDS),
             ttl: self.plan.certificate_ttl,
             workers: self.plan.workers,
-        });
+        })
+    }
+
+    async fn spawn_proxy(&mut self, workload: &str) {
+        let role = if workload == "gateway" { Role::Gateway } else { Role::Sidecar };
+        let account = self.plan.account(workload);
+        let settings = self.proxy_settings(workload, account, role, self.ip(workload));
         let proxy = blocking(move || Proxy::start(settings)).await;
         self.proxies.insert(workload.to_owned(), proxy.unwrap_or_else(|e| panic!("proxy of {workload}: {e:#}")));
     }

@@ -69,14 +69,16 @@ pub async fn endpoints(mesh: &Mesh, drill: Drill) -> Found {
         shifts.next(mesh, &followers, usize::try_from(number).expect("a number of changes") % SERVICES);
     }
     let (changing, made) = (clock::since(begun), clock::now());
-    while !followers.behind(&shifts.now()).is_empty() && clock::since(made) < PATIENCE {
+    let behind = loop {
+        let behind = followers.behind(&shifts.now());
+        if behind.is_empty() || clock::since(made) >= PATIENCE {
+            break behind;
+        }
         tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let (catching_up, behind) = (clock::since(made), followers.behind(&shifts.now()));
+    };
+    let catching_up = clock::since(made);
     let mut outcomes = steady.stop().await;
-    for load in moving {
-        outcomes.push((load.name, load.stop().await));
-    }
+    outcomes.extend(moving.stop().await);
     let (lags, streams) = followers.stop().await;
     Found { outcomes, changing, catching_up, lags, behind, streams }
 }
@@ -95,14 +97,14 @@ async fn served(mesh: &Mesh) -> anyhow::Result<()> {
 }
 
 /// To services whose endpoints change.
-fn loads(mesh: &Mesh, rate: u64) -> Vec<Load> {
+fn loads(mesh: &Mesh, rate: u64) -> Loads {
     let (pace, at) = (Pace::rate(rate), |port| mesh.egress("client", port));
     let host = |service, port: Port| format!("{}:{}", host(service), port.number);
-    vec![
+    Loads(vec![
         Load::start("moving http/1.1", pace, Http1::new(at(HTTP), Call::get(&host(0, HTTP), "/"))),
         Load::start("moving http/2", pace, Http2::new(at(HTTP2), &host(1, HTTP2))),
         Load::start("moving grpc", pace, Grpc::new(at(GRPC), &host(2, GRPC))),
-    ]
+    ])
 }
 
 /// An endpoint: its service, address and port.

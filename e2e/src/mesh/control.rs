@@ -23,7 +23,7 @@ use std::{
 };
 
 /// Pilot's port.
-const XDS: u16 = 15012;
+pub(super) const XDS: u16 = 15012;
 const MONITORING: u16 = 15014;
 const SERVER_NAME: &str = "istiod.istio-system.svc";
 
@@ -128,18 +128,6 @@ impl Drop for Pilot {
     }
 }
 
-/// Pilot as proxies of an account know it.
-pub(super) fn control_plane(dir: &Path, pilot: IpAddr, account: &str) -> ControlPlane {
-    let address = SocketAddr::new(pilot, XDS).to_string();
-    ControlPlane {
-        ca: address.clone(),
-        discovery: address,
-        server_name: SERVER_NAME.to_owned(),
-        root_cert: dir.join("ca").join("root-cert.pem"),
-        token: dir.join(format!("{account}.token")),
-    }
-}
-
 /// What a proxy's settings depend on.
 pub(super) struct ProxyPlan<'a> {
     pub(super) dir: &'a Path,
@@ -147,7 +135,7 @@ pub(super) struct ProxyPlan<'a> {
     pub(super) account: &'a str,
     pub(super) role: Role,
     pub(super) ip: IpAddr,
-    pub(super) control_plane: ControlPlane,
+    pub(super) pilot: SocketAddr,
     pub(super) ttl: Duration,
     pub(super) workers: usize,
 }
@@ -155,6 +143,7 @@ pub(super) struct ProxyPlan<'a> {
 /// A proxy on its own address, on free ports.
 pub(super) fn proxy_settings(plan: &ProxyPlan<'_>) -> Settings {
     let free = Listen(Some(SocketAddr::new(plan.ip, 0)));
+    let discovery = plan.pilot.to_string();
     Settings {
         role: plan.role,
         name: plan.workload.to_owned(),
@@ -170,7 +159,13 @@ pub(super) fn proxy_settings(plan: &ProxyPlan<'_>) -> Settings {
             outbound: Listen(None),
             inbound: Listen(None),
         },
-        control_plane: plan.control_plane.clone(),
+        control_plane: ControlPlane {
+            ca: discovery.clone(),
+            discovery,
+            server_name: SERVER_NAME.to_owned(),
+            root_cert: plan.dir.join("ca").join("root-cert.pem"),
+            token: plan.dir.join(format!("{}.token", plan.account)),
+        },
         workers: plan.workers,
         max_connections: 10_000,
         bounds: Default::default(),

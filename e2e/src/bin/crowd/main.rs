@@ -85,8 +85,10 @@ async fn changes(server: &ApiServer, pilot: &Pilot, crowd: Crowd, folder: &Path)
     ))?;
     let memory = pilot.memory("VmRSS")?;
     say(&format!("{memory} MB after them"))?;
-    below(share, "CORE_BELOW")?;
-    below(high, "LAG_BELOW")
+    // Both are judged, whatever becomes of the first.
+    let core = below(share, "CORE_BELOW");
+    below(high, "LAG_BELOW")?;
+    core
 }
 
 fn say(line: &str) -> Result<()> {

@@ -10,10 +10,7 @@ use mesh_config::{
         endpoint::{Endpoint, EndpointAddress},
     },
 };
-use mesh_proxy::{
-    discovery::{self, Command, Ends, NodeFacts, Push, Settings, Status},
-    settings::ControlPlane,
-};
+use mesh_proxy::discovery::{self, Command, Ends, Push, Settings, Status};
 use mesh_runtime::{clock, drain};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -74,12 +71,11 @@ impl Followers {
             lags: Mutex::default(),
         });
         let (end, drain) = drain::channel();
-        let control_plane = mesh.control_plane(ACCOUNT);
         let (mut status, mut tasks) = (Vec::new(), Vec::new());
         for client in 0..clients {
             let (tell, told) = watch::channel(Status::default());
             status.push(told);
-            tasks.push(follow(client, settings(client, &control_plane), seen.clone(), tell, drain.clone()));
+            tasks.push(follow(client, settings(client, mesh), seen.clone(), tell, drain.clone()));
         }
         let thread = std::thread::Builder::new().name("followers".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -136,24 +132,9 @@ fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().expect("no holder panics")
 }
 
-fn settings(client: usize, control_plane: &ControlPlane) -> Settings {
-    let (name, address) = (name(client), address(client));
-    Settings {
-        node: NodeFacts {
-            id: format!("sidecar~{address}~{name}.{NAMESPACE}~{NAMESPACE}.svc.cluster.local"),
-            role: Role::Sidecar,
-            name,
-            namespace: NAMESPACE.into(),
-            service_account: ACCOUNT.into(),
-            cluster: "Kubernetes".into(),
-            addresses: vec![address],
-        },
-        address: control_plane.discovery.clone(),
-        server_name: control_plane.server_name.clone(),
-        root_cert: control_plane.root_cert.clone(),
-        token: control_plane.token.clone(),
-        state_dir: None,
-    }
+fn settings(client: usize, mesh: &Mesh) -> Settings {
+    let boot = mesh.proxy_settings(&name(client), ACCOUNT, Role::Sidecar, address(client));
+    Settings { state_dir: None, ..Settings::of(&boot) }
 }
 
 /// Asks for all services that change, and notes what it is told of their endpoints.

@@ -23,7 +23,7 @@ use mesh_runtime::{backoff::Backoff, tls::grpc::Connector};
 use std::{io::Write as _, net::IpAddr, path::Path, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Status, Streaming, transport::Endpoint};
+use tonic::{Code, Request, Status, Streaming, transport::Endpoint};
 
 /// Services that a proxy follows.
 const FOLLOWED: usize = 5;
@@ -49,7 +49,12 @@ impl Proxy {
         loop {
             match Proxy::try_open(plain, dir, n, &follows).await {
                 Ok(proxy) => return proxy,
-                Err(_) => tokio::time::sleep(backoff.next(&mut random)).await,
+                Err(status) => {
+                    let is_final =
+                        matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied | Code::InvalidArgument);
+                    assert!(!is_final, "pilot refuses it: {status}");
+                    tokio::time::sleep(backoff.next(&mut random)).await;
+                }
             }
         }
     }
