@@ -72,8 +72,8 @@ const MESSAGE: usize = 2 << 20;
 const CLOCKS: [&str; 4] = ["--first-byte-timeout", "--idle-connection-timeout", "--call-timeout", "--message-timeout"];
 const CLOCK: &str = "5s";
 
-/// What this variable says, in seconds, is how long an honest proxy may take for each of its steps; unless it is set, it is
-/// enough that they are done.
+/// What this variable says, in seconds, is how long an honest proxy may take for each of its steps until it has followed a
+/// change; unless it is set, it is enough that they are done.
 const WITHIN: &str = "HONEST_WITHIN";
 
 /// The call for a certificate.
