@@ -14,7 +14,7 @@ use mesh_config::model::{
 use mesh_proxy::{
     conn::Direction,
     net::executor::LocalExecutor,
-    snapshot::listener::DestinationKey,
+    snapshot::{fixture::instance, listener::DestinationKey},
     testing::{
         Proxy, limits, port, run, service,
         wire::{Wire, body, ok},
@@ -23,6 +23,7 @@ use mesh_proxy::{
 use std::{cell::Cell, convert::Infallible, rc::Rc, sync::Arc, time::Duration};
 
 const CART: &str = "cart.shop.svc.cluster.local";
+const APP: &str = "10.0.0.1:8080";
 const A: &str = "10.2.0.1:8080";
 
 type Text = BoxBody<Bytes, Infallible>;
@@ -248,5 +249,18 @@ fn a_rule_upgrades_whatever_the_port_declares_and_the_mesh_what_declares_http() 
             let answer = client.call(&format!("GET / HTTP/1.1\r\nHost: {CART}\r\n\r\n")).await;
             assert_eq!(body(&answer), if http2 { "HTTP/2.0" } else { "GET / HTTP/1.1" }, "{told}");
         }
+    });
+}
+
+#[test]
+fn the_meshs_upgrade_is_not_for_the_application() {
+    run(async {
+        let mesh = Settings { h2_upgrade: H2Upgrade::Upgrade, ..Settings::default() };
+        let own = instance(&[], &[(8080, &format!("shop/{CART}"), 80, Protocol::Http)]);
+        let proxy = Proxy::sidecar([own, Part::Settings(Arc::new(mesh))]);
+        proxy.net.serve(APP, |request| ok(request.lines().next().unwrap()));
+        let mut peer = proxy.peer(8080);
+        let answer = peer.call(&format!("GET / HTTP/1.1\r\nHost: {CART}\r\n\r\n")).await;
+        assert_eq!(body(&answer), "GET / HTTP/1.1");
     });
 }

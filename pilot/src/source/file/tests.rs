@@ -98,6 +98,23 @@ fn of_an_object_that_stands_twice_the_first_path_counts() {
     assert_eq!(labels(&mut directory, &[("b.yaml", A_LABELLED)]), [("a".to_owned(), true)]);
 }
 
+#[test]
+fn a_file_whose_object_another_took_over_is_read_until_it_counts_again() {
+    let read = |directory: &mut Directory, read: &[(&str, &str)], same: &[&str]| {
+        let same = same.iter().map(|path| Arc::from(*path)).collect();
+        let changes = directory.look(&tree(read), &same).changes.len();
+        (changes, directory.must_read().iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let mut directory = Directory::default();
+    let (none, second) = (Vec::<String>::new(), vec!["b.yaml".to_owned()]);
+    // The object, and that it is all.
+    assert_eq!(read(&mut directory, &[("b.yaml", A_LABELLED)], &[]), (2, none.clone()));
+    // The object of the first file, and a finding about the other.
+    assert_eq!(read(&mut directory, &[("a.yaml", A)], &["b.yaml"]), (2, second.clone()));
+    assert_eq!(read(&mut directory, &[("b.yaml", A_LABELLED)], &["a.yaml"]), (0, second));
+    assert_eq!(read(&mut directory, &[("b.yaml", A_LABELLED)], &[]), (2, none));
+}
+
 proptest::proptest! {
     /// Files with any of three objects in any of three versions, edited, removed and written again.
     #[test]
