@@ -2,9 +2,15 @@
 
 mod cluster;
 mod install;
+mod look;
+mod proxy_config;
+mod tag;
 
 pub(crate) use cluster::{KubeArgs, XdsArgs};
 pub(crate) use install::{InstallArgs, ManifestCommand, SpecArgs, UninstallArgs};
+pub(crate) use look::{AdminCommand, AdminLogArgs, CompletionArgs, InternalDebugArgs, ProxyLogArgs};
+pub(crate) use proxy_config::{ProxyConfigArgs, ProxyConfigCommand, Target};
+pub(crate) use tag::{TagArgs, TagCommand};
 
 use crate::context::duration;
 use clap::{Args, Parser, Subcommand};
@@ -27,6 +33,11 @@ pub(crate) struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// The control plane's own settings.
+    #[command(visible_alias = "istiod", subcommand, arg_required_else_help = true)]
+    Admin(AdminCommand),
+    /// What a shell reads to complete this command's words.
+    Completion(CompletionArgs),
     /// Where a call goes and why: route, endpoints, mutual TLS, the policy that decides. From objects in files.
     Explain(ExplainArgs),
     /// Installs the mesh into the cluster, or brings what is installed to this version and these settings.
@@ -46,6 +57,11 @@ pub(crate) enum Command {
     ProxyStatus(ProxyStatusArgs),
     /// What is wrong with the mesh of the cluster, and what mends it. Ends with 1 where something is.
     Status(StatusArgs),
+    /// Further names of revisions, which namespaces can bear.
+    #[command(subcommand, arg_required_else_help = true)]
+    Tag(TagCommand),
+    /// Brings what is installed to this version and these settings; with --revision puts a new one beside it.
+    Upgrade(InstallArgs),
     /// Removes what was installed: a revision, or everything with --purge.
     Uninstall(UninstallArgs),
     /// Whether objects in files may be written: fields, values and rules, without a cluster.
@@ -63,6 +79,9 @@ pub(crate) enum Command {
 pub(crate) enum ExperimentalCommand {
     /// Objects as they are written today: newest versions, fields that took the place of others. Shows a diff.
     Convert(ConvertArgs),
+    /// A debug page of the control plane.
+    #[command(name = "internal-debug")]
+    InternalDebug(InternalDebugArgs),
     /// Whether the mesh can be installed in the cluster, and which namespaces could not be meshed. Ends with 1 where not.
     Precheck(PrecheckArgs),
 }
@@ -219,111 +238,6 @@ pub(crate) struct ProxyStatusArgs {
     pub(crate) verbosity: u8,
     #[command(flatten)]
     pub(crate) xds: XdsArgs,
-}
-
-/// `proxy-config`.
-#[derive(Debug, Args)]
-pub(crate) struct ProxyConfigArgs {
-    #[command(subcommand)]
-    pub(crate) what: ProxyConfigCommand,
-}
-
-/// Whose configuration, and from where.
-#[derive(Debug, Args)]
-pub(crate) struct Target {
-    /// The proxy, [TYPE/]NAME[.NAMESPACE].
-    pub(crate) proxy: Option<String>,
-    /// Admin port of the proxy in its pod.
-    #[arg(long = "proxy-admin-port", global = true, default_value_t = 15000, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) proxy_admin_port: u16,
-    /// Admin address of the proxy, HOST:PORT.
-    #[arg(long, value_name = "HOST:PORT", conflicts_with = "xds_address")]
-    pub(crate) admin: Option<String>,
-    /// A configuration dump in a file instead of a proxy; `-` is standard input.
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["admin", "proxy"])]
-    pub(crate) file: Option<PathBuf>,
-    /// Output format: short, json or yaml.
-    #[arg(short, long, default_value = "short")]
-    pub(crate) output: String,
-    #[command(flatten)]
-    pub(crate) xds: XdsArgs,
-}
-
-/// What of it.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ProxyConfigCommand {
-    /// Where it sends to.
-    #[command(visible_aliases = ["clusters", "c"])]
-    Cluster {
-        /// Part of the service's name.
-        #[arg(long)]
-        fqdn: Option<String>,
-        /// Part of the direction: inbound, outbound.
-        #[arg(long)]
-        direction: Option<String>,
-        /// Part of the subset's name.
-        #[arg(long)]
-        subset: Option<String>,
-        /// Port; 0: all.
-        #[arg(long, default_value_t = 0)]
-        port: u16,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Which endpoints it knows.
-    #[command(visible_aliases = ["endpoints", "ep"])]
-    Endpoint {
-        /// Address of the endpoint.
-        #[arg(long)]
-        address: Option<String>,
-        /// Port of the endpoint; 0: all.
-        #[arg(long, default_value_t = 0)]
-        port: u16,
-        /// Cluster by its whole name.
-        #[arg(long)]
-        cluster: Option<String>,
-        /// Status.
-        #[arg(long, ignore_case = true, value_parser = ["healthy", "unhealthy", "draining"])]
-        status: Option<String>,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Where it listens.
-    #[command(visible_aliases = ["listeners", "l"])]
-    Listener {
-        /// Address that it listens on.
-        #[arg(long)]
-        address: Option<String>,
-        /// Port; 0: all.
-        #[arg(long, default_value_t = 0)]
-        port: u16,
-        /// What passes through it.
-        #[arg(long = "type", ignore_case = true, value_parser = ["HTTP", "TCP", "HTTP+TCP", "UNKNOWN"])]
-        kind: Option<String>,
-        /// One row a way through the listener; false: one a listener.
-        #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-        verbose: bool,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// How it routes.
-    #[command(visible_aliases = ["routes", "r"])]
-    Route {
-        /// Route configuration by its whole name.
-        #[arg(long)]
-        name: Option<String>,
-        /// One row a route; false: one a route configuration.
-        #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-        verbose: bool,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// Which certificates it has.
-    #[command(visible_aliases = ["secrets", "s"])]
-    Secret {
-        #[command(flatten)]
-        target: Target,
-    },
 }
 
 /// `version`.

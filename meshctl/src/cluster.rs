@@ -41,6 +41,14 @@ pub(crate) struct Cluster {
     pub(crate) namespace: String,
 }
 
+/// A pod of the control plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PilotPod {
+    pub(crate) name: String,
+    /// `default` is the one without a name.
+    pub(crate) revision: String,
+}
+
 impl Cluster {
     /// The cluster of the kubeconfig. Nothing is asked of it yet.
     ///
@@ -65,13 +73,18 @@ impl Cluster {
     ///
     /// # Errors
     /// When the cluster does not answer, or there is none.
-    pub(crate) async fn pilots(&self, labels: Option<&str>, revision: Option<&str>) -> Result<Vec<String>> {
+    pub(crate) async fn pilots(&self, labels: Option<&str>, revision: Option<&str>) -> Result<Vec<PilotPod>> {
         let mut selector = labels.unwrap_or("app=istiod").to_owned();
         if let Some(revision) = revision {
             selector.push_str(",istio.io/rev=");
             selector.push_str(revision);
         }
-        let pods = self.running(&self.mesh_namespace, &selector).await?;
+        let pods = self.running_pods(&self.mesh_namespace, &selector).await?;
+        let of_pod = |pod: &Pod| PilotPod {
+            name: pod.name_any(),
+            revision: pod.labels().get("istio.io/rev").cloned().unwrap_or_else(|| "default".to_owned()),
+        };
+        let pods: Vec<PilotPod> = pods.iter().map(of_pod).collect();
         match pods.is_empty() {
             false => Ok(pods),
             true => bail!(
@@ -81,15 +94,19 @@ impl Cluster {
         }
     }
 
-    /// Running pods with these labels, in the order of their names.
+    /// Names of the running pods with these labels, in order.
     pub(crate) async fn running(&self, namespace: &str, selector: &str) -> Result<Vec<String>> {
+        Ok(self.running_pods(namespace, selector).await?.iter().map(ResourceExt::name_any).collect())
+    }
+
+    /// Running pods with these labels, in the order of their names.
+    async fn running_pods(&self, namespace: &str, selector: &str) -> Result<Vec<Pod>> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let what = format!("pods in namespace {namespace}");
-        let list = self.list(&pods, ListParams::default().labels(selector), &what).await?;
-        let is_running = |pod: &Pod| pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running");
-        let mut names: Vec<String> = list.iter().filter(|pod| is_running(pod)).map(ResourceExt::name_any).collect();
-        names.sort();
-        Ok(names)
+        let mut list = self.list(&pods, ListParams::default().labels(selector), &what).await?;
+        list.retain(|pod| pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running"));
+        list.sort_by_key(ResourceExt::name_any);
+        Ok(list)
     }
 
     /// Everything that is there of a kind; `what` says in a user's words what it is.

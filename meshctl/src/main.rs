@@ -5,6 +5,7 @@ mod cli;
 mod cluster;
 mod command;
 mod context;
+mod dataplane;
 mod files;
 mod install;
 mod istioctl;
@@ -17,7 +18,8 @@ use clap::{
     Parser,
     error::{ContextKind, ContextValue, ErrorKind},
 };
-use cli::{Cli, Command, ExperimentalCommand};
+use cli::{AdminCommand, Cli, Command, ExperimentalCommand};
+use command::install::Intent;
 use context::{Context, format};
 use std::{
     io::{self, Write as _},
@@ -48,11 +50,18 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     let context = Context::new(cli.namespace.clone(), cli.kube.clone());
     match &cli.command {
+        Command::Admin(AdminCommand::Log(args)) => {
+            let format = format(&args.output, "short")?;
+            command::log_level::of_pilots(args, &context)?.print(format)
+        }
+        Command::Completion(args) => report::write(&command::completion::script(args)?),
         Command::Explain(args) => {
             let format = format(&args.output, "table")?;
             command::explain::run(args, &context)?.print(format)
         }
-        Command::Install(args) => command::install::run(args, &context),
+        Command::Install(args) => command::install::run(Intent::Install, args, &context),
+        Command::Upgrade(args) => command::install::run(Intent::Upgrade, args, &context),
+        Command::Tag(what) => command::tag::run(what, &context),
         Command::Manifest(what) => {
             let made = command::manifest::run(what, &context)?;
             say(&made.notes);
@@ -70,7 +79,7 @@ fn run(cli: &Cli) -> Result<()> {
             Ok(())
         }
         Command::ProxyConfig(args) => {
-            let format = format(&args.what.target().output, "short")?;
+            let format = format(args.what.output(), "short")?;
             command::proxy_config::run(&args.what, &context)?.print(format)
         }
         Command::ProxyStatus(args) => {
@@ -88,6 +97,9 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Validate(args) => {
             say(&command::validate::run(args)?);
             Ok(())
+        }
+        Command::X(ExperimentalCommand::InternalDebug(args)) => {
+            report::write(&command::internal_debug::run(args, &context)?)
         }
         Command::X(ExperimentalCommand::Convert(args)) => {
             let converted = command::convert::run(args)?;

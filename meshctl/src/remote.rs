@@ -6,8 +6,13 @@ mod tls;
 
 pub(crate) use pilot::{FromPilot, clients_in, pilot_clients, pilot_config};
 
-use crate::{cluster::Cluster, context::Context, usage::Usage};
+use crate::{
+    cluster::{Cluster, target::PodName},
+    context::Context,
+    usage::Usage,
+};
 use anyhow::{Context as _, Result, anyhow, bail};
+use http::Method;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
@@ -22,7 +27,7 @@ const MAX_ANSWER: usize = 256 << 20;
 pub(crate) fn admin_json(address: &str, path: &str, limit: Duration) -> Result<Value> {
     host_and_port(address)?;
     let url = format!("http://{address}{path}");
-    let body = within(limit, &url, get(address, path))?;
+    let body = within(limit, &url, send(address, Method::GET, path))?;
     serde_json::from_slice(&body).with_context(|| format!("what {url} answered is not JSON"))
 }
 
@@ -37,18 +42,24 @@ pub(crate) fn pod_json(proxy: &str, port: u16, path: &str, limit: Duration, cont
 
 /// `GET` of a port of a pod, as JSON.
 pub(crate) async fn get_json(cluster: &Cluster, namespace: &str, pod: &str, port: u16, path: &str) -> Result<Value> {
-    let forward = cluster.forward(namespace, pod, port).await?;
-    let body = get(&forward.address.to_string(), path).await?;
+    let pod = PodName { namespace: namespace.to_owned(), name: pod.to_owned() };
+    let body = call(cluster, &pod, port, Method::GET, path).await?;
     serde_json::from_slice(&body)
-        .with_context(|| format!("what port {port} of pod {pod} answered to {path} is not JSON"))
+        .with_context(|| format!("what port {port} of pod {} answered to {path} is not JSON", pod.name))
 }
 
-async fn get(address: &str, path: &str) -> Result<Bytes> {
+/// Calls a port of a pod; what it answers, where that is success.
+pub(crate) async fn call(cluster: &Cluster, pod: &PodName, port: u16, method: Method, path: &str) -> Result<Bytes> {
+    let forward = cluster.forward(&pod.namespace, &pod.name, port).await?;
+    send(&forward.address.to_string(), method, path).await
+}
+
+async fn send(address: &str, method: Method, path: &str) -> Result<Bytes> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
-    let request = http::Request::get(path).header(http::header::HOST, address).body(Empty::<Bytes>::new())?;
-    let response = sender.send_request(request).await?;
+    let request = http::Request::builder().method(method).uri(path).header(http::header::HOST, address);
+    let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|e| anyhow!(e))?.to_bytes();
     driver.abort();

@@ -163,7 +163,7 @@ impl Admin {
         })
     }
 
-    /// `/log-level`: GET says the filter in force, POST with `?level=…` or a body replaces it.
+    /// `/log-level`: GET says the filter in force, POST with `?level=…` or a body replaces it, with `?reset` puts the first one back.
     pub fn with_log_level(self, log: telemetry::log::LogHandle) -> Self {
         let show = log.clone();
         self.get("/log-level", move |_| {
@@ -171,9 +171,12 @@ impl Admin {
             async move { text(StatusCode::OK, filter + "\n") }
         })
         .post("/log-level", move |request| {
-            let query = request.uri().query().and_then(|q| q.strip_prefix("level="));
+            let query = request.uri().query();
             let body = String::from_utf8_lossy(request.body());
-            let set = log.set_level(query.unwrap_or(body.trim()));
+            let set = match query {
+                Some("reset") => log.reset(),
+                _ => log.set_level(query.and_then(|q| q.strip_prefix("level=")).unwrap_or(body.trim())),
+            };
             async move {
                 match set {
                     Ok(()) => text(StatusCode::OK, "ok\n"),

@@ -16,7 +16,7 @@ pub(crate) struct SpecArgs {
     /// Name of this control plane beside others.
     #[arg(short, long)]
     pub(crate) revision: Option<String>,
-    /// Warn of settings that do not exist, where that is an error otherwise.
+    /// Warn of settings that do not exist, and of versions too far apart, where that is an error otherwise.
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -42,7 +42,7 @@ pub(crate) enum ManifestCommand {
     },
 }
 
-/// `install`.
+/// `install` and `upgrade`.
 #[derive(Debug, Args)]
 pub(crate) struct InstallArgs {
     #[command(flatten)]
@@ -53,6 +53,9 @@ pub(crate) struct InstallArgs {
     /// Say what would be written, and write nothing.
     #[arg(long = "dry-run")]
     pub(crate) dry_run: bool,
+    /// Take over what Helm installed of these charts, or what was applied of what it renders. Helm forgets its releases.
+    #[arg(long)]
+    pub(crate) adopt: bool,
     /// How long a component may take to be ready.
     #[arg(long = "readiness-timeout", default_value = "5m", value_parser = duration)]
     pub(crate) readiness_timeout: Duration,

@@ -1,131 +1,172 @@
-//! Writes the mesh into a cluster, one component after the other, and waits until each is ready. [`write`]: how one object is
-//! written. Whose an object is decides whether it may be: one that is not of this command stays as it is.
+//! Writes the mesh into a cluster, one component after the other, and waits until each is ready: `install`, and `upgrade` of what is
+//! there. Whose an object is decides whether it may be written: one that is not of this command stays as it is, unless it is
+//! adopted.
+//!
+//! [`installed`] and [`version`]: what is there, and whether it may go to this version. [`ready`]: a component against the cluster.
+//! [`write`]: how one object is written. [`release`]: what Helm has on record.
 
 pub(crate) mod ask;
+mod change;
+mod installed;
 pub(crate) mod owner;
+mod ready;
+mod release;
+mod version;
 mod wait;
 pub(crate) mod write;
 
+use super::tag;
 use crate::{
-    chart::object::Object,
     cli::InstallArgs,
     cluster::Cluster,
     command::manifest,
     context::Context,
-    install::{Component, Plan},
+    dataplane::{self, Running},
+    install::Plan,
 };
 use anyhow::{Context as _, Result, bail};
 use ask::Progress;
-use owner::Owner;
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
-use write::Found;
+use installed::Installed;
+use kube::{Api, ResourceExt as _, api::ListParams};
+use ready::Ready;
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 /// How long anything but waiting for pods may take.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Installs.
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// The mesh, whether it is there or not.
+    Install,
+    /// Another version or other settings of what is there, or a revision beside it.
+    Upgrade,
+}
+
+/// Installs, or upgrades.
 ///
 /// # Errors
 /// What cannot be installed, what is somebody else's, and what is not ready in time.
-pub(crate) fn run(args: &InstallArgs, context: &Context) -> Result<()> {
+pub(crate) fn run(intent: Intent, args: &InstallArgs, context: &Context) -> Result<()> {
     let plan = manifest::plan(&args.spec, context)?;
     ask::say(&manifest::notes(&plan));
     let limit = LIMIT + args.readiness_timeout * u32::try_from(plan.components.len()).unwrap_or(u32::MAX);
-    crate::remote::carried_out(limit, async { install(args, &plan, &Cluster::open(&context.kube).await?).await })
+    crate::remote::carried_out(limit, async {
+        install(intent, args, &plan, &Cluster::open(&context.kube).await?).await
+    })
 }
 
-async fn install(args: &InstallArgs, plan: &Plan, cluster: &Cluster) -> Result<()> {
+async fn install(intent: Intent, args: &InstallArgs, plan: &Plan, cluster: &Cluster) -> Result<()> {
+    let there = installed::all(cluster).await?;
+    if intent == Intent::Upgrade {
+        upgradable(&there, plan)?;
+    }
+    let mut told = installed::check(&there, plan, args.spec.force)?;
+    let terms = ready::Terms { plan, adopt: args.adopt, tagged: tag::default::revision(cluster).await? };
     let mut components = Vec::new();
     for component in &plan.components {
-        components.push(Ready::new(component, plan, cluster).await?);
+        components.push(Ready::new(component, &terms, cluster).await?);
     }
     if components.is_empty() {
         bail!("nothing is to be installed: no component is enabled");
     }
     if args.dry_run {
-        return crate::report::write(&components.iter().map(Ready::told).collect::<String>());
+        components.iter().for_each(|component| told.push_str(&component.told()));
+        return crate::report::write(&told);
     }
     let names: Vec<&str> = plan.components.iter().map(|component| component.release.as_str()).collect();
-    let question =
-        format!("This installs {} into the cluster, control plane in namespace {}.", names.join(", "), plan.namespace);
-    ask::confirm(&question, args.yes)?;
+    let _ = writeln!(
+        told,
+        "This installs {} into the cluster, control plane in namespace {}.",
+        names.join(", "),
+        plan.namespace
+    );
+    components.iter().for_each(|component| told.push_str(&component.summed_up()));
+    ask::confirm(told.trim_end(), args.yes)?;
+    // Proxies say their version to the pilot that goes; the next one hears it when they have come over.
+    let proxies = match there.is_empty() {
+        true => Ok(Vec::new()),
+        false => dataplane::proxies(cluster).await,
+    };
     for component in &components {
         let progress = Progress::begin(component.name);
         component.write(cluster).await?;
         wait::ready(cluster, &component.objects, args.readiness_timeout)
             .await
             .with_context(|| format!("{} encountered an error: failed to wait for resource", component.name))?;
-        component.prune(plan, cluster).await?;
+        component.finish(&terms, cluster).await?;
         progress.end("installed");
     }
     ask::tell("✔ Installation complete\n");
-    Ok(())
+    crate::report::write(&afterwards(&there, plan, proxies, cluster).await)
 }
 
-/// A component with what was found of it in the cluster.
-struct Ready<'a> {
-    name: &'a str,
-    namespace: &'a str,
-    objects: Vec<Object>,
-    found: Vec<Found>,
+/// Refuses to upgrade what is not there; a revision that is not there may come beside another.
+fn upgradable(there: &[Installed], plan: &Plan) -> Result<()> {
+    let beside = !plan.revision.is_empty() && !there.is_empty();
+    if beside || there.iter().any(|one| one.is_of(plan)) {
+        return Ok(());
+    }
+    let (revision, namespace) = (owner::name(&plan.revision), &plan.namespace);
+    let known: Vec<String> = there.iter().map(|one| format!("{} in {}", one.revision, one.namespace)).collect();
+    match known.is_empty() {
+        true => bail!("no control plane is installed: meshctl install installs one"),
+        false => bail!(
+            "no control plane of revision {revision} is in namespace {namespace}; there is {}: say which with --revision and -i, or install it with meshctl install",
+            known.join(", ")
+        ),
+    }
 }
 
-impl<'a> Ready<'a> {
-    /// # Errors
-    /// Where an object is somebody else's.
-    async fn new(component: &'a Component, plan: &Plan, cluster: &Cluster) -> Result<Self> {
-        let labels = owner::labels(component, &plan.revision);
-        let (mut objects, mut found) = (Vec::new(), Vec::new());
-        // What an upgrade leaves to pilot is said of this kind alone.
-        let selector = owner::of_component(&component.release, &plan.revision);
-        let is_upgrade = !write::of_kind(cluster, "ValidatingWebhookConfiguration", &selector).await?.is_empty();
-        for mut object in component.objects(is_upgrade)? {
-            found.push(match write::find(cluster, &object).await? {
-                Found::There(owner) if owner != Owner::Command => match object.kind() {
-                    // A definition serves whoever uses it: the one that is there does.
-                    "CustomResourceDefinition" => Found::Left(owner),
-                    _ => bail!("{} is there already and of {owner}: {}", object.title(), owner.mend()),
-                },
-                there => there,
-            });
-            labels.iter().for_each(|(key, value)| object.label(key, value));
-            objects.push(object);
-        }
-        Ok(Ready { name: &component.release, namespace: &component.namespace, objects, found })
+/// What is left to do for whoever upgraded. What cannot be asked is said, and is no failure: everything is written.
+async fn afterwards(there: &[Installed], plan: &Plan, proxies: Result<Vec<Running>>, cluster: &Cluster) -> String {
+    let mut text = String::new();
+    if there.is_empty() {
+        return text;
     }
-
-    fn told(&self) -> String {
-        let pairs = self.objects.iter().zip(&self.found);
-        pairs.fold(String::new(), |mut text, (object, found)| {
-            let verb = match found {
-                Found::Absent => "create",
-                Found::There(_) => "update",
-                Found::Left(_) => "leave ",
-            };
-            let _ = writeln!(text, "{verb} {}", object.title());
-            text
-        })
+    if !there.iter().any(|one| one.is_of(plan)) {
+        let revision = owner::name(&plan.revision);
+        let _ = writeln!(
+            text,
+            "Revision {revision} stands beside what was there. Namespaces come to it one by one:\n  \
+             kubectl label namespace NAME istio-injection- istio.io/rev={revision} --overwrite && kubectl -n NAME rollout restart deployment\n\
+             or all those of a tag at once: meshctl tag set TAG --revision {revision} --overwrite"
+        );
+        return text;
     }
-
-    async fn write(&self, cluster: &Cluster) -> Result<()> {
-        write::namespace(cluster, self.namespace).await?;
-        for (object, found) in self.objects.iter().zip(&self.found) {
-            if !matches!(found, Found::Left(_)) {
-                write::apply(cluster, object).await?;
+    let behind = async {
+        let workloads = workloads(plan, cluster).await?;
+        let this = installed::this()?.to_string();
+        // Of what was there before, what is still there was not made anew.
+        let still = proxies?;
+        let still = still.iter().filter(|proxy| workloads.contains_key(&proxy.name));
+        Ok::<_, anyhow::Error>(dataplane::behind(
+            still.map(|proxy| (&*proxy.name, &*proxy.version, &*this)),
+            &workloads,
+        ))
+    };
+    match behind.await {
+        Ok(behind) => {
+            for group in behind {
+                let _ = writeln!(text, "{}\n  {}", group.what(), group.mend());
             }
         }
-        Ok(())
+        Err(error) => ask::say(&format!(
+            "Which proxies are of another version is not known: {error:#}; meshctl status says it when they have connected\n"
+        )),
     }
+    text
+}
 
-    /// Removes what an earlier version or other settings wrote of this component, and these do not.
-    async fn prune(&self, plan: &Plan, cluster: &Cluster) -> Result<()> {
-        let wanted: BTreeSet<String> = self.objects.iter().map(Object::title).collect();
-        let selector = owner::of_component(self.name, &plan.revision);
-        for object in write::listed(cluster, &selector).await? {
-            if object.kind() != "CustomResourceDefinition" && !wanted.contains(&object.title()) {
-                write::delete(cluster, &object).await?;
-            }
-        }
-        Ok(())
-    }
+/// What the pods of a revision are of, by `NAME.NAMESPACE`.
+async fn workloads(plan: &Plan, cluster: &Cluster) -> Result<BTreeMap<String, String>> {
+    let api: Api<k8s_openapi::api::core::v1::Pod> = Api::all(cluster.client.clone());
+    let running = ListParams::default().fields("status.phase=Running");
+    let revision = running.labels(&format!("istio.io/rev={}", owner::name(&plan.revision)));
+    let pods = cluster.list(&api, revision, "pods").await?;
+    let staying = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    let named = |pod: &k8s_openapi::api::core::v1::Pod| {
+        (format!("{}.{}", pod.name_any(), pod.namespace().unwrap_or_default()), dataplane::workload(pod))
+    };
+    Ok(staying.map(named).collect())
 }

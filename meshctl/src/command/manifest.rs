@@ -68,7 +68,7 @@ fn translate(plan: &Plan, output: &Path) -> Result<Made> {
 }
 
 /// Objects as documents, in the order in which they can be written.
-fn text(objects: &[Object]) -> Result<String> {
+pub(crate) fn text(objects: &[Object]) -> Result<String> {
     let mut text = String::new();
     for object in objects {
         text.push_str("---\n");

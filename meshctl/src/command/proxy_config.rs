@@ -1,10 +1,12 @@
 //! What one proxy is configured with, in istioctl's columns. From its admin port, from a file of the same form, or
 //! from pilot: then it is what the proxy makes of what pilot gave it.
 
+mod all;
 mod dump;
 mod from_parts;
 mod rows;
 
+use super::log_level;
 use crate::{
     cli::{ProxyConfigCommand, Target},
     context::Context,
@@ -12,6 +14,7 @@ use crate::{
     report::Report,
     usage::Usage,
 };
+use all::Section;
 use anyhow::{Context as _, Result, bail};
 use dump::Dump;
 use rows::{ClusterFilter, EndpointFilter, ListenerFilter};
@@ -21,22 +24,40 @@ use serde_json::Value;
 const PATH: &str = "/debug/config_dump";
 
 impl ProxyConfigCommand {
-    /// Whose configuration, and from where.
-    pub(crate) fn target(&self) -> &Target {
+    /// In which form it is shown.
+    pub(crate) fn output(&self) -> &str {
+        match self {
+            ProxyConfigCommand::Log(args) => &args.output,
+            other => other.target().map_or("", |target| &target.output),
+        }
+    }
+
+    /// Whose configuration, and from where; of the log nothing is configuration.
+    fn target(&self) -> Option<&Target> {
         match self {
             ProxyConfigCommand::Cluster { target, .. }
             | ProxyConfigCommand::Endpoint { target, .. }
             | ProxyConfigCommand::Listener { target, .. }
             | ProxyConfigCommand::Route { target, .. }
-            | ProxyConfigCommand::Secret { target } => target,
+            | ProxyConfigCommand::Secret { target }
+            | ProxyConfigCommand::All { target, .. } => Some(target),
+            ProxyConfigCommand::Log(_) => None,
         }
     }
 }
 
-/// Lists one section.
+/// Lists one section, or all; or has to do with the log.
 pub(crate) fn run(what: &ProxyConfigCommand, context: &Context) -> Result<Report> {
-    let dump = fetch(what.target(), context)?;
-    Ok(match what {
+    match (what, what.target()) {
+        (ProxyConfigCommand::Log(args), _) => log_level::of_proxies(args, context),
+        (ProxyConfigCommand::All { .. }, Some(target)) => every(what, fetch(target, context)?),
+        (_, Some(target)) => Ok(section(what, fetch(target, context)?)),
+        (_, None) => unreachable!("only the log has no target"),
+    }
+}
+
+fn section(what: &ProxyConfigCommand, dump: Dump) -> Report {
+    match what {
         ProxyConfigCommand::Cluster { fqdn, direction, subset, port, .. } => {
             let filter = ClusterFilter { texts: [fqdn, direction, subset].map(|t| t.as_deref()), port: *port };
             rows::clusters(dump.clusters, &filter)
@@ -51,7 +72,31 @@ pub(crate) fn run(what: &ProxyConfigCommand, context: &Context) -> Result<Report
         }
         ProxyConfigCommand::Route { name, verbose, .. } => rows::routes(dump.routes, name.as_deref(), *verbose),
         ProxyConfigCommand::Secret { .. } => rows::secrets(dump.secrets),
-    })
+        ProxyConfigCommand::All { .. } | ProxyConfigCommand::Log(_) => unreachable!("it is no section"),
+    }
+}
+
+/// All sections, each with the filters that are of it.
+fn every(what: &ProxyConfigCommand, dump: Dump) -> Result<Report> {
+    let ProxyConfigCommand::All { filters, with_headers, .. } = what else { unreachable!("it was looked at before") };
+    let value = serde_json::to_value(&dump).context("cannot write JSON")?;
+    let [fqdn, direction, subset] = [&filters.fqdn, &filters.direction, &filters.subset].map(|text| text.as_deref());
+    let (address, port, kind) = (filters.address.as_deref(), filters.port, filters.kind.as_deref());
+    let clusters = rows::clusters(dump.clusters, &ClusterFilter { texts: [fqdn, direction, subset], port });
+    let listeners = rows::listeners(dump.listeners, &ListenerFilter { address, port, kind }, filters.verbose);
+    let endpoints = EndpointFilter { address, port, cluster: None, status: None };
+    let endpoints = rows::endpoints(dump.endpoints, &endpoints);
+    let routes = rows::routes(dump.routes, filters.name.as_deref(), filters.verbose);
+    let section = |title, word, column, report| Section { title, word, column, called: "NAME", report };
+    let secrets = section("SECRET", "secret/", "RESOURCE NAME", rows::secrets(dump.secrets));
+    let sections = [
+        section("CLUSTER", "cluster/", "SERVICE FQDN", clusters),
+        section("LISTENER", "listener/", "ADDRESSES", listeners),
+        section("ROUTE", "route/", "NAME", routes),
+        Section { called: "RESOURCE NAME", ..secrets },
+        section("ENDPOINTS", "endpoint/", "ENDPOINT", endpoints),
+    ];
+    Ok(Report::text(all::text(&sections, *with_headers)?, value))
 }
 
 fn fetch(target: &Target, context: &Context) -> Result<Dump> {

@@ -6,12 +6,16 @@ mod gather;
 
 use crate::{
     context::Context,
-    remote,
+    dataplane, remote,
     report::{Report, Table},
 };
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    time::Duration,
+};
 
 /// Most findings that are listed.
 const MOST: usize = 20;
@@ -48,6 +52,8 @@ struct Injected {
 struct Proxy {
     name: String,
     version: String,
+    /// Version of the pilot that tells of it, where that says so.
+    pilot: Option<String>,
     stale: Vec<String>,
     refused: Vec<String>,
 }
@@ -56,12 +62,13 @@ struct Proxy {
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Facts {
     namespace: String,
-    version: Option<String>,
+    /// Versions of the control plane's pods.
+    versions: BTreeSet<String>,
     pilots: Vec<PilotPod>,
     webhooks: Vec<Webhook>,
     namespaces: Vec<Injected>,
-    /// Pods with a sidecar, or of a gateway, `NAME.NAMESPACE`.
-    meshed: BTreeSet<String>,
+    /// Pods with a sidecar, or of a gateway: `NAME.NAMESPACE`, and what makes them anew.
+    meshed: BTreeMap<String, String>,
     proxies: Vec<Proxy>,
     /// Severity, object and text.
     findings: Vec<(String, String, String)>,
@@ -103,7 +110,12 @@ fn report(facts: &Facts) -> Report {
     let without: usize = facts.namespaces.iter().map(|namespace| namespace.without.len()).sum();
     let current = facts.proxies.iter().filter(|proxy| proxy.stale.is_empty() && proxy.refused.is_empty()).count();
     let mut table = Table::new(&["PART", "STATE"]).padded(3);
-    let version = facts.version.as_deref().map(|version| format!(", version {version}")).unwrap_or_default();
+    let versions: Vec<&str> = facts.versions.iter().map(String::as_str).collect();
+    let version = match versions.len() {
+        0 => String::new(),
+        1 => format!(", version {}", versions[0]),
+        _ => format!(", versions {}", versions.join(", ")),
+    };
     let mut row = |part: &str, state: String| table.push(vec![part.to_owned(), state]);
     row("control plane", format!("{ready} of {} pods ready{version}", facts.pilots.len()));
     row("injection", format!("{} webhooks, {} namespaces", facts.webhooks.len(), facts.namespaces.len()));
@@ -122,7 +134,7 @@ fn report(facts: &Facts) -> Report {
 
 fn value(facts: &Facts, problems: &[Problem]) -> Value {
     json!({
-        "version": facts.version,
+        "versions": facts.versions,
         "pilots": facts.pilots.iter().map(|p| json!({"name": p.name, "ready": p.ready})).collect::<Vec<_>>(),
         "webhooks": facts.webhooks.iter().map(|w| json!({"name": w.name, "trusted": w.trusted})).collect::<Vec<_>>(),
         "namespaces": facts.namespaces.iter()
@@ -177,7 +189,7 @@ fn problems(facts: &Facts) -> Vec<Problem> {
     }
     if !facts.pilots.is_empty() && facts.unasked.is_empty() {
         let connected: BTreeSet<&str> = facts.proxies.iter().map(|proxy| &*proxy.name).collect();
-        for pod in facts.meshed.iter().filter(|pod| !connected.contains(&***pod)).take(MOST) {
+        for pod in facts.meshed.keys().filter(|pod| !connected.contains(&***pod)).take(MOST) {
             let (name, namespace) = pod.split_once('.').unwrap_or((pod, "default"));
             add(
                 format!("the proxy of pod {pod} is not connected to the control plane"),
@@ -193,14 +205,11 @@ fn problems(facts: &Facts) -> Vec<Problem> {
                 format!("meshctl proxy-status {} names each, with the reason", proxy.name),
             );
         }
-        if facts.version.as_ref().is_some_and(|version| *version != proxy.version) {
-            let name = &proxy.name;
-            let version = &proxy.version;
-            add(
-                format!("proxy {name} has version {version}, and the control plane another"),
-                "restart its workload: it is injected anew".to_owned(),
-            );
-        }
+    }
+    let versions =
+        facts.proxies.iter().filter_map(|proxy| Some((&*proxy.name, &*proxy.version, proxy.pilot.as_deref()?)));
+    for group in dataplane::behind(versions, &facts.meshed) {
+        add(group.what(), group.mend());
     }
     for (severity, object, text) in facts.findings.iter().take(MOST) {
         add(format!("{severity}: {object}: {text}"), "docs/reference/diagnostics.md has every finding".to_owned());

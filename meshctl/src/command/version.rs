@@ -4,16 +4,14 @@ use crate::{
     cli::VersionArgs,
     cluster,
     context::Context,
+    dataplane::{self, Running},
     remote::{self, FromPilot},
     report::Report,
     usage::Usage,
 };
 use anyhow::Result;
 use serde_json::{Value, json};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Of this build.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -43,48 +41,65 @@ fn report(short: bool, pilots: Option<Result<Vec<FromPilot>>>) -> Report {
             Report::text(text, value).with_warning(format!("the control plane does not answer: {error:#}"))
         }
         Some(Ok(answers)) => {
-            let versions: BTreeSet<&String> = answers.iter().filter_map(|answer| answer.version.as_ref()).collect();
-            for version in &versions {
-                let whose = if versions.len() == 1 { "control plane" } else { "pilot" };
-                let _ = writeln!(text, "{whose} version: {version}");
-            }
-            let told = answers.iter().filter_map(|answer| answer.version.as_ref());
-            let told: Vec<Value> =
-                told.map(|version| json!({"Component": "pilot", "Info": {"version": version}})).collect();
+            text.push_str(&control_plane(&answers, short));
+            let told = answers.iter().filter_map(|answer| Some((answer, answer.version.as_ref()?)));
+            let told: Vec<Value> = told
+                .map(|(answer, version)| {
+                    let mut one = json!({ "Component": "pilot", "Info": { "version": version } });
+                    if let Some(revision) = &answer.revision {
+                        one["Revision"] = revision.as_str().into();
+                    }
+                    one
+                })
+                .collect();
             if !told.is_empty() {
                 value["meshVersion"] = told.into();
             }
             let proxies = proxies(&answers);
             text.push_str(&data_plane(&proxies, short));
-            let list = proxies.iter().map(|p| json!({"ID": p.id, "IstioVersion": p.version, "Type": p.kind}));
+            let list = proxies.iter().map(|p| json!({"ID": p.name, "IstioVersion": p.version, "Type": kind(p)}));
             value["dataPlaneVersion"] = list.collect();
             Report::text(text, value)
         }
     }
 }
 
-struct Proxy {
-    id: String,
-    version: String,
-    kind: &'static str,
+/// One line where all have the same version; else one a revision, and in the long form one a pod.
+fn control_plane(answers: &[FromPilot], short: bool) -> String {
+    let told = answers.iter().filter_map(|answer| Some((answer.version.as_deref()?, answer)));
+    let told: Vec<(&str, &FromPilot)> = told.collect();
+    let of_revision = |answer: &FromPilot| match &answer.revision {
+        Some(revision) => format!(" (revision {revision})"),
+        None => String::new(),
+    };
+    if !short {
+        let line = |(version, answer): &(&str, &FromPilot)| {
+            format!("pilot version: {version}{}, {}\n", of_revision(answer), answer.pilot)
+        };
+        return told.iter().map(line).collect();
+    }
+    let versions: BTreeSet<&str> = told.iter().map(|(version, _)| *version).collect();
+    match versions.first() {
+        Some(version) if versions.len() == 1 => format!("control plane version: {version}\n"),
+        _ => {
+            let line =
+                |(version, answer): &(&str, &FromPilot)| format!("pilot version: {version}{}\n", of_revision(answer));
+            told.iter().map(line).collect::<BTreeSet<String>>().into_iter().collect()
+        }
+    }
 }
 
-fn proxies(answers: &[FromPilot]) -> Vec<Proxy> {
-    let text = |v: &Value, name: &str| v.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let mut proxies: Vec<Proxy> = answers
-        .iter()
-        .flat_map(|answer| answer.value.as_array().map_or(&[][..], Vec::as_slice))
-        .map(|client| Proxy {
-            id: text(client, "proxy"),
-            version: text(client, "version"),
-            kind: if text(client, "role") == "router" { "gateway" } else { "sidecar" },
-        })
-        .collect();
-    proxies.sort_by(|a, b| a.id.cmp(&b.id));
+fn proxies(answers: &[FromPilot]) -> Vec<Running> {
+    let mut proxies: Vec<Running> = answers.iter().flat_map(dataplane::of_pilot).collect();
+    proxies.sort_by(|a, b| a.name.cmp(&b.name));
     proxies
 }
 
-fn data_plane(proxies: &[Proxy], short: bool) -> String {
+fn kind(proxy: &Running) -> &'static str {
+    if proxy.is_gateway { "gateway" } else { "sidecar" }
+}
+
+fn data_plane(proxies: &[Running], short: bool) -> String {
     if proxies.is_empty() {
         return "data plane version: none\n".to_owned();
     }
@@ -94,7 +109,7 @@ fn data_plane(proxies: &[Proxy], short: bool) -> String {
         let list: Vec<String> = counts.iter().rev().map(|(version, n)| format!("{version} ({n} proxies)")).collect();
         return format!("data plane version: {}\n", list.join(", "));
     }
-    proxies.iter().map(|p| format!("data plane version: {}, {} {}\n", p.version, p.kind, p.id)).collect()
+    proxies.iter().map(|p| format!("data plane version: {}, {} {}\n", p.version, kind(p), p.name)).collect()
 }
 
 #[cfg(test)]
@@ -108,7 +123,12 @@ mod tests {
             {"proxy": "a.x", "version": "0.1.0", "role": "router"},
             {"proxy": "c.x", "version": "0.0.9", "role": "sidecar"}
         ]);
-        Some(Ok(vec![FromPilot { pilot: "p".to_owned(), value, version: Some("0.1.0".to_owned()) }]))
+        Some(Ok(vec![answer("p", "default", "0.1.0", value)]))
+    }
+
+    fn answer(pilot: &str, revision: &str, version: &str, value: Value) -> FromPilot {
+        let [pilot, revision, version] = [pilot, revision, version].map(str::to_owned);
+        FromPilot { pilot, revision: Some(revision), value, version: Some(version) }
     }
 
     #[test]
@@ -119,6 +139,28 @@ mod tests {
              data plane version: 0.1.0 (2 proxies), 0.0.9 (1 proxies)\n"
         );
         assert_eq!(text, want);
+    }
+
+    #[test]
+    fn each_revision_is_told_where_they_differ() {
+        let pilots = [("a-1", "default", "0.1.0"), ("a-2", "default", "0.1.0"), ("b-1", "canary", "0.2.0")];
+        let answers = || pilots.iter().map(|(pilot, revision, version)| answer(pilot, revision, version, json!([])));
+        let told = |short| report(short, Some(Ok(answers().collect())));
+        let after_client = |text: String| text.split_once('\n').unwrap().1.to_owned();
+        assert_eq!(
+            after_client(told(true).render(Format::Table).unwrap()),
+            "pilot version: 0.1.0 (revision default)\npilot version: 0.2.0 (revision canary)\ndata plane version: none\n"
+        );
+        assert_eq!(
+            after_client(told(false).render(Format::Table).unwrap()),
+            "pilot version: 0.1.0 (revision default), a-1\npilot version: 0.1.0 (revision default), a-2\n\
+             pilot version: 0.2.0 (revision canary), b-1\ndata plane version: none\n"
+        );
+        let told = told(true);
+        assert_eq!(
+            told.value()["meshVersion"][2],
+            json!({"Component": "pilot", "Info": {"version": "0.2.0"}, "Revision": "canary"})
+        );
     }
 
     #[test]

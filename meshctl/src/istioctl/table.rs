@@ -43,10 +43,23 @@ const fn short(short: char, long: &'static str, standing: Standing) -> Flag {
 
 const LOG: &str = "what a command says goes to standard error, and there is no log to set levels of";
 const CHARTS: &str = "the charts are part of the command; helm installs others";
+const TRACES: &str = "no line of a log has a stack trace";
+const PAGES: &str = "pages come over HTTP from pilot's port 15014, through the API server";
+const WAITS: &str = "installing waits until everything is ready; meshctl status looks again";
 const LABELS: &str = "what was installed is found by its labels";
 const FROM_CLUSTER: &str =
     "it asks no cluster; save keys config and values of ConfigMap istio-sidecar-injector in files";
 const AMBIENT: &str = "ambient mode is not served; sidecars are";
+
+/// Of `tag set` and `tag generate`.
+const TAG: &[Flag] = &[
+    short('r', "revision", Served),
+    flag("overwrite", Served),
+    flag("webhook-name", Served),
+    flag("auto-inject-namespaces", Served),
+    short('y', "skip-confirmation", Served),
+    short('d', "manifests", no(CHARTS)),
+];
 
 /// Flags of every command.
 pub(crate) const GLOBAL: &[Flag] = &[
@@ -68,9 +81,19 @@ pub(crate) const GLOBAL: &[Flag] = &[
 
 /// Every command, in the order of the page.
 pub(crate) const COMMANDS: &[Command] = &[
-    refused(
+    served(
         &[&["admin", "istiod"], &["log", "l"]],
-        "pilot's port 15014 sets it for callers in its pod (kubectl port-forward): POST /log-level?level=debug",
+        &[
+            short('l', "selector", Served),
+            flag("level", Served),
+            flag("reset", Served),
+            flag("log-reset", Served),
+            short('o', "output", Served),
+            short('r', "revision", Served),
+            flag("stack-trace-level", no(TRACES)),
+            flag("stack-trace-reset", no(TRACES)),
+            flag("ctrlz_port", no("there is no ControlZ; pilot's port 15014 has the levels")),
+        ],
     ),
     refused(
         &[&["analyze"]],
@@ -98,7 +121,22 @@ pub(crate) const COMMANDS: &[Command] = &[
         &[&["experimental", "x", "exp"], &["injector"], &["list"]],
         "status -o json lists the namespaces that ask for injection, and the webhooks",
     ),
-    refused(&[&["experimental", "x", "exp"], &["internal-debug"]], "pilot's debug pages are on its port 15014, /debug"),
+    served(
+        &[&["experimental", "x", "exp"], &["internal-debug"]],
+        &[
+            short('L', "list", Served),
+            flag("all", Served),
+            short('r', "revision", Served),
+            flag("xds-label", Served),
+            flag("timeout", Served),
+            flag("xds-address", no(PAGES)),
+            flag("xds-port", no(PAGES)),
+            flag("cert-dir", no(PAGES)),
+            flag("authority", no(PAGES)),
+            flag("insecure", no(PAGES)),
+            flag("plaintext", no(PAGES)),
+        ],
+    ),
     refused(
         &[&["experimental", "x", "exp"], &["metrics", "m"]],
         "the standard metrics are in Prometheus, under Istio's names",
@@ -127,7 +165,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         &[&["experimental", "x", "exp"], &["workload"], &["entry"], &["configure"]],
         "machines outside of a cluster are not served yet",
     ),
-    refused(&[&["completion"]], "it comes with a later version"),
+    served(&[&["completion"]], &[flag("no-descriptions", no("descriptions are left out where a shell shows none"))]),
     refused(&[&["collateral"]], "the reference is in docs/reference"),
     refused(&[&["options"]], "options of every command stand in its --help"),
     refused(&[&["create-remote-secret"]], "several clusters in one mesh are not served yet"),
@@ -147,10 +185,23 @@ pub(crate) const COMMANDS: &[Command] = &[
             short('y', "skip-confirmation", Served),
             flag("readiness-timeout", Served),
             short('d', "manifests", no(CHARTS)),
-            flag("verify", no("installing waits until everything is ready; meshctl status looks again")),
+            flag("verify", no(WAITS)),
         ],
     ),
-    refused(&[&["upgrade"]], "install again with the new version's command, which changes what differs"),
+    served(
+        &[&["upgrade"]],
+        &[
+            short('f', "filename", Served),
+            short('s', "set", Served),
+            short('r', "revision", Served),
+            flag("force", Served),
+            flag("dry-run", Served),
+            short('y', "skip-confirmation", Served),
+            flag("readiness-timeout", Served),
+            short('d', "manifests", no(CHARTS)),
+            flag("verify", no(WAITS)),
+        ],
+    ),
     refused(&[&["manifest"], &["install", "apply"]], "install is the same command"),
     served(
         &[&["manifest"], &["generate"]],
@@ -256,15 +307,37 @@ pub(crate) const COMMANDS: &[Command] = &[
         &[short('o', "output", Served), flag("proxy-admin-port", Served), short('f', "file", Served)],
     ),
     refused(&[&["proxy-config", "pc"], &["eds"]], "proxy-config endpoint lists them"),
-    refused(&[&["proxy-config", "pc"], &["all", "a"]], "ask for each of cluster, listener, route, endpoint, secret"),
+    served(
+        &[&["proxy-config", "pc"], &["all", "a"]],
+        &[
+            short('o', "output", Served),
+            flag("proxy-admin-port", Served),
+            short('f', "file", Served),
+            flag("fqdn", Served),
+            flag("direction", Served),
+            flag("subset", Served),
+            flag("port", Served),
+            flag("address", Served),
+            flag("type", Served),
+            flag("name", Served),
+            flag("verbose", Served),
+            flag("with-headers", Served),
+        ],
+    ),
     refused(
         &[&["proxy-config", "pc"], &["bootstrap", "b"]],
         "a proxy has no bootstrap file; its settings are variables, which docs/reference/proxy.md lists",
     ),
     refused(&[&["proxy-config", "pc"], &["ecds", "ec"]], "extensions are not sent apart from routes"),
-    refused(
+    served(
         &[&["proxy-config", "pc"], &["log", "o"]],
-        "the proxy's port 15000 sets it for callers in its pod (kubectl port-forward): POST /log-level?level=debug",
+        &[
+            short('o', "output", Served),
+            flag("proxy-admin-port", Served),
+            flag("level", Served),
+            short('r', "reset", Served),
+            short('l', "selector", Served),
+        ],
     ),
     refused(&[&["proxy-config", "pc"], &["rootca-compare", "rc"]], "proxy-config secret shows the roots of each"),
     served(
@@ -308,10 +381,10 @@ pub(crate) const COMMANDS: &[Command] = &[
         ],
     ),
     served(&[&["validate", "v"]], &[short('f', "filename", Served), short('x', "referential", Served)]),
-    refused(&[&["tag"], &["set"]], "the chart's value revisionTags makes and moves tags"),
-    refused(&[&["tag"], &["generate"]], "the chart's value revisionTags makes and moves tags"),
-    refused(&[&["tag"], &["list", "show"]], "kubectl get mutatingwebhookconfigurations -l istio.io/tag lists them"),
-    refused(&[&["tag"], &["remove", "delete"]], "take it out of the chart's value revisionTags"),
+    served(&[&["tag"], &["set"]], TAG),
+    served(&[&["tag"], &["generate"]], TAG),
+    served(&[&["tag"], &["list", "show"]], &[short('o', "output", Served)]),
+    served(&[&["tag"], &["remove", "delete"]], &[short('y', "skip-confirmation", Served)]),
     refused(&[&["waypoint"], &["apply"]], AMBIENT),
     refused(&[&["waypoint"], &["generate"]], AMBIENT),
     refused(&[&["waypoint"], &["delete"]], AMBIENT),

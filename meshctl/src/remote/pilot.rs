@@ -28,6 +28,8 @@ const AUDIENCE: &str = "istio-ca";
 pub(crate) struct FromPilot {
     /// Its pod, or its address.
     pub(crate) pilot: String,
+    /// Of its pod; nothing is known of an address.
+    pub(crate) revision: Option<String>,
     pub(crate) value: Value,
     /// Of pilot, where it says so.
     pub(crate) version: Option<String>,
@@ -81,6 +83,7 @@ type Token = MetadataValue<Ascii>;
 /// A pilot that can be asked.
 struct Pilot {
     name: String,
+    revision: Option<String>,
     client: DebugClient<Channel>,
     token: Option<Token>,
     /// Open as long as it is asked.
@@ -99,7 +102,7 @@ impl Pilot {
     fn told(&self, json: &str, metadata: &MetadataMap) -> Result<FromPilot> {
         let version = metadata.get(VERSION).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let value = serde_json::from_str(json).context("what pilot answered is not JSON")?;
-        Ok(FromPilot { pilot: self.name.clone(), value, version })
+        Ok(FromPilot { pilot: self.name.clone(), revision: self.revision.clone(), value, version })
     }
 }
 
@@ -108,7 +111,7 @@ async fn pilots(args: &XdsArgs, context: &Context) -> Result<Vec<Pilot>> {
         return in_cluster(args, &Cluster::open(&context.kube).await?).await;
     };
     let client = client(address, tls::connector(address, args)?, args.plaintext)?;
-    Ok(vec![Pilot { name: address.clone(), client, token: token_of(args)?, _forward: None }])
+    Ok(vec![Pilot { name: address.clone(), revision: None, client, token: token_of(args)?, _forward: None }])
 }
 
 /// Each running pod of the control plane, verified by the mesh's own roots, with a token of its namespace.
@@ -128,7 +131,7 @@ async fn in_cluster(args: &XdsArgs, cluster: &Cluster) -> Result<Vec<Pilot>> {
     };
     let mut pilots = Vec::new();
     for pod in pods {
-        let forward = cluster.forward(namespace, &pod, port).await?;
+        let forward = cluster.forward(namespace, &pod.name, port).await?;
         let address = forward.address.to_string();
         let connector = match &roots {
             None => Connector::plain(address.as_str()),
@@ -138,7 +141,8 @@ async fn in_cluster(args: &XdsArgs, cluster: &Cluster) -> Result<Vec<Pilot>> {
             }
         };
         let client = client(&address, connector, args.plaintext)?;
-        pilots.push(Pilot { name: pod, client, token: token.clone(), _forward: Some(forward) });
+        let (name, revision) = (pod.name, Some(pod.revision));
+        pilots.push(Pilot { name, revision, client, token: token.clone(), _forward: Some(forward) });
     }
     Ok(pilots)
 }

@@ -1,7 +1,7 @@
 //! Log set-up: text for people or JSON for machines, to standard error, with a filter that can be changed while the
 //! process runs.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 use tracing_subscriber::{EnvFilter, Registry, filter::LevelFilter, fmt::layer, layer::SubscriberExt, reload};
 
 /// The form of a line.
@@ -49,6 +49,8 @@ pub enum LogError {
 #[derive(Clone)]
 pub struct LogHandle {
     filter: reload::Handle<EnvFilter, Registry>,
+    /// The filter that the process was started with.
+    first: Arc<str>,
 }
 
 impl fmt::Debug for LogHandle {
@@ -70,6 +72,7 @@ pub fn filter(text: &str) -> Result<String, LogError> {
 /// # Errors
 /// [`LogError::Filter`] for a filter that does not parse, [`LogError::AlreadySet`] when called twice.
 pub fn init(format: Format, filter: &str) -> Result<LogHandle, LogError> {
+    let first = filter.into();
     let (filter, handle) = reload::Layer::new(parse(filter)?);
     let base = tracing_subscriber::registry().with(filter);
     let set = match format {
@@ -83,7 +86,7 @@ pub fn init(format: Format, filter: &str) -> Result<LogHandle, LogError> {
         }
     };
     set.map_err(|_| LogError::AlreadySet)?;
-    Ok(LogHandle { filter: handle })
+    Ok(LogHandle { filter: handle, first })
 }
 
 impl LogHandle {
@@ -95,6 +98,14 @@ impl LogHandle {
         let parsed = parse(filter)?;
         let gone = |_| LogError::Filter { filter: filter.to_owned(), reason: "logging has ended".to_owned() };
         self.filter.reload(parsed).map_err(gone)
+    }
+
+    /// Puts the filter back that the process was started with.
+    ///
+    /// # Errors
+    /// [`LogError::Filter`] when logging has ended.
+    pub fn reset(&self) -> Result<(), LogError> {
+        self.set_level(&self.first)
     }
 
     /// The filter in force.
@@ -131,9 +142,11 @@ mod tests {
     fn the_filter_can_be_replaced_and_a_bad_one_leaves_it() {
         let (filter, handle) = reload::Layer::new(parse("info").unwrap());
         let _subscriber = tracing_subscriber::registry().with(filter);
-        let handle = LogHandle { filter: handle };
+        let handle = LogHandle { filter: handle, first: "info".into() };
         handle.set_level("debug").unwrap();
         assert!(handle.set_level("loud").is_err());
         assert_eq!(handle.filter(), "debug");
+        handle.reset().unwrap();
+        assert_eq!(handle.filter(), "info");
     }
 }

@@ -21,16 +21,24 @@ pub(crate) fn tell(text: &str) {
 /// # Errors
 /// Where it is not.
 pub(crate) fn confirm(question: &str, yes: bool) -> Result<()> {
+    match agreed(question, yes)? {
+        true => Ok(()),
+        false => bail!("nothing was done: the answer was not yes (-y does without a question)"),
+    }
+}
+
+/// Whether the answer is yes.
+///
+/// # Errors
+/// Where nobody can be asked.
+pub(crate) fn agreed(question: &str, yes: bool) -> Result<bool> {
     if yes {
-        return Ok(());
+        return Ok(true);
     }
     say(&format!("{question}\nProceed? (y/N) "));
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).context("cannot read the answer; -y does without one")?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => bail!("nothing was done: the answer was not yes (-y does without a question)"),
-    }
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 /// One thing that is being done.

@@ -3,7 +3,8 @@
 use crate::{chart::object::Object, cluster::Cluster};
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::{
-    api::apps::v1::Deployment, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    api::apps::v1::{DaemonSet, Deployment},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
     Api,
@@ -35,6 +36,13 @@ pub(super) async fn ready(cluster: &Cluster, objects: &[Object], limit: Duration
                     done => done,
                 }
             }
+            "DaemonSet" => {
+                let namespace = object.namespace().context("a DaemonSet has a namespace")?;
+                let api: Api<DaemonSet> = Api::namespaced(cluster.client.clone(), namespace);
+                until(api, object, is_everywhere, end)
+                    .await
+                    .context("its pods are not ready; kubectl describe pods says why")
+            }
             _ => Ok(()),
         }
         .with_context(|| format!("resources not ready after {limit:?}: {}", object.title()))?;
@@ -63,6 +71,15 @@ fn is_ready(deployment: Option<&Deployment>) -> bool {
         && status.replicas.unwrap_or(0) == status.updated_replicas.unwrap_or(0)
 }
 
+/// Whether its newest pod is on every node where one belongs, and answers.
+fn is_everywhere(daemon: Option<&DaemonSet>) -> bool {
+    let Some(DaemonSet { metadata, status: Some(status), .. }) = daemon else { return false };
+    let wanted = status.desired_number_scheduled;
+    status.observed_generation >= metadata.generation
+        && status.updated_number_scheduled.unwrap_or(0) >= wanted
+        && status.number_available.unwrap_or(0) >= wanted
+}
+
 /// What the API server says about it.
 fn why_not(deployment: Option<Deployment>) -> String {
     let conditions = deployment.and_then(|deployment| deployment.status?.conditions).unwrap_or_default();
@@ -79,6 +96,24 @@ fn why_not(deployment: Option<Deployment>) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_daemon_set_is_ready_when_its_newest_pods_are_on_every_node() {
+        let of = |status: serde_json::Value| {
+            let whole =
+                json!({"metadata": {"generation": 2}, "spec": {"selector": {}, "template": {}}, "status": status});
+            is_everywhere(Some(&serde_json::from_value(whole).unwrap()))
+        };
+        let status = |seen: i64, updated: i64, available: i64| {
+            json!({
+                "currentNumberScheduled": 2, "numberMisscheduled": 0, "numberReady": 2, "desiredNumberScheduled": 2,
+                "observedGeneration": seen, "updatedNumberScheduled": updated, "numberAvailable": available,
+            })
+        };
+        assert!(of(status(2, 2, 2)));
+        assert!(!of(status(1, 2, 2)) && !of(status(2, 1, 2)) && !of(status(2, 2, 1)));
+        assert!(!is_everywhere(None));
+    }
 
     #[test]
     fn a_deployment_is_ready_when_its_newest_pods_alone_are_there() {

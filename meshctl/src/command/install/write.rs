@@ -21,8 +21,6 @@ const MANAGER: &str = "meshctl";
 pub(crate) enum Found {
     Absent,
     There(Owner),
-    /// There, and to stay as it is.
-    Left(Owner),
 }
 
 /// Looks for the object of this kind, namespace and name.
@@ -36,6 +34,24 @@ pub(crate) async fn apply(cluster: &Cluster, object: &Object) -> Result<()> {
     let api = api(cluster, kind_of(object)?, object.namespace());
     let written = api.patch(object.name(), &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object.0)).await;
     written.map_err(|error| cluster.told(error, &format!("write {}", object.title())))?;
+    Ok(())
+}
+
+/// What the object would be if it were written, where it is there already.
+pub(crate) async fn tried(cluster: &Cluster, object: &Object) -> Result<Object> {
+    let api = api(cluster, kind_of(object)?, object.namespace());
+    let parameters = PatchParams::apply(MANAGER).force().dry_run();
+    let tried = api.patch(object.name(), &parameters, &Patch::Apply(&object.0)).await;
+    let tried = tried.map_err(|error| cluster.told(error, &format!("write {}", object.title())))?;
+    Ok(Object(serde_json::to_value(tried).context("what the API server has is no object")?))
+}
+
+/// Changes some fields of an object that is there; null takes one away.
+pub(crate) async fn merge(cluster: &Cluster, object: &Object, change: &Value) -> Result<()> {
+    let api = api(cluster, kind_of(object)?, object.namespace());
+    let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let changed = api.patch(object.name(), &parameters, &Patch::Merge(change)).await;
+    changed.map_err(|error| cluster.told(error, &format!("change {}", object.title())))?;
     Ok(())
 }
 
@@ -98,6 +114,7 @@ pub(crate) async fn one(cluster: &Cluster, kind: &str, namespace: Option<&str>, 
     let Some(there) = there else { return Ok(None) };
     let mut object = serde_json::to_value(there).context("what the API server has is no object")?;
     object["kind"] = Value::from(kind.name);
+    object["apiVersion"] = kind.resource().api_version.into();
     Ok(Some(Object(object)))
 }
 

@@ -13,7 +13,7 @@ fn answer(pilot: &str) -> Vec<FromPilot> {
          "kinds": {"Index": {"status": "stale", "sent": 5, "acknowledged": 4}}},
         {"proxy": "new.shop", "namespace": "shop"}
     ]);
-    vec![FromPilot { pilot: pilot.to_owned(), value, version: None }]
+    vec![FromPilot { pilot: pilot.to_owned(), revision: None, value, version: None }]
 }
 
 fn text(wanted: Option<&str>, namespace: Option<&str>, verbosity: u8) -> String {

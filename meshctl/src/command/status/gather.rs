@@ -4,7 +4,7 @@ use super::{Facts, Injected, PilotPod, Proxy, Webhook};
 use crate::{
     cluster::{self, Cluster},
     context::Context,
-    remote,
+    dataplane, remote,
 };
 use anyhow::Result;
 use k8s_openapi::api::{
@@ -128,7 +128,8 @@ async fn pods(
     let mut by_namespace: BTreeMap<String, Vec<Pod>> = BTreeMap::new();
     for pod in staying(list) {
         if is_ours(&pod, others) {
-            facts.meshed.insert(format!("{}.{}", pod.name_any(), pod.namespace().unwrap_or_default()));
+            let name = format!("{}.{}", pod.name_any(), pod.namespace().unwrap_or_default());
+            facts.meshed.insert(name, dataplane::workload(&pod));
         }
         by_namespace.entry(pod.namespace().unwrap_or_default()).or_default().push(pod);
     }
@@ -186,8 +187,9 @@ pub(super) fn injected(name: &str, pods: &[Pod], injector: &Injector) -> Injecte
 
 async fn proxies(cluster: &Cluster, facts: &mut Facts) -> Result<()> {
     for answer in remote::clients_in(cluster).await? {
-        facts.version = facts.version.take().or(answer.version);
-        facts.proxies.extend(answer.value.as_array().into_iter().flatten().map(proxy));
+        let clients = answer.value.as_array().into_iter().flatten();
+        facts.proxies.extend(clients.map(|client| Proxy { pilot: answer.version.clone(), ..proxy(client) }));
+        facts.versions.extend(answer.version);
     }
     facts.proxies.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(())

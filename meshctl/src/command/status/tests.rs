@@ -5,12 +5,17 @@ use mesh_pilot::inject::{Environment, Injector};
 fn healthy() -> Facts {
     Facts {
         namespace: "istio-system".to_owned(),
-        version: Some("0.1.0".to_owned()),
+        versions: ["0.1.0".to_owned()].into(),
         pilots: vec![PilotPod { name: "istiod-1".to_owned(), ready: true, reason: String::new() }],
         webhooks: vec![Webhook { name: "istio-sidecar-injector".to_owned(), trusted: true }],
         namespaces: vec![Injected { name: "shop".to_owned(), pods: 2, without: Vec::new() }],
-        meshed: ["cart-1.shop".to_owned()].into(),
-        proxies: vec![Proxy { name: "cart-1.shop".to_owned(), version: "0.1.0".to_owned(), ..Proxy::default() }],
+        meshed: [("cart-1.shop".to_owned(), "deployment/cart".to_owned())].into(),
+        proxies: vec![Proxy {
+            name: "cart-1.shop".to_owned(),
+            version: "0.1.0".to_owned(),
+            pilot: Some("0.1.0".to_owned()),
+            ..Proxy::default()
+        }],
         ..Facts::default()
     }
 }
@@ -40,7 +45,7 @@ fn each_thing_that_is_wrong_comes_with_what_mends_it() {
     facts.pilots[0] = PilotPod { name: "istiod-1".to_owned(), ready: false, reason: "not synced".to_owned() };
     facts.webhooks[0].trusted = false;
     facts.namespaces[0].without.push("old-1".to_owned());
-    facts.meshed.insert("lost-1.shop".to_owned());
+    facts.meshed.insert("lost-1.shop".to_owned(), "deployment/lost".to_owned());
     facts.proxies[0].refused.push("Route shop/cart".to_owned());
     facts.proxies[0].version = "0.0.9".to_owned();
     facts.findings.push(("warning".to_owned(), "VirtualService shop/cart".to_owned(), "has no host".to_owned()));
@@ -54,7 +59,7 @@ fn each_thing_that_is_wrong_comes_with_what_mends_it() {
             "1 pods of namespace shop have no sidecar, such as old-1",
             "the proxy of pod lost-1.shop is not connected to the control plane",
             "proxy cart-1.shop refused 1 parts of its configuration, such as Route shop/cart",
-            "proxy cart-1.shop has version 0.0.9, and the control plane another",
+            "1 proxy of namespace shop has version 0.0.9, and the control plane 0.1.0: deployment/cart",
             "warning: VirtualService shop/cart: has no host",
         ]
     );
