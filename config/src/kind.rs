@@ -10,7 +10,7 @@ mod part;
 mod role;
 
 pub use object::{GroupKind, Lane, ObjectKind, Scope};
-pub use part::{Part, PartName};
+pub use part::{PIECE, Part, PartName, object_of};
 pub use role::{NotServed, Role};
 
 /// How a proxy comes by the parts of a kind.

@@ -10,6 +10,7 @@
 mod values;
 
 use mesh_config::{
+    kind::ObjectKind,
     model::{
         Kind, Part, Workload,
         gateway::{ServerProtocol, ServerTls},
@@ -63,6 +64,9 @@ fn level(part: &Part) -> u8 {
     let later = match part {
         Part::Workload(workload) if called(workload) => return 3,
         Part::Instance(instance) if called(&instance.workload) => return 3,
+        Part::Route(route) if route.object == ObjectKind::Ingress => return 4,
+        Part::Gateway(gateway) if gateway.object == ObjectKind::Ingress => return 4,
+        Part::Destination(destination) if destination.object == ObjectKind::Ingress => return 4,
         Part::Route(route) => !route.tls.is_empty() || !route.tcp.is_empty(),
         Part::Gateway(gateway) => gateway.servers.iter().any(|server| match &server.protocol {
             ServerProtocol::Http | ServerProtocol::Https(ServerTls::Secret { .. }) => false,

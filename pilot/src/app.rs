@@ -17,16 +17,18 @@ pub use self::{
 };
 
 use crate::{
-    compile::Compiler,
+    compile::{Compiler, ingress::reached},
     debug::Reports,
-    discovery::{clients::Clients, foreign::Told, server::Discovery, shares::Shares},
+    discovery::{clients::Clients, foreign, server::Discovery, shares::Shares},
     mesh::Mesh,
     metrics::Metrics,
+    object::Reached,
     settings::Settings,
     source::Batch,
     world::Touched,
 };
 use admission::Admission;
+use keeper::{Keeper, Kept};
 use mesh_runtime::{
     clock::WallClock,
     drain,
@@ -50,10 +52,12 @@ pub struct App {
     objects: Objects,
     vouch: Vouch,
     /// What is written to the cluster.
-    keeper: Option<keeper::Keeper>,
+    keeper: Option<Keeper>,
     admission: Admission,
     ready: Ready,
     chosen: watch::Sender<Option<BTreeSet<Arc<str>>>>,
+    /// Where Ingresses are reached.
+    reached: watch::Sender<Arc<Reached>>,
     compiler: Compiler,
     mesh: Publisher<Mesh>,
     registry: Registry,
@@ -104,8 +108,9 @@ impl App {
         let lines = bounded.lines.clone();
         let vouch = Vouch::open(&settings, cluster, &objects.world, &registry, WallClock::system(), lines).await?;
         let chosen = watch::Sender::new(objects.world.chosen_namespaces());
-        let keep = |client| keeper::Keeper::new(client, &settings, vouch.bundle(), chosen.subscribe());
-        let keeper = cluster.map(keep);
+        let reached = watch::Sender::new(Arc::new(reached(&objects.world)));
+        let kept = || Kept { roots: vouch.bundle(), chosen: chosen.subscribe(), reached: reached.subscribe() };
+        let keeper = cluster.map(|client| Keeper::new(client, &settings, kept()));
         let ready = Ready::new();
         let (world, bundle) = (&objects.world, vouch.bundle());
         let admission = Admission::new(&settings, cluster, bundle, world.context(), (&registry, &ready))?;
@@ -121,6 +126,7 @@ impl App {
             vouch,
             keeper,
             chosen,
+            reached,
             admission,
             ready,
             compiler,
@@ -148,6 +154,7 @@ impl App {
             vouch,
             keeper,
             chosen,
+            reached,
             admission,
             ready,
             compiler,
@@ -164,7 +171,7 @@ impl App {
             authenticate: vouch.authenticate(),
             access: vouch.access(),
             metrics: metrics.clone(),
-            told: Told::default(),
+            told: foreign::Told::default(),
             shares: bounded.shares,
             lines: bounded.lines,
             wall: WallClock::system(),
@@ -192,6 +199,7 @@ impl App {
             keep: objects.keep,
             pace: objects.pace,
             chosen,
+            reached,
         };
         let own = vouch.own.reader();
 

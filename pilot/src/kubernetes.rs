@@ -6,8 +6,10 @@ pub(crate) mod call;
 pub(crate) mod client;
 #[cfg(test)]
 pub(crate) mod fake;
+pub(crate) mod ingress_status;
 pub(crate) mod lease;
 pub(crate) mod owner;
+pub(crate) mod pace;
 pub(crate) mod review;
 pub(crate) mod root_secret;
 pub(crate) mod trust_bundle;

@@ -2,6 +2,8 @@
 //! status is made of.
 
 use mesh_config::{crd::Head, diagnostic::Diagnostic, kind::GroupKind, name::NamespacedName};
+#[cfg(feature = "serve")]
+use std::collections::BTreeSet;
 use std::{
     collections::BTreeMap,
     sync::{Arc, LazyLock},
@@ -106,3 +108,33 @@ pub struct Holds {
 
 /// What holds of each object.
 pub type HoldsOf = BTreeMap<ObjectId, Holds>;
+
+/// Where a gateway is reached: by a name or at an address, the other is empty. In the order of a status.
+#[cfg(feature = "serve")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Point {
+    /// A name.
+    pub(crate) hostname: Arc<str>,
+    /// An address.
+    pub(crate) ip: Arc<str>,
+}
+
+#[cfg(feature = "serve")]
+impl Point {
+    pub(crate) fn of(text: &Arc<str>) -> Self {
+        match text.parse::<std::net::IpAddr>() {
+            Ok(_) => Point { hostname: "".into(), ip: text.clone() },
+            Err(_) => Point { hostname: text.clone(), ip: "".into() },
+        }
+    }
+}
+
+/// Where Ingresses are reached.
+#[cfg(feature = "serve")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Reached {
+    /// Those whose status is this control plane's to say.
+    pub(crate) ingresses: BTreeSet<NamespacedName>,
+    /// What it is to say, in order.
+    pub(crate) points: BTreeSet<Point>,
+}

@@ -88,6 +88,9 @@ pub struct Settings {
     /// Pilot's own namespace, and the mesh's root namespace until MeshConfig says another.
     #[arg(long, env = "POD_NAMESPACE", default_value = "istio-system")]
     pub namespace: String,
+    /// Namespace of the Service that MeshConfig's `ingressService` names: pilot's own by default.
+    #[arg(long, env = "K8S_INGRESS_NS")]
+    pub ingress_namespace: Option<String>,
     /// Revision of this control plane: its MeshConfig is ConfigMap `istio-REVISION`, without one `istio`, of its own
     /// namespace.
     #[arg(long, env = "REVISION")]

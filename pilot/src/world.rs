@@ -25,7 +25,10 @@ use bytes::Bytes;
 use counts::Counts;
 use input::{How, Input};
 use mesh_config::{
-    crd::{Head, ParseContext, Parsed, mesh_config::MeshConfig},
+    crd::{
+        Head, ParseContext, Parsed,
+        mesh_config::{IngressSettings, MeshConfig},
+    },
     diagnostic::{Diagnostic, Severity},
     identity::TrustDomain,
     kind::{GroupKind, ObjectKind},
@@ -239,6 +242,17 @@ impl World {
         &self.config.context
     }
 
+    /// What MeshConfig says of Ingresses.
+    pub(crate) fn ingress(&self) -> &IngressSettings {
+        &self.config.ingress
+    }
+
+    /// Whether a label gives an object to another revision, whatever its kind.
+    #[cfg(feature = "serve")]
+    pub(crate) fn is_given_away(&self, object: &Head) -> bool {
+        self.counts.gives_away(&object.meta.labels)
+    }
+
     pub(crate) fn roots(&self) -> &TrustRoots {
         &self.roots
     }
@@ -333,6 +347,7 @@ impl World {
         // MeshConfig has no field for these: the process says them.
         config.settings.cluster_domain = self.base.settings.cluster_domain.clone();
         config.context.cluster_domain = self.base.context.cluster_domain.clone();
+        config.ingress.namespace = self.base.ingress.namespace.clone();
         config.context.mesh_config = self.mesh_config.name.clone();
         if config == self.config {
             return false;

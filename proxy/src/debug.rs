@@ -167,7 +167,7 @@ fn virtual_host(rows: &mut Vec<Value>, host: &Arc<VirtualHost>) {
             "domains": host.domains,
             "match": entry.conditions().map_or_else(|| "/*".to_owned(), conditions),
             "destination": destinations.join(","),
-            "object": entry.meta.object.as_ref().map(ToString::to_string),
+            "object": entry.meta.object.as_ref().map(|object| object.name.to_string()),
         }));
     }
 }

@@ -2,14 +2,19 @@
 //! not reported.
 
 mod endpoint_slice;
+mod ingress;
 mod pod;
 mod secret;
 mod service;
 
 pub use endpoint_slice::{EndpointSlice, SliceEndpoint, SlicePort};
+pub use ingress::{Ingress, IngressBackend, IngressClass, IngressPath, IngressPort, IngressRule, IngressTls, PathRule};
 pub use pod::{ContainerPort, Pod, PodPhase};
 pub use secret::Secret;
 pub use service::{KubePort, Service, ServiceKind, TargetPort};
+
+pub(super) use ingress::form::{INGRESS, INGRESS_CLASS};
+pub(super) use ingress::{ingress, ingress_class};
 
 use super::{Object, ParseContext, reader::Fields};
 use crate::model::{Labels, workload::Locality};

@@ -4,10 +4,12 @@
 //! lose its trust domain with it. A wrong value is an error all the same.
 
 mod forms;
+mod ingress;
 mod providers;
 
 pub(super) use forms::DEFAULT_PROVIDERS;
 pub use forms::{MESH_CONFIG, MESH_NETWORKS};
+pub use ingress::{IngressMode, IngressSettings};
 
 use forms::{MESH_TLS, OUTBOUND, PROXY_CONFIG, TOPOLOGY};
 
@@ -41,6 +43,8 @@ pub struct MeshConfig {
     pub context: ParseContext,
     /// Objects of a namespace count when one of these selects it, or it is the root namespace; without any all count.
     pub discovery_selectors: Vec<LabelSelector>,
+    /// Which Ingresses count, and which gateway serves them.
+    pub ingress: IngressSettings,
 }
 
 impl MeshConfig {
@@ -49,6 +53,7 @@ impl MeshConfig {
         let mut config = MeshConfig::default();
         config.settings.root_namespace = own.clone();
         config.context.root_namespace = own.clone();
+        config.ingress.namespace = own.clone();
         config
     }
 }
@@ -156,6 +161,7 @@ fn mesh_config(f: &mut Fields<'_>, mut config: MeshConfig) -> MeshConfig {
     config.settings.external_authorizers = authorizers;
     config.context.logs = telemetry::log_providers(f, outlets, &config.settings.access_log);
     export_defaults(f, &mut config.context);
+    config.ingress.read(f);
     config.discovery_selectors = f.objects("discoverySelectors", label_selector);
     config.context.root_namespace = config.settings.root_namespace.clone();
     config.context.trust_domain = config.settings.trust_domain.clone();

@@ -127,6 +127,13 @@ macro_rules! objects {
             /// Who serves a mesh.
             XMesh: "gateway.networking.x-k8s.io" "XMesh" ["v1alpha1"] "xmeshes" ["mesh"]
                 Cluster Rest Spec [crd::gateway_api::GATEWAY_CLASS];
+            /// Where requests from outside go, in Kubernetes' own words.
+            Ingress: "networking.k8s.io" "Ingress" ["v1"] "ingresses" ["ing"]
+                Namespaced Rest Spec [crd::kubernetes::INGRESS] crd::kubernetes::ingress => $crate::crd::kubernetes::Ingress as ingresses;
+            /// Who serves Ingresses of a class.
+            IngressClass: "networking.k8s.io" "IngressClass" ["v1"] "ingressclasses" []
+                Cluster Rest
+                Spec [crd::kubernetes::INGRESS_CLASS] crd::kubernetes::ingress_class => $crate::crd::kubernetes::IngressClass as ingress_classes;
             /// Of these the one that holds MeshConfig.
             ConfigMap: "" "ConfigMap" ["v1"] "configmaps" ["cm"]
                 Namespaced Rest Root crd::mesh_config::config_map => Box<$crate::crd::mesh_config::MeshConfig>;

@@ -37,6 +37,16 @@ impl Borrow<str> for PartName {
     }
 }
 
+/// Stands between the name of an object and what a part is of it, where an object has several parts of one kind. No object's
+/// name holds it.
+pub const PIECE: char = '~';
+
+/// The name of the object that a part of this name is of.
+pub fn object_of(name: &NamespacedName) -> NamespacedName {
+    let own = name.name.split(PIECE).next().unwrap_or_default();
+    NamespacedName { namespace: name.namespace.clone(), name: own.into() }
+}
+
 /// The kind's label, then the object's own name.
 fn of(object: ObjectKind, name: &NamespacedName) -> impl fmt::Display {
     format!("{}/{name}", object.label())

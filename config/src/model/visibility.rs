@@ -1,7 +1,7 @@
 //! To which namespaces an object is visible (`exportTo`).
 
 use crate::name::Namespace;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Resolved `exportTo`: `.` has become the object's namespace, `*` is [`Visibility::Everywhere`], `~` is an empty
 /// set of namespaces (nobody, not even the own namespace).
@@ -14,6 +14,15 @@ pub enum Visibility {
 }
 
 impl Visibility {
+    /// What a list of names says of an object of the namespace `own`.
+    pub fn named(names: &[Arc<str>], own: &str) -> Self {
+        if names.iter().any(|name| &**name == "*") {
+            return Visibility::Everywhere;
+        }
+        let resolve = |name: &Arc<str>| if &**name == "." { own.into() } else { (&**name).into() };
+        Visibility::Namespaces(names.iter().filter(|name| &***name != "~").map(resolve).collect())
+    }
+
     /// Whether a client in `namespace` may see the object.
     pub fn includes(&self, namespace: &Namespace) -> bool {
         match self {

@@ -27,7 +27,10 @@ impl Field<v1::Labels> for Labels {
 
 /// By its label, which no two kinds share.
 impl Field<String> for ObjectKind {
-    fn put(&self, _: &mut Level) -> String {
+    fn put(&self, level: &mut Level) -> String {
+        if *self == ObjectKind::Ingress {
+            level.need(4);
+        }
         self.label().to_owned()
     }
 

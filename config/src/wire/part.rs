@@ -14,7 +14,7 @@ use std::{fmt, sync::Arc};
 
 /// The level of this program: it understands resources up to it. A resource carries the least level that understands
 /// the fields it uses, so that an older proxy refuses what it would half understand.
-pub const LEVEL: u32 = 3;
+pub const LEVEL: u32 = 4;
 
 /// Largest encoded resource that is decoded.
 pub const MAX_RESOURCE_BYTES: usize = 4 << 20;

@@ -73,6 +73,7 @@ impl Pilot {
             default_workload_cert_ttl: ttl,
             max_workload_cert_ttl: ttl,
             server_names: vec![SERVER_NAME.to_owned()],
+            ingress_namespace: None,
             trust_bundle_name: "istio-ca-root-cert".to_owned(),
             cluster_role: None,
             pod_name: None,

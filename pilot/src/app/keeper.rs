@@ -1,41 +1,63 @@
-//! What pilot keeps in its cluster for others, one pilot of several at a time: the roots in every namespace.
+//! What pilot keeps in its cluster for others, one pilot of several at a time: the roots in every namespace, and where
+//! Ingresses are reached.
 
 use crate::{
-    kubernetes::{lease::Lease, owner::Owner, trust_bundle::TrustBundles},
+    kubernetes::{ingress_status::IngressStatuses, lease::Lease, owner::Owner, trust_bundle::TrustBundles},
+    object::Reached,
     settings::Settings,
 };
 use kube::Client;
+use mesh_config::name::of_revision;
 use mesh_runtime::drain;
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::watch;
 
 /// One for all revisions in a namespace, since they share the root, and none of Istio's.
-const LEASE: &str = "ferromesh-trust-bundle";
+const ROOTS: &str = "ferromesh-trust-bundle";
+/// One for each revision, as each has Ingresses and a gateway of its own.
+const INGRESSES: &str = "ferromesh-ingress-status";
 
 /// Keeps it.
 pub(super) struct Keeper {
-    lease: Lease,
+    leases: [Lease; 2],
     bundles: TrustBundles,
+    ingresses: IngressStatuses,
+}
+
+/// What it is kept by.
+pub(super) struct Kept {
+    /// In every namespace that is chosen.
+    pub(super) roots: watch::Receiver<Arc<str>>,
+    /// Namespaces; `None`: all.
+    pub(super) chosen: watch::Receiver<Option<BTreeSet<Arc<str>>>>,
+    /// In the status of Ingresses.
+    pub(super) reached: watch::Receiver<Arc<Reached>>,
 }
 
 impl Keeper {
-    /// Keeps `roots` in the `chosen` namespaces of a cluster, or in all.
-    pub(super) fn new(
-        client: &Client,
-        settings: &Settings,
-        roots: watch::Receiver<Arc<str>>,
-        chosen: watch::Receiver<Option<BTreeSet<Arc<str>>>>,
-    ) -> Self {
+    pub(super) fn new(client: &Client, settings: &Settings, kept: Kept) -> Self {
+        let Kept { roots, chosen, reached } = kept;
         let holder = settings.pod_name.clone().unwrap_or_else(|| format!("pilot-{:016x}", fastrand::u64(..)));
         let owner = Owner::new(client.clone(), settings.cluster_role.clone());
-        let (lease, leads) = Lease::new(client.clone(), owner.clone(), &settings.namespace, LEASE, &holder);
+        let lease = |name: &str| Lease::new(client.clone(), owner.clone(), &settings.namespace, name, &holder);
+        let (of_roots, leads) = lease(ROOTS);
         let name = settings.trust_bundle_name.clone();
-        Keeper { lease, bundles: TrustBundles { client: client.clone(), owner, name, roots, chosen, leads } }
+        let client = client.clone();
+        let bundles = TrustBundles { client: client.clone(), owner: owner.clone(), name, roots, chosen, leads };
+        let (of_ingresses, leads) = lease(&of_revision(INGRESSES, settings.named_revision().unwrap_or_default()));
+        let ingresses = IngressStatuses { client, reached, leads };
+        Keeper { leases: [of_roots, of_ingresses], bundles, ingresses }
     }
 
     /// Keeps it until drained.
     pub(super) async fn run(self, drain: drain::Watch) -> anyhow::Result<()> {
-        tokio::join!(self.lease.run(drain.clone()), self.bundles.run(drain));
+        let Keeper { leases: [of_roots, of_ingresses], bundles, ingresses } = self;
+        tokio::join!(
+            of_roots.run(drain.clone()),
+            of_ingresses.run(drain.clone()),
+            bundles.run(drain.clone()),
+            ingresses.run(drain)
+        );
         Ok(())
     }
 }

@@ -106,6 +106,9 @@ pub(super) async fn watched(task: JoinHandle<Result<(), SourceError>>) -> anyhow
 fn base_mesh_config(settings: &Settings) -> MeshConfig {
     let mut base = MeshConfig::of_namespace(&settings.namespace.as_str().into());
     base.settings.cluster_domain = settings.domain.as_str().into();
+    if let Some(namespace) = settings.ingress_namespace.as_deref().filter(|namespace| !namespace.is_empty()) {
+        base.ingress.namespace = namespace.into();
+    }
     if let Some(trust_domain) = &settings.trust_domain {
         base.settings.trust_domain = trust_domain.clone();
     }

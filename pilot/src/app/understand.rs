@@ -2,10 +2,10 @@
 
 use super::keep::Keep;
 use crate::{
-    compile::Compiler,
+    compile::{Compiler, ingress::reached},
     mesh::Mesh,
     metrics::Metrics,
-    object::ObjectId,
+    object::{ObjectId, Reached},
     settle::{Decision, Pace, Settle},
     source::Batch,
     world::{STANDS_IN, Touched, TrustRoots, World},
@@ -35,6 +35,8 @@ pub(super) struct Loop {
     pub(super) pace: Pace,
     /// [`World::chosen_namespaces`].
     pub(super) chosen: watch::Sender<Option<BTreeSet<Arc<str>>>>,
+    /// Where Ingresses are reached.
+    pub(super) reached: watch::Sender<Arc<Reached>>,
 }
 
 impl Loop {
@@ -107,13 +109,8 @@ impl Loop {
         let begin = clock::now();
         let mesh = self.compiler.compile(&self.world, touched, Some(&before));
         if !touched.endpoints_only() {
-            let chosen = self.world.chosen_namespaces();
-            self.chosen.send_if_modified(|before| {
-                *before != chosen && {
-                    *before = chosen;
-                    true
-                }
-            });
+            send(&self.chosen, self.world.chosen_namespaces());
+            send(&self.reached, Arc::new(reached(&self.world)));
         }
         self.metrics.compile.observe(clock::since(begin).as_secs_f64());
         let says_the_same = mesh.says_the_same(&before);
@@ -132,6 +129,17 @@ impl Loop {
         self.metrics.mesh_version.set(mesh.version().0 as i64);
         self.publisher.publish(Arc::new(mesh));
     }
+}
+
+/// Tells whoever looks, if it is anything new.
+fn send<T: PartialEq>(to: &watch::Sender<T>, value: T) {
+    to.send_if_modified(|before| {
+        let is_news = *before != value;
+        if is_news {
+            *before = value;
+        }
+        is_news
+    });
 }
 
 /// Logs every finding about the first mesh.

@@ -96,7 +96,8 @@ impl Notes {
     pub(super) fn new(inputs: &Inputs<'_>) -> Self {
         let routes = inputs.virtual_services.iter().map(|input| (ObjectKind::VirtualService, input.object));
         let rules = inputs.destination_rules.iter().map(|input| (ObjectKind::DestinationRule, input.object));
-        let objects = routes.chain(rules);
+        let ingresses = inputs.ingresses.iter().map(|input| (ObjectKind::Ingress, input.object));
+        let objects = routes.chain(rules).chain(ingresses);
         let origins = objects.map(|(kind, object)| ((kind, object.name()), object.origin.clone())).collect();
         Notes { found: HoldsOf::new(), origins }
     }

@@ -1,11 +1,13 @@
 //! Gateways and the key pairs that they name.
 
-use super::context::{Input, Inputs, Notes};
+use super::{
+    context::{Input, Inputs, Notes},
+    ingress::Derived,
+};
 use crate::object::Reference;
 use mesh_config::{
-    crd::kubernetes::Secret,
-    kind::ObjectKind,
-    model::{Credential, Part, route::Parent},
+    crd::{Head, kubernetes::Secret},
+    model::{Credential, Gateway, Part, route::Parent},
     name::NamespacedName,
 };
 use std::{
@@ -16,24 +18,45 @@ use std::{
 /// Which accounts are entitled to which Secret.
 type Entitled = BTreeMap<NamespacedName, BTreeSet<NamespacedName>>;
 
+/// A gateway, whichever kind of object says it.
+pub(super) struct Stated<'a> {
+    object: &'a Arc<Head>,
+    gateway: &'a Gateway,
+    /// Where its servers name their Secrets, where that is not as in a Gateway.
+    fields: &'a [String],
+}
+
+impl Stated<'_> {
+    fn field(&self, server: usize) -> String {
+        self.fields.get(server).cloned().unwrap_or_else(|| format!("spec.servers[{server}].tls.credentialName"))
+    }
+}
+
+/// Gateways that users write, then those that are made of Ingresses.
+pub(super) fn stated<'a>(inputs: &'a Inputs<'_>, ingresses: &'a [Derived<'_>]) -> impl Iterator<Item = Stated<'a>> {
+    let written = inputs.gateways.iter().map(|i| Stated { object: i.object, gateway: i.value, fields: &[] });
+    let derived = |i: &'a Derived<'_>| Stated { object: i.object, gateway: &i.gateway, fields: &i.fields };
+    written.chain(ingresses.iter().map(derived))
+}
+
 /// Gateways, and of the Secrets those that a Gateway names: no other leaves this process, and these go to gateways of
 /// entitled accounts alone.
-pub(super) fn compile(inputs: &Inputs<'_>, notes: &mut Notes) -> (Vec<Part>, Entitled) {
-    let named = credential_names(inputs);
+pub(super) fn compile(gateways: &[Stated<'_>], inputs: &Inputs<'_>, notes: &mut Notes) -> (Vec<Part>, Entitled) {
+    let mut named: BTreeSet<&Arc<str>> = BTreeSet::new();
     let mut parts = Vec::new();
     let known: BTreeSet<&Arc<str>> = inputs.secrets.iter().map(|secret| &secret.object.meta.name).collect();
-    for input in &inputs.gateways {
-        for (i, server) in input.value.servers.iter().enumerate() {
+    for stated in gateways {
+        for (i, server) in stated.gateway.servers.iter().enumerate() {
             let Some(secret) = server.protocol.secret() else { continue };
+            named.insert(secret);
             let missing = (!known.contains(secret)).then(|| format!("there is no Secret {secret} in any namespace"));
             let reference = Reference { to: format!("Secret {secret}"), missing: missing.clone() };
-            notes.names(ObjectKind::Gateway, &input.value.name, reference);
+            notes.names(stated.gateway.object, &stated.object.name(), reference);
             if let Some(message) = missing {
-                let field = format!("spec.servers[{i}].tls.credentialName");
-                notes.warn(input.object, "secret-not-found", &field, message);
+                notes.warn(stated.object, "secret-not-found", &stated.field(i), message);
             }
         }
-        parts.push(Part::Gateway(Arc::new(input.value.clone())));
+        parts.push(Part::Gateway(Arc::new(stated.gateway.clone())));
     }
     let by_name: HashMap<&NamespacedName, &Secret> = inputs.secrets.iter().map(|s| (&s.value.name, s.value)).collect();
     let mut entitled = BTreeMap::new();
@@ -67,8 +90,8 @@ fn accounts(input: &Input<'_, Secret>, notes: &mut Notes) -> BTreeSet<Namespaced
 }
 
 /// Where VirtualServices attach themselves.
-pub(super) fn attach(inputs: &Inputs<'_>, notes: &mut Notes) {
-    let known: BTreeSet<&NamespacedName> = inputs.gateways.iter().map(|input| &input.value.name).collect();
+pub(super) fn attach(inputs: &Inputs<'_>, gateways: &[Stated<'_>], notes: &mut Notes) {
+    let known: BTreeSet<&NamespacedName> = gateways.iter().map(|stated| &stated.gateway.name).collect();
     for input in &inputs.virtual_services {
         for parent in &input.value.parents {
             notes.attached(
@@ -87,11 +110,6 @@ pub(super) fn attach(inputs: &Inputs<'_>, notes: &mut Notes) {
 
 /// Annotation of a Secret: the service accounts whose gateways may have its key.
 const ACCOUNTS: &str = "ferromesh.io/gateway-accounts";
-
-fn credential_names<'a>(inputs: &Inputs<'a>) -> BTreeSet<&'a Arc<str>> {
-    let servers = inputs.gateways.iter().flat_map(|input| &input.value.servers);
-    servers.filter_map(|server| server.protocol.secret()).collect()
-}
 
 /// The key pair; a CA may be in a Secret of its own, called `NAME-cacert`.
 fn credential(secret: &Secret, by_name: &HashMap<&NamespacedName, &Secret>) -> Option<Credential> {

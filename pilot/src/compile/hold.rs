@@ -19,10 +19,11 @@ mod present;
 use super::{context::Notes, services::Registry};
 use crate::{mesh::Mesh, object::Reference};
 use mesh_config::{
+    kind::ObjectKind,
     model::{Destination, Kind, Part, PartName, Route, route::Target},
     name::NamespacedName,
 };
-use present::{Missing, Present};
+use present::Present;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -30,8 +31,38 @@ use std::{
 
 /// As the objects say.
 pub(super) struct Written {
-    pub(super) routes: Vec<Route>,
+    pub(super) routes: Vec<WrittenRoute>,
     pub(super) destinations: Vec<Destination>,
+}
+
+/// A route, and whose it is.
+pub(super) struct WrittenRoute {
+    pub(super) route: Route,
+    /// The objects that it is made of, all of one kind.
+    pub(super) of: Vec<Said>,
+}
+
+/// What one object says in a route.
+pub(super) struct Said {
+    object: NamespacedName,
+    /// Where its rules lead.
+    pub(super) targets: BTreeSet<Target>,
+    /// What its rules lead to and what cannot even be named as a target.
+    pub(super) missing: Vec<String>,
+}
+
+impl Said {
+    pub(super) fn of(object: NamespacedName) -> Self {
+        Said { object, targets: BTreeSet::new(), missing: Vec::new() }
+    }
+}
+
+impl From<Route> for WrittenRoute {
+    /// One that is an object's own.
+    fn from(route: Route) -> Self {
+        let said = Said { targets: route.targets().cloned().collect(), ..Said::of(route.name.clone()) };
+        WrittenRoute { route, of: vec![said] }
+    }
 }
 
 /// As proxies are told.
@@ -52,28 +83,39 @@ pub(super) fn hold(written: Written, registry: &Registry, previous: Option<&Mesh
 }
 
 /// The route, or the version before it.
-fn in_force(route: Route, present: &Present<'_>, previous: Option<&Mesh>, notes: &mut Notes) -> Route {
-    let mut missing: Vec<Missing> = Vec::new();
-    for target in targets(&route) {
-        let not_there = present.missing(target);
-        let reference = Reference { to: named(target), missing: not_there.as_ref().map(ToString::to_string) };
-        notes.names(route.object, &route.name, reference);
-        missing.extend(not_there);
+fn in_force(written: WrittenRoute, present: &Present<'_>, previous: Option<&Mesh>, notes: &mut Notes) -> Route {
+    let WrittenRoute { route, of } = written;
+    let missing: Vec<(NamespacedName, String)> = of
+        .into_iter()
+        .filter_map(|said| {
+            let missing = missing(&said, route.object, present, notes)?;
+            Some((said.object, missing))
+        })
+        .collect();
+    if missing.is_empty() {
+        return route;
     }
-    let Some(first) = missing.first() else { return route };
     let before = previous.and_then(|mesh| previous_route(mesh, &route)).filter(|before| ***before != route);
-    match before {
-        Some(before) if targets(before).into_iter().all(|t| present.missing(t).is_none()) => {
-            let message = format!("{first}; the previous version stays in force until it exists");
-            notes.warn_of(route.object, &route.name, "route-held", message);
-            Route::clone(before)
-        }
-        _ => {
-            let message = format!("{first}; requests routed there get 503");
-            notes.warn_of(route.object, &route.name, "missing-destination", message);
-            route
-        }
+    let before = before.filter(|before| targets(before).into_iter().all(|t| present.missing(t).is_none()));
+    let (code, then) = match before {
+        Some(_) => ("route-held", "the previous version stays in force until it exists"),
+        None => ("missing-destination", "requests routed there get 503"),
+    };
+    for (object, what) in missing {
+        notes.warn_of(route.object, &object, code, format!("{what}; {then}"));
     }
+    before.map_or(route, |before| Route::clone(before))
+}
+
+/// The first of what an object names and what is not there. Everything that it names is noted.
+fn missing(said: &Said, kind: ObjectKind, present: &Present<'_>, notes: &mut Notes) -> Option<String> {
+    let mut first = said.missing.first().cloned();
+    for target in &said.targets {
+        let missing = present.missing(target).map(|missing| missing.to_string());
+        notes.names(kind, &said.object, Reference { to: named(target), missing: missing.clone() });
+        first = first.or(missing);
+    }
+    first
 }
 
 fn named(target: &Target) -> String {

@@ -244,6 +244,11 @@ fn what_is_made_anew_is_what_depends_on_what_was_touched() {
             said(ObjectKind::Gateway, "servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]"),
             worked(true, 0, 0),
         ),
+        (said(ObjectKind::Ingress, "defaultBackend: {service: {name: s0, port: {number: 80}}}"), worked(true, 0, 0)),
+        (
+            object(ObjectKind::IngressClass, "o", "", "", "spec: {controller: istio.io/ingress-controller}"),
+            worked(true, 0, 0),
+        ),
         // The workload that it lists is one of its own.
         (said(ObjectKind::ServiceEntry, ENTRY), worked(true, 1, 1)),
         (

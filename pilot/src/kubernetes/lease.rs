@@ -35,7 +35,7 @@ pub(crate) struct Lease {
     client: Client,
     owner: Arc<Owner>,
     namespace: String,
-    name: &'static str,
+    name: String,
     /// Who we are, different from every other pilot.
     holder: String,
     leading: watch::Sender<bool>,
@@ -66,11 +66,11 @@ impl Lease {
         client: Client,
         owner: Arc<Owner>,
         namespace: &str,
-        name: &'static str,
+        name: &str,
         holder: &str,
     ) -> (Self, watch::Receiver<bool>) {
         let (leading, leads) = watch::channel(false);
-        let (namespace, holder) = (namespace.to_owned(), holder.to_owned());
+        let (namespace, name, holder) = (namespace.to_owned(), name.to_owned(), holder.to_owned());
         (Lease { client, owner, namespace, name, holder, leading, others: None }, leads)
     }
 
@@ -170,7 +170,7 @@ impl Lease {
 
     /// Who owns it already, or reads something from its labels, goes on doing so.
     fn with_spec(&self, metadata: ObjectMeta, spec: &Value) -> Value {
-        let (name, namespace) = (Some(self.name.to_owned()), Some(self.namespace.clone()));
+        let (name, namespace) = (Some(self.name.clone()), Some(self.namespace.clone()));
         json!({
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",

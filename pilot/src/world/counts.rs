@@ -36,8 +36,12 @@ impl Counts {
     fn is_of_revision(&self, kind: &GroupKind, labels: &Labels) -> bool {
         let GroupKind::Of(kind) = kind else { return true };
         let may_be_given = kind.group().ends_with(".istio.io") || kind.group().starts_with("gateway.networking.");
-        let (Some(own), Some(named), true) = (&self.revision, labels.get(REVISION), may_be_given) else { return true };
-        named == own
+        !(may_be_given && self.gives_away(labels))
+    }
+
+    /// Whether labels name another revision.
+    pub(super) fn gives_away(&self, labels: &Labels) -> bool {
+        matches!((&self.revision, labels.get(REVISION)), (Some(own), Some(named)) if named != own)
     }
 }
 

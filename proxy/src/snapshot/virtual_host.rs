@@ -6,6 +6,7 @@ pub mod table;
 
 use super::{cluster::Cluster, substitution::PathSubstitution};
 use mesh_config::{
+    kind::ObjectKind,
     model::{
         Route, ServiceKey,
         route::{Backend, RetryPolicy, RouteMatch, RouteRule},
@@ -27,10 +28,25 @@ pub struct RouteMeta {
     pub virtual_host: Arc<str>,
     /// Name of the rule (`<rule>.<match>`), `default` where it has none; empty where no rule was reached.
     pub route: Arc<str>,
-    /// The VirtualService that the rule is from.
-    pub object: Option<NamespacedName>,
+    /// The object that the rule is from.
+    pub object: Option<Author>,
     /// Operation name of spans: `<fqdn>:<port>/*`; empty where no service is involved.
     pub operation: Arc<str>,
+}
+
+/// An object that a rule is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Its own name.
+    pub name: NamespacedName,
+}
+
+impl fmt::Display for Author {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)
+    }
 }
 
 /// What a destination resolved to when the snapshot was built.

@@ -34,17 +34,14 @@ pub struct Service {
     pub publish_not_ready: bool,
     /// Clients reach endpoints of their own node alone (`internalTrafficPolicy: Local`).
     pub node_local: bool,
+    /// Addresses and names by which it is reached from outside: what the load balancer has given it, then `externalIPs`.
+    pub outside: Vec<Arc<str>>,
 }
 
 impl Service {
     /// Which clients see it; `default` is what MeshConfig says for those that say nothing.
     pub fn visibility(&self, default: &[Arc<str>]) -> Visibility {
-        let named = self.export_to.as_deref().unwrap_or(default);
-        if named.iter().any(|name| &**name == "*") {
-            return Visibility::Everywhere;
-        }
-        let resolve = |name: &Arc<str>| if &**name == "." { (&*self.meta.namespace).into() } else { (&**name).into() };
-        Visibility::Namespaces(named.iter().filter(|name| &***name != "~").map(resolve).collect())
+        Visibility::named(self.export_to.as_deref().unwrap_or(default), &self.meta.namespace)
     }
 }
 
@@ -80,8 +77,10 @@ pub enum TargetPort {
 pub(super) fn parse(object: &Object, f: &mut Fields<'_>, context: &ParseContext) -> Option<Service> {
     let host = format!("{}.{}.svc.{}", object.meta.name, object.meta.namespace, context.cluster_domain);
     let host = host.parse().or_else(|e: NameError| f.invalid(e.to_string()).ok_or(())).ok()?;
+    let mut outside = balanced(f);
     f.required("spec")?.object(|f| {
         f.ignore_rest();
+        outside.extend(f.strings("externalIPs"));
         distribution(object, f);
         Some(Service {
             meta: object.meta.clone(),
@@ -93,8 +92,27 @@ pub(super) fn parse(object: &Object, f: &mut Fields<'_>, context: &ParseContext)
             export_to: export_to(object),
             publish_not_ready: f.bool("publishNotReadyAddresses").unwrap_or(false),
             node_local: f.opt_string("internalTrafficPolicy").as_deref() == Some("Local"),
+            outside,
         })
     })
+}
+
+/// Where a load balancer has it: by address, or by name where it has none.
+fn balanced(f: &mut Fields<'_>) -> Vec<Arc<str>> {
+    let point = |f: &mut Fields<'_>| {
+        f.ignore_rest();
+        let filled = |text: &Arc<str>| !text.is_empty();
+        f.opt_string("ip").filter(filled).or_else(|| f.opt_string("hostname").filter(filled))
+    };
+    let of_balancer = |f: &mut Fields<'_>| {
+        f.ignore_rest();
+        Some(f.objects("ingress", point))
+    };
+    let of_status = |f: &mut Fields<'_>| {
+        f.ignore_rest();
+        f.object("loadBalancer", of_balancer)
+    };
+    f.object("status", of_status).unwrap_or_default()
 }
 
 /// Preferring endpoints that are near needs failing over to others, which is not there.

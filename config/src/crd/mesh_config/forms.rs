@@ -50,11 +50,15 @@ forms! {
         "proxyInboundListenPort": COUNT, "Port of captured inbound connections.", Fact::Inert("the proxy's own setting says it"), Fact::Default("15006");
         "proxyHttpPort": COUNT, "Port of an explicit HTTP proxy.", Fact::Inert("there is none");
         "hboneIdleTimeout": Holds::SpanOrZero, "When idle tunnels between nodes end.", Fact::Inert("");
-        "ingressClass": Holds::Text, "Class of the Ingress objects that count.", Fact::Inert("Ingress objects are not read");
-        "ingressService": Holds::Text, "Service of the gateway that serves Ingress objects.", Fact::Inert("Ingress objects are not read");
-        "ingressSelector": Holds::Text, "Label of the gateway that serves Ingress objects.", Fact::Inert("Ingress objects are not read");
-        "ingressControllerMode": Holds::Word(&["UNSPECIFIED", "OFF", "DEFAULT", "STRICT"]), "Which Ingress objects count.",
-            Fact::Inert("Ingress objects are not read");
+        "ingressClass": Holds::Text, "Which annotation `kubernetes.io/ingress.class` makes an Ingress the mesh's.", Fact::Default("istio");
+        "ingressService": Holds::Text, "Service of the gateway that serves Ingresses: its addresses are their status. Empty: their status is \
+            left alone.",
+            Fact::Default("istio-ingressgateway");
+        "ingressSelector": Holds::Text, "Label `istio` of the gateway that serves Ingresses.",
+            Fact::Default("ingressService, or ingressgateway where that has its default");
+        "ingressControllerMode": Holds::Word(&["UNSPECIFIED", "OFF", "DEFAULT", "STRICT"]), "Which Ingresses count: none; those of the \
+            mesh's class and those without a class; those of the mesh's class. UNSPECIFIED is taken as OFF.",
+            Fact::Default("STRICT");
         "enableTracing": Holds::Bool, "Whether spans are reported.", Fact::Inert("");
         "enableEnvoyAccessLogService": Holds::Bool, "Whether lines go to a log service too.", Fact::Inert("");
         "disableEnvoyListenerLog": Holds::Bool, "Whether refused connections are left out of the log.", Fact::Inert("they are logged");

@@ -166,7 +166,7 @@ pub(super) fn source_namespace(f: &mut Fields<'_>) -> Option<Namespace> {
 
 /// `exportTo`, or the mesh's default for the kind.
 pub(super) fn visibility(f: &mut Fields<'_>, object: &Object, default: &[Arc<str>]) -> Option<Visibility> {
-    let Some(item) = f.item("exportTo") else { return Some(resolve_visibility(default, object)) };
+    let Some(item) = f.item("exportTo") else { return Some(Visibility::named(default, &object.meta.namespace)) };
     let entries = item.list(|entry| entry.non_empty());
     let distinct: BTreeSet<_> = entries.iter().collect();
     if distinct.len() != entries.len() {
@@ -189,15 +189,7 @@ pub(super) fn visibility(f: &mut Fields<'_>, object: &Object, default: &[Arc<str
         }
     }
     let default = if entries.is_empty() { default } else { &entries };
-    Some(resolve_visibility(default, object))
-}
-
-fn resolve_visibility(entries: &[Arc<str>], object: &Object) -> Visibility {
-    if entries.iter().any(|e| &**e == "*") {
-        return Visibility::Everywhere;
-    }
-    let own = |e: &Arc<str>| if &**e == "." { object.meta.namespace.clone() } else { e.clone() };
-    Visibility::Namespaces(entries.iter().filter(|e| &***e != "~").map(|e| (&*own(e)).into()).collect())
+    Some(Visibility::named(default, &object.meta.namespace))
 }
 
 /// An entry of `gateways`: `mesh`, `name`, `namespace/name`, or the old `name.namespace[.svc…]`.

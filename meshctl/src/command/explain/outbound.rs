@@ -206,7 +206,7 @@ pub(super) fn of_meta(meta: &RouteMeta) -> Answer {
         route_config: text(&meta.route_config),
         virtual_host: text(&meta.virtual_host),
         route: text(&meta.route),
-        object: meta.object.as_ref().map(|name| format!("VirtualService {name}")),
+        object: meta.object.as_ref().map(ToString::to_string),
         ..Answer::default()
     }
 }

@@ -151,7 +151,7 @@ fn host_routes(host: &VirtualHost, routes: &mut Vec<Route>) {
             matches: path_of(entry.conditions()),
             route: entry.meta.route.to_string(),
             destination: to.join(","),
-            object: entry.meta.object.as_ref().map(ToString::to_string).unwrap_or_default(),
+            object: entry.meta.object.as_ref().map(|object| object.name.to_string()).unwrap_or_default(),
             ..empty.clone()
         }
     }));

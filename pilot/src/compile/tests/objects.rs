@@ -171,6 +171,15 @@ const SAID: &[(ObjectKind, &str)] = &[
         ObjectKind::Gateway,
         "selector: {app: a}, servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: ['*'], tls: {mode: SIMPLE, credentialName: o0}}]",
     ),
+    (
+        ObjectKind::Ingress,
+        "ingressClassName: c0, tls: [{secretName: o0}], rules: [{http: {paths: [{pathType: Prefix, path: /a, backend: {service: {name: s0, port: {number: 80}}}}]}}]",
+    ),
+    (
+        ObjectKind::Ingress,
+        "ingressClassName: c0, defaultBackend: {service: {name: s1, port: {name: http}}}, rules: [{http: {paths: [{pathType: Exact, path: /a, backend: {service: {name: s2, port: {name: http}}}}]}}]",
+    ),
+    (ObjectKind::Ingress, "ingressClassName: istio, defaultBackend: {service: {name: s0, port: {number: 90}}}"),
 ];
 
 /// Of kinds that are checked by their form alone: what changes is what is said of them.
@@ -226,6 +235,9 @@ const ROOTS: &[(ObjectKind, &str, &str, &str)] = &[
     (ObjectKind::Node, "n0", "topology.kubernetes.io/region: q", "spec: {}"),
     (ObjectKind::Namespace, "one", "a: b", "spec: {}"),
     (ObjectKind::Namespace, "one", "a: c", "spec: {}"),
+    (ObjectKind::IngressClass, "c0", "", "spec: {controller: istio.io/ingress-controller}"),
+    (ObjectKind::IngressClass, "c0", "", "spec: {controller: example.com/other}"),
+    (ObjectKind::ConfigMap, "istio", "", "data: {mesh: '{ingressControllerMode: DEFAULT, ingressSelector: edge}'}"),
     (ObjectKind::ConfigMap, "istio", "", "data: {mesh: 'trustDomain: other.domain'}"),
     (ObjectKind::ConfigMap, "istio", "", "data: {mesh: 'rootNamespace: one'}"),
     (ObjectKind::ConfigMap, "istio", "", "data: {mesh: 'discoverySelectors: [{matchLabels: {a: b}}]'}"),

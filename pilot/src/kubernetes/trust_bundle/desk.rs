@@ -1,19 +1,9 @@
 //! Which namespace's ConfigMap is to be written next. Pure: events and times in.
 
+use crate::kubernetes::pace::Pace;
 use kube::{Resource, runtime::watcher::Event};
-use mesh_runtime::backoff::Backoff;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::BTreeSet;
 use tokio::time::Instant;
-
-/// Between two writings of one ConfigMap: the first wait, and the longest. Somebody else may write it too.
-const WAIT: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
-/// What was left alone for so long is written at once again.
-const CALM: Duration = Duration::from_secs(180);
-/// Writings in a row after which it is told that somebody else writes.
-const QUARREL: u32 = 6;
 
 /// What is known of the cluster, and what is owed to it.
 #[derive(Default)]
@@ -21,7 +11,7 @@ pub(super) struct Desk {
     namespaces: Listed,
     /// Namespaces whose ConfigMap is as it should be.
     right: Listed,
-    writings: BTreeMap<String, Writings>,
+    pace: Pace<String>,
 }
 
 /// Names, and those of a list that is being read.
@@ -32,19 +22,13 @@ struct Listed {
     is_read: bool,
 }
 
-struct Writings {
-    backoff: Backoff,
-    last: Instant,
-    not_before: Instant,
-}
-
 impl Desk {
     /// A namespace came, changed or went.
     pub(super) fn namespace<K: Resource>(&mut self, event: Event<K>, counts: impl Fn(&K) -> bool) {
         self.namespaces.take(event, counts, |namespace| namespace.meta().name.clone());
         if self.namespaces.is_read {
             let names = &self.namespaces.names;
-            self.writings.retain(|namespace, _| names.contains(namespace));
+            self.pace.keep(|namespace| names.contains(namespace));
         }
     }
 
@@ -57,7 +41,7 @@ impl Desk {
     pub(super) fn all_are_wrong(&mut self) {
         self.right.names.clear();
         self.right.coming.clear();
-        self.writings.clear();
+        self.pace.clear();
     }
 
     /// Where to write next, of the namespaces that are `chosen`, and when: as soon as it is known what is there.
@@ -66,7 +50,7 @@ impl Desk {
             return None;
         }
         let owed = self.namespaces.names.difference(&self.right.names).filter(|name| chosen(name));
-        let due = owed.map(|name| (self.writings.get(name).map_or(now, |writings| writings.not_before), name));
+        let due = owed.map(|name| (self.pace.due(name.as_str(), now), name));
         due.min().map(|(at, name)| (name.clone(), at))
     }
 
@@ -77,24 +61,12 @@ impl Desk {
             // It comes back as another.
             false => self.namespaces.names.remove(namespace),
         };
-        self.count(namespace, now) == QUARREL
+        self.pace.count(namespace.to_owned(), now)
     }
 
     /// It could not be written.
     pub(super) fn failed(&mut self, namespace: &str, now: Instant) {
-        self.count(namespace, now);
-    }
-
-    fn count(&mut self, namespace: &str, now: Instant) -> u32 {
-        let backoff = Backoff::new(WAIT.0, WAIT.1);
-        let writings = self.writings.entry(namespace.to_owned());
-        let writings = writings.or_insert(Writings { backoff, last: now, not_before: now });
-        if now.saturating_duration_since(writings.last) > CALM {
-            writings.backoff.reset();
-        }
-        writings.last = now;
-        writings.not_before = now + writings.backoff.next(&mut fastrand::Rng::new());
-        writings.backoff.attempts()
+        self.pace.count(namespace.to_owned(), now);
     }
 }
 
@@ -173,27 +145,6 @@ mod tests {
         assert_eq!(desk.due(now, all), None);
         desk.all_are_wrong();
         assert_eq!(desk.due(now, all), Some(("b".to_owned(), now)));
-    }
-
-    #[test]
-    fn whoever_writes_against_us_slows_us_down_and_is_told_of_once() {
-        let (mut desk, mut now) = (Desk::default(), clock::now());
-        read(&mut desk, &["a"], &[]);
-        let mut told = Vec::new();
-        for _ in 0..12 {
-            let (_, at) = desk.due(now, all).unwrap();
-            now = now.max(at);
-            told.push(desk.written("a", true, now));
-            desk.map(Event::Apply(named("a")), |_| false);
-        }
-        assert_eq!(told.iter().filter(|told| **told).count(), 1);
-        let (_, at) = desk.due(now, all).unwrap();
-        assert!(at - now >= WAIT.1 / 2, "{:?}", at - now);
-        now += CALM * 2;
-        desk.written("a", true, now);
-        desk.map(Event::Apply(named("a")), |_| false);
-        let (_, at) = desk.due(now, all).unwrap();
-        assert!(at - now <= WAIT.0, "{:?}", at - now);
     }
 
     #[test]

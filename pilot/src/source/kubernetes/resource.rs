@@ -62,7 +62,7 @@ impl Resource {
 
     /// The name of the object that defines it; `None`: the API server has it by itself.
     pub(super) fn definition(&self) -> Option<String> {
-        let by_itself = matches!(self.group, "" | "discovery.k8s.io" | "apiextensions.k8s.io");
+        let by_itself = matches!(self.group, "" | "discovery.k8s.io" | "networking.k8s.io" | "apiextensions.k8s.io");
         (!by_itself).then(|| format!("{}.{}", self.plural, self.group))
     }
 
@@ -152,7 +152,7 @@ mod tests {
     fn kinds_of_istio_need_a_definition_and_those_of_kubernetes_do_not() {
         let of = |kind| Resource::of(kind, &NamespacedName::new("a", "b")).unwrap().definition();
         assert_eq!(of(ObjectKind::VirtualService).as_deref(), Some("virtualservices.networking.istio.io"));
-        assert_eq!(of(ObjectKind::EndpointSlice), None);
+        assert_eq!((of(ObjectKind::EndpointSlice), of(ObjectKind::Ingress)), (None, None));
         assert_eq!(DEFINITIONS.definition(), None);
         assert_eq!(Resource::of(ObjectKind::IstioOperator, &NamespacedName::new("a", "b")), None);
     }

@@ -158,7 +158,7 @@ fn names_for_logs_are_istios() {
     };
     let named = meta("/b");
     assert_eq!((&*named.route_config, &*named.route), ("80", "beta.m"));
-    assert_eq!(named.object, Some(crate::snapshot::fixture::named("shop/r")));
+    assert_eq!(named.object.as_ref().map(ToString::to_string).as_deref(), Some("VirtualService shop/r"));
     assert_eq!(&*named.operation, "pay.other.svc.cluster.local:80/b*");
     assert_eq!((&*meta("/").route, &*meta("/").operation), ("default", "r:80/*"));
     match ask(&state, &DestinationKey::Service(key(CART), port(70)), "whatever", "/") {

@@ -1,15 +1,16 @@
 //! VirtualServices into entries of a virtual host: conditions that cannot change while the proxy lives (gateway,
 //! port, the client's labels and namespace) are decided here.
 
-use super::{Action, Resolved, RouteEntry, RouteMeta, RuleEntry, VirtualHost};
+use super::{Action, Author, Resolved, RouteEntry, RouteMeta, RuleEntry, VirtualHost};
 use crate::snapshot::{Own, cluster::ClusterKey};
 use mesh_config::{
+    kind::object_of,
     matcher::StringMatch,
     model::{
         Route, Service,
         route::{Parent, RetryOn, RetryPolicy, RouteAction, RouteMatch, RouteRule, Target},
     },
-    name::{NamespacedName, Port},
+    name::Port,
 };
 use std::{
     sync::{Arc, OnceLock},
@@ -58,7 +59,7 @@ pub fn inbound_retries() -> RetryPolicy {
 
 impl Place<'_> {
     /// Names of an entry.
-    pub fn meta(&self, route: Arc<str>, object: Option<NamespacedName>, operation: Arc<str>) -> Arc<RouteMeta> {
+    pub fn meta(&self, route: Arc<str>, object: Option<Author>, operation: Arc<str>) -> Arc<RouteMeta> {
         Arc::new(RouteMeta {
             route_config: self.route_config.clone(),
             virtual_host: self.virtual_host.clone(),
@@ -104,7 +105,7 @@ impl Place<'_> {
                     condition: if catch_all { condition.filter(|_| names_path(matched)) } else { condition },
                     meta: self.meta(
                         route_name(rule, matched),
-                        Some(route.name.clone()),
+                        Some(Author { kind: route.object, name: object_of(&route.name) }),
                         self.operation(route, &compiled, matched),
                     ),
                     action: Action::Rule(compiled.clone()),
