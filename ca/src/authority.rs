@@ -3,10 +3,11 @@
 
 use crate::{
     bundle,
+    counted::{self, Counted},
     error::Failure,
     issue::{self, Leaf, Serial, SubjectKey, Validity},
     root::Root,
-    succession::Succession,
+    succession::{Beside, Past, Succession},
 };
 use mesh_config::{
     identity::{SpiffeId, TrustDomain},
@@ -70,6 +71,13 @@ impl Authority {
         Authority { others_sign: true, ..self }
     }
 
+    /// With what is trusted beside its root from the start.
+    #[must_use]
+    pub fn beside(self, beside: Beside) -> Self {
+        self.roots.lock().remember(beside);
+        self
+    }
+
     /// Whose identities it gives.
     pub fn trust_domain(&self) -> &TrustDomain {
         &self.trust_domain
@@ -80,22 +88,51 @@ impl Authority {
         self.roots.lock().bundle().clone()
     }
 
-    /// Takes another root, checked as a whole: it is trusted from now on, and signs when proxies know it. Whether
-    /// other roots are trusted now.
-    pub fn offer(&self, root: Root, now: SystemTime) -> bool {
+    /// Takes another root, checked as a whole: it is trusted from now on, and signs when proxies know it; and what is
+    /// trusted beside it. Whether something else is trusted now, or signs.
+    pub fn offer(&self, root: Root, beside: Beside, now: SystemTime) -> bool {
         let mut roots = self.roots.lock();
         let before = roots.bundle().clone();
-        roots.offer(root, now);
-        *roots.bundle() != before
+        roots.offer(root, beside, now);
+        let turned = self.turn_over(&mut roots, now);
+        turned || *roots.bundle() != before
     }
 
     /// Lets an offered root sign, and one before go, when it is time. Whether either was done.
     pub fn turn(&self, now: SystemTime) -> bool {
-        let mut roots = self.roots.lock();
+        self.turn_over(&mut self.roots.lock(), now)
+    }
+
+    fn turn_over(&self, roots: &mut Succession, now: SystemTime) -> bool {
         if self.others_sign {
             roots.issued(now + self.lifetimes.default);
         }
         roots.turn(now)
+    }
+
+    /// How long a certificate lives of whose lifetime nobody wishes anything.
+    pub fn default_lifetime(&self) -> Duration {
+        self.lifetimes.default
+    }
+
+    /// When the last certificate ends of those that it is known to have given with what signs now.
+    pub fn issued_until(&self) -> SystemTime {
+        self.roots.lock().issued_until()
+    }
+
+    /// Roots of what signed before that this process alone remembers.
+    pub fn past(&self) -> Vec<Past> {
+        self.roots.lock().past().to_vec()
+    }
+
+    /// The roots that vouch for what signs now.
+    pub fn vouching(&self) -> Arc<CaBundle> {
+        self.roots.lock().signing().vouching().clone()
+    }
+
+    /// Every certificate that counts, and what for.
+    pub fn certificates(&self) -> Vec<Counted> {
+        counted::counted(&self.roots.lock())
     }
 
     /// The roots as the part that proxies are told.
@@ -200,7 +237,7 @@ mod tests {
         let now = mesh_runtime::clock::system_now();
         let made = || Root::from_stored(&self_signed(&TrustDomain::default(), now).unwrap(), now).unwrap();
         let trusted = |authority: Authority| {
-            authority.offer(made(), now);
+            authority.offer(made(), Beside::default(), now);
             let begins = now + ANNOUNCED;
             let at = |time| {
                 authority.turn(time);

@@ -1,9 +1,11 @@
 //! Follows the place where the root is kept: one that an operator puts there counts without a restart.
 
 use crate::{
+    alarm::Alarms,
     authority::Authority,
     root::Root,
     store::{Store, StoreError, Stored},
+    succession::Beside,
 };
 use mesh_runtime::{clock::WallClock, drain};
 use std::{io, pin::Pin, sync::Arc, time::Duration};
@@ -12,7 +14,22 @@ use std::{io, pin::Pin, sync::Arc, time::Duration};
 const LOOK: Duration = Duration::from_secs(2);
 
 /// What is there now; `None` when there is nothing.
-pub type Reading<'a> = Pin<Box<dyn Future<Output = Result<Option<Stored>, StoreError>> + Send + 'a>>;
+pub type Reading<'a> = Pin<Box<dyn Future<Output = Result<Option<Held>, StoreError>> + Send + 'a>>;
+
+/// What a place holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    /// The root.
+    pub stored: Stored,
+    /// What the place says is trusted beside it.
+    pub beside: Beside,
+}
+
+impl From<Stored> for Held {
+    fn from(stored: Stored) -> Self {
+        Held { stored, beside: Beside::default() }
+    }
+}
 
 /// A place that is looked at again and again, without blocking.
 pub trait Place: Send + Sync {
@@ -33,7 +50,9 @@ impl<S: Store + Clone + Send + Sync + 'static> Place for S {
         let store = self.clone();
         Box::pin(async move {
             let read = tokio::task::spawn_blocking(move || store.load()).await;
-            read.unwrap_or_else(|e| Err(StoreError { path: self.place().into(), error: io::Error::other(e) }))
+            let read =
+                read.unwrap_or_else(|e| Err(StoreError { path: self.place().into(), error: io::Error::other(e) }));
+            Ok(read?.map(Held::from))
         })
     }
 
@@ -50,13 +69,15 @@ pub struct Follow {
     pub place: Arc<dyn Place>,
     /// The time.
     pub clock: WallClock,
+    /// What is told of certificates that grow old.
+    pub alarms: Alarms,
 }
 
 impl Follow {
     /// Looks until drained. `changed` is called whenever something else signs, or something else is trusted.
     ///
     /// What cannot be used changes nothing: files that are replaced one by one do not fit for a moment.
-    pub async fn run(self, drain: drain::Watch, changed: impl Fn()) {
+    pub async fn run(mut self, drain: drain::Watch, changed: impl Fn()) {
         let (mut seen, mut problem) = (None, String::new());
         let drained = drain.signaled();
         tokio::pin!(drained);
@@ -78,6 +99,7 @@ impl Follow {
                     problem = error;
                 }
             }
+            self.alarms.look(&self.authority.certificates(), self.clock.now());
             tokio::select! {
                 () = &mut drained => return,
                 () = tokio::time::sleep(self.place.every()) => {}
@@ -86,11 +108,11 @@ impl Follow {
     }
 
     /// Whether anything changed.
-    async fn look(&self, seen: &mut Option<Stored>) -> Result<bool, String> {
+    async fn look(&self, seen: &mut Option<Held>) -> Result<bool, String> {
         let turned = self.authority.turn(self.clock.now());
         let offered = match self.place.read().await {
-            Ok(Some(stored)) if seen.as_ref() == Some(&stored) => Ok(false),
-            Ok(Some(stored)) => self.offer(stored, seen),
+            Ok(Some(held)) if seen.as_ref() == Some(&held) => Ok(false),
+            Ok(Some(held)) => self.offer(held, seen),
             Ok(None) => Err("it is empty".to_owned()),
             Err(error) => Err(error.to_string()),
         };
@@ -98,11 +120,12 @@ impl Follow {
         if turned { Ok(true) } else { offered }
     }
 
-    fn offer(&self, stored: Stored, seen: &mut Option<Stored>) -> Result<bool, String> {
+    fn offer(&self, held: Held, seen: &mut Option<Held>) -> Result<bool, String> {
         let now = self.clock.now();
-        let root = Root::from_stored(&stored, now).map_err(|e| e.to_string())?;
-        *seen = Some(stored);
-        Ok(self.authority.offer(root, now))
+        let root = Root::from_stored(&held.stored, now).map_err(|e| e.to_string())?;
+        let beside = held.beside.clone();
+        *seen = Some(held);
+        Ok(self.authority.offer(root, beside, now))
     }
 }
 
@@ -111,6 +134,7 @@ mod tests {
     use super::*;
     use crate::{Lifetimes, root::self_signed, store::memory::MemoryStore, succession::ANNOUNCED};
     use mesh_config::identity::TrustDomain;
+    use mesh_runtime::telemetry::metrics::Registry;
 
     #[tokio::test]
     async fn a_root_that_is_replaced_is_taken_over_and_what_cannot_be_used_is_not() {
@@ -121,7 +145,8 @@ mod tests {
         let at = |stored: &Stored| -> Arc<dyn Place> { Arc::new(MemoryStore::holding(stored.clone())) };
         let root = Root::from_stored(&old, now).unwrap();
         let authority = Arc::new(Authority::new(TrustDomain::default(), root, Lifetimes::default()));
-        let mut follow = Follow { authority: authority.clone(), place: at(&old), clock: clock.clone() };
+        let alarms = Alarms::new(&Registry::new()).unwrap();
+        let mut follow = Follow { authority: authority.clone(), place: at(&old), clock: clock.clone(), alarms };
         let mut seen = None;
         assert_eq!(follow.look(&mut seen).await, Ok(false));
         follow.place = at(&Stored { key: made().key, ..new.clone() });

@@ -8,11 +8,13 @@
 
 #![warn(missing_docs)]
 
+pub mod alarm;
 pub mod audit;
 pub mod authn;
 pub mod authority;
 pub mod authz;
 pub mod bundle;
+pub mod counted;
 pub mod error;
 pub mod follow;
 pub mod issue;
@@ -22,7 +24,7 @@ pub mod run;
 pub mod server;
 pub mod settings;
 pub mod store;
-mod succession;
+pub mod succession;
 pub mod token;
 
 pub use authority::{Authority, Issued, Lifetimes};

@@ -3,6 +3,7 @@
 
 use crate::{
     Authority, Failure, Settings,
+    alarm::Alarms,
     authn::{Authenticator, token::KeyVerifier},
     follow::Follow,
     metrics::Metrics,
@@ -94,7 +95,7 @@ impl Ca {
         let first = self.authority.issue_local(&id, &self.dns_names, self.ttl, self.clock.now())?;
         let (publisher, identity) = snapshot::publisher(Arc::new(first));
         let early = Arc::new(Notify::new());
-        let (follow, renew) = (self.follow(), early.clone());
+        let (follow, renew) = (self.follow()?, early.clone());
         let (authority, metrics) = (self.authority.clone(), self.metrics);
         let follow = follow.run(drain.clone(), move || {
             metrics.in_force(&authority);
@@ -127,9 +128,10 @@ impl Ca {
         }
     }
 
-    fn follow(&self) -> Follow {
+    fn follow(&self) -> Result<Follow, Failure> {
         let place = Arc::new(self.store.clone());
-        Follow { authority: self.authority.clone(), place, clock: self.clock.clone() }
+        let alarms = Alarms::new(&self.registry)?;
+        Ok(Follow { authority: self.authority.clone(), place, clock: self.clock.clone(), alarms })
     }
 }
 

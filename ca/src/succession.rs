@@ -18,21 +18,42 @@ pub(crate) struct Succession {
     /// Signs from this time on.
     next: Option<(Arc<Root>, SystemTime)>,
     past: Vec<Past>,
+    /// What the place remembers.
+    beside: Beside,
     /// When the last certificate ends that [`Self::signing`] gave.
     issued_until: SystemTime,
     bundle: Arc<CaBundle>,
 }
 
 /// Roots of one that signed before, trusted until this time.
-struct Past {
-    roots: Arc<CaBundle>,
-    until: SystemTime,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    /// The roots.
+    pub roots: Arc<CaBundle>,
+    /// Its last certificate has ended then.
+    pub until: SystemTime,
+}
+
+/// What is trusted beside the root that signs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// Roots of the one that is to sign next: who announces it sees to it that everybody knows them before.
+    pub next: Option<Arc<CaBundle>>,
+    /// Of those that signed before.
+    pub past: Vec<Past>,
 }
 
 impl Succession {
     pub(crate) fn new(root: Root) -> Self {
         let (bundle, signing) = (root.bundle().clone(), Arc::new(root));
-        Succession { signing, next: None, past: Vec::new(), issued_until: SystemTime::UNIX_EPOCH, bundle }
+        Succession {
+            signing,
+            next: None,
+            past: Vec::new(),
+            beside: Beside::default(),
+            issued_until: SystemTime::UNIX_EPOCH,
+            bundle,
+        }
     }
 
     /// What signs now.
@@ -50,14 +71,44 @@ impl Succession {
         self.issued_until = self.issued_until.max(not_after);
     }
 
+    /// What waits to sign.
+    pub(crate) fn next(&self) -> Option<&Arc<Root>> {
+        self.next.as_ref().map(|(next, _)| next)
+    }
+
+    /// What is remembered here alone.
+    pub(crate) fn past(&self) -> &[Past] {
+        &self.past
+    }
+
+    /// What the place remembers.
+    pub(crate) fn beside(&self) -> &Beside {
+        &self.beside
+    }
+
+    /// Takes what the place remembers now.
+    pub(crate) fn remember(&mut self, beside: Beside) {
+        self.beside = beside;
+        self.gather();
+    }
+
+    /// When the last certificate ends that the signing root gave.
+    pub(crate) fn issued_until(&self) -> SystemTime {
+        self.issued_until
+    }
+
     /// Takes a root that the operator has put in place of the last one. With the same signing certificate it counts at
-    /// once: which roots are trusted beside it is the operator's to say.
-    pub(crate) fn offer(&mut self, root: Root, now: SystemTime) {
+    /// once: which roots are trusted beside it is the operator's to say. So does one that was announced, and any when
+    /// nothing that is signed now is believed.
+    pub(crate) fn offer(&mut self, root: Root, beside: Beside, now: SystemTime) {
         let root = Arc::new(root);
+        let was_announced = self.beside.next.as_ref().is_some_and(|next| has_all(next, root.vouching()));
+        self.remember(beside);
         if root.signs_as(&self.signing) {
             (self.signing, self.next) = (root, None);
         } else {
             let from = match &self.next {
+                _ if was_announced || self.signing.not_after() <= now => now,
                 Some((next, from)) if root.signs_as(next) => *from,
                 _ => now + ANNOUNCED,
             };
@@ -71,13 +122,19 @@ impl Succession {
         let mut turned = false;
         if let Some((next, _)) = self.next.take_if(|(_, from)| *from <= now) {
             let before = std::mem::replace(&mut self.signing, next);
-            self.past.push(Past { roots: before.vouching().clone(), until: self.issued_until });
+            // None of its certificates outlives it.
+            let until = self.issued_until.min(before.not_after());
+            self.past.push(Past { roots: before.vouching().clone(), until });
             self.issued_until = now;
             turned = true;
         }
-        let count = self.past.len();
-        self.past.retain(|past| past.until > now);
-        turned |= self.past.len() != count;
+        let count = self.past.len() + self.beside.past.len();
+        self.beside.past.retain(|past| past.until > now);
+        let kept = &self.beside.past;
+        let is_kept =
+            |past: &Past| kept.iter().any(|kept| kept.until >= past.until && has_all(&kept.roots, &past.roots));
+        self.past.retain(|past| past.until > now && !is_kept(past));
+        turned |= self.past.len() + self.beside.past.len() != count;
         if turned {
             self.gather();
         }
@@ -85,11 +142,15 @@ impl Succession {
     }
 
     fn gather(&mut self) {
-        let next = self.next.iter().map(|(next, _)| next.bundle());
-        let others = next.chain(self.past.iter().map(|past| &past.roots));
-        let all = others.fold(self.signing.bundle().clone(), |all, roots| Arc::new(all.and(roots)));
+        let next = self.next.iter().map(|(next, _)| next.bundle()).chain(&self.beside.next);
+        let past = self.past.iter().chain(&self.beside.past).map(|past| &past.roots);
+        let all = next.chain(past).fold(self.signing.bundle().clone(), |all, roots| Arc::new(all.and(roots)));
         self.bundle = all;
     }
+}
+
+fn has_all(roots: &CaBundle, wanted: &CaBundle) -> bool {
+    wanted.certificates().iter().all(|root| roots.certificates().contains(root))
 }
 
 #[cfg(test)]
@@ -119,11 +180,11 @@ mod tests {
         let (old_root, new_root) = (root(&old, now), root(&new, now));
         let mut succession = Succession::new(root(&old, now));
         succession.issued(now + DAY);
-        succession.offer(root(&new, now), now);
+        succession.offer(root(&new, now), Beside::default(), now);
         assert_eq!(**succession.bundle(), together(&[&old, &new]));
         assert!(succession.signing().signs_as(&old_root));
         // As a directory that is looked at again offers it; the time does not begin anew.
-        succession.offer(root(&new, now), now + ANNOUNCED / 2);
+        succession.offer(root(&new, now), Beside::default(), now + ANNOUNCED / 2);
         assert!(!succession.turn(now + ANNOUNCED - Duration::from_secs(1)));
 
         // It signed on meanwhile.
@@ -143,9 +204,9 @@ mod tests {
         let both = Stored { roots: [&*own.roots, &*other.roots].concat(), ..made(now) };
         let both = Stored { certificate: own.certificate.clone(), key: own.key.text().to_owned().into(), ..both };
         let mut succession = Succession::new(root(&own, now));
-        succession.offer(root(&both, now), now);
+        succession.offer(root(&both, now), Beside::default(), now);
         assert_eq!(**succession.bundle(), together(&[&own, &other]));
-        succession.offer(root(&own, now), now);
+        succession.offer(root(&own, now), Beside::default(), now);
         assert_eq!(**succession.bundle(), together(&[&own]));
     }
 
@@ -161,7 +222,7 @@ mod tests {
         };
         let mut succession = Succession::new(root(&before, now));
         succession.issued(now + DAY);
-        succession.offer(root(&new, now), now);
+        succession.offer(root(&new, now), Beside::default(), now);
         assert!(succession.turn(now + ANNOUNCED));
         assert_eq!(**succession.bundle(), together(&[&old, &new]));
     }
@@ -171,9 +232,62 @@ mod tests {
         let now = mesh_runtime::clock::system_now();
         let (old, new) = (made(now), made(now));
         let mut succession = Succession::new(root(&old, now));
-        succession.offer(root(&new, now), now);
-        succession.offer(root(&old, now), now);
+        succession.offer(root(&new, now), Beside::default(), now);
+        succession.offer(root(&old, now), Beside::default(), now);
         assert!(!succession.turn(now + ANNOUNCED));
         assert_eq!(**succession.bundle(), together(&[&old]));
+    }
+
+    #[test]
+    fn a_root_that_was_announced_signs_at_once_and_what_is_kept_elsewhere_is_not_kept_here() {
+        let now = mesh_runtime::clock::system_now();
+        let (old, new) = (made(now), made(now));
+        let roots = |stored: &Stored| root(stored, now).vouching().clone();
+        let mut succession = Succession::new(root(&old, now));
+        succession.issued(now + DAY);
+        let announced = Beside { next: Some(roots(&new)), past: Vec::new() };
+        succession.offer(root(&old, now), announced.clone(), now);
+        assert!(!succession.turn(now + ANNOUNCED));
+        assert_eq!(**succession.bundle(), together(&[&old, &new]));
+        assert!(succession.signing().signs_as(&root(&old, now)));
+
+        let kept = |until| Beside { past: vec![Past { roots: roots(&old), until }], ..announced.clone() };
+        succession.offer(root(&new, now), kept(now + DAY), now);
+        assert!(succession.turn(now));
+        assert!(succession.signing().signs_as(&root(&new, now)));
+        assert_eq!(succession.past(), []);
+        assert_eq!(**succession.bundle(), together(&[&old, &new]));
+        // Whoever keeps it lets it go.
+        succession.offer(root(&new, now), Beside::default(), now + ANNOUNCED);
+        assert_eq!(**succession.bundle(), together(&[&new]));
+    }
+
+    #[test]
+    fn what_is_kept_elsewhere_for_less_time_than_its_certificates_live_is_kept_here_too() {
+        let now = mesh_runtime::clock::system_now();
+        let (old, new) = (made(now), made(now));
+        let roots = root(&old, now).vouching().clone();
+        let mut succession = Succession::new(root(&old, now));
+        succession.issued(now + 2 * DAY);
+        succession.offer(root(&new, now), Beside::default(), now);
+        succession.turn(now + ANNOUNCED);
+        let kept = Beside { next: None, past: vec![Past { roots: roots.clone(), until: now + DAY }] };
+        succession.offer(root(&new, now), kept, now + ANNOUNCED);
+        succession.turn(now + DAY);
+        assert_eq!(succession.past(), [Past { roots, until: now + 2 * DAY }]);
+        assert_eq!(**succession.bundle(), together(&[&old, &new]));
+    }
+
+    #[test]
+    fn in_the_place_of_a_root_that_has_ended_another_signs_at_once_and_alone() {
+        let now = mesh_runtime::clock::system_now();
+        let late = now + 3651 * DAY;
+        let (old, new) = (made(now), made(late));
+        let mut succession = Succession::new(root(&old, now));
+        succession.issued(late + DAY);
+        succession.offer(root(&new, late), Beside::default(), late);
+        assert!(succession.turn(late));
+        assert!(succession.signing().signs_as(&root(&new, late)));
+        assert_eq!(**succession.bundle(), together(&[&new]));
     }
 }

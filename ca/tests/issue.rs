@@ -222,6 +222,7 @@ async fn a_workload_gets_and_renews_its_certificate_over_tls() {
         address: address.to_string().into(),
         authority: Peer::Host("localhost".into()),
         roots: snapshot::Reader::fixed(world.authority.roots()),
+        root_file: None,
         token: Some(token),
         lifetime: HOUR,
         timeout: Duration::from_secs(20),

@@ -18,5 +18,6 @@ pub mod model;
 pub mod name;
 pub mod path;
 pub mod ports;
+pub mod root_rotation;
 pub mod time;
 pub mod wire;

@@ -148,6 +148,7 @@ impl Pilot {
             address: self.addresses.xds.to_string().into(),
             authority: Authority::Host(NAME.into()),
             roots: Reader::fixed(Arc::new(CaBundle::from_pem(roots.as_bytes()).expect("roots"))),
+            root_file: None,
             token: token.map(Path::to_owned),
             lifetime: Duration::from_secs(3600),
             timeout: PATIENCE,

@@ -1,11 +1,13 @@
 //! The command line exactly as it is typed; no logic. Names, aliases and short flags are istioctl's.
 
+mod ca;
 mod cluster;
 mod install;
 mod look;
 mod proxy_config;
 mod tag;
 
+pub(crate) use ca::{CaCommand, CaRotateArgs, CaStatusArgs, CaWriteArgs};
 pub(crate) use cluster::{KubeArgs, XdsArgs};
 pub(crate) use install::{InstallArgs, ManifestCommand, SpecArgs, UninstallArgs};
 pub(crate) use look::{AdminCommand, AdminLogArgs, CompletionArgs, InternalDebugArgs, ProxyLogArgs};
@@ -36,6 +38,9 @@ pub(crate) enum Command {
     /// The control plane's own settings.
     #[command(visible_alias = "istiod", subcommand, arg_required_else_help = true)]
     Admin(AdminCommand),
+    /// The root that signs for the mesh: how old it is, another in its place.
+    #[command(subcommand, arg_required_else_help = true)]
+    Ca(CaCommand),
     /// What a shell reads to complete this command's words.
     Completion(CompletionArgs),
     /// Where a call goes and why: route, endpoints, mutual TLS, the policy that decides. From objects in files.

@@ -18,7 +18,7 @@ use clap::{
     Parser,
     error::{ContextKind, ContextValue, ErrorKind},
 };
-use cli::{AdminCommand, Cli, Command, ExperimentalCommand};
+use cli::{AdminCommand, CaCommand, Cli, Command, ExperimentalCommand};
 use command::install::Intent;
 use context::{Context, format};
 use std::{
@@ -54,6 +54,12 @@ fn run(cli: &Cli) -> Result<()> {
             let format = format(&args.output, "short")?;
             command::log_level::of_pilots(args, &context)?.print(format)
         }
+        Command::Ca(CaCommand::Status(args)) => {
+            let format = format(&args.output, "table")?;
+            command::ca::status(args, &context)?.print(format)
+        }
+        Command::Ca(CaCommand::Rotate(args)) => command::ca::rotate(args, &context),
+        Command::Ca(CaCommand::Recover(args)) => command::ca::recover(args, &context),
         Command::Completion(args) => report::write(&command::completion::script(args)?),
         Command::Explain(args) => {
             let format = format(&args.output, "table")?;

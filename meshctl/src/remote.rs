@@ -4,7 +4,7 @@
 mod pilot;
 mod tls;
 
-pub(crate) use pilot::{FromPilot, clients_in, pilot_clients, pilot_config};
+pub(crate) use pilot::{FromPilot, authorities_in, clients_in, pilot_clients, pilot_config};
 
 use crate::{
     cluster::{Cluster, target::PodName},

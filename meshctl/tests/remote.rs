@@ -9,7 +9,7 @@ use mesh_config::{
     wire::{
         self,
         proto::ferromesh::v1::{
-            ClientsRequest, ConfigRequest, DebugReport,
+            AuthorityRequest, ClientsRequest, ConfigRequest, DebugReport,
             debug_server::{Debug, DebugServer},
         },
     },
@@ -115,6 +115,10 @@ struct Pilot;
 
 #[tonic::async_trait]
 impl Debug for Pilot {
+    async fn authority(&self, _: Request<AuthorityRequest>) -> Result<Response<DebugReport>, Status> {
+        Err(Status::unimplemented("nobody asks here"))
+    }
+
     async fn clients(&self, request: Request<ClientsRequest>) -> Result<Response<DebugReport>, Status> {
         if request.metadata().get("authorization").is_some_and(|token| token != "Bearer good") {
             return Err(Status::unauthenticated("no such token"));

@@ -8,6 +8,7 @@ mod keep;
 mod keeper;
 mod objects;
 mod ports;
+mod rotate;
 mod understand;
 mod vouch;
 
@@ -18,7 +19,6 @@ pub use self::{
 
 use crate::{
     compile::{Compiler, ingress::reached},
-    debug::Reports,
     discovery::{clients::Clients, foreign, server::Discovery, shares::Shares},
     mesh::Mesh,
     metrics::Metrics,
@@ -53,6 +53,7 @@ pub struct App {
     vouch: Vouch,
     /// What is written to the cluster.
     keeper: Option<Keeper>,
+    rotate: rotate::Rotate,
     admission: Admission,
     ready: Ready,
     chosen: watch::Sender<Option<BTreeSet<Arc<str>>>>,
@@ -111,6 +112,7 @@ impl App {
         let reached = watch::Sender::new(Arc::new(reached(&objects.world)));
         let kept = || Kept { roots: vouch.bundle(), chosen: chosen.subscribe(), reached: reached.subscribe() };
         let keeper = cluster.map(|client| Keeper::new(client, &settings, kept()));
+        let rotate = rotate::Rotate::new(&settings, cluster);
         let ready = Ready::new();
         let (world, bundle) = (&objects.world, vouch.bundle());
         let admission = Admission::new(&settings, cluster, bundle, world.context(), (&registry, &ready))?;
@@ -125,6 +127,7 @@ impl App {
             objects,
             vouch,
             keeper,
+            rotate,
             chosen,
             reached,
             admission,
@@ -153,6 +156,7 @@ impl App {
             objects,
             vouch,
             keeper,
+            rotate,
             chosen,
             reached,
             admission,
@@ -178,7 +182,8 @@ impl App {
             age: bounded.age,
             drain: drain.clone(),
         };
-        let reports = Reports { mesh: mesh.reader(), clients: discovery.clients.clone() };
+        let reports = rotate.reports(&vouch, mesh.reader(), discovery.clients.clone());
+        let rotator = keeper.as_ref().and_then(|keeper| rotate.rotator(&vouch, keeper, reports.authority.clone()));
         let services = ports::Services {
             discovery,
             reports,
@@ -219,6 +224,13 @@ impl App {
         servers.add("compiling", understand.run(drain.clone()));
         if let Some(keeper) = keeper {
             servers.add("what the cluster is told", keeper.run(drain.clone()));
+        }
+        if let Some(rotator) = rotator {
+            let drain = drain.clone();
+            servers.add("the root's rotation", async move {
+                rotator.run(drain).await;
+                Ok(())
+            });
         }
         admission.run(&mut servers, &drain);
         servers.add("own certificate and roots", vouch.keep(trusted, registry, drain.clone()));

@@ -6,8 +6,10 @@
 //!   `wire` is the part in base64 as it travels, absent for private keys and for parts that are no longer in the mesh.
 //! - `/debug/objects`, `?object=KIND/NAMESPACE/NAME`: `{meshVersion, objects: [{kind, namespace, name, inForce, attached,
 //!   references, conflicts, findings}]}`: what holds of each object.
+//! - `/debug/authority`: a [`Report`](crate::rotation::report::Report): what signs, what is trusted, who does not know it.
 //! - `/debug/diagnostics`: `{meshVersion, diagnostics: [{severity, code, kind, namespace, name, field, message, file, line}]}`.
 
+pub(crate) mod authority;
 mod gate;
 mod istio;
 
@@ -18,6 +20,7 @@ use crate::{
     },
     mesh::Mesh,
     object::{Conflict, Holds, ObjectId, Reference},
+    rotation,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use gate::MaySee;
@@ -27,7 +30,7 @@ use mesh_config::{
     model::{Kind, Part, settings},
     name::Namespace,
     wire::proto::ferromesh::v1::{
-        ClientsRequest, ConfigRequest, DebugReport,
+        AuthorityRequest, ClientsRequest, ConfigRequest, DebugReport,
         debug_server::{Debug, DebugServer},
     },
 };
@@ -46,6 +49,10 @@ pub struct Reports {
     pub mesh: snapshot::Reader<Mesh>,
     /// Who is connected.
     pub clients: Clients,
+    /// What is said of the root.
+    pub(crate) authority: rotation::Own,
+    /// Pilot's own namespace: pilots ask each other.
+    pub(crate) namespace: Namespace,
 }
 
 impl Reports {
@@ -78,6 +85,7 @@ impl Reports {
     /// The paths, and who may ask for them: callers from elsewhere prove what `authenticate` believes.
     pub fn routes(&self, admin: Admin, authenticate: Authenticate) -> Admin {
         let (clients, config, diagnostics, objects) = (self.clone(), self.clone(), self.clone(), self.clone());
+        let authority = self.authority.clone();
         istio::routes(self, admin)
             .gated("/debug/", gate::gate(self.clone(), authenticate))
             .get("/debug/clients", move |_| {
@@ -92,6 +100,10 @@ impl Reports {
                         _ => admin::text(StatusCode::NOT_FOUND, not_connected(&proxy) + "\n"),
                     }
                 }
+            })
+            .get("/debug/authority", move |_| {
+                let report = json!(authority());
+                async move { pretty(&report) }
             })
             .get("/debug/diagnostics", move |_| {
                 let report = diagnostics.diagnostics();
@@ -131,7 +143,8 @@ pub struct DebugPort {
 }
 
 impl DebugPort {
-    async fn permit<T>(&self, request: &Request<T>) -> Result<(), Status> {
+    /// Callers of the root namespace; `own`: of pilot's own too.
+    async fn permit<T>(&self, request: &Request<T>, own: bool) -> Result<(), Status> {
         if self.loopback
             && request.extensions().get::<Caller>().is_some_and(|from| Peer(from.address).is_of_this_machine())
         {
@@ -139,7 +152,7 @@ impl DebugPort {
         }
         let proved = (self.authenticate)(request.metadata(), request.extensions()).await?;
         let root = self.reports.root_namespace();
-        if proved.namespace == root {
+        if proved.namespace == root || own && proved.namespace == self.reports.namespace {
             return Ok(());
         }
         let message = format!("only callers of namespace {root} may read this, not callers of {}", proved.namespace);
@@ -149,13 +162,18 @@ impl DebugPort {
 
 #[tonic::async_trait]
 impl Debug for DebugPort {
+    async fn authority(&self, request: Request<AuthorityRequest>) -> Result<Response<DebugReport>, Status> {
+        self.permit(&request, true).await?;
+        Ok(told(json!((self.reports.authority)()).to_string()))
+    }
+
     async fn clients(&self, request: Request<ClientsRequest>) -> Result<Response<DebugReport>, Status> {
-        self.permit(&request).await?;
+        self.permit(&request, false).await?;
         Ok(told(self.reports.clients().to_string()))
     }
 
     async fn config(&self, request: Request<ConfigRequest>) -> Result<Response<DebugReport>, Status> {
-        self.permit(&request).await?;
+        self.permit(&request, false).await?;
         let proxy = &request.get_ref().proxy;
         let report = self.reports.config(proxy).await.map(|(_, report)| report);
         let report = report.ok_or_else(|| Status::not_found(not_connected(proxy)))?;

@@ -12,4 +12,5 @@ pub(crate) mod owner;
 pub(crate) mod pace;
 pub(crate) mod review;
 pub(crate) mod root_secret;
+pub(crate) mod rotation_secret;
 pub(crate) mod trust_bundle;

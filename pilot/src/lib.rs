@@ -20,6 +20,8 @@ pub mod mesh;
 pub mod metrics;
 pub mod object;
 pub mod offline;
+#[cfg(feature = "serve")]
+mod rotation;
 pub mod scope;
 #[cfg(feature = "serve")]
 pub mod settings;

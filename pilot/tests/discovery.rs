@@ -19,7 +19,7 @@ use mesh_config::{
                 DeltaDiscoveryRequest, aggregated_discovery_service_client::AggregatedDiscoveryServiceClient,
             },
         },
-        ferromesh::v1::{ClientsRequest, ConfigRequest, debug_client::DebugClient},
+        ferromesh::v1::{AuthorityRequest, ClientsRequest, ConfigRequest, debug_client::DebugClient},
     },
 };
 use mesh_pilot::{
@@ -261,6 +261,10 @@ async fn operators_see_clients_and_what_they_hold() {
         DebugClient::new(pilot.secure()).clients(call).await.map(drop).map_err(|status| status.code())
     };
     assert_eq!((asked("istio-system").await, asked("web").await), (Ok(()), Err(Code::PermissionDenied)));
+    let said = read(local.authority(AuthorityRequest {}).await.unwrap().into_inner().json);
+    let (signs, told) = (&said["certificates"][0], &said["told"][0]);
+    assert_eq!((&signs["role"], &signs["sha256"], &signs["life"]), (&"root".into(), told, &0.into()));
+    assert_eq!((&said["clients"], &said["rotation"]), (&1.into(), &serde_json::Value::Null));
     drop(client);
     pilot.stop().await;
 }

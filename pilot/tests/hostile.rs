@@ -204,6 +204,7 @@ impl Pilot {
             address: self.xds.to_string().into(),
             authority: Authority::Host("istiod.istio-system.svc".into()),
             roots: snapshot::Reader::fixed(Arc::new(CaBundle::from_pem(&root).unwrap())),
+            root_file: None,
             token: Some(self.path(name)),
             lifetime: Duration::from_secs(3600),
             timeout: PATIENCE,

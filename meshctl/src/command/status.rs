@@ -5,6 +5,7 @@
 mod gather;
 
 use crate::{
+    command::ca::told::{self, Certificate},
     context::Context,
     dataplane, remote,
     report::{Report, Table},
@@ -70,6 +71,8 @@ struct Facts {
     /// Pods with a sidecar, or of a gateway: `NAME.NAMESPACE`, and what makes them anew.
     meshed: BTreeMap<String, String>,
     proxies: Vec<Proxy>,
+    /// What signs and is trusted.
+    certificates: Vec<Certificate>,
     /// Severity, object and text.
     findings: Vec<(String, String, String)>,
     /// What could not be asked, and why.
@@ -121,6 +124,8 @@ fn report(facts: &Facts) -> Report {
     row("injection", format!("{} webhooks, {} namespaces", facts.webhooks.len(), facts.namespaces.len()));
     row("workloads", format!("{} of {pods} pods in those namespaces have a sidecar", pods - without));
     row("proxies", format!("{} connected, {current} have what was last sent", facts.proxies.len()));
+    let signs = facts.certificates.iter().find(|one| one.role == "root");
+    row("authority", signs.map_or_else(|| "not known".to_owned(), Certificate::age));
     row("objects", format!("{} findings", facts.findings.len()));
     let mut text = table.render();
     for problem in &problems {
@@ -142,6 +147,9 @@ fn value(facts: &Facts, problems: &[Problem]) -> Value {
             .collect::<Vec<_>>(),
         "proxies": facts.proxies.iter()
             .map(|p| json!({"name": p.name, "version": p.version, "stale": p.stale, "refused": p.refused}))
+            .collect::<Vec<_>>(),
+        "certificates": facts.certificates.iter()
+            .map(|one| json!({"role": one.role, "life": one.life, "alarm": one.alarm()}))
             .collect::<Vec<_>>(),
         "problems": problems.iter().map(|p| json!({"what": p.what, "mend": p.mend})).collect::<Vec<_>>(),
     })
@@ -210,6 +218,9 @@ fn problems(facts: &Facts) -> Vec<Problem> {
         facts.proxies.iter().filter_map(|proxy| Some((&*proxy.name, &*proxy.version, proxy.pilot.as_deref()?)));
     for group in dataplane::behind(versions, &facts.meshed) {
         add(group.what(), group.mend());
+    }
+    for alarm in facts.certificates.iter().filter_map(Certificate::alarm) {
+        add(alarm, told::MEND.to_owned());
     }
     for (severity, object, text) in facts.findings.iter().take(MOST) {
         add(format!("{severity}: {object}: {text}"), "docs/reference/diagnostics.md has every finding".to_owned());

@@ -16,6 +16,7 @@ use crate::{
 use anyhow::{Result, bail};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::ResourceExt;
+use mesh_config::root_rotation::SECRET;
 use std::{fmt::Write as _, time::Duration};
 
 /// How long it may take.
@@ -46,8 +47,10 @@ async fn remove(args: &UninstallArgs, selector: &str, cluster: &Cluster) -> Resu
     if args.purge {
         let is_there =
             |objects: &[Object], name: &str| objects.iter().any(|o| o.kind() == "Secret" && o.name() == name);
-        if !is_there(&objects, ROOT) {
-            objects.extend(one(cluster, "Secret", Some(&cluster.mesh_namespace), ROOT).await?);
+        for name in [ROOT, SECRET] {
+            if !is_there(&objects, name) {
+                objects.extend(one(cluster, "Secret", Some(&cluster.mesh_namespace), name).await?);
+            }
         }
         objects.extend(left_by_pilot(cluster).await?);
     } else {

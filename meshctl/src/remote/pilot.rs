@@ -8,9 +8,12 @@ use crate::{
     usage::Usage,
 };
 use anyhow::{Context as _, Result, anyhow, bail};
-use mesh_config::wire::proto::ferromesh::v1::{ClientsRequest, ConfigRequest, debug_client::DebugClient};
+use mesh_config::wire::proto::ferromesh::v1::{
+    AuthorityRequest, ClientsRequest, ConfigRequest, debug_client::DebugClient,
+};
 use mesh_runtime::tls::grpc::{Connector, MAX_TOKEN, bearer};
 use serde_json::Value;
+use std::time::Duration;
 use tonic::{
     Code, Request, Status,
     metadata::{Ascii, MetadataMap, MetadataValue},
@@ -23,6 +26,9 @@ const VERSION: &str = "ferromesh-version";
 const ACCOUNT: &str = "default";
 /// Whom tokens are made for.
 const AUDIENCE: &str = "istio-ca";
+
+/// For one of several pilots, where the others are asked whatever it says.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What one pilot answered.
 pub(crate) struct FromPilot {
@@ -43,6 +49,23 @@ pub(crate) fn pilot_clients(args: &XdsArgs, context: &Context) -> Result<Vec<Fro
 /// The same of every pilot of a cluster.
 pub(crate) async fn clients_in(cluster: &Cluster) -> Result<Vec<FromPilot>> {
     clients_of(in_cluster(&XdsArgs::default(), cluster).await?).await
+}
+
+/// What every pilot of a cluster says about the root, or why it says nothing.
+pub(crate) async fn authorities_in(cluster: &Cluster) -> Result<Vec<(String, Result<Value, String>)>> {
+    let mut answers = Vec::new();
+    for mut pilot in in_cluster(&XdsArgs::default(), cluster).await? {
+        let request = pilot.sign(AuthorityRequest {});
+        let answer = match tokio::time::timeout(PATIENCE, pilot.client.authority(request)).await {
+            Ok(Ok(answer)) => {
+                pilot.told(&answer.get_ref().json, answer.metadata()).map_err(|error| format!("{error:#}"))
+            }
+            Ok(Err(status)) => Err(format!("{:#}", refused(&status))),
+            Err(_) => Err(format!("no answer within {PATIENCE:?}")),
+        };
+        answers.push((pilot.name, answer.map(|told| told.value)));
+    }
+    Ok(answers)
 }
 
 async fn clients_of(pilots: Vec<Pilot>) -> Result<Vec<FromPilot>> {

@@ -2,7 +2,12 @@
 //! Ingresses are reached.
 
 use crate::{
-    kubernetes::{ingress_status::IngressStatuses, lease::Lease, owner::Owner, trust_bundle::TrustBundles},
+    kubernetes::{
+        ingress_status::IngressStatuses,
+        lease::Lease,
+        owner::Owner,
+        trust_bundle::{Standing, TrustBundles},
+    },
     object::Reached,
     settings::Settings,
 };
@@ -43,10 +48,22 @@ impl Keeper {
         let (of_roots, leads) = lease(ROOTS);
         let name = settings.trust_bundle_name.clone();
         let client = client.clone();
-        let bundles = TrustBundles { client: client.clone(), owner: owner.clone(), name, roots, chosen, leads };
+        let standing = watch::Sender::new(Standing::default());
+        let bundles =
+            TrustBundles { client: client.clone(), owner: owner.clone(), name, roots, chosen, leads, standing };
         let (of_ingresses, leads) = lease(&of_revision(INGRESSES, settings.named_revision().unwrap_or_default()));
         let ingresses = IngressStatuses { client, reached, leads };
         Keeper { leases: [of_roots, of_ingresses], bundles, ingresses }
+    }
+
+    /// Whether this pilot is the one that writes.
+    pub(super) fn leads(&self) -> watch::Receiver<bool> {
+        self.bundles.leads.clone()
+    }
+
+    /// How far the roots are in the namespaces.
+    pub(super) fn standing(&self) -> watch::Receiver<Standing> {
+        self.bundles.standing.subscribe()
     }
 
     /// Keeps it until drained.

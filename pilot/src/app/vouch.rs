@@ -11,15 +11,17 @@ use anyhow::Context;
 use kube::Client;
 use mesh_ca::{
     Authority, Error, Failure, Lifetimes,
+    alarm::Alarms,
     authn::{
         Authenticator, Evidence, Proof,
         token::{KeyVerifier, TokenVerifier},
     },
-    follow::{Follow, Place},
+    follow::{Follow, Held, Place},
     metrics::Metrics,
     root::{Root, self_signed},
     server::CertificateService,
     store::file::{CERTIFICATE, FileStore},
+    succession::Beside,
     token::{SigningKey, mint},
 };
 use mesh_config::identity::{SpiffeId, TrustDomain};
@@ -36,12 +38,14 @@ use tokio::sync::{Notify, watch};
 
 /// The authority and what depends on it.
 pub(super) struct Vouch {
-    authority: Arc<Authority>,
+    pub(super) authority: Arc<Authority>,
     authenticator: Arc<Authenticator>,
-    place: Arc<dyn Place>,
+    pub(super) place: Arc<dyn Place>,
+    /// The Secrets of the root, where it is kept in such.
+    pub(super) secrets: Option<Arc<RootSecrets>>,
     access: Option<Arc<SecretAccess>>,
     metrics: Metrics,
-    clock: WallClock,
+    pub(super) clock: WallClock,
     pem: watch::Sender<Arc<str>>,
     /// Signs for proxies.
     pub(super) service: CertificateService,
@@ -64,10 +68,10 @@ impl Vouch {
         let trust_domain = trust_domain(settings, world)?;
         // First, so that a start that fails leaves no root behind.
         let tokens = tokens(settings, cluster)?;
-        let (root, place) = root(settings, cluster, &trust_domain, &clock).await?;
+        let Opened { root, beside, place, secrets } = root(settings, cluster, &trust_domain, &clock).await?;
         let ttl = settings.default_workload_cert_ttl.min(settings.max_workload_cert_ttl);
         let lifetimes = Lifetimes { default: ttl, max: settings.max_workload_cert_ttl };
-        let authority = Authority::new(trust_domain.clone(), root, lifetimes);
+        let authority = Authority::new(trust_domain.clone(), root, lifetimes).beside(beside);
         // In a cluster there may be several pilots.
         let authority = Arc::new(if cluster.is_some() { authority.among_others() } else { authority });
         let authenticator = Arc::new(Authenticator::new(trust_domain.clone(), tokens));
@@ -81,7 +85,7 @@ impl Vouch {
         let renew = authority.fetch_local(id, names, ttl, clock.clone());
         let (pem, _) = watch::channel(authority.roots().pem().into());
         let access = cluster.map(|client| SecretAccess::new(client.clone()));
-        Ok(Vouch { authority, authenticator, place, access, metrics, clock, pem, service, own, renew })
+        Ok(Vouch { authority, authenticator, place, secrets, access, metrics, clock, pem, service, own, renew })
     }
 
     /// The roots that are trusted, in PEM, now and whenever they change.
@@ -110,7 +114,8 @@ impl Vouch {
             state_dir: None,
             early: early.clone(),
         };
-        let follow = Follow { authority: authority.clone(), place, clock };
+        let alarms = Alarms::new(&registry)?;
+        let follow = Follow { authority: authority.clone(), place, clock, alarms };
         let changed = move || {
             metrics.in_force(&authority);
             trusted.send_replace(roots(&authority));
@@ -192,6 +197,14 @@ fn tokens(settings: &Settings, cluster: Option<&Client>) -> anyhow::Result<Arc<d
     }
 }
 
+/// The root, and where it is from now on.
+struct Opened {
+    root: Root,
+    beside: Beside,
+    place: Arc<dyn Place>,
+    secrets: Option<Arc<RootSecrets>>,
+}
+
 /// The root, and where it is looked for from now on. A directory that is given counts in a cluster only when somebody
 /// has put a root there: it is where a Secret is mounted that may be missing.
 async fn root(
@@ -199,23 +212,28 @@ async fn root(
     cluster: Option<&Client>,
     trust_domain: &TrustDomain,
     clock: &WallClock,
-) -> anyhow::Result<(Root, Arc<dyn Place>)> {
+) -> anyhow::Result<Opened> {
     let given = settings.cacerts.as_ref().filter(|dir| cluster.is_none() || dir.join(CERTIFICATE).exists());
     Ok(match (given, cluster) {
         (Some(dir), _) => {
             let store = FileStore::new(dir);
-            (Root::open(&store, clock.now())?, Arc::new(store))
+            in_files(Root::open(&store, clock.now())?, store)
         }
         (None, None) => {
             let store = FileStore::new(&settings.ca_dir);
-            (Root::open_or_create(&store, trust_domain, clock.now())?, Arc::new(store))
+            in_files(Root::open_or_create(&store, trust_domain, clock.now())?, store)
         }
         (None, Some(client)) => {
-            let secrets = RootSecrets::new(client.clone(), &settings.namespace);
-            let stored = secrets.open_or_create(|| self_signed(trust_domain, clock.now())).await?;
-            (Root::from_stored(&stored, clock.now())?, Arc::new(secrets))
+            let secrets = Arc::new(RootSecrets::new(client.clone(), &settings.namespace));
+            let opened = secrets.open_or_create(|| self_signed(trust_domain, clock.now()), clock).await?;
+            let (root, Held { beside, .. }) = opened;
+            Opened { root, beside, place: secrets.clone(), secrets: Some(secrets) }
         }
     })
+}
+
+fn in_files(root: Root, store: FileStore) -> Opened {
+    Opened { root, beside: Beside::default(), place: Arc::new(store), secrets: None }
 }
 
 fn roots(authority: &Authority) -> TrustRoots {

@@ -89,12 +89,14 @@ mod tests {
                 })
             })
         });
+        let authority: crate::rotation::Own = Arc::new(Default::default);
+        let reports = Reports { mesh: reader, clients, authority, namespace: "istio-system".into() };
         let mut request = Request::builder().uri(path).body(()).unwrap();
         request.extensions_mut().insert(Peer(from.parse::<SocketAddr>().unwrap()));
         if let Some(token) = token {
             request.headers_mut().insert("authorization", token.parse().unwrap());
         }
-        let through = through(request, Reports { mesh: reader, clients }, authenticate).await;
+        let through = through(request, reports, authenticate).await;
         through.map(|request| request.extensions().get::<MaySee>().unwrap().clone()).map_err(|reply| reply.status())
     }
 

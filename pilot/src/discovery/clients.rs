@@ -14,9 +14,12 @@ use serde::Serialize;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 use tokio::sync::{mpsc, oneshot};
+
+/// How long a client may take to acknowledge its first parts.
+const NEW: Duration = Duration::from_secs(10);
 
 /// Everything that a client holds, by kind and name.
 pub type Held = Vec<(Kind, PartName, Version)>;
@@ -45,8 +48,13 @@ struct Client {
     since: SystemTime,
     kinds: BTreeMap<Kind, Progress>,
     last_refusal: Option<Refused>,
+    /// The roots that it has acknowledged.
+    roots: Roots,
     inspect: mpsc::Sender<Inspect>,
 }
+
+/// Parts of kind `trust`, each with its version.
+pub(super) type Roots = Vec<(PartName, Version)>;
 
 /// How far a client is with one kind.
 #[derive(Debug, Clone, Default)]
@@ -128,7 +136,8 @@ impl Clients {
         since: SystemTime,
         inspect: mpsc::Sender<Inspect>,
     ) -> Connected {
-        let client = Client { claim, proved, since, kinds: BTreeMap::new(), last_refusal: None, inspect };
+        let client =
+            Client { claim, proved, since, kinds: BTreeMap::new(), last_refusal: None, roots: Roots::new(), inspect };
         let mut list = self.lock();
         let id = list.next;
         list.next += 1;
@@ -159,6 +168,21 @@ impl Clients {
         let (ask, answer) = oneshot::channel();
         inspect.send(ask).await.ok()?;
         Some((report, answer.await.ok()?))
+    }
+
+    /// Those that have not acknowledged this version of the roots of a trust domain: how many, and the names of at most
+    /// `most`. Who has just come is told it at this moment: among many proxies there is always one.
+    pub(crate) fn without_roots(
+        &self,
+        (name, version): (&str, Version),
+        now: SystemTime,
+        most: usize,
+    ) -> (usize, Vec<String>) {
+        let list = self.lock();
+        let has = |client: &Client| client.roots.iter().any(|(of, held)| of.as_str() == name && *held == version);
+        let is_new = |client: &Client| now.duration_since(client.since).is_ok_and(|since| since < NEW);
+        let behind = || list.clients.values().filter(|client| !has(client) && !is_new(client));
+        (behind().count(), behind().take(most).map(|client| client.claim.full_name()).collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, List> {
@@ -194,6 +218,11 @@ impl Connected {
                 metrics.rejects.with_label_values(&[kind.label()]).inc();
             }
         });
+    }
+
+    /// What it holds of the roots now.
+    pub(super) fn holds_roots(&self, roots: &Roots) {
+        self.update(|client, _| client.roots.clone_from(roots));
     }
 
     fn update(&self, change: impl FnOnce(&mut Client, &Metrics)) {
@@ -253,5 +282,44 @@ impl Progress {
             parts: self.held,
             refused: self.refused.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mesh_config::kind::Role;
+    use mesh_runtime::{clock, telemetry::metrics::Registry};
+
+    #[test]
+    fn who_has_not_acknowledged_the_roots_is_named_unless_it_has_just_come() {
+        let clients = Clients::new(Metrics::new(&Registry::new()).unwrap());
+        let now = clock::system_now();
+        let connect = |name: &str, since: SystemTime| {
+            let claim = Claim {
+                id: name.to_owned(),
+                role: Role::Sidecar,
+                name: name.to_owned(),
+                namespace: "shop".to_owned(),
+                service_account: None,
+                addresses: Vec::new(),
+                cluster: String::new(),
+                version: String::new(),
+            };
+            let proved = Proved { namespace: "shop".into(), service_account: "a".into(), proof: "token", until: now };
+            clients.connect(Arc::new(claim), Arc::new(proved), since, mpsc::channel(1).0)
+        };
+        let (old, new) = (Version([1; 16]), Version([2; 16]));
+        let named = |version| clients.without_roots(("cluster.local", version), now, 1);
+        let holds = |version| vec![(PartName("cluster.local".into()), version)];
+        let (one, other) = (connect("one", now - NEW), connect("other", now - NEW));
+        let _just_come = connect("third", now);
+        assert_eq!(named(new), (2, vec!["one.shop".to_owned()]));
+        one.holds_roots(&holds(new));
+        other.holds_roots(&holds(old));
+        assert_eq!(named(new), (1, vec!["other.shop".to_owned()]));
+        drop(other);
+        assert_eq!(named(new), (0, Vec::new()));
+        assert_eq!(clients.without_roots(("elsewhere", new), now, 0), (1, Vec::new()));
     }
 }

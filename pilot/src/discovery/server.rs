@@ -6,7 +6,7 @@
 
 use super::{
     authn::{Access, Authenticate, Proved},
-    clients::{Clients, Connected, Inspect},
+    clients::{Clients, Connected, Inspect, Roots},
     encode,
     foreign::{self, Foreign, Told},
     life::Life,
@@ -20,6 +20,7 @@ use super::{
 use crate::{mesh::Mesh, metrics::Metrics};
 use mesh_config::{
     kind::Role,
+    model::Kind,
     wire::proto::envoy::service::discovery::v3::{
         DeltaDiscoveryRequest, DeltaDiscoveryResponse,
         aggregated_discovery_service_server::{AggregatedDiscoveryService, AggregatedDiscoveryServiceServer},
@@ -203,6 +204,7 @@ async fn serve(
         metrics: discovery.metrics,
         waiting: VecDeque::new(),
         connected,
+        roots: Roots::new(),
     };
     client.run(first, requests, asked, out).await
 }
@@ -241,6 +243,8 @@ struct Client {
     state: State,
     waiting: VecDeque<Response>,
     connected: Connected,
+    /// What [`Connected`] knows of the roots that the client holds.
+    roots: Roots,
     told: Told,
     lines: Repeated,
     share: Arc<Share>,
@@ -367,12 +371,28 @@ impl Client {
         }
     }
 
+    /// Which of the mesh's roots the client holds.
+    fn look_at_roots(&mut self) {
+        let roots = self
+            .seen
+            .parts(Kind::Trust)
+            .filter_map(|shared| Some((shared.name().clone(), self.state.held_version(Kind::Trust, shared.name())?)));
+        let roots: Roots = roots.collect();
+        if roots != self.roots {
+            self.connected.holds_roots(&roots);
+            self.roots = roots;
+        }
+    }
+
     fn step(&mut self, event: Event) -> Result<(), Status> {
         let (facts, may_have_keys) = self.standing.facts(&self.seen, &self.claim, &self.proved);
         let view = View { mesh: &self.seen, facts, secrets: self.secrets && may_have_keys };
-        let said = self.state.said();
+        let (said, is_said) = (self.state.said(), matches!(event, Event::Request(_)));
         let (state, actions) = session::step(std::mem::take(&mut self.state), event, &view);
         self.state = state;
+        if is_said {
+            self.look_at_roots();
+        }
         if self.state.said() != said {
             self.share.keeps(Keeps::Names, self.state.said()).inspect_err(|full| self.ended(full.reason()))?;
         }

@@ -228,6 +228,11 @@ impl State {
         self.talks.iter().flat_map(|(kind, talk)| talk.held.iter().map(|(name, version)| (*kind, name, *version)))
     }
 
+    /// The version of a part that the client has acknowledged.
+    pub(super) fn held_version(&self, kind: Kind, name: &PartName) -> Option<Version> {
+        self.talks.get(&kind)?.held.get(name).copied()
+    }
+
     /// How many parts of a kind the client has acknowledged.
     pub fn held_count(&self, kind: Kind) -> usize {
         self.talks.get(&kind).map_or(0, |talk| talk.held.len())

@@ -43,6 +43,17 @@ pub(crate) struct TrustBundles {
     pub(crate) chosen: watch::Receiver<Option<BTreeSet<Arc<str>>>>,
     /// Whether this pilot is the one that writes.
     pub(crate) leads: watch::Receiver<bool>,
+    /// How far it is, for who waits for it.
+    pub(crate) standing: watch::Sender<Standing>,
+}
+
+/// How far the ConfigMaps are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// What they are to say.
+    pub(crate) roots: Arc<str>,
+    /// Some of the namespaces whose ConfigMap does not say it; `None`: that is not known here.
+    pub(crate) owed: Option<Vec<String>>,
 }
 
 /// What became of writing.
@@ -65,12 +76,14 @@ impl TrustBundles {
                 led = self.leads.wait_for(|leads| *leads) => if led.is_err() { return },
             }
             let mut leads = self.leads.clone();
+            self.standing.send_replace(Standing::default());
             tokio::select! {
                 () = &mut drained => return,
                 _ = leads.wait_for(|leads| !*leads) => {}
                 () = tokio::time::sleep(ANEW) => {}
                 () = self.keep() => {}
             }
+            self.standing.send_replace(Standing::default());
         }
     }
 
@@ -85,6 +98,16 @@ impl TrustBundles {
             let due = {
                 let chosen = self.chosen.borrow_and_update();
                 let is_chosen = |name: &str| chosen.as_ref().is_none_or(|chosen| chosen.contains(name));
+                let now = Standing { roots: self.roots.borrow().clone(), owed: desk.some_owed(is_chosen) };
+                // A change of the roots that the desk has not heard of: nothing is known of those.
+                if !self.roots.has_changed().unwrap_or(true) {
+                    self.standing.send_if_modified(|before| {
+                        *before != now && {
+                            *before = now;
+                            true
+                        }
+                    });
+                }
                 desk.due(clock::now(), is_chosen)
             };
             let wake = due.as_ref().map(|(_, at)| *at);

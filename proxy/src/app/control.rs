@@ -74,6 +74,7 @@ impl Control {
             address: plane.ca.as_str().into(),
             authority: Authority::Host(plane.server_name.as_str().into()),
             roots,
+            root_file: Some(file.clone()),
             token: Some(plane.token.clone()),
             lifetime: common.settings.certificate_ttl,
             timeout: CALL_TIMEOUT,

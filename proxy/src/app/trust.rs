@@ -17,7 +17,7 @@ pub(super) struct Kept {
     pub(super) identity: snapshot::Publisher<Identity>,
     /// Whom we take for one of us.
     pub(super) policy: snapshot::Publisher<TrustPolicy>,
-    /// Who vouches for the authority: the trust anchor, and beside it the roots of our trust domain, since the
+    /// Who vouches for the authority besides the file that names its roots: those of our trust domain, since the
     /// authority may get another root while we run.
     pub(super) authority: snapshot::Publisher<CaBundle>,
 }
@@ -30,14 +30,13 @@ pub(super) async fn follow(
     ending: drain::Watch,
 ) {
     let Kept { identity, policy, authority } = kept;
-    let anchor = authority.current();
     let end = ending.signaled();
     tokio::pin!(end);
     loop {
         let snapshot = snapshots.get();
         let merged = merge(&own.get(), &snapshot);
         if let Some(roots) = merged.roots.get(&merged.material.identity.trust_domain) {
-            authority.publish_if_changed(Arc::new(anchor.and(roots)));
+            authority.publish_if_changed(roots.clone());
         }
         if identity.publish_if_changed(Arc::new(merged)) {
             tracing::info!(serial = %identity.current().material.serial, "certificate or roots changed");

@@ -52,6 +52,9 @@ pub struct CaClient {
     pub authority: Authority,
     /// Who vouches for it, at each call.
     pub roots: snapshot::Reader<CaBundle>,
+    /// A file of roots that vouch for it too, read again at each call: the authority may get another root while we run,
+    /// and one in the place of a root that has ended nobody else can tell us.
+    pub root_file: Option<PathBuf>,
     /// The file of the bearer token; without it only a valid certificate proves who we are.
     pub token: Option<PathBuf>,
     /// The lifetime that is asked for; the authority may give less.
@@ -141,7 +144,8 @@ impl CaClient {
         if let Some(token) = self.read_token().await? {
             call.metadata_mut().insert("authorization", token);
         }
-        let channel = self.endpoint()?.connect_with_connector_lazy(self.connector(shown));
+        let roots = self.vouching().await;
+        let channel = self.endpoint()?.connect_with_connector_lazy(self.connector(roots, shown));
         let mut client = IstioCertificateServiceClient::new(channel).max_decoding_message_size(ANSWER_LIMIT);
         let answer = tokio::time::timeout(self.timeout, client.create_certificate(call)).await;
         let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
@@ -157,19 +161,33 @@ impl CaClient {
         Ok(endpoint.origin(origin))
     }
 
-    fn connector(&self, shown: Option<&Identity>) -> Connector {
+    fn connector(&self, roots: Arc<CaBundle>, shown: Option<&Identity>) -> Connector {
         let (sni, names) = match &self.authority {
             Authority::Host(name) => (name, vec![name.clone()]),
             Authority::Spiffe { sni, uris } => (sni, uris.clone()),
         };
         let simple = Simple {
-            roots: Some(self.roots.get()),
+            roots: Some(roots),
             names,
             insecure_skip_verify: false,
             certificate: shown.map(|identity| identity.material.certificate().clone()),
         };
         let tls = Arc::new(ClientTls::anonymous().with_clock(self.wall.clone()));
         Connector::plain(self.address.clone()).secured(tls, sni.clone(), simple, self.timeout)
+    }
+
+    /// Who vouches for the authority now. A file that cannot be read leaves those that are known.
+    async fn vouching(&self) -> Arc<CaBundle> {
+        let known = self.roots.get();
+        let Some(path) = &self.root_file else { return known };
+        let text = tokio::fs::read(path).await.map_err(|error| error.to_string());
+        match text.and_then(|text| CaBundle::from_pem(&text).map_err(|error| error.to_string())) {
+            Ok(read) => Arc::new(known.and(&read)),
+            Err(error) => {
+                tracing::warn!(error, path = %path.display(), "roots that vouch for the authority cannot be read");
+                known
+            }
+        }
     }
 
     async fn read_token(&self) -> Result<Option<MetadataValue<Ascii>>, CaError> {

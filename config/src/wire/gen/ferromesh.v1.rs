@@ -52,6 +52,18 @@ impl ::prost::Name for ClientsRequest {
         "type.googleapis.com/ferromesh.v1.ClientsRequest".into()
     }
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthorityRequest {}
+impl ::prost::Name for AuthorityRequest {
+    const NAME: &'static str = "AuthorityRequest";
+    const PACKAGE: &'static str = "ferromesh.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ferromesh.v1.AuthorityRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/ferromesh.v1.AuthorityRequest".into()
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ConfigRequest {
     /// The client, as NAME.NAMESPACE or as its whole node id.
@@ -209,6 +221,28 @@ pub mod debug_client {
             req.extensions_mut().insert(GrpcMethod::new("ferromesh.v1.Debug", "Config"));
             self.inner.unary(req, path, codec).await
         }
+        /// What signs and what is trusted, and which clients have not acknowledged that.
+        pub async fn authority(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AuthorityRequest>,
+        ) -> std::result::Result<tonic::Response<super::DebugReport>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/ferromesh.v1.Debug/Authority",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("ferromesh.v1.Debug", "Authority"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -233,6 +267,11 @@ pub mod debug_server {
         async fn config(
             &self,
             request: tonic::Request<super::ConfigRequest>,
+        ) -> std::result::Result<tonic::Response<super::DebugReport>, tonic::Status>;
+        /// What signs and what is trusted, and which clients have not acknowledged that.
+        async fn authority(
+            &self,
+            request: tonic::Request<super::AuthorityRequest>,
         ) -> std::result::Result<tonic::Response<super::DebugReport>, tonic::Status>;
     }
     /// What pilot knows about its clients, for people who debug a mesh. Answers are JSON, since people
@@ -384,6 +423,49 @@ pub mod debug_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ConfigSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/ferromesh.v1.Debug/Authority" => {
+                    #[allow(non_camel_case_types)]
+                    struct AuthoritySvc<T: Debug>(pub Arc<T>);
+                    impl<T: Debug> tonic::server::UnaryService<super::AuthorityRequest>
+                    for AuthoritySvc<T> {
+                        type Response = super::DebugReport;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AuthorityRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Debug>::authority(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AuthoritySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

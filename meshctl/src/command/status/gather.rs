@@ -3,6 +3,7 @@
 use super::{Facts, Injected, PilotPod, Proxy, Webhook};
 use crate::{
     cluster::{self, Cluster},
+    command::ca::told::{Certificate, Pilot},
     context::Context,
     dataplane, remote,
 };
@@ -34,6 +35,10 @@ pub(super) async fn facts(context: &Context) -> Result<Facts> {
     if facts.pilots.iter().any(|pilot| pilot.ready) {
         if let Err(error) = proxies(&cluster, &mut facts).await {
             facts.unasked.push(format!("the control plane cannot be asked for its proxies: {error:#}"));
+        }
+        match remote::authorities_in(&cluster).await {
+            Ok(said) => facts.certificates = certificates(said),
+            Err(error) => facts.unasked.push(format!("the control plane cannot be asked for its root: {error:#}")),
         }
         if let Err(error) = findings(&cluster, &mut facts).await {
             facts.unasked.push(format!("the control plane cannot be asked for its findings: {error:#}"));
@@ -207,6 +212,12 @@ fn proxy(client: &Value) -> Proxy {
             .extend(state["refused"].as_object().into_iter().flatten().map(|(name, _)| format!("{kind} {name}")));
     }
     proxy
+}
+
+/// From the first pilot that says it: all sign with one root.
+fn certificates(said: Vec<(String, Result<Value, String>)>) -> Vec<Certificate> {
+    let mut said = said.into_iter().filter_map(|(name, said)| Pilot::of(name, said).said.ok());
+    said.next().map(|said| said.certificates).unwrap_or_default()
 }
 
 /// From the first pilot: all of them read the same objects.

@@ -16,8 +16,14 @@ fn healthy() -> Facts {
             pilot: Some("0.1.0".to_owned()),
             ..Proxy::default()
         }],
+        certificates: vec![certificate(12, Value::Null)],
         ..Facts::default()
     }
+}
+
+fn certificate(life: u8, alarm: Value) -> Certificate {
+    let said = json!({"role": "root", "sha256": "ab", "notAfter": 2_111_184_000, "life": life, "alarm": alarm});
+    serde_json::from_value(said).unwrap()
 }
 
 fn text(facts: &Facts) -> String {
@@ -32,6 +38,7 @@ fn a_healthy_mesh_is_said_to_be_healthy() {
     injection       1 webhooks, 1 namespaces
     workloads       2 of 2 pods in those namespaces have a sidecar
     proxies         1 connected, 1 have what was last sent
+    authority       root ends 2036-11-25T00:00:00Z, 12 % of its life is over
     objects         0 findings
 
     ✔ nothing is wrong
@@ -48,6 +55,7 @@ fn each_thing_that_is_wrong_comes_with_what_mends_it() {
     facts.meshed.insert("lost-1.shop".to_owned(), "deployment/lost".to_owned());
     facts.proxies[0].refused.push("Route shop/cart".to_owned());
     facts.proxies[0].version = "0.0.9".to_owned();
+    facts.certificates = vec![certificate(92, 90.into())];
     facts.findings.push(("warning".to_owned(), "VirtualService shop/cart".to_owned(), "has no host".to_owned()));
     let said = problems(&facts);
     let told: Vec<&str> = said.iter().map(|problem| &*problem.what).collect();
@@ -60,11 +68,12 @@ fn each_thing_that_is_wrong_comes_with_what_mends_it() {
             "the proxy of pod lost-1.shop is not connected to the control plane",
             "proxy cart-1.shop refused 1 parts of its configuration, such as Route shop/cart",
             "1 proxy of namespace shop has version 0.0.9, and the control plane 0.1.0: deployment/cart",
+            "92 % of the life of the authority's root certificate is over: it ends 2036-11-25T00:00:00Z",
             "warning: VirtualService shop/cart: has no host",
         ]
     );
     assert!(said.iter().all(|problem| !problem.mend.is_empty()));
-    assert_eq!(verdict(&report(&facts)).unwrap_err().to_string(), "7 problems");
+    assert_eq!(verdict(&report(&facts)).unwrap_err().to_string(), "8 problems");
 }
 
 #[test]

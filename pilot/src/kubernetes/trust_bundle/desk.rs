@@ -5,6 +5,9 @@ use kube::{Resource, runtime::watcher::Event};
 use std::collections::BTreeSet;
 use tokio::time::Instant;
 
+/// Most namespaces that are named to who waits for all.
+const NAMED: usize = 20;
+
 /// What is known of the cluster, and what is owed to it.
 #[derive(Default)]
 pub(super) struct Desk {
@@ -42,6 +45,12 @@ impl Desk {
         self.right.names.clear();
         self.right.coming.clear();
         self.pace.clear();
+    }
+
+    /// Some of the namespaces that are `chosen` where something else is written; `None`: that is not known yet.
+    pub(super) fn some_owed(&self, chosen: impl Fn(&str) -> bool) -> Option<Vec<String>> {
+        let owed = self.namespaces.names.difference(&self.right.names).filter(|name| chosen(name));
+        (self.namespaces.is_read && self.right.is_read).then(|| owed.take(NAMED).cloned().collect())
     }
 
     /// Where to write next, of the namespaces that are `chosen`, and when: as soon as it is known what is there.
@@ -131,6 +140,7 @@ mod tests {
         assert_eq!(desk.due(now, all), None);
         read(&mut desk, &["a", "b"], &["a"]);
         assert_eq!(desk.due(now, all), Some(("b".to_owned(), now)));
+        assert_eq!(desk.some_owed(all), Some(vec!["b".to_owned()]));
         assert_eq!(desk.due(now, |name| name == "a"), None);
         desk.written("b", true, now);
         assert_eq!(desk.due(now, all), None);

@@ -12,7 +12,9 @@ fn bundles(server: &FakeServer) -> TrustBundles {
     let (_, leads) = watch::channel(true);
     let (_, chosen) = watch::channel(None);
     let owner = Owner::new(server.client(), Some(ROLE.to_owned()));
-    TrustBundles { client: server.client(), owner, name: "istio-ca-root-cert".to_owned(), roots, chosen, leads }
+    let (standing, _) = watch::channel(Standing::default());
+    let name = "istio-ca-root-cert".to_owned();
+    TrustBundles { client: server.client(), owner, name, roots, chosen, leads, standing }
 }
 
 fn there(server: &FakeServer) -> Value {

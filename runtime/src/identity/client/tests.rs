@@ -51,14 +51,17 @@ impl IstioCertificateService for Authorities {
 
 /// Serves an authority until the set is dropped.
 async fn serve(ca: TestCa) -> (SocketAddr, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    (listener.local_addr().unwrap(), serve_on(listener, ca))
+}
+
+fn serve_on(listener: TcpListener, ca: TestCa) -> JoinSet<()> {
     let serving = Serving {
         certificates: vec![ca.server_certificate(&["ca.mesh.svc"])],
         client_ca: Some(ca.bundle()),
         ..Serving::default()
     };
     let tls = Arc::new(ServerTls::with_certificates(snapshot::Reader::fixed(Arc::new(serving))));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let (_signal, watch) = drain::channel();
@@ -68,7 +71,7 @@ async fn serve(ca: TestCa) -> (SocketAddr, JoinSet<()>) {
         let service = IstioCertificateServiceServer::new(Authorities(ca));
         tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
     });
-    (address, tasks)
+    tasks
 }
 
 fn client(address: SocketAddr, roots: Arc<CaBundle>, token: Option<PathBuf>) -> CaClient {
@@ -76,6 +79,7 @@ fn client(address: SocketAddr, roots: Arc<CaBundle>, token: Option<PathBuf>) -> 
         address: address.to_string().into(),
         authority: Authority::Host("ca.mesh.svc".into()),
         roots: snapshot::Reader::fixed(roots),
+        root_file: None,
         token,
         lifetime: Duration::from_secs(3600),
         timeout: Duration::from_secs(30),
@@ -121,6 +125,75 @@ async fn a_false_authority_learns_nothing() {
     let other = TestCa::new("cluster.local").bundle();
     let error = client(address, other, Some(token.path().to_owned())).create(None).await.unwrap_err();
     assert!(error.to_string().contains("no chain leads from it to a trusted root"), "{error}");
+}
+
+#[tokio::test]
+async fn an_authority_with_another_root_is_known_by_the_file_as_it_is_now() {
+    let (old, new) = (TestCa::new("cluster.local"), TestCa::new("cluster.local"));
+    let (old, root) = (old.bundle(), new.root_pem());
+    let (address, _tasks) = serve(new).await;
+    let (token, file) = (tempfile::NamedTempFile::new().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(token.path(), "open sesame").unwrap();
+    std::fs::write(file.path(), old.pem()).unwrap();
+    let client = client(address, old, Some(token.path().to_owned()));
+    let client = CaClient { root_file: Some(file.path().to_owned()), ..client };
+    let error = client.create(None).await.unwrap_err();
+    assert!(error.to_string().contains("no chain leads from it to a trusted root"), "{error}");
+    std::fs::write(file.path(), root).unwrap();
+    client.create(None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_leaves_the_roots_that_are_known() {
+    let ca = TestCa::new("cluster.local");
+    let bundle = ca.bundle();
+    let (address, _tasks) = serve(ca).await;
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "open sesame").unwrap();
+    let client = client(address, bundle, Some(token.path().to_owned()));
+    CaClient { root_file: Some("/nonexistent/root-cert.pem".into()), ..client }.create(None).await.unwrap();
+}
+
+/// Who has a token that ends while the authority is away keeps the certificate that it has, and has another as soon as the authority is
+/// back, with the token that is in the file by then.
+#[tokio::test]
+async fn a_token_that_ends_while_the_authority_is_away_is_read_anew_when_it_is_back() {
+    let ca = TestCa::new("cluster.local");
+    let bundle = ca.bundle();
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "ended long ago").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // It has ended, and so has the token.
+    let wall = WallClock::manual(crate::clock::system_now());
+    let (begin, end) = (wall.now() - Duration::from_secs(7200), wall.now() - Duration::from_secs(3600));
+    let id = SpiffeId::new(ca.domain().clone(), "shop", "cart");
+    let before = Arc::new(Identity { material: ca.material_valid(&id, begin, end), roots: ca.roots() });
+    let (publisher, reader) = snapshot::publisher(before.clone());
+    let client = CaClient { wall: wall.clone(), ..client(address, bundle, Some(token.path().to_owned())) };
+    let registry = Registry::new();
+    let rotation = super::super::rotate::Rotation {
+        fetch: client.into_fetch(),
+        metrics: super::super::rotate::Metrics::new(&registry).unwrap(),
+        wall,
+        state_dir: None,
+        early: Arc::default(),
+    };
+    drop(listener);
+    let (_signal, watch) = drain::channel();
+    let _renewal = tokio::spawn(rotation.run(publisher, watch));
+    let failed = |count: u32| {
+        let line = format!("mesh_certificate_renewals_total{{result=\"failure\"}} {count}");
+        let registry = &registry;
+        move || registry.render().contains(&line)
+    };
+    crate::testing::eventually(Duration::from_secs(20), failed(1)).await;
+    assert_eq!(*reader.get(), *before);
+    let _tasks = serve_on(TcpListener::bind(address).await.unwrap(), ca);
+    crate::testing::eventually(Duration::from_secs(20), failed(2)).await;
+    assert_eq!(*reader.get(), *before);
+    std::fs::write(token.path(), "open sesame").unwrap();
+    crate::testing::eventually(Duration::from_secs(20), || reader.version() == 2).await;
 }
 
 #[tokio::test]
