@@ -10,7 +10,7 @@ use mesh_e2e::{
     until,
     workload::Kind,
 };
-use std::{collections::BTreeMap, io::ErrorKind};
+use std::{collections::BTreeMap, io::ErrorKind, net::SocketAddr};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -134,6 +134,49 @@ spec:
     assert_eq!(elsewhere.status, 404);
     let no_rule = Call::get("shop.example", "/else").send(mesh.gateway()).await.unwrap();
     assert_eq!(no_rule.status, 404);
+}
+
+#[tokio::test]
+async fn a_gateway_takes_calls_in_as_an_ingress_says() {
+    let objects = "---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: entrance, namespace: test, annotations: {kubernetes.io/ingress.class: istio}}
+spec:
+  rules:
+  - host: shop.example
+    http:
+      paths:
+      - {path: /shop, pathType: Prefix, backend: {service: {name: server, port: {number: 8080}}}}
+      - {path: /gone, pathType: Exact, backend: {service: {name: gone, port: {name: http}}}}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: entrance, namespace: test}
+spec:
+  hosts: [entrance.test.svc.cluster.local]
+  resolution: STATIC
+  location: MESH_INTERNAL
+  workloadSelector: {labels: {app: gateway}}
+  ports: [{number: 80, targetPort: 18080, name: http, protocol: HTTP}]
+";
+    let mesh = Mesh::start(Plan::pair().with_gateway().objects(objects)).await;
+    let gateway = SocketAddr::new(mesh.ip("gateway"), 18080);
+    let reply = until("the Ingress' route", || async {
+        let reply = Call::get("shop.example", "/shop/cart").send(gateway).await?;
+        ensure!(reply.status == 200, "{reply:?}");
+        Ok(reply)
+    })
+    .await;
+    assert!(reply.body.contains(&identity("gateway")), "{}", reply.body);
+    for (host, path, want) in [
+        ("shop.example", "/shop", 200),
+        ("shop.example", "/shops", 404),
+        ("shop.example", "/gone", 503),
+        ("other.example", "/shop", 404),
+    ] {
+        assert_eq!(Call::get(host, path).send(gateway).await.unwrap().status, want, "{host}{path}");
+    }
 }
 
 #[tokio::test]

@@ -33,7 +33,14 @@ pub(super) fn render(plan: &Plan, ip: impl Fn(&str) -> IpAddr, app: impl Fn(&str
         }
     }
     if plan.gateway {
-        workload_entry(&mut out, "gateway", ip("gateway"), "gateway", "app: gateway, version: v1", true);
+        workload_entry(
+            &mut out,
+            "gateway",
+            ip("gateway"),
+            "gateway",
+            "app: gateway, istio: ingressgateway, version: v1",
+            true,
+        );
         gateway(&mut out, ip("gateway"));
     }
     let objects = if plan.gateway {

@@ -1,5 +1,6 @@
 //! What the passes share: the inputs by kind, the oldest first, and a place for findings.
 
+use super::ingress;
 use crate::{
     object::{Conflict, Holds, HoldsOf, ObjectId, Reference},
     world::World,
@@ -154,8 +155,9 @@ fn finding(code: &'static str, object: ObjectRef, origin: Origin, field: &str, m
 
 /// What holds of each object: by itself, and by what the passes found out.
 pub(super) fn holds(world: &World, found: &HoldsOf) -> HoldsOf {
-    let mut all = found.clone();
-    for (id, alone) in world.holds() {
+    let (mut all, foreign) = (found.clone(), ingress::foreign(world));
+    let is_foreign = |id: &ObjectId| id.kind == ObjectKind::Ingress.into() && foreign.contains(&id.name);
+    for (id, alone) in world.holds().filter(|(id, _)| !is_foreign(id)) {
         let holds = all.entry(id.clone()).or_default();
         holds.in_force = alone.in_force;
         holds.findings.extend(alone.findings);

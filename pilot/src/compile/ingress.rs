@@ -15,7 +15,7 @@ use super::{
     context::{Input, Inputs, Notes},
     hold::{Said, WrittenRoute},
 };
-use crate::object::Reference;
+use crate::{object::Reference, world::World};
 use bytes::Bytes;
 use class::{Classes, Whose};
 use mesh_config::{
@@ -53,6 +53,12 @@ pub(super) struct Ingresses<'a> {
     pub(super) routes: Vec<WrittenRoute>,
 }
 
+/// Those in a world that are read, and that others serve: what is said of them by themselves is not for us to say.
+pub(super) fn foreign(world: &World) -> BTreeSet<NamespacedName> {
+    let all = class::of_world(world).filter(|(_, _, whose)| *whose == Whose::Foreign);
+    all.map(|(head, ..)| head.name()).collect()
+}
+
 /// The Gateway that is made of an Ingress.
 pub(super) struct Derived<'a> {
     pub(super) object: &'a Arc<Head>,
@@ -86,7 +92,7 @@ pub(super) fn compile<'a>(
                 let message = format!("nothing is said of paths of {}, and there is no default backend", rule.host);
                 notes.warn(input.object, "host-without-paths", "spec.rules", message);
             }
-            hosts.entry(&rule.host).or_default().add(input.object, &rule.paths, notes);
+            hosts.entry(&rule.host).or_default().add(input.object, rule, notes);
         }
         routes.extend(pass.default_route(input, &mut defaults, notes));
     }

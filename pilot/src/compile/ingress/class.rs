@@ -62,17 +62,23 @@ impl<'a> Classes<'a> {
     }
 }
 
-/// The mesh's Ingresses in a world.
-pub(super) fn of_mesh(world: &World) -> impl Iterator<Item = (&Arc<Head>, &Ingress)> {
+/// The Ingresses of a world, and whose each is.
+pub(super) fn of_world(world: &World) -> impl Iterator<Item = (&Arc<Head>, &Ingress, Whose<'_>)> {
     let classes = world.parsed_of(ObjectKind::IngressClass).filter_map(|(head, parsed)| match parsed {
         Parsed::IngressClass(class) => Some((head, class)),
         _ => None,
     });
     let classes = Classes::new(world.ingress(), classes);
     world.parsed_of(ObjectKind::Ingress).filter_map(move |(head, parsed)| match parsed {
-        Parsed::Ingress(ingress) => (classes.whose(head, ingress) == Whose::OfMesh).then_some((head, ingress)),
+        Parsed::Ingress(ingress) => Some((head, ingress, classes.whose(head, ingress))),
         _ => None,
     })
+}
+
+/// Those that are the mesh's.
+#[cfg(feature = "serve")]
+pub(super) fn of_mesh(world: &World) -> impl Iterator<Item = (&Arc<Head>, &Ingress)> {
+    of_world(world).filter(|(.., whose)| *whose == Whose::OfMesh).map(|(head, ingress, _)| (head, ingress))
 }
 
 #[cfg(test)]
@@ -110,7 +116,8 @@ mod tests {
             );
         }
         world.apply(memory::batch("objects", &text));
-        of_mesh(&world).map(|(head, _)| head.meta.name.to_string()).collect()
+        let ours = of_world(&world).filter(|(.., whose)| *whose == Whose::OfMesh);
+        ours.map(|(head, ..)| head.meta.name.to_string()).collect()
     }
 
     #[test]

@@ -240,3 +240,31 @@ fn an_ingress_whose_class_is_not_there_is_told_so() {
         (0, vec![("ingress-class-not-found", "spec.ingressClassName")])
     );
 }
+
+#[test]
+fn nothing_is_said_of_what_others_serve() {
+    let paths = [path("ImplementationSpecific", "/a(/|$)(.*)", "gone", "number: 80")];
+    let text = ingress("web", 1, &format!("tls: [{{}}], rules: [{}]", rule("shop.example", &paths)));
+    let codes = |text: &str| -> Vec<&str> {
+        let (_, found) = offline::compile_text(&[WORLD, text].concat(), None);
+        found.iter().map(|finding| finding.code).collect()
+    };
+    assert_eq!(codes(&text), ["missing-destination", "path-is-no-pattern", "tls-without-secret"]);
+    assert_eq!(codes(&text.replace("ingressClassName: istio", "ingressClassName: other")), [""; 0]);
+}
+
+#[test]
+fn a_host_has_bounded_room_and_the_oldest_have_it() {
+    let many = |name: &str, created: u32| {
+        let paths: Vec<_> = (0..2_500).map(|n| path("Prefix", &format!("/{name}/{n}"), "web", "number: 80")).collect();
+        ingress(name, created, &format!("rules: [{}]", rule("shop.example", &paths)))
+    };
+    let (mesh, told) = compiled(&[many("greedy", 2), many("first", 1), many("late", 3)]);
+    let [route] = &routes(&mesh)[..] else { panic!() };
+    let of = |name: &str| route.rules.iter().filter(|rule| short(rule).starts_with(&format!("=/{name}/"))).count();
+    assert_eq!((of("first"), of("late")), (2_500, 0));
+    assert!(of("greedy") > 1_000, "{}", of("greedy"));
+    assert!(mesh_config::wire::encode(&Part::Route(route.clone())).bytes.len() < mesh_config::wire::MAX_RESOURCE_BYTES);
+    let codes: Vec<_> = told.iter().filter_map(|told| told.split(' ').nth(1)).collect();
+    assert_eq!(codes, ["too-many-paths", "too-many-paths"], "{told:?}");
+}
