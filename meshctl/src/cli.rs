@@ -1,5 +1,6 @@
 //! The command line exactly as it is typed; no logic. Names, aliases and short flags are istioctl's.
 
+mod bug_report;
 mod ca;
 mod cluster;
 mod install;
@@ -7,6 +8,7 @@ mod look;
 mod proxy_config;
 mod tag;
 
+pub(crate) use bug_report::BugReportArgs;
 pub(crate) use ca::{CaCommand, CaRotateArgs, CaStatusArgs, CaWriteArgs};
 pub(crate) use cluster::{KubeArgs, XdsArgs};
 pub(crate) use install::{InstallArgs, ManifestCommand, SpecArgs, UninstallArgs};
@@ -41,6 +43,9 @@ pub(crate) enum Command {
     /// The root that signs for the mesh: how old it is, another in its place.
     #[command(subcommand, arg_required_else_help = true)]
     Ca(CaCommand),
+    /// An archive of what helps to find a fault, without secrets: versions, objects, pages and logs.
+    #[command(name = "bug-report")]
+    BugReport(BugReportArgs),
     /// What a shell reads to complete this command's words.
     Completion(CompletionArgs),
     /// Where a call goes and why: route, endpoints, mutual TLS, the policy that decides. From objects in files.

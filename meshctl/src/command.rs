@@ -1,5 +1,6 @@
 //! One module a verb, named as istioctl names it; each turns arguments into a report and prints nothing.
 
+pub(crate) mod bug_report;
 pub(crate) mod ca;
 pub(crate) mod completion;
 pub(crate) mod convert;

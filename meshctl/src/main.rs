@@ -60,6 +60,7 @@ fn run(cli: &Cli) -> Result<()> {
         }
         Command::Ca(CaCommand::Rotate(args)) => command::ca::rotate(args, &context),
         Command::Ca(CaCommand::Recover(args)) => command::ca::recover(args, &context),
+        Command::BugReport(args) => command::bug_report::run(args, &context),
         Command::Completion(args) => report::write(&command::completion::script(args)?),
         Command::Explain(args) => {
             let format = format(&args.output, "table")?;

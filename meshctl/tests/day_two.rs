@@ -8,6 +8,8 @@ mod api;
 mod look;
 #[path = "day_two/port.rs"]
 mod port;
+#[path = "day_two/report.rs"]
+mod report;
 #[path = "day_two/tag.rs"]
 mod tag;
 #[path = "day_two/upgrade.rs"]

@@ -43,6 +43,7 @@ const fn short(short: char, long: &'static str, standing: Standing) -> Flag {
 
 const LOG: &str = "what a command says goes to standard error, and there is no log to set levels of";
 const CHARTS: &str = "the charts are part of the command; helm installs others";
+const WHOLE: &str = "logs of all chosen proxies are taken whole";
 const TRACES: &str = "no line of a log has a stack trace";
 const PAGES: &str = "pages come over HTTP from pilot's port 15014, through the API server";
 const WAITS: &str = "installing waits until everything is ready; meshctl status looks again";
@@ -99,7 +100,33 @@ pub(crate) const COMMANDS: &[Command] = &[
         &[&["analyze"]],
         "validate judges files as pilot reads them, and pilot's port 15014 has what holds of each object: /debug/diagnostics",
     ),
-    refused(&[&["bug-report"]], "status says what is wrong; proxy-config and pilot's debug pages have the rest"),
+    served(
+        &[&["bug-report"]],
+        &[
+            flag("include", Served),
+            flag("exclude", Served),
+            flag("istio-namespace", Served),
+            flag("timeout", Served),
+            flag("duration", Served),
+            flag("start-time", Served),
+            flag("tail", Served),
+            flag("rq-concurrency", Served),
+            flag("output-dir", Served),
+            flag("proxy-admin-port", Served),
+            flag("dry-run", Served),
+            flag("skip-analyze", Served),
+            flag("skip-cluster-dump", Served),
+            flag("skip-proxy-debug", Served),
+            flag("skip-coredumps", Served),
+            flag("skip-netstat", Served),
+            short('f', "filename", no("flags say the same")),
+            flag("end-time", no("a log is read to its end; --start-time or --duration says from where")),
+            flag("critical-errs", no(WHOLE)),
+            flag("ignore-errs", no(WHOLE)),
+            flag("full-secrets", no("data of Secrets is never asked for")),
+            flag("dir", no("the archive is written as it is gathered; --output-dir says where")),
+        ],
+    ),
     refused(&[&["authz"]], "there too it only points to x authz check; explain says which policy decides a call"),
     refused(
         &[&["experimental", "x", "exp"], &["authz"], &["check"]],

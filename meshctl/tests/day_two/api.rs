@@ -21,6 +21,7 @@ type Objects = BTreeMap<String, Value>;
 #[derive(Default)]
 struct State {
     objects: Mutex<Objects>,
+    logs: Mutex<BTreeMap<String, String>>,
     ports: Ports,
     /// Method and path of what changed something, in order.
     written: Mutex<Vec<String>>,
@@ -106,6 +107,16 @@ impl Api {
         change(self.state.objects.lock().unwrap().get_mut(path).expect("it is held"));
     }
 
+    /// The log of a container, `NAMESPACE/POD/CONTAINER`, with `#previous` that of the one before.
+    pub(crate) fn log(&self, container: &str, text: &str) {
+        self.state.logs.lock().unwrap().insert(container.to_owned(), text.to_owned());
+    }
+
+    /// Where the command runs.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// A page of a port of a pod, `NAMESPACE/POD:PORT`; a call of it answers this.
     pub(crate) fn page(&self, port: &str, call: &str, answer: &str) {
         self.state.ports.page(port, call, answer);
@@ -160,6 +171,14 @@ async fn answer(mut request: Request<Incoming>, state: Arc<State>) -> Result<Ans
         form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()).into_owned().collect();
     if let Some(pod) = path.strip_suffix("/portforward") {
         return Ok(port::forward(&mut request, &named(pod), &query["ports"], &state.ports));
+    }
+    if let Some(pod) = path.strip_suffix("/log") {
+        let end = if query.contains_key("previous") { "#previous" } else { "" };
+        let container = format!("{}/{}{end}", named(pod), query["container"]);
+        return Ok(match state.logs.lock().unwrap().get(&container) {
+            Some(text) => said(StatusCode::OK, text.clone()),
+            None => status(400, "BadRequest", &format!("no log of {container}")),
+        });
     }
     let metadata_alone =
         request.headers().get("accept").is_some_and(|v| v.to_str().unwrap_or("").contains("as=PartialObjectMetadata"));

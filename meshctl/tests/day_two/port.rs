@@ -13,6 +13,9 @@ use tokio_tungstenite::{
     tungstenite::{Message, handshake::derive_accept_key, protocol::Role},
 };
 
+/// The text of a page that never answers.
+pub(crate) const NEVER: &str = "never";
+
 #[derive(Default, Clone)]
 pub(crate) struct Ports {
     /// By `NAMESPACE/POD:PORT METHOD /path`.
@@ -29,14 +32,16 @@ impl Ports {
         std::mem::take(&mut self.called.lock().unwrap())
     }
 
-    fn answer(&self, port: &str, call: &str) -> String {
+    /// Nothing where the page is one that never answers.
+    fn answer(&self, port: &str, call: &str) -> Option<String> {
         let call = format!("{port} {call}");
         self.called.lock().unwrap().push(call.clone());
         let (code, body) = match self.pages.lock().unwrap().get(&call) {
+            Some(body) if body == NEVER => return None,
             Some(body) => ("200 OK", body.clone()),
             None => ("404 Not Found", format!("no page at {call}\n")),
         };
-        format!("HTTP/1.1 {code}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        Some(format!("HTTP/1.1 {code}\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
     }
 }
 
@@ -58,9 +63,9 @@ pub(crate) fn forward(request: &mut Request<Incoming>, pod: &str, port: &str, po
             let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
             let head = String::from_utf8_lossy(&request[..end]).into_owned();
             let line = head.lines().next().unwrap().trim_end_matches(" HTTP/1.1");
-            let mut answer = vec![0];
-            answer.extend(ports.answer(&place, line).into_bytes());
-            let _ = socket.send(Message::binary(answer)).await;
+            if let Some(text) = ports.answer(&place, line) {
+                let _ = socket.send(Message::binary([&[0], text.as_bytes()].concat())).await;
+            }
             request.clear();
         }
     });

@@ -144,6 +144,12 @@ fn a_canary_comes_beside_and_says_how_namespaces_come_to_it() {
     assert!(ran.out.contains("kubectl label namespace NAME istio-injection- istio.io/rev=canary"), "{}", ran.out);
     assert!(ran.out.contains("meshctl tag set TAG --revision canary --overwrite"), "{}", ran.out);
     assert!(api.held(DEPLOYMENT).is_some() && api.held(&format!("{DEPLOYMENT}-canary")).is_some());
+    // Definitions are of no revision, so that none takes them from the other.
+    let ran = api.meshctl(&format!("install -y {WITH_BASE}"));
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let ran = api.meshctl(&format!("upgrade --dry-run {WITH_BASE} --revision canary"));
+    let changed: Vec<&str> = ran.out.lines().filter(|line| !line.starts_with("same ")).collect();
+    assert_eq!((ran.code, changed), (0, Vec::new()), "{}", ran.err);
     // Its own objects are pruned, and none of the other's.
     let ran = api.meshctl("uninstall -y --revision default");
     assert_eq!(ran.code, 0, "{}", ran.err);

@@ -15,7 +15,7 @@ pub(crate) const RELEASE_NAMESPACE: &str = "meta.helm.sh/release-namespace";
 /// Label with the component, as installed.
 const COMPONENT: &str = "ferromesh.io/component";
 /// Label with the revision, `default` for the one without a name.
-const REVISION: &str = "ferromesh.io/revision";
+pub(crate) const REVISION: &str = "ferromesh.io/revision";
 
 /// Component of what `tag` writes: no chart's, so that none takes it for something of its own.
 pub(crate) const TAGS: &str = "revision-tags";

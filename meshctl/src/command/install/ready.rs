@@ -66,6 +66,9 @@ impl<'a> Ready<'a> {
         let selector = owner::of_component(&component.release, &plan.revision);
         let is_upgrade = !write::of_kind(cluster, "ValidatingWebhookConfiguration", &selector).await?.is_empty();
         for mut object in component.objects(is_upgrade)? {
+            // A definition serves every revision, and is of none.
+            let of_one = |key: &str| object.kind() == "CustomResourceDefinition" && key == owner::REVISION;
+            let labels: Vec<_> = labels.iter().filter(|(key, _)| !of_one(key)).collect();
             labels.iter().for_each(|(key, value)| object.label(key, value));
             if terms.tagged.is_some() {
                 tag::default::silence(&mut object);
