@@ -74,8 +74,8 @@ macro_rules! parts {
             Authorization(authorization::Authorization as Authorization "authorization") WhatHolds Any Refuses by_name authorizations |a| a.name;
             /// One user `Telemetry`.
             Telemetry(telemetry::Telemetry as Telemetry "telemetry") WhatHolds Any Nothing by_name telemetries |t| t.name;
-            /// A key pair for a gateway's TLS.
-            Secret(secret::Credential as Credential "secret") WholeAtGateways Secret Nothing by_name secrets |c| c.name;
+            /// A key pair or authorities for TLS with others than the mesh.
+            Secret(secret::Credential as Credential "secret") Whole Secret Nothing by_name secrets |c| c.name;
             /// One name that exists in the proxy's scope.
             Index(index::IndexEntry as IndexEntry "index") Whole Any Nothing apart index |e| e.key;
             /// One user `DestinationRule` (rules of one namespace and host merged).

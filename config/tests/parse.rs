@@ -289,10 +289,22 @@ fn a_destination_rule_is_read_whole() {
     };
     let simple = SimpleTls {
         sni: Some("s".into()),
-        ca_file: Some("/etc/ca.pem".into()),
         subject_alt_names: texts(&["n"]),
-        insecure_skip_verify: false,
+        keys: UpstreamKeys::Files(KeyFiles { roots: Some("/etc/ca.pem".into()), certificate: None }),
+        ..SimpleTls::default()
     };
+    let shown = CertificateFiles { chain: "/etc/own.pem".into(), key: "/etc/own.key".into() };
+    let files = SimpleTls {
+        keys: UpstreamKeys::Files(KeyFiles { roots: None, certificate: Some(shown) }),
+        ..SimpleTls::default()
+    };
+    let secret = |name: &str, shows_certificate| SimpleTls {
+        insecure_skip_verify: shows_certificate,
+        keys: UpstreamKeys::Secret(SecretKeys { name: name.into(), shows_certificate }),
+        ..SimpleTls::default()
+    };
+    let tls = |tls| TrafficPolicy { tls: Some(UpstreamTls::Simple(tls)), ..TrafficPolicy::default() };
+    let at_443 = PortPolicy { tls: Some(UpstreamTls::Simple(secret("own", true))), ..PortPolicy::default() };
     let subset = |name: &str, policy| Subset { name: name.into(), labels: labels(&[("version", name)]), policy };
     let want = Destination {
         object: ObjectKind::DestinationRule,
@@ -312,7 +324,9 @@ fn a_destination_rule_is_read_whole() {
         },
         subsets: vec![
             subset("v1", TrafficPolicy::default()),
-            subset("v2", TrafficPolicy { tls: Some(UpstreamTls::Simple(simple)), ..TrafficPolicy::default() }),
+            subset("v2", tls(simple)),
+            subset("v3", tls(files)),
+            subset("v4", TrafficPolicy { ports: [(port(443), at_443)].into(), ..tls(secret("roots", false)) }),
         ],
     };
     assert_eq!(good("destination-rule.yaml"), [Parsed::DestinationRule(want)]);

@@ -13,6 +13,7 @@ use mesh_config::{
     kind::ObjectKind,
     model::{
         Kind, Part, Workload,
+        destination::UpstreamTls,
         gateway::{ServerProtocol, ServerTls},
     },
     wire::{decode, encode},
@@ -61,7 +62,12 @@ fn level(part: &Part) -> u8 {
     let called = |workload: &Workload| {
         workload.mutual_tls || !workload.mutual_tls_except.is_empty() || !workload.headless.is_empty()
     };
+    let keys = |tls: &UpstreamTls| match tls {
+        UpstreamTls::Simple(simple) => simple.shows_certificate() || tls.secret().is_some(),
+        UpstreamTls::Disable | UpstreamTls::IstioMutual { .. } => false,
+    };
     let later = match part {
+        Part::Destination(rule) if rule.tls_blocks().any(|(_, tls)| keys(tls)) => return 4,
         Part::Workload(workload) if called(workload) => return 3,
         Part::Instance(instance) if called(&instance.workload) => return 3,
         Part::Route(route) if route.object == ObjectKind::Ingress => return 4,
@@ -81,7 +87,7 @@ fn level(part: &Part) -> u8 {
 }
 
 /// What is rarest among the values made: a generator that never reaches it proves nothing about it.
-const RARE: [&str; 22] = [
+const RARE: [&str; 24] = [
     "FilterMetadata",
     "RequestClaim",
     "ListElement",
@@ -104,6 +110,8 @@ const RARE: [&str; 22] = [
     "Draining",
     "Namespaces(",
     "uri_regex: Some",
+    "CertificateFiles",
+    "SecretKeys",
 ];
 
 #[test]

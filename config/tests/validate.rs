@@ -306,7 +306,7 @@ fn what_is_well_formed_and_not_served_may_be_written() {
     let taken = [
         (
             ObjectKind::DestinationRule,
-            "{host: a.example, trafficPolicy: {tls: {mode: MUTUAL, clientCertificate: a, privateKey: b}}}",
+            "{host: a.example, trafficPolicy: {tls: {mode: SIMPLE, caCertificates: a, caCrl: b}}}",
         ),
         (ObjectKind::Sidecar, "{egress: [{port: {number: 0, protocol: HTTP}, bind: 'unix:///a', hosts: ['./*']}]}"),
         (ObjectKind::VirtualService, "{hosts: [a.example], http: [{redirect: {prefixRewrite: /a}}]}"),

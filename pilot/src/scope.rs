@@ -7,9 +7,13 @@
 mod locate;
 mod policies;
 mod routers;
+mod secrets;
 mod view;
 
-pub use self::locate::{locate, workload_at};
+pub use self::{
+    locate::{locate, workload_at},
+    secrets::names_secrets,
+};
 
 use self::view::View;
 use crate::mesh::{Mesh, SharedPart};
@@ -109,9 +113,7 @@ pub fn visible(mesh: &Mesh, facts: &ProxyFacts) -> Visible {
     let sidecar = view.sidecar().and_then(|s| mesh.part(Kind::Sidecar, &s.name.to_string()));
     parts.extend(sidecar.cloned());
     policies::select(mesh, facts, &view, &mut parts);
-    if facts.role == Role::Gateway {
-        routers::secrets(mesh, facts, &mut parts);
-    }
+    secrets::select(mesh, facts, &mut parts);
     view.index(&mut parts);
     if facts.role == Role::Gateway {
         routers::gateways_and_routes(mesh, facts, &mut parts);

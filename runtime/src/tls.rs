@@ -6,9 +6,9 @@
 
 pub mod client;
 pub mod grpc;
+pub mod key_files;
 pub mod material;
 pub mod provider;
-pub mod root_files;
 pub mod server;
 mod sessions;
 pub mod verify;

@@ -25,7 +25,7 @@ fn private_keys_alone_need_the_secret_channel_and_policies_alone_refuse_unread()
 #[test]
 fn gateways_follow_more_than_sidecars() {
     let more = Kind::ALL.into_iter().filter(|k| k.is_whole(Role::Gateway) && !k.is_whole(Role::Sidecar));
-    assert_eq!(more.collect::<Vec<_>>(), [Kind::Secret, Kind::Gateway, Kind::Route]);
+    assert_eq!(more.collect::<Vec<_>>(), [Kind::Gateway, Kind::Route]);
 }
 
 #[test]

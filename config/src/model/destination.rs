@@ -83,8 +83,18 @@ pub enum UpstreamTls {
         /// Instead of the endpoint's identity.
         subject_alt_names: Vec<Arc<str>>,
     },
-    /// TLS without a client certificate.
+    /// TLS with a server outside the mesh (`SIMPLE`, `MUTUAL`).
     Simple(SimpleTls),
+}
+
+impl UpstreamTls {
+    /// The Secret that it needs.
+    pub fn secret(&self) -> Option<&Arc<str>> {
+        match self {
+            UpstreamTls::Simple(SimpleTls { keys: UpstreamKeys::Secret(secret), .. }) => Some(&secret.name),
+            UpstreamTls::Disable | UpstreamTls::IstioMutual { .. } | UpstreamTls::Simple(_) => None,
+        }
+    }
 }
 
 /// TLS to a server outside the mesh.
@@ -92,12 +102,64 @@ pub enum UpstreamTls {
 pub struct SimpleTls {
     /// Name in the ClientHello; otherwise the request's host.
     pub sni: Option<Arc<str>>,
-    /// File of root certificates on the proxy's machine; otherwise the system's.
-    pub ca_file: Option<Arc<str>>,
     /// Names that the certificate may carry; otherwise the name in the ClientHello.
     pub subject_alt_names: Vec<Arc<str>>,
     /// Accept any certificate.
     pub insecure_skip_verify: bool,
+    /// Who vouches for the server, and what is shown to it.
+    pub keys: UpstreamKeys,
+}
+
+/// Where roots and certificates for a server outside the mesh are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum UpstreamKeys {
+    /// On the proxy's machine.
+    Files(KeyFiles),
+    /// In a Secret of the proxy's namespace.
+    Secret(SecretKeys),
+}
+
+/// PEM files on the proxy's machine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct KeyFiles {
+    /// Root certificates; otherwise the system's.
+    pub roots: Option<Arc<str>>,
+    /// What is shown when the server asks (`MUTUAL`).
+    pub certificate: Option<CertificateFiles>,
+}
+
+/// A certificate with its key, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct CertificateFiles {
+    /// File of the certificate's chain, leaf first.
+    pub chain: Arc<str>,
+    /// File of its private key.
+    pub key: Arc<str>,
+}
+
+/// What is used of a Secret. Its authorities vouch for the server, and nobody else does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct SecretKeys {
+    /// The Secret's name.
+    pub name: Arc<str>,
+    /// Its certificate is shown when the server asks (`MUTUAL`).
+    pub shows_certificate: bool,
+}
+
+impl Default for UpstreamKeys {
+    fn default() -> Self {
+        UpstreamKeys::Files(KeyFiles::default())
+    }
+}
+
+impl SimpleTls {
+    /// A certificate of ours is shown when the server asks (`MUTUAL`).
+    pub fn shows_certificate(&self) -> bool {
+        match &self.keys {
+            UpstreamKeys::Files(files) => files.certificate.is_some(),
+            UpstreamKeys::Secret(secret) => secret.shows_certificate,
+        }
+    }
 }
 
 /// One block of settings; `None` leaves the block to the next wider one.
@@ -112,6 +174,16 @@ pub struct TrafficPolicy {
     /// `portLevelSettings`. An entry replaces the blocks above wholesale: what it leaves out is the proxy's
     /// default, not the wider block.
     pub ports: BTreeMap<Port, PortPolicy>,
+}
+
+impl TrafficPolicy {
+    /// Its `tls` blocks, and the fields in which they stand.
+    fn tls_blocks(&self, field: String) -> impl Iterator<Item = (String, &UpstreamTls)> {
+        let of_port = format!("{field}.portLevelSettings");
+        let own = self.tls.as_ref().map(|tls| (format!("{field}.tls"), tls));
+        let ports = self.ports.values().filter_map(|entry| entry.tls.as_ref());
+        own.into_iter().chain(ports.map(move |tls| (of_port.clone(), tls)))
+    }
 }
 
 /// One entry of `portLevelSettings`.
@@ -169,6 +241,33 @@ pub struct EffectivePolicy {
 }
 
 impl Destination {
+    /// Whether it may be in force for a client, whatever the host.
+    pub fn is_for(&self, client: Client<'_>) -> bool {
+        match &self.workload_selector {
+            Some(selector) => client.namespace == &self.name.namespace && selector.selects(client.labels),
+            None => self.visibility.includes(client.namespace),
+        }
+    }
+
+    /// Every `tls` block: the field that it stands in, and what it says.
+    pub fn tls_blocks<'a>(&'a self) -> impl Iterator<Item = (String, &'a UpstreamTls)> {
+        let own = self.policy.tls_blocks("spec.trafficPolicy".to_owned());
+        let of =
+            |(i, subset): (usize, &'a Subset)| subset.policy.tls_blocks(format!("spec.subsets[{i}].trafficPolicy"));
+        own.chain(self.subsets.iter().enumerate().flat_map(of))
+    }
+
+    /// The Secrets that it names.
+    pub fn secrets(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.tls_blocks().filter_map(|(_, tls)| tls.secret())
+    }
+
+    /// Whether a proxy may use the Secrets that it names: a gateway may, others only where the rule selects its clients.
+    /// A rule for everybody would else hand a key to every caller.
+    pub fn gives_secrets(&self, at_gateway: bool) -> bool {
+        at_gateway || self.workload_selector.is_some()
+    }
+
     /// The subset of this name.
     pub fn subset(&self, name: &str) -> Option<&Subset> {
         self.subsets.iter().find(|s| &*s.name == name)
@@ -236,10 +335,7 @@ pub fn choose<'a>(
         rules
             .clone()
             .filter(|r| r.name.namespace == *ns && r.host.covers(&service.host))
-            .filter(|r| match &r.workload_selector {
-                Some(selector) => client.namespace == ns && selector.selects(client.labels),
-                None => r.visibility.includes(client.namespace) && (own || !is_private(r)),
-            })
+            .filter(|r| r.is_for(client) && (own || r.workload_selector.is_some() || !is_private(r)))
             .max_by(|a, b| {
                 let rank = |r: &Destination| (r.host.specificity(), r.workload_selector.is_some());
                 rank(a).cmp(&rank(b)).then_with(|| (&b.precedence, &b.name).cmp(&(&a.precedence, &a.name)))

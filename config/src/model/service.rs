@@ -58,6 +58,11 @@ impl Protocol {
         matches!(self, Protocol::Http | Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb)
     }
 
+    /// Clients speak TLS themselves.
+    pub fn is_tls(self) -> bool {
+        matches!(self, Protocol::Https | Protocol::Tls)
+    }
+
     /// The server is spoken to in HTTP/2 whatever the client speaks.
     pub fn is_http2(self) -> bool {
         matches!(self, Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb)

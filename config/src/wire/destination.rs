@@ -6,8 +6,8 @@ use super::{
     v1,
 };
 use crate::model::destination::{
-    ConnectionPool, Destination, H2Upgrade, LoadBalancer, PortPolicy, SimpleTls, Subset, TcpKeepalive, TrafficPolicy,
-    UpstreamTls,
+    CertificateFiles, ConnectionPool, Destination, H2Upgrade, KeyFiles, LoadBalancer, PortPolicy, SecretKeys,
+    SimpleTls, Subset, TcpKeepalive, TrafficPolicy, UpstreamKeys, UpstreamTls,
 };
 
 resource!(Destination => Destination {
@@ -22,9 +22,52 @@ message!(ConnectionPool => ConnectionPool {
     max_concurrent_streams,
 });
 message!(TcpKeepalive => TcpKeepalive { probes, time, interval });
-message!(SimpleTls => SimpleTls { sni, ca_file, subject_alt_names, insecure_skip_verify });
+message!(CertificateFiles => CertificateFiles { chain, key });
+message!(SecretKeys => SecretKeys { name, shows_certificate });
 word!(LoadBalancer => LoadBalancer { LeastRequest, RoundRobin, Random, Passthrough });
 word!(H2Upgrade => H2Upgrade { Upgrade, DoNotUpgrade });
+
+/// Roots in a file came first, and are as they were; what came with level 4 stands beside them.
+impl Field<v1::SimpleTls> for SimpleTls {
+    fn put(&self, level: &mut Level) -> v1::SimpleTls {
+        let (files, secret) = match &self.keys {
+            UpstreamKeys::Files(files) => (files.clone(), None),
+            UpstreamKeys::Secret(secret) => (KeyFiles::default(), Some(secret)),
+        };
+        if secret.is_some() || files.certificate.is_some() {
+            level.need(4);
+        }
+        v1::SimpleTls {
+            sni: self.sni.put(level),
+            ca_file: files.roots.put(level),
+            subject_alt_names: self.subject_alt_names.put(level),
+            insecure_skip_verify: self.insecure_skip_verify,
+            certificate: files.certificate.put(level),
+            secret: secret.map(|secret| secret.put(level)),
+        }
+    }
+
+    fn take(wire: v1::SimpleTls) -> Result<Self, FieldError> {
+        let v1::SimpleTls { sni, ca_file, subject_alt_names, insecure_skip_verify, certificate, secret } = wire;
+        let files = KeyFiles {
+            roots: Field::take(ca_file).at("ca_file")?,
+            certificate: Field::take(certificate).at("certificate")?,
+        };
+        let keys = match secret {
+            None => UpstreamKeys::Files(files),
+            Some(secret) if files == KeyFiles::default() => UpstreamKeys::Secret(Field::take(secret).at("secret")?),
+            Some(_) => return Err(FieldError::new("excludes files")).at("secret"),
+        };
+        Ok(SimpleTls {
+            sni: Field::take(sni).at("sni")?,
+            subject_alt_names: Field::take(subject_alt_names).at("subject_alt_names")?,
+            insecure_skip_verify,
+            keys,
+        })
+    }
+}
+
+required!(SimpleTls => SimpleTls);
 
 impl Field<v1::UpstreamTls> for UpstreamTls {
     fn put(&self, level: &mut Level) -> v1::UpstreamTls {

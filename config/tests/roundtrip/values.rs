@@ -202,6 +202,7 @@ one_of! {
         |e| Self::IstioMutual { sni: e.any(), subject_alt_names: e.any() },
         |e| Self::Simple(e.any()),
     }
+    UpstreamKeys { |e| Self::Files(e.any()), |e| Self::Secret(e.any()) }
     Parent { |_| Self::Mesh, |e| Self::Gateway(e.any()) }
     RouteAction { |e| Self::Forward(some(e)), |e| Self::Redirect(e.any()), |e| Self::Respond(e.any()) }
     RedirectPath { |e| Self::Full(e.any()), |e| Self::Prefix(e.any()) }
@@ -272,7 +273,10 @@ any! {
         max_requests, max_requests_per_connection, max_retries, http_idle_timeout, h2_upgrade, use_client_protocol,
         max_concurrent_streams,
     }
-    SimpleTls { sni, ca_file, subject_alt_names, insecure_skip_verify }
+    CertificateFiles { chain, key }
+    SecretKeys { name, shows_certificate }
+    KeyFiles { roots, certificate }
+    SimpleTls { sni, subject_alt_names, insecure_skip_verify, keys }
     PortPolicy { load_balancer, connection_pool, tls }
     TrafficPolicy { load_balancer, connection_pool, tls, ports }
     Subset { name, labels, policy }

@@ -1,4 +1,4 @@
-//! Gateways and the key pairs that they name.
+//! Gateways, and the Secrets that they and DestinationRules name.
 
 use super::{
     context::{Input, Inputs, Notes},
@@ -7,6 +7,7 @@ use super::{
 use crate::object::Reference;
 use mesh_config::{
     crd::{Head, kubernetes::Secret},
+    kind::ObjectKind,
     model::{Credential, Gateway, Part, route::Parent},
     name::NamespacedName,
 };
@@ -39,33 +40,84 @@ pub(super) fn stated<'a>(inputs: &'a Inputs<'_>, ingresses: &'a [Derived<'_>]) -
     written.chain(ingresses.iter().map(derived))
 }
 
-/// Gateways, and of the Secrets those that a Gateway names: no other leaves this process, and these go to gateways of
-/// entitled accounts alone.
+/// Gateways, and of the Secrets those that a gateway or a DestinationRule names: no other leaves this process, and these
+/// go to proxies of entitled accounts alone.
 pub(super) fn compile(gateways: &[Stated<'_>], inputs: &Inputs<'_>, notes: &mut Notes) -> (Vec<Part>, Entitled) {
-    let mut named: BTreeSet<&Arc<str>> = BTreeSet::new();
+    let mut named = Named::new(inputs);
     let mut parts = Vec::new();
-    let known: BTreeSet<&Arc<str>> = inputs.secrets.iter().map(|secret| &secret.object.meta.name).collect();
     for stated in gateways {
         for (i, server) in stated.gateway.servers.iter().enumerate() {
             let Some(secret) = server.protocol.secret() else { continue };
-            named.insert(secret);
-            let missing = (!known.contains(secret)).then(|| format!("there is no Secret {secret} in any namespace"));
-            let reference = Reference { to: format!("Secret {secret}"), missing: missing.clone() };
-            notes.names(stated.gateway.object, &stated.object.name(), reference);
-            if let Some(message) = missing {
-                notes.warn(stated.object, "secret-not-found", &stated.field(i), message);
-            }
+            named.add(notes, (stated.gateway.object, stated.object), secret, || stated.field(i));
         }
         parts.push(Part::Gateway(Arc::new(stated.gateway.clone())));
     }
-    let by_name: HashMap<&NamespacedName, &Secret> = inputs.secrets.iter().map(|s| (&s.value.name, s.value)).collect();
+    for input in &inputs.destination_rules {
+        for (block, tls) in input.value.tls_blocks() {
+            let Some(secret) = tls.secret() else { continue };
+            named.add(notes, (ObjectKind::DestinationRule, input.object), secret, || format!("{block}.credentialName"));
+        }
+    }
+    let by_name: HashMap<&NamespacedName, Input<'_, Secret>> =
+        inputs.secrets.iter().map(|input| (&input.value.name, *input)).collect();
     let mut entitled = BTreeMap::new();
-    for input in inputs.secrets.iter().filter(|input| named.contains(&input.value.name.name)) {
-        let Some(credential) = credential(input.value, &by_name) else { continue };
-        parts.push(Part::Secret(Arc::new(credential)));
-        entitled.insert(input.value.name.clone(), accounts(input, notes));
+    for (name, input) in named.found(inputs, &by_name) {
+        parts.push(Part::Secret(Arc::new(credential(&name, &by_name))));
+        entitled.insert(name, accounts(&input, notes));
     }
     (parts, entitled)
+}
+
+/// The names by which objects ask for Secrets, each of the namespace of whichever proxy asks.
+struct Named<'a> {
+    known: BTreeSet<&'a str>,
+    asked: BTreeSet<Arc<str>>,
+}
+
+impl<'a> Named<'a> {
+    fn new(inputs: &Inputs<'a>) -> Self {
+        let names = inputs.secrets.iter().map(|secret| &*secret.object.meta.name);
+        let known = names.flat_map(|name| [Some(name), name.strip_suffix(AUTHORITIES)]).flatten().collect();
+        Named { known, asked: BTreeSet::new() }
+    }
+
+    fn add(
+        &mut self,
+        notes: &mut Notes,
+        (kind, object): (ObjectKind, &Head),
+        secret: &Arc<str>,
+        field: impl Fn() -> String,
+    ) {
+        let missing =
+            (!self.known.contains(&**secret)).then(|| format!("there is no Secret {secret} in any namespace"));
+        let reference = Reference { to: format!("Secret {secret}"), missing: missing.clone() };
+        notes.names(kind, &object.name(), reference);
+        if let Some(message) = missing {
+            notes.warn(object, "secret-not-found", &field(), message);
+        }
+        self.asked.insert(secret.clone());
+    }
+
+    /// The Secrets that are asked for, by the name that asks: the one so called, or where there is none beside it, the one
+    /// with authorities alone.
+    fn found(
+        &self,
+        inputs: &Inputs<'a>,
+        by_name: &HashMap<&NamespacedName, Input<'a, Secret>>,
+    ) -> BTreeMap<NamespacedName, Input<'a, Secret>> {
+        let asked = |input: &Input<'a, Secret>| {
+            let name = &input.value.name;
+            let beside = name.name.strip_suffix(AUTHORITIES);
+            let beside = beside.map(|text| NamespacedName { name: text.into(), ..name.clone() });
+            let alone = beside.filter(|name| self.asked.contains(&name.name) && !by_name.contains_key(name));
+            [self.asked.contains(&name.name).then(|| name.clone()), alone]
+                .into_iter()
+                .flatten()
+                .map(|n| (n, *input))
+                .collect::<Vec<_>>()
+        };
+        inputs.secrets.iter().flat_map(asked).collect()
+    }
 }
 
 /// Which service accounts' gateways may have the key of a Secret: those that it names, in the annotation [`ACCOUNTS`],
@@ -82,7 +134,7 @@ fn accounts(input: &Input<'_, Secret>, notes: &mut Notes) -> BTreeSet<Namespaced
     let is_in_file = !input.object.origin.file.is_empty();
     if accounts.is_empty() && is_in_file {
         let message = format!(
-            "a Gateway names it, and no gateway gets it: annotation {ACCOUNTS} must list the service accounts that may"
+            "an object names it, and no proxy gets it: annotation {ACCOUNTS} must list the service accounts that may"
         );
         notes.warn(input.object, "secret-for-nobody", "metadata.annotations", message);
     }
@@ -108,15 +160,21 @@ pub(super) fn attach(inputs: &Inputs<'_>, gateways: &[Stated<'_>], notes: &mut N
     }
 }
 
-/// Annotation of a Secret: the service accounts whose gateways may have its key.
+/// Annotation of a Secret: the service accounts whose gateways may have its key, and whose sidecars.
 const ACCOUNTS: &str = "ferromesh.io/gateway-accounts";
 
-/// The key pair; a CA may be in a Secret of its own, called `NAME-cacert`.
-fn credential(secret: &Secret, by_name: &HashMap<&NamespacedName, &Secret>) -> Option<Credential> {
-    let mut credential = secret.credential()?;
+/// What the name of a Secret ends in that has the authorities for another.
+const AUTHORITIES: &str = "-cacert";
+
+/// What there is under a name; authorities may be in a Secret of their own.
+fn credential(name: &NamespacedName, by_name: &HashMap<&NamespacedName, Input<'_, Secret>>) -> Credential {
+    let mut credential = match by_name.get(name) {
+        Some(secret) => secret.value.credential(),
+        None => Credential::nothing(name.clone()),
+    };
     if credential.ca_pem.is_empty() {
-        let beside = NamespacedName { name: format!("{}-cacert", secret.name.name).into(), ..secret.name.clone() };
-        credential.ca_pem = by_name.get(&beside).map(|ca| ca.ca_pem.clone()).unwrap_or_default();
+        let beside = NamespacedName { name: format!("{}{AUTHORITIES}", name.name).into(), ..name.clone() };
+        credential.ca_pem = by_name.get(&beside).map(|ca| ca.value.ca_pem.clone()).unwrap_or_default();
     }
-    Some(credential)
+    credential
 }

@@ -17,9 +17,8 @@ use super::{
     standing::Standing,
     writing::{Answer, Write},
 };
-use crate::{mesh::Mesh, metrics::Metrics};
+use crate::{mesh::Mesh, metrics::Metrics, scope};
 use mesh_config::{
-    kind::Role,
     model::Kind,
     wire::proto::envoy::service::discovery::v3::{
         DeltaDiscoveryRequest, DeltaDiscoveryResponse,
@@ -186,15 +185,14 @@ async fn serve(
     if let Some(left_out) = discovery.lines.due("connected", &share.whose()) {
         tracing::info!(proxy = claim.full_name(), proof = proved.proof, secrets, left_out, "proxy connected");
     }
-    let asks = discovery.access.filter(|_| secrets && claim.role == Role::Gateway);
-    let access = asks.map(|access| access(&proved));
     let client = Client {
         told: discovery.told,
         lines: discovery.lines,
         seen: discovery.mesh.get(),
         mesh: discovery.mesh,
         standing: Standing::default(),
-        access,
+        asks: discovery.access.filter(|_| secrets),
+        access: None,
         claim,
         proved,
         secrets,
@@ -235,7 +233,9 @@ struct Client {
     mesh: snapshot::Reader<Mesh>,
     seen: Arc<Mesh>,
     standing: Standing,
-    /// Of a gateway that may get keys here.
+    /// Asks the cluster, of a client that may get keys here.
+    asks: Option<Access>,
+    /// Once objects name Secrets for it.
     access: Option<watch::Receiver<Option<bool>>>,
     claim: Arc<Claim>,
     proved: Arc<Proved>,
@@ -260,6 +260,7 @@ impl Client {
         mut asked: mpsc::Receiver<Inspect>,
         out: &Out,
     ) -> Result<(), Status> {
+        self.ask();
         if let Some(access) = &mut self.access {
             // A gateway that began without its keys would refuse connections.
             let _ = tokio::time::timeout(ACCESS, access.wait_for(Option::is_some)).await;
@@ -319,7 +320,7 @@ impl Client {
                     Ok(()) => {}
                     // Nobody asks any more: what was said last no longer counts.
                     Err(_) => {
-                        self.access = None;
+                        (self.asks, self.access) = (None, None);
                         if self.access_changed() {
                             self.step(Event::MeshChanged)?;
                         }
@@ -338,6 +339,16 @@ impl Client {
     fn ended(&self, reason: &str) {
         self.metrics.streams_ended.with_label_values(&[reason]).inc();
         tracing::debug!(proxy = self.claim.full_name(), reason, "stream ended");
+    }
+
+    /// Begins to ask what the cluster lets its account read: of gateways at once, of others when objects name Secrets
+    /// for them, which is seldom.
+    fn ask(&mut self) {
+        let Some(ask) = self.asks.as_ref().filter(|_| self.access.is_none()) else { return };
+        let (facts, _) = self.standing.facts(&self.seen, &self.claim, &self.proved);
+        if scope::names_secrets(&self.seen, facts) {
+            self.access = Some(ask(&self.proved));
+        }
     }
 
     /// Takes in what the cluster said last; unknown is no. Whether that is something new.
@@ -365,6 +376,8 @@ impl Client {
         }
         let stays =
             self.seen.has_workloads_of(&before) || self.standing.look_again(&self.seen, &self.claim, &self.proved);
+        self.ask();
+        let stays = !self.access_changed() && stays;
         match self.seen.moved_since(&before).filter(|_| stays) {
             Some(moved) => self.step(Event::Moved(moved)),
             None => self.step(Event::MeshChanged),

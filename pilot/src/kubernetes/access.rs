@@ -1,7 +1,8 @@
 //! Which accounts may list the Secrets of their namespace, as the API server says: whoever may can read the keys
-//! anyhow, so its gateways get them from pilot.
+//! anyhow, so its proxies get them from pilot.
 //!
-//! One question a minute for each account that has gateways connected, however many.
+//! One question a minute for each account that has gateways connected, or sidecars that objects name Secrets for, however
+//! many.
 
 use super::call;
 use kube::Client;
@@ -51,7 +52,7 @@ impl SecretAccess {
             return known.subscribe();
         }
         if accounts.len() >= MAX_ACCOUNTS {
-            tracing::warn!(%account, "too many accounts have gateways: this one gets no keys");
+            tracing::warn!(%account, "too many accounts have proxies that want keys: this one gets none");
             return watch::channel(Some(false)).1;
         }
         let (answers, answer) = watch::channel(None);

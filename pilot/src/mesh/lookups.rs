@@ -32,7 +32,7 @@ pub(crate) struct ServiceFacts {
 pub(crate) struct Standing {
     pub(crate) services: Arc<HashMap<ServiceKey, ServiceFacts>>,
     pub(crate) sidecars: BTreeMap<NamespacedName, Precedence>,
-    /// By Secret, the service accounts whose gateways may have its key.
+    /// By Secret, the service accounts whose proxies may have its key.
     pub(crate) entitled: BTreeMap<NamespacedName, BTreeSet<NamespacedName>>,
 }
 
@@ -42,6 +42,8 @@ pub struct Lookups {
     pub(super) standing: Arc<Standing>,
     pub(crate) services: Arc<ByHost<ServiceKey>>,
     pub(crate) destinations: ByHost<Arc<Destination>>,
+    /// Those that name Secrets.
+    pub(crate) with_secrets: Vec<Arc<Destination>>,
     /// Attached to the mesh; under each host the oldest first.
     pub(crate) mesh_routes: ByHost<Arc<Route>>,
     /// Attached to the mesh, under each host that they send requests to.
@@ -105,7 +107,10 @@ impl Lookups {
                 Part::Service(service) => {
                     Arc::make_mut(&mut made.services).insert(&service.key.host, service.key.clone());
                 }
-                Part::Destination(rule) => made.destinations.insert(&rule.host, rule.clone()),
+                Part::Destination(rule) => {
+                    made.destinations.insert(&rule.host, rule.clone());
+                    made.with_secrets.extend(rule.secrets().next().map(|_| rule.clone()));
+                }
                 Part::Route(route) => made.add_route(route),
                 Part::Gateway(gateway) => made.gateways.push(gateway.clone()),
                 Part::Sidecar(sidecar) => {
@@ -154,7 +159,7 @@ impl Lookups {
         self.standing.services.get(key)
     }
 
-    /// Whether gateways of a service account may have a Secret's key.
+    /// Whether proxies of a service account may have a Secret's key.
     pub(crate) fn may_have(&self, account: &NamespacedName, secret: &NamespacedName) -> bool {
         self.standing.entitled.get(secret).is_some_and(|accounts| accounts.contains(account))
     }

@@ -281,6 +281,53 @@ fn keys_go_only_to_a_known_workload_of_an_entitled_account_that_a_gateway_select
     assert_eq!(keys(selector, Some("default"), &sidecar), none);
 }
 
+/// A DestinationRule of a namespace, with these fields, whose only Secret is pair.
+fn origination(namespace: &str, fields: &str) -> Mesh {
+    let objects = format!(
+        "{{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {{name: out, namespace: {namespace}}}, spec: {{\
+         host: ext.example, {fields} trafficPolicy: {{portLevelSettings: [{{port: {{number: 443}}, \
+         tls: {{mode: MUTUAL, credentialName: pair}}}}]}}}}}}\n---\n\
+         {{apiVersion: v1, kind: Secret, metadata: {{name: pair, namespace: edge, \
+         annotations: {{ferromesh.io/gateway-accounts: default}}}}, stringData: {{tls.crt: a, tls.key: b}}}}\n---\n\
+         {{apiVersion: v1, kind: Secret, metadata: {{name: other, namespace: edge, \
+         annotations: {{ferromesh.io/gateway-accounts: default}}}}, stringData: {{tls.crt: a, tls.key: b}}}}\n"
+    );
+    offline::compile_text(&objects, None).0
+}
+
+#[test]
+fn keys_that_a_rule_names_go_to_gateways_that_see_it_and_to_sidecars_that_it_selects() {
+    let gateway = proxy(Role::Gateway, "edge", &[("app", "a")]);
+    let sidecar = proxy(Role::Sidecar, "edge", &[("app", "a")]);
+    let none: [&str; 0] = [];
+    let got = |mesh: &Mesh, facts: &ProxyFacts| seen(mesh, facts, Kind::Secret);
+
+    let for_all = origination("tenant", "");
+    assert_eq!(got(&for_all, &gateway), ["edge/pair"], "of its own namespace, whichever the rule's is");
+    assert_eq!(got(&for_all, &sidecar), none, "a rule for everybody gives no keys to every caller");
+    assert!(names_secrets(&for_all, &gateway) && !names_secrets(&for_all, &sidecar));
+    assert_eq!(got(&origination("tenant", "exportTo: [.],"), &gateway), none, "a rule that it does not see");
+
+    let selects = "workloadSelector: {matchLabels: {app: a}},";
+    let selected = origination("edge", selects);
+    assert_eq!(got(&selected, &sidecar), ["edge/pair"]);
+    assert_eq!(got(&selected, &gateway), ["edge/pair"]);
+    assert!(names_secrets(&selected, &sidecar));
+    assert_eq!(got(&origination("tenant", selects), &sidecar), none, "a selector is about its own namespace");
+    let other = proxy(Role::Sidecar, "edge", &[("app", "b")]);
+    assert_eq!(got(&selected, &other), none);
+
+    // What an account may not have, no rule gives it.
+    let account = |facts: &ProxyFacts| ProxyFacts { service_account: "other".into(), ..facts.clone() };
+    for facts in [&gateway, &sidecar].map(account) {
+        assert_eq!(got(&selected, &facts), none);
+        assert_eq!(got(&selected, &ProxyFacts { lists_secrets: true, ..facts }), ["edge/pair"], "as the cluster says");
+    }
+    for facts in [&gateway, &sidecar].map(|facts| ProxyFacts { workload: None, ..facts.clone() }) {
+        assert_eq!(got(&selected, &facts), none, "not in the registry");
+    }
+}
+
 #[test]
 fn an_ingress_brings_gateways_of_its_label_routes_and_keys_of_their_own_namespace_alone() {
     let secret = |namespace: &str| {

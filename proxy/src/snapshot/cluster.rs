@@ -3,10 +3,10 @@
 use arc_swap::ArcSwap;
 use mesh_config::{
     model::{
-        Endpoint, Labels, Protocol, ServiceKey, destination::EffectivePolicy, endpoint::EndpointAddress,
+        Credential, Endpoint, Labels, Protocol, ServiceKey, destination::EffectivePolicy, endpoint::EndpointAddress,
         service::Resolution, sidecar::IngressEndpoint,
     },
-    name::Port,
+    name::{NamespacedName, Port},
 };
 use std::{net::SocketAddr, sync::Arc};
 
@@ -54,6 +54,19 @@ impl EndpointSet {
 /// Holds the endpoints of one service port; shared by the clusters of all its subsets.
 pub type EndpointCell = Arc<ArcSwap<EndpointSet>>;
 
+/// The Secret that a cluster's TLS names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// None is named.
+    Unnamed,
+    /// This one.
+    Here(Arc<Credential>),
+    /// It is not there, or our account may not have it.
+    Missing(NamespacedName),
+    /// The rule is for all clients of the host, and sidecars get no keys by such a one.
+    Withheld(NamespacedName),
+}
+
 /// One cluster.
 #[derive(Debug, Clone)]
 pub struct Cluster {
@@ -74,6 +87,8 @@ pub struct Cluster {
     pub subset_labels: Labels,
     /// Load balancing, limits, TLS. Times have the mesh's defaults filled in.
     pub policy: EffectivePolicy,
+    /// What the policy's TLS names.
+    pub secret: Secret,
     /// Outside the mesh.
     pub external: bool,
     /// Names a server's certificate may carry besides its identity.
@@ -91,6 +106,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Whether opaque bytes are carried as they are, although a rule says TLS: it names a Secret that sidecars do not get,
+    /// so it is for gateways, and what applications send to such a port is TLS already.
+    pub fn carries_tls(&self) -> bool {
+        matches!(self.secret, Secret::Withheld(_)) && self.protocol.is_tls()
+    }
+
     /// Whether calls may go by the address alone, and be secured as whose it is takes it: to no service of the mesh, or to one
     /// whose clients choose the address. Those to endpoints of it do not, see [`Cluster::has_endpoint`].
     pub fn may_go_by_address(&self) -> bool {

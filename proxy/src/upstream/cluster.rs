@@ -95,8 +95,10 @@ impl WorkerCluster {
         }
         let mut now = self.now.borrow_mut();
         let (old, new) = (&now.cluster, cluster);
-        let secured_alike =
-            old.policy.tls == new.policy.tls && old.sni == new.sni && old.subject_alt_names == new.subject_alt_names;
+        let secured_alike = old.policy.tls == new.policy.tls
+            && old.secret == new.secret
+            && old.sni == new.sni
+            && old.subject_alt_names == new.subject_alt_names;
         if !secured_alike {
             self.generation.set(self.generation.get().wrapping_add(1));
         }

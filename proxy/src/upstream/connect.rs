@@ -3,7 +3,7 @@
 use super::{
     io::{Meter, Socket, UpstreamIo},
     pool::{Facts, H1, H2},
-    secure::{self, Alpn, Plan},
+    secure::{self, Alpn, Plan, Secrets},
 };
 use crate::{
     body::RequestBody,
@@ -75,6 +75,7 @@ pub struct Connector {
     dial: Dial,
     tls: Option<Arc<ClientTls>>,
     alpn: Alpn,
+    secrets: Secrets,
 }
 
 /// Where to, and as what.
@@ -102,7 +103,7 @@ pub(super) type Opened = (UpstreamIo, Rc<Upstream>, Option<Vec<u8>>);
 impl Connector {
     /// `tls`: the mesh identity; without it only plain connections can be made.
     pub fn new(dial: Dial, tls: Option<Arc<ClientTls>>) -> Self {
-        Connector { dial, tls, alpn: Alpn::new() }
+        Connector { dial, tls, alpn: Alpn::new(), secrets: Secrets::default() }
     }
 
     /// An HTTP/1 connection.
@@ -182,8 +183,8 @@ impl Connector {
             }
             Plan::Mesh { sni, expected, alpn } => (sni, Mode::Mesh, expected, alpn.clone()),
             Plan::Simple { tls: rule, sni, alpn } => {
-                let mode =
-                    secure::simple(rule, target, tls()?).await.map_err(|e| remote(&format!("TLS error: {e}")))?;
+                let mode = secure::simple(rule, target, tls()?, &self.secrets).await;
+                let mode = mode.map_err(|e| remote(&format!("TLS error: {e}")))?;
                 (sni, mode, ExpectedPeer::any(), alpn.clone())
             }
         };

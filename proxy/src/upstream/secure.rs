@@ -2,17 +2,28 @@
 //! the mesh; which server name is sent, and whom we believe. The name that is sent and the one that is verified are two
 //! things: an address is verified, but never sent.
 
+mod secrets;
+
+pub(super) use secrets::Secrets;
+
 use super::connect::{Speaks, Target};
-use crate::{conn::PeerAddress, snapshot::workloads::Callee};
+use crate::{
+    conn::PeerAddress,
+    snapshot::{cluster::Secret, workloads::Callee},
+};
 use mesh_config::{
-    model::destination::{SimpleTls, UpstreamTls},
+    model::{
+        Credential,
+        destination::{CertificateFiles, KeyFiles, SimpleTls, UpstreamKeys, UpstreamTls},
+    },
     name::Port,
 };
 use mesh_runtime::tls::{
     client::{ClientTls, Mode, Simple},
-    root_files::{self, RootsError},
+    key_files::{self, KeyFileError},
     verify::ExpectedPeer,
 };
+use secrets::{Keys, Use};
 use std::sync::Arc;
 
 pub(super) type AlpnList = Arc<[&'static [u8]]>;
@@ -63,6 +74,8 @@ pub(super) fn plan<'a>(target: &'a Target<'_>, alpn: &'a Alpn) -> Plan<'a> {
         Some(UpstreamTls::IstioMutual { sni, subject_alt_names }) => {
             mesh(target, sni.as_ref(), subject_alt_names, alpn)
         }
+        // The rule is for gateways, and the application speaks TLS itself.
+        Some(UpstreamTls::Simple(_)) if target.cluster.carries_tls() && target.speaks == Speaks::Tcp => Plan::Plain,
         Some(UpstreamTls::Simple(tls)) => Plan::Simple {
             tls,
             sni: tls.sni.as_ref().or(target.server_name).filter(|name| !name.is_empty()).cloned(),
@@ -104,16 +117,55 @@ fn workload(target: &Target<'_>) -> ExpectedPeer {
     )
 }
 
-/// Whom we believe outside the mesh.
-pub(super) async fn simple(tls: &SimpleTls, target: &Target<'_>, client: &ClientTls) -> Result<Mode, RootsError> {
-    let roots = match &tls.ca_file {
-        _ if tls.insecure_skip_verify => None,
-        Some(file) => Some(client.root_files().get(file).await?),
-        None => Some(root_files::system().await?),
+/// Whom we believe outside the mesh, and what we show there.
+///
+/// # Errors
+/// Keys that are named are not there, or cannot be used; the text says which and why.
+pub(super) async fn simple(
+    tls: &SimpleTls,
+    target: &Target<'_>,
+    client: &ClientTls,
+    secrets: &Secrets,
+) -> Result<Mode, String> {
+    let (roots, certificate) = match &tls.keys {
+        UpstreamKeys::Files(files) => {
+            in_files(files, tls.insecure_skip_verify, client).await.map_err(|e| e.to_string())?
+        }
+        UpstreamKeys::Secret(named) => {
+            let wants = Use { roots: !tls.insecure_skip_verify, certificate: named.shows_certificate };
+            secrets.keys(received(&target.cluster.secret)?, wants)?
+        }
     };
     let names = names(tls, &target.cluster.subject_alt_names, target.server_name);
     let insecure_skip_verify = tls.insecure_skip_verify;
-    Ok(Mode::Simple(Arc::new(Simple { roots, names, insecure_skip_verify, certificate: None })))
+    Ok(Mode::Simple(Arc::new(Simple { roots, names, insecure_skip_verify, certificate })))
+}
+
+async fn in_files(files: &KeyFiles, unverified: bool, client: &ClientTls) -> Result<Keys, KeyFileError> {
+    let known = client.key_files();
+    let roots = match &files.roots {
+        _ if unverified => None,
+        Some(file) => Some(known.roots(file).await?),
+        None => Some(key_files::system().await?),
+    };
+    let certificate = match &files.certificate {
+        Some(CertificateFiles { chain, key }) => Some(known.certificate(chain, key).await?),
+        None => None,
+    };
+    Ok((roots, certificate))
+}
+
+fn received(secret: &Secret) -> Result<&Arc<Credential>, String> {
+    match secret {
+        Secret::Here(credential) => Ok(credential),
+        Secret::Missing(name) => {
+            Err(format!("there is no Secret {name} here: make it, and let this proxy's service account read it"))
+        }
+        Secret::Withheld(name) => Err(format!(
+            "Secret {name} is not given to sidecars by a rule for all clients: give the rule a workloadSelector"
+        )),
+        Secret::Unnamed => Err("the rule names no Secret".to_owned()),
+    }
 }
 
 /// The names of which the certificate must carry one: those of the rule, else those of the service, else the one that the

@@ -3,9 +3,9 @@
 
 use super::{
     TlsError,
+    key_files::KeyFiles,
     material::{CaBundle, Certificate, Identity},
     provider,
-    root_files::RootFiles,
     sessions::Sessions,
     verify::{Check, ExpectedPeer, PeerCache, PeerCertificate, Refusal, Role, Rule, ServerVerifier},
 };
@@ -86,7 +86,7 @@ pub struct ClientTls {
     identity: Option<snapshot::Reader<Identity>>,
     wall: WallClock,
     peers: Arc<PeerCache>,
-    root_files: RootFiles,
+    key_files: KeyFiles,
     state: ArcSwapOption<State>,
     /// Only one thread builds a new state.
     building: Mutex<()>,
@@ -133,7 +133,7 @@ impl ClientTls {
             identity,
             wall: WallClock::system(),
             peers: Arc::default(),
-            root_files: RootFiles::default(),
+            key_files: KeyFiles::default(),
             state: ArcSwapOption::empty(),
             building: Mutex::new(()),
         }
@@ -145,9 +145,9 @@ impl ClientTls {
         self
     }
 
-    /// The roots in files that configuration names.
-    pub fn root_files(&self) -> &RootFiles {
-        &self.root_files
+    /// Roots and certificates in files that configuration names.
+    pub fn key_files(&self) -> &KeyFiles {
+        &self.key_files
     }
 
     /// Does the handshake with a server. `expected` counts in [`Mode::Mesh`]; a [`Simple`] peer's names are its own.

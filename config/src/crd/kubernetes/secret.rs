@@ -1,4 +1,4 @@
-//! Secret: key pairs and CA certificates for gateways. Values never reach a message or a log.
+//! Secret: key pairs and CA certificates for proxies. Values never reach a message or a log.
 
 use crate::{
     crd::{
@@ -26,15 +26,14 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// The key pair, when it holds one.
-    pub fn credential(&self) -> Option<Credential> {
-        let has_pair = !self.chain_pem.is_empty() && !self.key_pem.is_empty();
-        has_pair.then(|| Credential {
-            name: self.name.clone(),
-            chain_pem: self.chain_pem.clone(),
-            key_pem: self.key_pem.clone(),
-            ca_pem: self.ca_pem.clone(),
-        })
+    /// What proxies get of it: half a key pair is none.
+    pub fn credential(&self) -> Credential {
+        let mut credential = Credential { ca_pem: self.ca_pem.clone(), ..Credential::nothing(self.name.clone()) };
+        if !self.chain_pem.is_empty() && !self.key_pem.is_empty() {
+            credential.chain_pem = self.chain_pem.clone();
+            credential.key_pem = self.key_pem.clone();
+        }
+        credential
     }
 }
 
@@ -59,7 +58,7 @@ pub(super) fn parse(object: &Object, f: &mut Fields<'_>) -> Option<Secret> {
     let secret = Secret { name: object.name(), chain_pem: value(CHAIN), key_pem: value(KEY), ca_pem: value(CA) };
     if secret.chain_pem.is_empty() != secret.key_pem.is_empty() && f.errors() == 0 {
         let missing = if secret.key_pem.is_empty() { "a certificate but no key" } else { "a key but no certificate" };
-        f.warn("incomplete-secret", format!("holds {missing}; gateways cannot use it"));
+        f.warn("incomplete-secret", format!("holds {missing}; proxies cannot use it"));
     }
     let is_empty = secret.chain_pem.is_empty() && secret.key_pem.is_empty() && secret.ca_pem.is_empty();
     (!is_empty).then_some(secret)

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     crd::{self, Parsed},
-    model::{Protocol, Visibility},
+    model::{Credential, Protocol, Visibility},
     name::{NamespacedName, Port},
 };
 
@@ -159,7 +159,7 @@ fn secret(body: &str) -> (Option<Secret>, Vec<String>) {
 #[test]
 fn secrets_of_both_forms_are_read() {
     let (tls, _) = secret("type: kubernetes.io/tls\ndata: {tls.crt: Y2hhaW4=, tls.key: a2V5, ca.crt: Y2E=}");
-    let credential = tls.unwrap().credential().unwrap();
+    let credential = tls.unwrap().credential();
     assert_eq!(
         (&*credential.chain_pem, &*credential.key_pem, &*credential.ca_pem),
         (&b"chain"[..], &b"key"[..], &b"ca"[..])
@@ -167,7 +167,11 @@ fn secrets_of_both_forms_are_read() {
     let (generic, found) = secret("stringData: {cert: chain, key: other}\ndata: {key: a2V5, cacert: Y2E=}");
     assert_eq!((&*generic.unwrap().key_pem, found.len()), (&b"other"[..], 0));
     let (only_ca, found) = secret("data: {cacert: Y2E=}");
-    assert_eq!((only_ca.unwrap().credential(), found.len()), (None, 0));
+    let want = Credential { ca_pem: "ca".into(), ..Credential::nothing(NamespacedName::new("gw", "cert")) };
+    assert_eq!((only_ca.unwrap().credential(), found.len()), (want.clone(), 0));
+    // Half a key pair is none.
+    let (half, _) = secret("data: {cacert: Y2E=, tls.crt: Y2hhaW4=}");
+    assert_eq!(half.unwrap().credential(), want);
     assert_eq!(secret("data: {password: eA==}"), (None, Vec::new()));
 }
 

@@ -2,8 +2,9 @@
 
 use crate::{
     crd::reader::Fields,
-    model::destination::{SimpleTls, UpstreamTls},
+    model::destination::{CertificateFiles, KeyFiles, SecretKeys, SimpleTls, UpstreamKeys, UpstreamTls},
 };
+use std::sync::Arc;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
@@ -21,87 +22,98 @@ pub(super) fn upstream_tls(f: &mut Fields<'_>) -> Option<UpstreamTls> {
         ("MUTUAL", Mode::Mutual),
         ("ISTIO_MUTUAL", Mode::IstioMutual),
     ];
-    let item = f.item("mode");
     // The field's default on the wire.
-    let mode = match &item {
-        None => Mode::Disable,
-        Some(item) => item.enum_of(&modes)?,
-    };
-    if mode == Mode::Mutual {
-        let filled = |name| f.item(name).is_some_and(|item| item.node().as_str().is_none_or(|text| !text.is_empty()));
-        let own = ["clientCertificate", "privateKey", "credentialName"];
-        match own.map(filled) {
-            [true, true, false] | [false, false, true] => {}
-            [false, false, false] | [true, false, false] | [false, true, false] => {
-                f.refuse("MUTUAL needs clientCertificate and privateKey, or a credentialName");
-            }
-            _ => f.refuse("credentialName and files of certificates are mutually exclusive"),
-        }
-        roots(f);
-        f.ignore(&["caCertificates", "subjectAltNames", "sni", "insecureSkipVerify"]);
-        f.not_served(&["clientCertificate", "privateKey", "credentialName", "caCertCredentialName", "caCrl"]);
-        return match own.into_iter().any(|name| f.has(name)) {
-            true => None,
-            false => item?.not_served("MUTUAL"),
-        };
-    }
-    if mode != Mode::Disable && (f.has("clientCertificate") || f.has("privateKey")) {
+    let mode = f.item("mode").map_or(Some(Mode::Disable), |item| item.enum_of(&modes))?;
+    if [Mode::Simple, Mode::IstioMutual].contains(&mode) && (f.has("clientCertificate") || f.has("privateKey")) {
         return f.invalid("clientCertificate and privateKey are only allowed with mode MUTUAL");
     }
-    let sni = f.opt_string("sni").filter(|s| !s.is_empty());
-    let subject_alt_names = f.strings("subjectAltNames");
     match mode {
-        Mode::Disable => {
-            let rest = [
-                "clientCertificate",
-                "privateKey",
-                "caCertificates",
-                "caCrl",
-                "credentialName",
-                "caCertCredentialName",
-                "insecureSkipVerify",
-            ];
-            f.ignore(&rest);
-            if sni.is_some() || !subject_alt_names.is_empty() || rest.iter().any(|name| f.has(name)) {
-                f.warn("no-effect", "mode DISABLE sends plain text: the other fields have no effect");
-            }
-            Some(UpstreamTls::Disable)
-        }
-        Mode::IstioMutual => {
-            if f.has("caCertificates") || f.has("credentialName") {
-                return f.invalid("ISTIO_MUTUAL uses the mesh's own certificates: no others may be given");
-            }
-            if f.has("caCrl") {
-                f.refuse("ISTIO_MUTUAL uses the mesh's own certificates: none of them can be revoked here");
-            }
-            f.not_served(&["caCrl", "caCertCredentialName", "insecureSkipVerify"]);
-            Some(UpstreamTls::IstioMutual { sni, subject_alt_names })
-        }
-        Mode::Simple | Mode::Mutual => {
-            let ca_file = f.opt_string("caCertificates").filter(|path| !path.is_empty());
-            let insecure_skip_verify = f.bool("insecureSkipVerify").unwrap_or(false);
-            roots(f);
-            f.not_served(&["caCrl", "credentialName", "caCertCredentialName"]);
-            if insecure_skip_verify && (ca_file.is_some() || !subject_alt_names.is_empty()) {
-                return f.invalid("insecureSkipVerify cannot be combined with caCertificates or subjectAltNames");
-            }
-            Some(UpstreamTls::Simple(SimpleTls { sni, ca_file, subject_alt_names, insecure_skip_verify }))
-        }
+        Mode::Disable => Some(disable(f)),
+        Mode::IstioMutual => mesh(f),
+        Mode::Simple | Mode::Mutual => outside(f, mode == Mode::Mutual).map(UpstreamTls::Simple),
     }
 }
 
-/// How what vouches for the server must go together.
-fn roots(f: &mut Fields<'_>) {
-    let mut filled = |name| f.item(name).is_some_and(|item| item.node().as_str().is_some_and(|text| !text.is_empty()));
-    let [roots, revoked, secret, own] =
-        ["caCertificates", "caCrl", "credentialName", "clientCertificate"].map(&mut filled);
-    let unchecked = f.bool("insecureSkipVerify").unwrap_or(false);
-    if secret && !own && (roots || revoked) {
-        f.refuse("credentialName and files of certificates are mutually exclusive");
-    } else if revoked && !roots {
+fn disable(f: &mut Fields<'_>) -> UpstreamTls {
+    let (sni, subject_alt_names) = names(f);
+    let rest = [
+        "clientCertificate",
+        "privateKey",
+        "caCertificates",
+        "caCrl",
+        "credentialName",
+        "caCertCredentialName",
+        "insecureSkipVerify",
+    ];
+    f.ignore(&rest);
+    if sni.is_some() || !subject_alt_names.is_empty() || rest.iter().any(|name| f.has(name)) {
+        f.warn("no-effect", "mode DISABLE sends plain text: the other fields have no effect");
+    }
+    UpstreamTls::Disable
+}
+
+fn mesh(f: &mut Fields<'_>) -> Option<UpstreamTls> {
+    let (sni, subject_alt_names) = names(f);
+    if f.has("caCertificates") || f.has("credentialName") {
+        return f.invalid("ISTIO_MUTUAL uses the mesh's own certificates: no others may be given");
+    }
+    if f.has("caCrl") {
+        f.refuse("ISTIO_MUTUAL uses the mesh's own certificates: none of them can be revoked here");
+    }
+    f.not_served(&["caCrl", "caCertCredentialName", "insecureSkipVerify"]);
+    Some(UpstreamTls::IstioMutual { sni, subject_alt_names })
+}
+
+/// `SIMPLE` and `MUTUAL`.
+fn outside(f: &mut Fields<'_>, mutual: bool) -> Option<SimpleTls> {
+    let (sni, subject_alt_names) = names(f);
+    let [roots, chain, key, secret] =
+        ["caCertificates", "clientCertificate", "privateKey", "credentialName"].map(|name| filled(f, name));
+    let insecure_skip_verify = f.bool("insecureSkipVerify").unwrap_or(false);
+    let revoked = filled(f, "caCrl");
+    f.not_served(&["caCrl", "caCertCredentialName"]);
+    let files = [&roots, &revoked, &chain, &key].into_iter().any(Option::is_some);
+    if secret.is_some() && files {
+        return f.invalid("credentialName and files of certificates are mutually exclusive");
+    }
+    if revoked.is_some() && roots.is_none() {
         f.refuse("caCrl goes with caCertificates alone");
     }
-    if unchecked && own && roots {
-        f.refuse("insecureSkipVerify cannot be combined with caCertificates");
+    if insecure_skip_verify {
+        unverified(f, mutual, [roots.is_some(), secret.is_some(), !subject_alt_names.is_empty()])?;
     }
+    let keys = match (secret, chain.zip(key)) {
+        (Some(name), _) => UpstreamKeys::Secret(SecretKeys { name, shows_certificate: mutual }),
+        (None, None) if mutual => {
+            return f.invalid("MUTUAL needs clientCertificate and privateKey, or a credentialName");
+        }
+        (None, files) => UpstreamKeys::Files(KeyFiles {
+            roots,
+            certificate: files.map(|(chain, key)| CertificateFiles { chain, key }),
+        }),
+    };
+    Some(SimpleTls { sni, subject_alt_names, insecure_skip_verify, keys })
+}
+
+/// What cannot be said beside `insecureSkipVerify`. A Secret may be there for the certificate that is shown.
+fn unverified(f: &mut Fields<'_>, mutual: bool, [roots, secret, names]: [bool; 3]) -> Option<()> {
+    if roots || (secret && !mutual) || (names && !mutual) {
+        return f.invalid(
+            "insecureSkipVerify verifies nothing: it cannot be combined with caCertificates, nor in mode SIMPLE with \
+             credentialName or subjectAltNames",
+        );
+    }
+    if names {
+        f.warn("no-effect", "insecureSkipVerify verifies nothing: subjectAltNames have no effect");
+    }
+    Some(())
+}
+
+fn names(f: &mut Fields<'_>) -> (Option<Arc<str>>, Vec<Arc<str>>) {
+    (filled(f, "sni"), f.strings("subjectAltNames"))
+}
+
+/// An empty text is none.
+fn filled(f: &mut Fields<'_>, name: &'static str) -> Option<Arc<str>> {
+    f.opt_string(name).filter(|text| !text.is_empty())
 }

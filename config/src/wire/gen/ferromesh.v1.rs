@@ -858,7 +858,7 @@ impl ::prost::Name for UpstreamTls {
         "type.googleapis.com/ferromesh.v1.UpstreamTls".into()
     }
 }
-/// TLS without a client certificate, to a server outside the mesh.
+/// TLS to a server outside the mesh.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SimpleTls {
     /// Otherwise the request's host.
@@ -873,6 +873,12 @@ pub struct SimpleTls {
     /// Accept any certificate.
     #[prost(bool, tag = "4")]
     pub insecure_skip_verify: bool,
+    /// Shown when the server asks. Level 4.
+    #[prost(message, optional, tag = "5")]
+    pub certificate: ::core::option::Option<CertificateFiles>,
+    /// Instead of all files. Level 4.
+    #[prost(message, optional, tag = "6")]
+    pub secret: ::core::option::Option<SecretKeys>,
 }
 impl ::prost::Name for SimpleTls {
     const NAME: &'static str = "SimpleTls";
@@ -882,6 +888,44 @@ impl ::prost::Name for SimpleTls {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/ferromesh.v1.SimpleTls".into()
+    }
+}
+/// A certificate with its key, in PEM files on the proxy's machine.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CertificateFiles {
+    /// Leaf first.
+    #[prost(string, tag = "1")]
+    pub chain: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+}
+impl ::prost::Name for CertificateFiles {
+    const NAME: &'static str = "CertificateFiles";
+    const PACKAGE: &'static str = "ferromesh.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ferromesh.v1.CertificateFiles".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/ferromesh.v1.CertificateFiles".into()
+    }
+}
+/// What is used of a Secret of the proxy's own namespace: its authorities vouch for the server.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SecretKeys {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Its certificate is shown when the server asks.
+    #[prost(bool, tag = "2")]
+    pub shows_certificate: bool,
+}
+impl ::prost::Name for SecretKeys {
+    const NAME: &'static str = "SecretKeys";
+    const PACKAGE: &'static str = "ferromesh.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "ferromesh.v1.SecretKeys".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/ferromesh.v1.SecretKeys".into()
     }
 }
 /// Which endpoint is picked.
@@ -3016,7 +3060,7 @@ impl ::prost::Name for RetryOn {
         "type.googleapis.com/ferromesh.v1.RetryOn".into()
     }
 }
-/// A gateway's key pair. Travels over authenticated, encrypted channels only.
+/// A key pair, authorities, or both, for TLS with others than the mesh. Travels over authenticated, encrypted channels only.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Credential {
@@ -3025,13 +3069,13 @@ pub struct Credential {
     pub level: u32,
     #[prost(message, optional, tag = "2")]
     pub name: ::core::option::Option<ObjectName>,
-    /// PEM, leaf first.
+    /// PEM, leaf first; empty: none.
     #[prost(bytes = "bytes", tag = "3")]
     pub chain_pem: ::prost::bytes::Bytes,
-    /// PEM.
+    /// PEM; empty: none.
     #[prost(bytes = "bytes", tag = "4")]
     pub key_pem: ::prost::bytes::Bytes,
-    /// PEM of the CA of client certificates; empty: none.
+    /// PEM of the CA of peers' certificates; empty: none.
     #[prost(bytes = "bytes", tag = "5")]
     pub ca_pem: ::prost::bytes::Bytes,
 }

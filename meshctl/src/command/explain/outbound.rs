@@ -25,7 +25,7 @@ use mesh_proxy::{
     route::{RouteMeta, Routed, RuleEntry, rewrite},
     snapshot::{
         Snapshot,
-        cluster::{Cluster, ClusterKey},
+        cluster::{Cluster, ClusterKey, Secret},
         listener::{DestinationKey, ListenerKind},
         outbound::Said,
         stream::StreamRoute,
@@ -339,6 +339,20 @@ fn security_by_address(snapshot: &Snapshot, workload: &Arc<Workload>, to: Socket
     Security { transport: transport.to_owned(), because: because.to_owned() }
 }
 
+/// What is to be known of the Secret that TLS names.
+fn secret(named: &Secret) -> String {
+    match named {
+        Secret::Unnamed => String::new(),
+        Secret::Here(credential) => format!(", with the keys of Secret {}", credential.name),
+        Secret::Missing(name) => {
+            format!(", but Secret {name} is not here, or the proxy's service account may not read it: calls fail")
+        }
+        Secret::Withheld(name) => {
+            format!(": sidecars get Secret {name} only by a rule with a workloadSelector")
+        }
+    }
+}
+
 /// How connections to these endpoints are secured, and which object says so.
 fn security(snapshot: &Snapshot, cluster: &Cluster, members: &[&Arc<Endpoint>]) -> Option<Security> {
     let ClusterKey::Outbound { service, .. } = &cluster.key else {
@@ -356,7 +370,17 @@ fn security(snapshot: &Snapshot, cluster: &Cluster, members: &[&Arc<Endpoint>]) 
     match &cluster.policy.tls {
         Some(UpstreamTls::Disable) => of("plain text", says("DISABLE")),
         Some(UpstreamTls::IstioMutual { .. }) => of("mutual TLS", says("ISTIO_MUTUAL")),
-        Some(UpstreamTls::Simple(_)) => of("TLS", says("SIMPLE")),
+        Some(UpstreamTls::Simple(_)) if matches!(cluster.secret, Secret::Withheld(_)) => {
+            let transport = match cluster.carries_tls() {
+                true => "the application's own TLS; requests that it sends in plain text fail",
+                false => "not at all: calls fail",
+            };
+            of(transport, format!("{}{}", says("TLS, for gateways alone"), secret(&cluster.secret)))
+        }
+        Some(UpstreamTls::Simple(simple)) => {
+            let mode = if simple.shows_certificate() { "MUTUAL" } else { "SIMPLE" };
+            of("TLS", format!("{}{}", says(mode), secret(&cluster.secret)))
+        }
         None if !snapshot.settings.auto_mtls => of("plain text", "enableAutoMtls is false in MeshConfig".to_owned()),
         None if cluster.external => of(
             "plain text",

@@ -81,7 +81,7 @@ fn a_greeting_names_the_node_first_and_services_last() {
         let want: Vec<_> = whole.map(|kind| (kind, vec!["*".to_owned()])).chain([(Kind::Service, vec![])]).collect();
         assert!(actions.requests[0].node.is_some() && actions.requests[1..].iter().all(|r| r.node.is_none()));
         assert_eq!(names(&actions.requests), want, "{role}");
-        assert_eq!(want.iter().any(|(kind, _)| *kind == Kind::Secret), role == Role::Gateway);
+        assert_eq!(want.iter().any(|(kind, _)| *kind == Kind::Route), role == Role::Gateway);
     }
 }
 

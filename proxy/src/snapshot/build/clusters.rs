@@ -3,16 +3,17 @@
 use super::{Services, Sources};
 use crate::snapshot::{
     Snapshot,
-    cluster::{Cluster, ClusterId, ClusterKey, EndpointCell},
+    cluster::{Cluster, ClusterId, ClusterKey, EndpointCell, Secret},
     outbound::{PortInUse, ServiceInUse, cluster_name},
 };
 use mesh_config::{
+    kind::Role,
     model::{
-        Destination, Protocol, Service, Settings,
+        Destination, PartName, Protocol, Service, Settings,
         destination::{Client, ConnectionPool, EffectivePolicy, UpstreamTls, choose},
         service::{Resolution, ServicePort},
     },
-    name::Namespace,
+    name::{Namespace, NamespacedName},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -85,6 +86,7 @@ impl Clusters {
             resolution: Resolution::Passthrough,
             subset_labels: Default::default(),
             policy: EffectivePolicy { connection_pool: pool, tls, ..Default::default() },
+            secret: Secret::Unnamed,
             external: true,
             subject_alt_names: Arc::new([]),
             service_host: "".into(),
@@ -106,6 +108,7 @@ pub(super) fn services(sources: &Sources<'_>, before: &Services, settled: bool, 
             settled
                 && Arc::ptr_eq(&old.service, service)
                 && old.destination.as_ref().map(Arc::as_ptr) == rule.map(Arc::as_ptr)
+                && rule.is_none_or(|rule| rule.secrets().next().is_none())
         };
         let new = match old.filter(from_the_same) {
             Some(old) => old.clone(),
@@ -157,7 +160,7 @@ fn compile(
         let was = old.and_then(|o| o.port(port.number));
         let cell = sources.parts.cell(&service.key, port.number);
         let mut cluster = |subset: Option<&Arc<str>>| {
-            let new = one(sources.settings, service, port, rule.map(|r| &**r), subset, &cell, &names, ids);
+            let new = one(sources, service, port, rule.map(|r| &**r), subset, &cell, &names, ids);
             match was.and_then(|w| w.subset(subset.map(|s| &**s))) {
                 Some(old) if same(old, &new) => old.clone(),
                 _ => Arc::new(new),
@@ -180,7 +183,7 @@ fn compile(
 
 #[expect(clippy::too_many_arguments, reason = "one call, all of different types")]
 fn one(
-    settings: &Settings,
+    sources: &Sources<'_>,
     service: &Service,
     port: &ServicePort,
     rule: Option<&Destination>,
@@ -193,6 +196,7 @@ fn one(
     let host = service.key.host.as_str();
     let key = ClusterKey::Outbound { service: service.key.clone(), port: port.number, subset: subset.cloned() };
     let policy = rule.map(|r| r.effective(subset_name, port.number)).unwrap_or_default();
+    let secret = rule.map_or(Secret::Unnamed, |rule| secret(sources, rule, &policy));
     let labels = rule.zip(subset_name).and_then(|(r, name)| r.subset(name)).map(|s| s.labels.clone());
     Cluster {
         id: ids.id(&key),
@@ -202,7 +206,8 @@ fn one(
         protocol: port.protocol,
         resolution: service.resolution,
         subset_labels: labels.unwrap_or_default(),
-        policy: with_defaults(policy, settings),
+        policy: with_defaults(policy, sources.settings),
+        secret,
         external: service.external,
         subject_alt_names: names.clone(),
         service_host: service.key.host.shared(),
@@ -210,6 +215,19 @@ fn one(
         service_namespace: service.key.namespace.as_str().into(),
         endpoints: cell.clone(),
         local: None,
+    }
+}
+
+/// The Secret that TLS of this policy names, of our own namespace.
+fn secret(sources: &Sources<'_>, rule: &Destination, policy: &EffectivePolicy) -> Secret {
+    let Some(name) = policy.tls.as_ref().and_then(UpstreamTls::secret) else { return Secret::Unnamed };
+    let name = NamespacedName::new(sources.own.namespace.as_str(), name);
+    if !rule.gives_secrets(sources.own.role == Role::Gateway) {
+        return Secret::Withheld(name);
+    }
+    match sources.parts.secrets.get(&PartName(name.to_string().into())) {
+        Some(credential) => Secret::Here(credential.clone()),
+        None => Secret::Missing(name),
     }
 }
 
@@ -232,6 +250,7 @@ pub(super) fn same(a: &Cluster, b: &Cluster) -> bool {
         && a.resolution == b.resolution
         && a.subset_labels == b.subset_labels
         && a.policy == b.policy
+        && a.secret == b.secret
         && a.external == b.external
         && a.subject_alt_names == b.subject_alt_names
         && a.service_host == b.service_host

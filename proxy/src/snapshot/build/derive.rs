@@ -105,7 +105,7 @@ const TABLE: [Row; 12] = [
     },
     Row {
         value: Value::Services,
-        reads: &[Kind::Settings, Kind::Service, Kind::Destination],
+        reads: &[Kind::Settings, Kind::Service, Kind::Destination, Kind::Secret],
         follows: &[Value::Own],
         make: Make::Known(services),
     },

@@ -5,7 +5,7 @@ use super::{
     clusters::{Clusters, same, with_defaults},
 };
 use crate::snapshot::{
-    cluster::{Cluster, ClusterKey, EndpointCell},
+    cluster::{Cluster, ClusterKey, EndpointCell, Secret},
     inbound::{Inbound, PortPolicy},
     virtual_host::{RouteMeta, compile::inbound_retries},
 };
@@ -149,6 +149,7 @@ fn cluster(
         resolution: Resolution::Static,
         subset_labels: Default::default(),
         policy,
+        secret: Secret::Unnamed,
         external: false,
         subject_alt_names: Arc::new([]),
         service_host: service.map_or_else(|| "".into(), |s| s.service.host.shared()),

@@ -1,15 +1,15 @@
 use super::*;
 use crate::snapshot::{
     Role,
-    cluster::{Cluster, ClusterKey},
+    cluster::{Cluster, ClusterKey, Secret},
     fixture::*,
     listener::{ListenerKind, ListenerSpec},
     outbound::{Destination as Found, Said, Way, by_opening, lookup, through},
     workloads::Asking,
 };
 use mesh_config::model::{
-    Authorization, Labels, PeerAuthentication, Protocol, Sidecar,
-    destination::{ConnectionPool, TrafficPolicy, UpstreamTls},
+    Authorization, Credential, Labels, PeerAuthentication, Protocol, Sidecar,
+    destination::{ConnectionPool, SecretKeys, SimpleTls, TrafficPolicy, UpstreamKeys, UpstreamTls},
     gateway::{ServerProtocol, ServerTls},
     peer_authentication::{EffectiveMtls, MtlsMode},
     service::Resolution,
@@ -115,6 +115,54 @@ fn the_meshs_defaults_fill_what_the_rule_leaves_open() {
     let timeout = |c: &Cluster| c.policy.connection_pool.connect_timeout.map(|t| t.as_secs());
     assert_eq!((timeout(&ruled), timeout(&plain)), (Some(3), Some(7)));
     assert_eq!(plain.policy.tls, Some(UpstreamTls::Disable));
+}
+
+/// A rule for the cart that names a Secret, and what the cart has besides.
+fn keyed(change: impl FnOnce(&mut mesh_config::model::Destination)) -> Vec<Part> {
+    let mut rule = destination("shop/d", "cart.shop.svc.cluster.local", &[]);
+    let keys = UpstreamKeys::Secret(SecretKeys { name: "pair".into(), shows_certificate: true });
+    rule.policy.tls = Some(UpstreamTls::Simple(SimpleTls { keys, ..SimpleTls::default() }));
+    change(&mut rule);
+    let web = service(CART, "10.1.0.1", &[(80, Protocol::Http), (443, Protocol::Https)]);
+    in_use(&web).into_iter().chain([Part::Destination(Arc::new(rule))]).collect()
+}
+
+fn credential(name: &str, key: &str) -> Part {
+    let nothing = Credential::nothing(named(name));
+    Part::Secret(Arc::new(Credential { key_pem: key.to_owned().into(), ..nothing }))
+}
+
+#[test]
+fn a_cluster_follows_the_secret_that_its_rule_names() {
+    let mut state = state(Role::Gateway, keyed(|_| {}));
+    let of = |state: &State| cluster(state, CART, 80, None).unwrap();
+    let here = |state: &State| match &of(state).secret {
+        Secret::Here(credential) => String::from_utf8(credential.key_pem.to_vec()).unwrap(),
+        other => format!("{other:?}"),
+    };
+    assert_eq!(of(&state).secret, Secret::Missing(named("shop/pair")));
+    push(&mut state, [credential("shop/pair", "one")]);
+    assert_eq!(here(&state), "one");
+    let before = of(&state);
+    push(&mut state, [credential("shop/other", "two")]);
+    assert!(Arc::ptr_eq(&before, &of(&state)), "another Secret is nothing to it");
+    push(&mut state, [credential("shop/pair", "two")]);
+    assert_eq!(here(&state), "two");
+    remove(&mut state, Kind::Secret, "shop/pair");
+    assert_eq!(of(&state).secret, Secret::Missing(named("shop/pair")));
+}
+
+#[test]
+fn a_rule_for_all_clients_gives_a_sidecar_no_keys() {
+    let with = |rule: fn(&mut mesh_config::model::Destination)| {
+        let state = state(Role::Sidecar, keyed(rule).into_iter().chain([credential("shop/pair", "one")]));
+        [80, 443].map(|port| cluster(&state, CART, port, None).unwrap())
+    };
+    let [plain, tls] = with(|_| {});
+    let withheld = Secret::Withheld(named("shop/pair"));
+    assert_eq!([&plain.secret, &tls.secret], [&withheld, &withheld]);
+    let selected = with(|rule| rule.workload_selector = Some(Labels::default()));
+    assert!(selected.iter().all(|cluster| matches!(cluster.secret, Secret::Here(_))), "{selected:?}");
 }
 
 #[test]

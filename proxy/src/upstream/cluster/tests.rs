@@ -26,6 +26,7 @@ fn headless() -> Arc<Cluster> {
         resolution: Resolution::Passthrough,
         subset_labels: Default::default(),
         policy: Default::default(),
+        secret: crate::snapshot::cluster::Secret::Unnamed,
         external: false,
         subject_alt_names: Arc::new([]),
         service_host: "pods.shop".into(),

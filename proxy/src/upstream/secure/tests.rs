@@ -17,6 +17,8 @@ use mesh_runtime::{
 use std::{cell::RefCell, path::Path, rc::Rc};
 use tokio::{io::duplex, sync::oneshot, task::LocalSet};
 
+mod mutual;
+
 /// A server outside the mesh, whose certificate carries `names`, and the roots that vouch for it.
 struct Outside {
     ca: TestCa,
@@ -32,7 +34,7 @@ impl Outside {
     }
 
     fn rule(&self) -> SimpleTls {
-        SimpleTls { ca_file: Some(text(&self.dir.path().join("roots.pem"))), ..SimpleTls::default() }
+        roots(&self.dir.path().join("roots.pem"))
     }
 
     /// Connects as this rule and the service's own names say, for a request to `host`. Gives the server name that
@@ -86,6 +88,12 @@ fn text(path: &Path) -> Arc<str> {
     path.to_str().unwrap().into()
 }
 
+/// A rule that believes the roots in a file.
+fn roots(path: &Path) -> SimpleTls {
+    let keys = UpstreamKeys::Files(KeyFiles { roots: Some(text(path)), certificate: None });
+    SimpleTls { keys, ..SimpleTls::default() }
+}
+
 fn names_of(names: &[&str]) -> Vec<Arc<str>> {
     names.iter().map(|name| Arc::from(*name)).collect()
 }
@@ -100,6 +108,7 @@ fn cluster(rule: SimpleTls, service: &[&str]) -> Cluster {
         resolution: Resolution::Static,
         subset_labels: Default::default(),
         policy: EffectivePolicy { tls: Some(UpstreamTls::Simple(rule)), ..EffectivePolicy::default() },
+        secret: Secret::Unnamed,
         external: true,
         subject_alt_names: names_of(service).into(),
         service_host: "ext.example".into(),
@@ -155,8 +164,7 @@ async fn roots_that_are_no_file_make_no_connection() {
         (Path::new("/dev/zero"), "it is not a regular file"),
         (Path::new("/none"), "No such file"),
     ] {
-        let rule = SimpleTls { ca_file: Some(text(path)), ..SimpleTls::default() };
-        let refused = server.ask(rule, &[], Some("ext.example")).await.unwrap_err();
+        let refused = server.ask(roots(path), &[], Some("ext.example")).await.unwrap_err();
         assert!(refused.contains(&format!("roots in {} cannot be used: {reason}", path.display())), "{refused}");
     }
 }

@@ -51,12 +51,13 @@ forms! {
     };
 
     TLS {
-        "mode": Holds::Word(&["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"]), "Plain text, TLS, TLS with an own certificate, or mutual TLS of the mesh. An object with MUTUAL is not served yet.",
+        "mode": Holds::Word(&["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"]), "Plain text, TLS, TLS with an own certificate, or mutual TLS of the mesh.",
             Fact::Default("DISABLE");
-        "clientCertificate": Holds::Text, "File with the own certificate, for MUTUAL.", Fact::Inert(NOT_SERVED);
-        "privateKey": Holds::Text, "File with its key, for MUTUAL.", Fact::Inert(NOT_SERVED);
+        "clientCertificate": Holds::Text, "File with the own certificate, for MUTUAL; read again when it changes.";
+        "privateKey": Holds::Text, "File with its key, for MUTUAL.";
         "caCertificates": Holds::Text, "File with the roots that the server's certificate must come from.", Fact::Default("those of the system");
-        "credentialName": Holds::Text, "Secret with certificate, key and roots, instead of files.", Fact::Inert(NOT_SERVED);
+        "credentialName": Holds::Text, "Secret of the calling proxy's namespace with roots, and for MUTUAL certificate and key, instead of files. \
+            Gateways get it, sidecars where the rule has a workloadSelector.";
         "caCertCredentialName": Holds::Text, "Secret with the roots alone.", Fact::Inert(NOT_SERVED);
         "subjectAltNames": Holds::List(&Holds::Text), "Names of which the server's certificate must hold one.";
         "sni": Holds::Text, "Server name that is asked for.";
