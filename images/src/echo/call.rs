@@ -1,5 +1,6 @@
 //! One call, on a connection of its own, as an application without a mesh would make it.
 
+mod connection;
 mod plain;
 mod request;
 mod websocket;
@@ -7,6 +8,7 @@ mod websocket;
 use super::tls;
 use anyhow::{Context, bail};
 use clap::Args;
+pub use connection::Kept;
 use http::{HeaderName, HeaderValue, Method, Uri};
 use serde::Serialize;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -35,6 +37,12 @@ pub struct Target {
     /// Longest time for a call, its connection included
     #[arg(long, default_value = "5s", value_parser = super::duration)]
     pub timeout: Duration,
+    /// Messages of a call of gRPC; each is sent once the one before it has come back
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub messages: u32,
+    /// How long to wait before each message but the first
+    #[arg(long, default_value = "0s", value_parser = super::duration)]
+    pub pause: Duration,
     /// HTTP/2, with prior knowledge where there is no TLS
     #[arg(long)]
     pub http2: bool,
@@ -92,12 +100,20 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl Target {
-    /// Calls once.
+    /// Calls once, on a connection of its own.
     ///
     /// # Errors
     /// When there is no whole answer in time, or its status is none that was expected.
     pub async fn call(&self) -> anyhow::Result<Answer> {
-        let answer = match tokio::time::timeout(self.timeout, self.carry()).await {
+        self.call_on(None).await
+    }
+
+    /// Calls once; requests of HTTP and calls of gRPC on a connection that is kept, where there is one.
+    ///
+    /// # Errors
+    /// When there is no whole answer in time, or its status is none that was expected.
+    pub async fn call_on(&self, kept: Option<&Kept>) -> anyhow::Result<Answer> {
+        let answer = match tokio::time::timeout(self.timeout, self.carry(kept)).await {
             Ok(answer) => answer?,
             Err(_) => bail!("no answer within {:?}", self.timeout),
         };
@@ -107,10 +123,10 @@ impl Target {
         Ok(answer)
     }
 
-    async fn carry(&self) -> anyhow::Result<Answer> {
+    async fn carry(&self, kept: Option<&Kept>) -> anyhow::Result<Answer> {
         match self.url.scheme_str().context("a URL begins with a scheme, such as http://")? {
-            "http" | "https" => request::http(self).await,
-            "grpc" | "grpcs" => request::grpc(self).await,
+            "http" | "https" => request::http(self, kept).await,
+            "grpc" | "grpcs" => request::grpc(self, kept).await,
             "ws" | "wss" => websocket::message(self).await,
             "tcp" | "tls" => plain::tcp(self).await,
             "udp" => plain::udp(self).await,

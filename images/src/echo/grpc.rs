@@ -5,6 +5,8 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// What clients call when they are told no other method.
 pub(super) const METHOD: &str = "/proto.EchoTestService/Echo";
+/// What they call for several messages, each of which comes back.
+pub(super) const STREAM: &str = "/proto.EchoTestService/Stream";
 /// What a kubelet asks.
 pub(super) const HEALTH: &str = "/grpc.health.v1.Health/Check";
 /// Status 1 of its answer: serving.

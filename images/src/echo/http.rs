@@ -20,7 +20,7 @@ use tokio::{
     sync::watch,
 };
 
-type Body = BoxBody<Bytes, Infallible>;
+type Body = BoxBody<Bytes, hyper::Error>;
 
 /// Longest wait that a path may ask for.
 const LONGEST_DELAY: u64 = 600_000;
@@ -55,9 +55,12 @@ where
 
 async fn answer(mut request: Request<Incoming>, who: &Arc<Who>, over: &Over) -> Response<Body> {
     if let Some(switched) = websocket::accept(&mut request, &who.pod) {
-        return switched;
+        return switched.map(|nothing| nothing.map_err(|never| match never {}).boxed());
     }
     let (head, body) = request.into_parts();
+    if head.uri.path() == grpc::STREAM {
+        return stream(body, &who.pod);
+    }
     let Ok(body) = body.collect().await else { return plain(StatusCode::BAD_REQUEST, Bytes::new()) };
     let body = body.to_bytes();
     let target = head.uri.path();
@@ -99,15 +102,29 @@ fn unary(method: &str, body: Bytes, report: &str) -> Response<Body> {
         grpc::HEALTH => grpc::framed(grpc::SERVING),
         _ => body,
     };
-    let trailers =
-        HeaderMap::from_iter([(header::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]);
-    let mut answer = Response::new(Full::new(message).with_trailers(async move { Some(Ok(trailers)) }).boxed());
+    let mut answer = Response::new(full(message).with_trailers(async { Some(Ok(succeeded())) }).boxed());
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     answer
 }
 
+/// A gRPC call whose messages come back as they are, until the caller ends it.
+fn stream(body: Incoming, pod: &str) -> Response<Body> {
+    let mut answer = Response::new(body.with_trailers(async { Some(Ok(succeeded())) }).boxed());
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    answer.headers_mut().insert("x-served-by", name(pod));
+    answer
+}
+
+fn succeeded() -> HeaderMap {
+    HeaderMap::from_iter([(header::HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))])
+}
+
+fn full(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never| match never {}).boxed()
+}
+
 fn plain(status: StatusCode, text: Bytes) -> Response<Body> {
-    let mut answer = Response::new(Full::new(text).boxed());
+    let mut answer = Response::new(full(text));
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer

@@ -1,6 +1,10 @@
 //! Calls that do not wait for each other, for drills: each failure is told with its time.
 
-use super::{call::Target, duration, now, say, tally::Tally};
+use super::{
+    call::{Kept, Target},
+    duration, now, say,
+    tally::Tally,
+};
 use anyhow::ensure;
 use clap::Args;
 use std::{sync::Arc, time::Duration};
@@ -23,6 +27,9 @@ pub struct Steady {
     /// Calls a second
     #[arg(long, default_value_t = 20.0)]
     pub qps: f64,
+    /// Keeps connections of HTTP and gRPC for later calls, as clients with a pool do
+    #[arg(long)]
+    pub keep: bool,
 }
 
 impl Steady {
@@ -37,6 +44,7 @@ impl Steady {
         let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / self.qps));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let target = Arc::new(self.target.clone());
+        let kept = self.keep.then(|| Arc::new(Kept::default()));
         let (mut tally, mut calls) = (Tally::default(), JoinSet::new());
         let asked = super::asked_to_end();
         tokio::pin!(asked);
@@ -57,8 +65,8 @@ impl Steady {
                         count(&mut tally, (start, Err(anyhow::anyhow!("{AT_ONCE} calls are under way already"))));
                         continue;
                     }
-                    let target = target.clone();
-                    calls.spawn(async move { (start, target.call().await) });
+                    let (target, kept) = (target.clone(), kept.clone());
+                    calls.spawn(async move { (start, target.call_on(kept.as_deref()).await) });
                 }
             }
         }

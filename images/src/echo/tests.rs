@@ -1,5 +1,5 @@
 use super::{
-    call::{Answer, Target},
+    call::{Answer, Kept, Target},
     serve::{Serve, Serving},
     tally::Tally,
 };
@@ -74,6 +74,42 @@ async fn grpc_answers_its_method_and_health_and_returns_other_messages() {
     assert_eq!((other.grpc_status, other.body.as_str()), (Some(0), "back"));
     let health = call(&[&format!("grpc://{at}/grpc.health.v1.Health/Check")]).await.unwrap();
     assert_eq!(health.body.as_bytes(), super::grpc::SERVING);
+}
+
+#[tokio::test]
+async fn a_call_of_several_messages_gets_each_back_and_ends_well() {
+    let (at, _serving) = http().await;
+    let answer = call(&[&format!("grpc://{at}"), "--messages", "3", "--body", "again"]).await.unwrap();
+    assert_eq!((answer.grpc_status, answer.body.as_str()), (Some(0), "again"));
+}
+
+#[tokio::test]
+async fn a_call_of_several_messages_that_breaks_off_has_failed() {
+    let (at, serving) = http().await;
+    let url = format!("grpc://{at}");
+    let broken = tokio::spawn(async move { call(&[&url, "--messages", "2", "--pause", "60s"]).await });
+    // The server is there and gone again; whatever the call has come to, its second message comes back to nobody.
+    call(&[&format!("http://{at}/")]).await.unwrap();
+    drop(serving);
+    assert!(broken.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn kept_connections_carry_call_after_call_until_their_server_ends_them() {
+    for scheme in ["http", "grpc"] {
+        let (at, serving) = http().await;
+        let target = target(&[&format!("{scheme}://{at}")]);
+        let kept = Kept::default();
+        let mut peers = std::collections::BTreeSet::new();
+        for _ in 0..3 {
+            peers.insert(target.call_on(Some(&kept)).await.unwrap().report()["peer"].to_string());
+        }
+        assert_eq!(peers.len(), 1, "{scheme}: {peers:?}");
+        // An idle connection that its server closes costs no call: here there is nobody to call any more.
+        serving.finish().await;
+        let refused = target.call_on(Some(&kept)).await.unwrap_err().to_string();
+        assert!(refused.starts_with("cannot connect"), "{scheme}: {refused}");
+    }
 }
 
 #[tokio::test]
