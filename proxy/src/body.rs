@@ -75,6 +75,18 @@ impl Body for RequestBody {
     }
 }
 
+/// The next frame of a body that says something. Many clients end an HTTP/2 body by an empty frame; sent on before the end that
+/// follows it, it says nothing, and peers end a connection that has brought too many of these.
+pub fn poll_said(incoming: &mut Incoming, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    loop {
+        let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
+        let is_empty = |frame: &Frame<Bytes>| frame.data_ref().is_some_and(Bytes::is_empty);
+        if !matches!(&frame, Some(Ok(frame)) if is_empty(frame)) {
+            return Poll::Ready(frame);
+        }
+    }
+}
+
 /// A request body that may be sent more than once: what was read is kept, up to [`HELD_LIMIT`].
 pub struct Held {
     state: RefCell<HeldState>,
@@ -226,7 +238,7 @@ impl Held {
         if state.fault == Some(Fault::Late) {
             return Poll::Ready(Some(Err(BodyError::Late)));
         }
-        let polled = Pin::new(&mut state.incoming).poll_frame(cx);
+        let polled = poll_said(&mut state.incoming, cx);
         self.awaited.set(polled.is_pending());
         if polled.is_pending() && !state.reading.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
             state.reading = Some(cx.waker().clone());

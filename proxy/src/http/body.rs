@@ -2,7 +2,7 @@
 //! connection, so that both end exactly when the last byte does.
 
 use crate::{
-    body::Messages,
+    body::{Messages, poll_said},
     error::{Error, Reset},
     exchange::{Exchange, Flag, grpc_status},
     upstream::Lease,
@@ -99,7 +99,7 @@ impl Observed {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnswerError>>> {
-        let frame = match Pin::new(&mut self.inner).poll_frame(cx) {
+        let frame = match poll_said(&mut self.inner, cx) {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 let Some(deadline) = &mut self.deadline else { return Poll::Pending };
