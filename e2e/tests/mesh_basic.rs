@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use anyhow::ensure;
+use bytes::Bytes;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use mesh_e2e::{
     client::{Call, Connection, http2::Client},
     mesh::{AUTO, GRPC, HTTP, HTTP2, Mesh, Plan, TCP, Workload, fqdn, identity},
@@ -560,5 +564,51 @@ async fn proxies_that_show_no_mesh_certificate_are_refused_by_mutual_tls() {
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer).await;
         assert!(answer.is_empty(), "{read:?}: {}", String::from_utf8_lossy(&answer));
+    }
+}
+
+/// An application that has ended takes no connections, and its sidecar says that it was given nothing.
+#[tokio::test]
+async fn what_an_application_that_has_ended_was_not_given_goes_to_another() {
+    let server = |name: &str, version: &str| Workload::new(name).version("server", version).serves(HTTP, Kind::Http1);
+    let never = "---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: server, namespace: test}
+spec: {hosts: [server.test.svc.cluster.local], http: [{route: [{destination: {host: server.test.svc.cluster.local}}], retries: {attempts: 0}}]}
+";
+    let plan = Plan::new([Workload::new("client"), server("server-a", "v1"), server("server-b", "v2")]).objects(never);
+    let mut mesh = Mesh::start(plan).await;
+    mesh.stop_app("server-a", HTTP);
+    let mut connection = Connection::open(mesh.egress("client", HTTP), None).await.unwrap();
+    // Whatever the method, and though nothing is to be retried: nothing of it was done.
+    for number in 0..20 {
+        let reply = connection.call(&Call::post(&mesh.host("server", HTTP), "/", b"order")).await.unwrap();
+        assert_eq!((reply.status, reply.served_by()), (200, "server-b"), "{number}: {}", reply.body);
+        assert_eq!(reply.header("x-ferromesh-undelivered"), None);
+    }
+    // With nobody left it is told as it was.
+    mesh.stop_app("server-b", HTTP);
+    let reply = connection.call(&Call::post(&mesh.host("server", HTTP), "/", b"order")).await.unwrap();
+    assert_eq!((reply.status, reply.header("x-ferromesh-undelivered")), (503, None), "{}", reply.body);
+}
+
+/// Clients that stream do not know the end before it comes, and then send an empty frame.
+#[tokio::test]
+async fn bodies_that_end_by_an_empty_frame_do_not_wear_connections_out() {
+    let server = Workload::new("server").serves(HTTP2, Kind::Http2);
+    let mesh = Mesh::start(Plan::new([Workload::new("client"), server])).await;
+    let stream = TcpStream::connect(mesh.egress("client", HTTP2)).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for number in 0..150 {
+        let frames = [Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from_static(b"one")))];
+        let body = StreamBody::new(futures_util::stream::iter(frames));
+        let uri = format!("http://{}/", mesh.host("server", HTTP2));
+        let answer = sender.send_request(hyper::Request::post(uri).body(body).unwrap()).await;
+        let answer = answer.unwrap_or_else(|error| panic!("call {number}: {error}"));
+        assert_eq!(answer.status(), 200, "call {number}");
+        answer.into_body().collect().await.unwrap_or_else(|error| panic!("the answer of call {number}: {error}"));
     }
 }

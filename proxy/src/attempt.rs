@@ -6,7 +6,7 @@ pub mod retry;
 use crate::{
     body::{Held, RequestBody},
     decide::Permit,
-    error::{Error, Reset},
+    error::{ConnectFailure, Error, Reset},
     exchange::{Exchange, Flag},
     route::Routed,
     snapshot::Snapshot,
@@ -77,7 +77,7 @@ pub async fn run(
     loop {
         let error = match tries.one(exchange).await {
             Ok((response, mut lease)) => {
-                if !tries.wants_another(exchange, &response).await {
+                if !tries.wants_another(exchange, &response, &lease).await {
                     if let Some(active) = active.take() {
                         lease.hold(active);
                     }
@@ -154,9 +154,12 @@ impl<'a, 'h> Tries<'a, 'h> {
         };
         let acquired = attempt.cluster.acquire(attempt.upstreams, &host, want).await;
         if self.may_try_again() {
-            self.tried.push(host);
+            self.tried.push(host.clone());
         }
         let mut lease = acquired.map_err(|(error, upstream)| {
+            if matches!(error, Error::Connect { failure: ConnectFailure::Remote, .. }) {
+                host.pass_over();
+            }
             if let Some(upstream) = upstream {
                 exchange.upstream = Some(upstream);
             }
@@ -165,7 +168,7 @@ impl<'a, 'h> Tries<'a, 'h> {
         })?;
         exchange.upstream = Some(lease.upstream().clone());
 
-        let request = self.request(lease.is_reused());
+        let request = self.request(lease.is_reused() || !lease.upstream().own.is_empty());
         let sent = {
             let send = pin!(lease.send(request));
             within(self.per_try_timeout(), self.outgoing.body.as_ref(), send).await
@@ -182,8 +185,9 @@ impl<'a, 'h> Tries<'a, 'h> {
         }
     }
 
-    /// The request of this try; a copy of its head is kept where another try may follow.
-    fn request(&mut self, reused: bool) -> Request<RequestBody> {
+    /// The request of this try; a copy of its head is kept where another try may follow. `may_be_lost`: the connection may have
+    /// ended, or its peer may be a proxy whose application has.
+    fn request(&mut self, may_be_lost: bool) -> Request<RequestBody> {
         self.count += 1;
         let mut request = match self.ready.take() {
             Some(request) => *request,
@@ -196,7 +200,7 @@ impl<'a, 'h> Tries<'a, 'h> {
             };
             request.headers_mut().insert(ATTEMPT_COUNT, count);
         }
-        if self.spare.is_none() && (reused || self.outgoing.http2 || self.may_retry()) {
+        if self.spare.is_none() && (may_be_lost || self.outgoing.http2 || self.may_retry()) {
             self.spare = Some(request.headers().iter().map(|(name, value)| (name.clone(), value.clone())).collect());
         }
         request
@@ -245,6 +249,7 @@ impl<'a, 'h> Tries<'a, 'h> {
     /// What follows a try that failed.
     async fn after(&mut self, exchange: &mut Exchange, failed: Failed) -> Next {
         self.written |= failed.written;
+        exchange.sent = self.written;
         self.retrying = None;
         if let Some(fault) = self.outgoing.body.as_ref().and_then(|body| body.fault()) {
             // The upstream only saw what became of it.
@@ -274,18 +279,31 @@ impl<'a, 'h> Tries<'a, 'h> {
     }
 
     /// Whether an answer is dropped for another try. Flags say why not, where rules asked for one.
-    async fn wants_another(&mut self, exchange: &mut Exchange, response: &Response<Incoming>) -> bool {
+    async fn wants_another(&mut self, exchange: &mut Exchange, response: &Response<Incoming>, lease: &Lease) -> bool {
         self.retrying = None;
+        let undelivered = retry::is_undelivered(response) && !lease.upstream().own.is_empty();
+        let again = !self.outgoing.upgrade && self.spare.is_some() && self.body_is_whole();
+        if undelivered {
+            lease.host().pass_over();
+            if again && self.replays < retry::MAX_REPLAYS {
+                self.replays += 1;
+                exchange.replays += 1;
+                return true;
+            }
+        }
         let Some(policy) = self.attempt.routed.retries.as_ref().filter(|p| p.attempts > 0) else { return false };
-        if self.outgoing.upgrade || !retry::after_answer(&policy.on, response.status(), response.headers()) {
+        let asked = retry::after_answer(&policy.on, response.status(), response.headers())
+            || (undelivered && policy.on.connect_failure);
+        if self.outgoing.upgrade || !asked {
             return false;
         }
         if exchange.retries >= policy.attempts {
             exchange.flags.set(Flag::UpstreamRetryLimit);
             return false;
         }
-        self.written = true;
-        self.spare.is_some() && self.body_is_whole() && Box::pin(self.wait(exchange, policy.backoff)).await
+        self.written |= !undelivered;
+        exchange.sent = self.written;
+        again && Box::pin(self.wait(exchange, policy.backoff)).await
     }
 
     /// Takes a share of the retry budget and waits a little.

@@ -69,6 +69,8 @@ pub struct Exchange {
     pub retries: u32,
     /// Tries after the first because the one before had certainly not been begun, or could be repeated safely.
     pub replays: u32,
+    /// Some byte of the request may have reached an upstream.
+    pub sent: bool,
     /// Sent to the client; `None`: nothing was.
     pub status: Option<StatusCode>,
     /// `grpc-status` of the answer: from trailers, else from headers.
@@ -146,6 +148,7 @@ impl Exchange {
             transport_failure: Cow::Borrowed(""),
             retries: 0,
             replays: 0,
+            sent: false,
             status: None,
             grpc_status: None,
             flags: Flags::default(),

@@ -2,12 +2,16 @@
 //! (then it is, whatever rules say, and the client never learns), and do the user's rules ask for another try.
 
 use crate::error::{Error, Reset};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
+use hyper::body::Incoming;
 use mesh_config::model::route::RetryOn;
 use std::time::Duration;
 
 /// How often a request is sent again because that is safe.
 pub const MAX_REPLAYS: u32 = 2;
+
+/// Set on answers to what was never given to the application, which took no connection: between proxies of the mesh.
+pub const UNDELIVERED: HeaderName = HeaderName::from_static("x-ferromesh-undelivered");
 
 /// What is known about a try that got no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +80,17 @@ pub fn after_error(on: &RetryOn, error: &Error, written: bool) -> bool {
         | Error::ClientLate
         | Error::UpgradeRefused => false,
     }
+}
+
+/// Whether this answer is a proxy's, whose application took no connection and so got nothing of the request. Believed of a
+/// peer that proved to be of the mesh: a proxy takes the header from what its application says.
+pub fn is_undelivered(response: &Response<Incoming>) -> bool {
+    can_be_undelivered(response.status(), response.headers()) && response.headers().contains_key(UNDELIVERED)
+}
+
+/// Whether an answer has the form of such a one: 503, or what gRPC has for it.
+pub fn can_be_undelivered(status: StatusCode, headers: &HeaderMap) -> bool {
+    status == StatusCode::SERVICE_UNAVAILABLE || headers.contains_key("grpc-status")
 }
 
 /// Whether the rules ask for another try after this answer.

@@ -152,7 +152,7 @@ impl WorkerCluster {
         self.dialled.borrow_mut().retain(|_, host| stays(host));
     }
 
-    /// An endpoint, not one of `avoid` if five more picks find another. `snapshot` knows our addresses, and whose others are.
+    /// An endpoint; one of `avoid`, or one that took no connection a moment ago, where there is no other. `snapshot` knows our addresses, and whose others are.
     ///
     /// # Errors
     /// [`Error::NoHealthyUpstream`], [`Error::Dns`].
@@ -172,12 +172,12 @@ impl WorkerCluster {
         let members = self.now.borrow().members.clone();
         let pick = || members.picker.pick(&members.list, |n| upstreams.rng.borrow_mut().usize(..n));
         let host = pick().map(|index| &members.list[index].host).ok_or(Error::NoHealthyUpstream)?;
-        let tried = |host: &Rc<Host>| avoid.iter().any(|tried| Rc::ptr_eq(tried, host));
-        if !tried(host) {
+        let shunned = |host: &Rc<Host>| host.is_passed_over() || avoid.iter().any(|tried| Rc::ptr_eq(tried, host));
+        if !shunned(host) {
             return Ok(host.clone());
         }
         // Picking again would lead back to it: who fails at once is never busy.
-        let others: SmallVec<[&Rc<Host>; 8]> = members.list.iter().map(|m| &m.host).filter(|h| !tried(h)).collect();
+        let others: SmallVec<[&Rc<Host>; 8]> = members.list.iter().map(|m| &m.host).filter(|h| !shunned(h)).collect();
         let other = (!others.is_empty()).then(|| others[upstreams.rng.borrow_mut().usize(..others.len())]);
         Ok(other.unwrap_or(host).clone())
     }

@@ -10,6 +10,7 @@ use crate::{
     limit::{Gauge, Held, Load},
     snapshot::workloads::Callee,
 };
+use mesh_runtime::clock;
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -17,6 +18,9 @@ use std::{
     time::Duration,
 };
 use tokio::{sync::oneshot, time::Instant};
+
+/// How long others are picked once nobody took a connection somewhere: longer than pilot needs to tell that a pod ends.
+const PASSED_OVER: Duration = Duration::from_secs(1);
 
 /// An endpoint with its connections.
 pub struct Host {
@@ -27,6 +31,8 @@ pub struct Host {
     load: Load,
     idle: RefCell<Vec<Idle>>,
     idle_limit: Cell<IdleLimit>,
+    /// Until when others are picked, where there are others.
+    passed_over: Cell<Option<Instant>>,
     pub(super) h2: RefCell<Vec<Rc<H2>>>,
     /// Who waits for the HTTP/2 connection that is being made; `None`: none is.
     pub(super) connecting: RefCell<Option<Vec<oneshot::Sender<()>>>>,
@@ -71,6 +77,7 @@ impl Host {
             load,
             idle: RefCell::default(),
             idle_limit: Cell::default(),
+            passed_over: Cell::default(),
             h2: RefCell::default(),
             connecting: RefCell::new(None),
         })
@@ -79,6 +86,21 @@ impl Host {
     /// Requests it has now, from all workers.
     pub fn active(&self) -> u32 {
         self.load.0.get()
+    }
+
+    /// Nobody takes connections there just now. An application that ends does so at once, while the word of it is on its way.
+    pub fn pass_over(&self) {
+        self.passed_over.set(Some(clock::now() + PASSED_OVER));
+    }
+
+    /// Whether that was a moment ago.
+    pub(super) fn is_passed_over(&self) -> bool {
+        let Some(until) = self.passed_over.get() else { return false };
+        let is = clock::now() < until;
+        if !is {
+            self.passed_over.set(None);
+        }
+        is
     }
 
     /// Idle connections of this worker.
