@@ -61,8 +61,8 @@ pub struct World {
     restored: bool,
 }
 
-/// An object, as each source that has it says.
-type Versions = BTreeMap<SourceId, Input>;
+/// An object, as each source that has it says. In boxes: most have one source, and a map has room for eleven.
+type Versions = BTreeMap<SourceId, Box<Input>>;
 
 /// How far a source is.
 #[derive(Default)]
@@ -121,7 +121,7 @@ impl World {
         self.register(source);
         self.restored = true;
         for (id, head, parsed) in kept.into_iter().filter_map(kept::object_of) {
-            self.inputs.entry(id.clone()).or_default().insert(source, Input::restored(head, parsed));
+            self.inputs.entry(id.clone()).or_default().insert(source, Box::new(Input::restored(head, parsed)));
             self.tell(&id);
         }
     }
@@ -156,8 +156,8 @@ impl World {
             Change::Upsert(id, object) => {
                 let versions = self.inputs.entry(id.clone()).or_default();
                 let before = versions.remove(&source);
-                let (input, is_news) = Input::read(&object, before, &self.config.context);
-                versions.insert(source, input);
+                let (input, is_news) = Input::read(&object, before.map(|before| *before), &self.config.context);
+                versions.insert(source, Box::new(input));
                 if is_news { self.touched(id) } else { Touched::default() }
             }
             Change::Delete(id) => {
@@ -311,7 +311,7 @@ impl World {
 
     /// Of each object the version of the first source that has it.
     fn first_of_each(&self) -> impl Iterator<Item = (&ObjectId, &Input)> {
-        self.inputs.iter().filter_map(|(id, versions)| Some((id, versions.values().next()?)))
+        self.inputs.iter().filter_map(|(id, versions)| Some((id, &**versions.values().next()?)))
     }
 
     /// Namespaces whose objects count; `None`: all do.

@@ -1,6 +1,6 @@
 //! What a client should have against what it has.
 
-use super::session::{Found, Reach, Talks, Upsert, View};
+use super::session::{Found, Reach, Talks, Upsert, Versions, View};
 use crate::{mesh::SharedPart, scope};
 use mesh_config::{
     model::{Kind, PartName},
@@ -8,7 +8,6 @@ use mesh_config::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Bound,
     sync::Arc,
 };
 
@@ -42,15 +41,15 @@ pub(super) fn difference(talks: &mut Talks, view: &View<'_>, reach: &Reach) -> D
     let removed = removed(talks, &wanted, reach);
     for (kind, talk) in talks.iter_mut() {
         let parts = wanted.parts.get(kind);
-        let is_same = |name: &PartName, version: &Version| {
-            parts.and_then(|parts| parts.get(name)).is_some_and(|part| part.encoded().version == *version)
+        let is_same = |name: &PartName, version: Version| {
+            parts.and_then(|parts| parts.get(name)).is_some_and(|part| part.encoded().version == version)
         };
         let stale: Vec<PartName> = in_reach(*kind, &talk.refused, reach)
-            .filter(|(name, version)| !is_same(name, version))
+            .filter(|(name, version)| !is_same(name, *version))
             .map(|(name, _)| name.clone())
             .collect();
         for name in &stale {
-            talk.refused.remove(name);
+            talk.refused.remove(name.as_str());
         }
     }
     let mut aliases = new_aliases(talks, &wanted);
@@ -59,7 +58,7 @@ pub(super) fn difference(talks: &mut Talks, view: &View<'_>, reach: &Reach) -> D
         let talk = talks.get(kind);
         for (name, part) in parts {
             let version = part.encoded().version;
-            let has = |of: &BTreeMap<PartName, _>| of.get(name) == Some(&version);
+            let has = |of: &Versions| of.get(name.as_str()) == Some(version);
             let aliases = if *kind == Kind::Workload { aliases.remove(name) } else { None }.unwrap_or_default();
             let is_held = talk.is_some_and(|talk| has(&talk.held)) && aliases.is_empty();
             if !is_held && !talk.is_some_and(|talk| has(&talk.refused)) {
@@ -116,18 +115,16 @@ fn wanted_of_moving(
 /// kinds that it is not about are not looked at.
 fn in_reach<'a>(
     kind: Kind,
-    known: &'a BTreeMap<PartName, Version>,
+    known: &'a Versions,
     reach: &'a Reach,
-) -> Box<dyn Iterator<Item = (&'a PartName, &'a Version)> + 'a> {
+) -> Box<dyn Iterator<Item = (&'a PartName, Version)> + 'a> {
     match (reach, kind) {
         (Reach::All, _)
         | (Reach::Endpoints { itself: true, .. }, Kind::Instance)
         | (Reach::Endpoints { workloads: true, .. }, Kind::Workload) => Box::new(known.iter()),
-        (Reach::Endpoints { services, .. }, Kind::Endpoint) => Box::new(services.iter().flat_map(|service| {
-            let prefix = format!("{service}/");
-            let from = known.range::<str, _>((Bound::Included(&*prefix), Bound::Unbounded));
-            from.take_while(move |(name, _)| name.as_str().starts_with(&*prefix))
-        })),
+        (Reach::Endpoints { services, .. }, Kind::Endpoint) => {
+            Box::new(services.iter().flat_map(|service| known.under(&format!("{service}/"))))
+        }
         _ => Box::new(std::iter::empty()),
     }
 }

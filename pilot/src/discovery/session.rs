@@ -4,8 +4,10 @@
 //! the client has acknowledged it; one that it refused is not sent again until it changes.
 
 mod said;
+mod versions;
 
 pub use said::MAX_NAMES;
+pub(super) use versions::Versions;
 
 use super::diff::{self, Difference};
 use crate::{
@@ -185,8 +187,8 @@ pub(super) struct Talk {
     pub(super) wildcard: bool,
     /// Names followed, each with what was last told about it.
     pub(super) names: BTreeMap<Arc<str>, Option<Found>>,
-    pub(super) held: BTreeMap<PartName, Version>,
-    pub(super) refused: BTreeMap<PartName, Version>,
+    pub(super) held: Versions,
+    pub(super) refused: Versions,
 }
 
 /// The part that a followed name stands for; `None`: nothing.
@@ -225,12 +227,12 @@ pub fn step(mut state: State, event: Event, view: &View<'_>) -> (State, Actions)
 impl State {
     /// What the client has acknowledged, by kind and name.
     pub fn held(&self) -> impl Iterator<Item = (Kind, &PartName, Version)> {
-        self.talks.iter().flat_map(|(kind, talk)| talk.held.iter().map(|(name, version)| (*kind, name, *version)))
+        self.talks.iter().flat_map(|(kind, talk)| talk.held.iter().map(|(name, version)| (*kind, name, version)))
     }
 
     /// The version of a part that the client has acknowledged.
     pub(super) fn held_version(&self, kind: Kind, name: &PartName) -> Option<Version> {
-        self.talks.get(&kind)?.held.get(name).copied()
+        self.talks.get(&kind)?.held.get(name.as_str())
     }
 
     /// How many parts of a kind the client has acknowledged.
@@ -240,7 +242,7 @@ impl State {
 
     /// Whether the client does not put the present version of this part in force.
     pub fn has_refused(&self, kind: Kind, name: &str) -> bool {
-        self.talks.get(&kind).is_some_and(|talk| talk.refused.contains_key(name))
+        self.talks.get(&kind).is_some_and(|talk| talk.refused.has(name))
     }
 
     /// Whether nothing is left to say or to hear: for tests and for the curious.
@@ -253,7 +255,7 @@ impl State {
         // What is on its way is neither held nor refused yet.
         let has = |(kind, name): &(Kind, PartName)| {
             let talk = self.talks.get(kind);
-            talk.is_some_and(|talk| talk.held.contains_key(name) || talk.refused.contains_key(name))
+            talk.is_some_and(|talk| talk.held.has(name.as_str()) || talk.refused.has(name.as_str()))
         };
         if !moved.said.is_empty() && (!self.outstanding.is_empty() || moved.said.iter().any(has)) {
             return Reach::All;
@@ -298,13 +300,13 @@ impl State {
             if refused.contains(name.as_str()) {
                 talk.refused.insert(name, version);
             } else {
-                talk.refused.remove(&name);
+                talk.refused.remove(name.as_str());
                 talk.held.insert(name, version);
             }
         }
         for name in sent.removed {
-            talk.refused.remove(&name);
-            talk.held.remove(&name);
+            talk.refused.remove(name.as_str());
+            talk.held.remove(name.as_str());
         }
         Some(Answered { kind, mesh: MeshVersion(answer.nonce.mesh), refusals })
     }

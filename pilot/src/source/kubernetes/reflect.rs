@@ -20,8 +20,8 @@ const TOGETHER: usize = 256;
 const WATCH: Duration = Duration::from_secs(580);
 /// Until something comes. An API server sends a bookmark every minute.
 const SILENCE: Duration = Duration::from_secs(150);
-/// Between attempts: around the first wait, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(20));
+/// Between attempts: around the first wait, and the longest, which is what changes wait for when an API server comes back.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
 /// What has been seen, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
