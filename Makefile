@@ -4,10 +4,10 @@ SHELL := /bin/bash
 SUITES ?= ../shared/suites
 CARGO ?= cargo
 
-.PHONY: help demo build test check storm suites cluster-programs cluster e2e-cluster cluster-down images push charts bench fuzz generate layers size fmt clippy docs tools
+.PHONY: help demo build test check storm storm-cluster suites cluster-programs cluster e2e-cluster cluster-down images push charts bench fuzz generate layers size fmt clippy docs tools
 
 help: ## list the verbs
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## a whole mesh on this machine: two versions, mutual TLS, a canary, a denied call (CI=true: end after the tour)
 	@.ci/tools build
@@ -30,6 +30,13 @@ storm: ## timed drills under load: changes, endpoints, restarts, rotation, stale
 	@.ci/tools storm
 	.ci/build -p mesh-e2e -p mesh-pilot -p mesh-proxy --bin storm --bin pilot --bin proxy && target/release/storm $(STORM)
 	HONEST_WITHIN=1 $(CARGO) test --locked -p mesh-pilot --test hostile
+
+storm-cluster: ## drills in a cluster under load: rollouts, pilots killed, API server and kubelet away, changes, upgrades; no call may be lost (STORM)
+	@.ci/tools cluster
+	@.ci/cluster nodes
+	@$(CARGO) build --locked --quiet --workspace --bin cluster --bin meshctl --bin storm-cluster
+	@[ -n "$${E2E_IMAGES:-}" ] || { $(MAKE) --no-print-directory images PROFILE=light && .ci/images-tests; }
+	@.ci/storm-cluster $(STORM)
 
 suites: ## judges from outside, read from SUITES=DIR, and a real API server (built from source the first time)
 	@.ci/tools suites

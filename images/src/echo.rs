@@ -2,6 +2,7 @@
 //! connection; and it calls others and says what came back. It shares no code with the mesh it is used to judge.
 
 pub mod call;
+pub mod end;
 pub mod pause;
 pub mod serve;
 pub mod steady;

@@ -1,6 +1,6 @@
 //! A cluster that is up, in the hand of a test: what `kubectl` and `helm` do in it, and a client.
 
-use super::provider::Provider;
+use super::{local::Local, provider::Provider};
 use crate::{command, program::ours};
 use anyhow::{Context, Result, ensure};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -111,6 +111,14 @@ impl Cluster {
     /// When a file holds no image, or the nodes are not ours.
     pub fn load(&self, images: &[&Path]) -> Result<()> {
         self.provider.load(images)
+    }
+
+    /// Its nodes and control plane, where they are processes of this machine.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub fn local(&self) -> Result<&Local> {
+        self.provider.local()
     }
 
     fn command(&self, name: &str) -> Command {

@@ -9,9 +9,11 @@ mod control;
 mod machine;
 mod network;
 mod node;
+mod outage;
 mod plan;
 mod remains;
 
+pub use self::outage::Ended;
 use self::{machine::Machine, plan::Plan};
 use super::{client::Client, times::Times};
 use anyhow::{Context, Result, bail};
@@ -86,6 +88,33 @@ impl Local {
     /// What is left nevertheless.
     pub fn down(&self) -> Result<()> {
         remains::remove(&self.state)
+    }
+
+    /// Ends a part at once: `kube-apiserver`, or `kubelet-k2`.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill(&self, part: &str) -> Result<Ended> {
+        outage::kill(&self.state, part)
+    }
+
+    /// Begins again what was ended.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn begin(&self, ended: Ended) -> Result<()> {
+        let plan = Plan::read(&self.state)?.context("there is no cluster")?;
+        outage::begin(&plan, &self.programs, ended)
+    }
+
+    /// Gives an image of the nodes another name as well.
+    ///
+    /// # Errors
+    /// When there is no such image.
+    pub fn name_image(&self, image: &str, other: &str) -> Result<()> {
+        let plan = Plan::read(&self.state)?.context("there is no cluster")?;
+        let machine = Machine::new(&plan, &self.programs)?;
+        plan.nodes().try_for_each(|node| node::name_image(&machine, &node, image, other))
     }
 
     /// Gives images to all nodes.

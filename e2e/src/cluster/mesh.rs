@@ -32,7 +32,7 @@ impl Mesh {
         let releases = cluster.helm(&["list", "--namespace", "istio-system", "--short", "--deployed"])?;
         if !releases.lines().any(|release| release == "istiod") {
             load_images(&cluster)?;
-            run(&cluster, &block(1)?)?;
+            run(&cluster, &but_for_what_is_there(&cluster, &block(1)?)?)?;
         }
         Ok(Mesh { cluster })
     }
@@ -78,6 +78,16 @@ fn block(number: usize) -> Result<String> {
     let page = fs::read_to_string(handle::top().join(PAGE)).with_context(|| format!("cannot read {PAGE}"))?;
     let mut blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```").map(|(block, _)| block));
     blocks.nth(number).map(str::to_owned).with_context(|| format!("{PAGE} has no block {number}"))
+}
+
+/// Commands without those that make namespaces which a mesh before has left.
+fn but_for_what_is_there(cluster: &Cluster, commands: &str) -> Result<String> {
+    let there = cluster.kubectl(&["get", "namespaces", "--output=jsonpath={.items[*].metadata.name}"])?;
+    let makes = |line: &str| {
+        let name = line.strip_prefix("kubectl create namespace ");
+        name.is_some_and(|name| there.split(' ').any(|other| other == name.trim()))
+    };
+    Ok(commands.lines().filter(|line| !makes(line)).collect::<Vec<_>>().join("\n"))
 }
 
 /// Runs commands as a user pastes them, and stops at the first that fails.

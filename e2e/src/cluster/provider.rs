@@ -133,6 +133,17 @@ impl Provider {
         }
     }
 
+    /// The one whose parts can be ended and begun again.
+    ///
+    /// # Errors
+    /// When its nodes are not ours.
+    pub fn local(&self) -> Result<&Local> {
+        match self {
+            Provider::Local(local) => Ok(local),
+            other => bail!("only parts of provider local can be ended, and this is {}", other.name()),
+        }
+    }
+
     /// Gives image archives to all nodes.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use mesh_images::echo::{
-    pause,
+    end, pause,
     serve::Serve,
     steady::Steady,
     tally::{Client, Output},
@@ -27,6 +27,8 @@ enum What {
     Steady(Box<Steady>),
     /// Waits to be ended
     Pause,
+    /// Asks the first process of this container to end, as a kubelet does; the pod stays, and its logs
+    End,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -36,6 +38,7 @@ async fn main() -> ExitCode {
         What::Client(client) => client.run().await,
         What::Steady(steady) => steady.run().await,
         What::Pause => pause::run().await.map(|()| true),
+        What::End => end::run().map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

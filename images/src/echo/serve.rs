@@ -3,6 +3,7 @@
 use super::{http, stream, tls, who::Over, who::Who};
 use anyhow::Context;
 use clap::Args;
+use futures_util::FutureExt;
 use std::{net::Ipv4Addr, net::Ipv6Addr, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
@@ -15,6 +16,9 @@ use tokio_rustls::TlsAcceptor;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Longest time for calls under way once the process ends.
 const LAST_CALLS: Duration = Duration::from_secs(10);
+
+/// How long those that connect as the process ends have for their request.
+const LAST_CONNECTIONS: Duration = Duration::from_millis(200);
 
 /// Answers on these ports.
 #[derive(Args, Debug, Clone, Default)]
@@ -183,6 +187,22 @@ async fn accept(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             () = ended(&mut ending) => break,
         }
+    }
+    // Whoever has connected by now waits for an answer.
+    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+        let (secure, who) = (secure.clone(), who.clone());
+        connections.spawn(async move {
+            let (end, ending) = watch::channel(false);
+            let soon = async {
+                tokio::time::sleep(LAST_CONNECTIONS).await;
+                end.send_replace(true);
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                _ = connection(stream, kind, secure, &who, ending) => {}
+                () = soon => {}
+            }
+        });
     }
     drop(listener);
     while connections.join_next().await.is_some() {}

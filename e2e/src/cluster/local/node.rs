@@ -57,6 +57,13 @@ pub(super) fn import(machine: &Machine<'_>, node: &Node, images: &[&Path]) -> Re
     Ok(())
 }
 
+/// Gives an image another name as well.
+pub(super) fn name_image(machine: &Machine<'_>, node: &Node, image: &str, other: &str) -> Result<()> {
+    let mut ctr = Command::new(machine.bin.join("ctr"));
+    ctr.arg("--address").arg(node.socket()).args(["--namespace", "k8s.io", "images", "tag", "--force", image, other]);
+    command::finish(&mut ctr).map(drop)
+}
+
 /// Starts its kubelet and kube-proxy.
 pub(super) fn start(machine: &Machine<'_>, node: &Node) -> Result<()> {
     let (name, state) = (&node.name, &machine.plan.state);

@@ -67,6 +67,17 @@ pub(super) fn running(state: &Path) -> Result<BTreeSet<String>> {
     Ok(marked(state)?.into_iter().filter(|found| !found.is_shim).map(|found| found.part).collect())
 }
 
+/// The processes of a part.
+pub(super) fn of_part(state: &Path, part: &str) -> Result<Vec<u32>> {
+    let found = marked(state)?.into_iter().filter(|found| !found.is_shim && found.part == part);
+    Ok(found.map(|found| found.id).collect())
+}
+
+/// Ends a part at once.
+pub(super) fn end(state: &Path, part: &str) -> Result<()> {
+    kill("KILL", || of_part(state, part))
+}
+
 /// A process of the cluster.
 struct Found {
     id: u32,
