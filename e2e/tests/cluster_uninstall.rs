@@ -32,7 +32,10 @@ async fn cluster_uninstalling_leaves_definitions_and_the_authoritys_secret() {
         for namespace in ["istio-system", "istio-ingress"] {
             let left = cluster.kubectl(&["get", NAMESPACED, "--namespace", namespace, "--output=name"])?;
             let of_the_cluster = |name: &str| name.contains("kube-root-ca.crt") || name.ends_with("/default");
-            let stays = |name: &str| of_the_cluster(name) || name.ends_with("/istio-ca-secret");
+            // The root, and which others are trusted beside it for how long.
+            let authority =
+                |name: &str| name.ends_with("/istio-ca-secret") || name.ends_with("/ferromesh-root-rotation");
+            let stays = |name: &str| of_the_cluster(name) || authority(name);
             let too_many: Vec<&str> = left.lines().filter(|name| !stays(name)).collect();
             ensure!(too_many.is_empty(), "{too_many:?} in {namespace}");
         }
