@@ -6,7 +6,7 @@ pub mod retry;
 use crate::{
     body::{Held, RequestBody},
     decide::Permit,
-    error::{ConnectFailure, Error, Reset},
+    error::{Error, Reset},
     exchange::{Exchange, Flag},
     route::Routed,
     snapshot::Snapshot,
@@ -119,7 +119,6 @@ struct Tries<'a, 'h> {
     replays: u32,
     fresh: bool,
     tried: SmallVec<[Rc<Host>; 2]>,
-    written: bool,
     retrying: Option<crate::limit::Held<crate::limit::Retries>>,
 }
 
@@ -135,7 +134,6 @@ impl<'a, 'h> Tries<'a, 'h> {
             replays: 0,
             fresh: false,
             tried: SmallVec::new(),
-            written: false,
             retrying: None,
         }
     }
@@ -154,12 +152,9 @@ impl<'a, 'h> Tries<'a, 'h> {
         };
         let acquired = attempt.cluster.acquire(attempt.upstreams, &host, want).await;
         if self.may_try_again() {
-            self.tried.push(host.clone());
+            self.tried.push(host);
         }
         let mut lease = acquired.map_err(|(error, upstream)| {
-            if matches!(error, Error::Connect { failure: ConnectFailure::Remote, .. }) {
-                host.pass_over();
-            }
             if let Some(upstream) = upstream {
                 exchange.upstream = Some(upstream);
             }
@@ -168,7 +163,7 @@ impl<'a, 'h> Tries<'a, 'h> {
         })?;
         exchange.upstream = Some(lease.upstream().clone());
 
-        let request = self.request(lease.is_reused() || !lease.upstream().own.is_empty());
+        let request = self.request(lease.is_reused() || lease.upstream().in_mesh);
         let sent = {
             let send = pin!(lease.send(request));
             within(self.per_try_timeout(), self.outgoing.body.as_ref(), send).await
@@ -232,7 +227,7 @@ impl<'a, 'h> Tries<'a, 'h> {
     fn not_answered(&mut self, not: NotAnswered, reused: bool) -> Failed {
         let written = !not.never_begun || self.outgoing.http2;
         let untaken = not.request.is_some();
-        let held = untaken || (self.spare.is_some() && self.body_is_whole());
+        let held = untaken || self.is_held();
         self.ready = not.request;
         let lost = Lost {
             never_begun: not.never_begun,
@@ -248,8 +243,7 @@ impl<'a, 'h> Tries<'a, 'h> {
 
     /// What follows a try that failed.
     async fn after(&mut self, exchange: &mut Exchange, failed: Failed) -> Next {
-        self.written |= failed.written;
-        exchange.sent = self.written;
+        exchange.sent |= failed.written;
         self.retrying = None;
         if let Some(fault) = self.outgoing.body.as_ref().and_then(|body| body.fault()) {
             // The upstream only saw what became of it.
@@ -264,14 +258,14 @@ impl<'a, 'h> Tries<'a, 'h> {
             return Next::Again;
         }
         let asked = self.attempt.routed.retries.as_ref().filter(|policy| policy.attempts > 0);
-        let Some(policy) = asked.filter(|p| retry::after_error(&p.on, &failed.error, self.written)) else {
+        let Some(policy) = asked.filter(|p| retry::after_error(&p.on, &failed.error, exchange.sent)) else {
             return Next::Give(failed.error);
         };
         if exchange.retries >= policy.attempts {
             exchange.flags.set(Flag::UpstreamRetryLimit);
             return Next::Give(failed.error);
         }
-        let held = self.ready.is_some() || self.untouched() || (self.spare.is_some() && self.body_is_whole());
+        let held = self.ready.is_some() || self.untouched() || self.is_held();
         if !held || !Box::pin(self.wait(exchange, policy.backoff)).await {
             return Next::Give(failed.error);
         }
@@ -281,11 +275,10 @@ impl<'a, 'h> Tries<'a, 'h> {
     /// Whether an answer is dropped for another try. Flags say why not, where rules asked for one.
     async fn wants_another(&mut self, exchange: &mut Exchange, response: &Response<Incoming>, lease: &Lease) -> bool {
         self.retrying = None;
-        let undelivered = retry::is_undelivered(response) && !lease.upstream().own.is_empty();
-        let again = !self.outgoing.upgrade && self.spare.is_some() && self.body_is_whole();
+        let undelivered = retry::is_undelivered(response) && lease.upstream().in_mesh;
         if undelivered {
             lease.host().pass_over();
-            if again && self.replays < retry::MAX_REPLAYS {
+            if retry::is_safe_when_never_begun(!self.outgoing.upgrade && self.is_held(), self.replays) {
                 self.replays += 1;
                 exchange.replays += 1;
                 return true;
@@ -301,9 +294,8 @@ impl<'a, 'h> Tries<'a, 'h> {
             exchange.flags.set(Flag::UpstreamRetryLimit);
             return false;
         }
-        self.written |= !undelivered;
-        exchange.sent = self.written;
-        again && Box::pin(self.wait(exchange, policy.backoff)).await
+        exchange.sent |= !undelivered;
+        self.is_held() && Box::pin(self.wait(exchange, policy.backoff)).await
     }
 
     /// Takes a share of the retry budget and waits a little.
@@ -347,6 +339,11 @@ impl<'a, 'h> Tries<'a, 'h> {
     /// Nothing was handed to a connection yet.
     fn untouched(&self) -> bool {
         self.count == 0
+    }
+
+    /// The whole request can be sent again.
+    fn is_held(&self) -> bool {
+        self.spare.is_some() && self.body_is_whole()
     }
 
     fn body_is_whole(&self) -> bool {

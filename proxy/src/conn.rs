@@ -138,6 +138,8 @@ pub struct Upstream {
     pub certificate: Option<Arc<PeerCertificate>>,
     /// The URI in the certificate that we showed; empty: none shown.
     pub own: Arc<str>,
+    /// The handshake was the mesh's own: who is there proved to be of it.
+    pub in_mesh: bool,
     /// What observers keep with it.
     pub memo: Memo,
 }

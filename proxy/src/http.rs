@@ -68,14 +68,7 @@ async fn handle(served: &Rc<Served>, head: &mut Parts, incoming: Incoming) -> Re
             return answer::answer(served, exchange, call, response, lease, deadline);
         }
         Ok(Carried::Local(response)) => response,
-        Err(error) => {
-            let mut said = respond::error(&error, call.client, &mut exchange);
-            let to_peer = served.conn.direction == Direction::Inbound && served.conn.secured.is_some();
-            if to_peer && !exchange.sent && matches!(error, Error::Connect { .. }) {
-                said.headers_mut().insert(attempt::retry::UNDELIVERED, HeaderValue::from_static("true"));
-            }
-            said
-        }
+        Err(error) => respond::error(&error, call.client, &mut exchange),
     };
     if let Some(ops) = &call.ops {
         ops.on_response(local.headers_mut(), &exchange);

@@ -39,7 +39,7 @@ impl Lost {
         // once only: two connections lost in a row are no accident.
         let silent = self.reset == Reset::Connection && !self.answered;
         let begun_but_repeatable = silent && self.reused && self.idempotent && self.replays == 0;
-        self.held && self.replays < MAX_REPLAYS && (self.never_begun || begun_but_repeatable)
+        is_safe_when_never_begun(self.held, self.replays) && (self.never_begun || begun_but_repeatable)
     }
 
     /// How the client hears of it when it is not sent again: a connection that had idled to death is told apart.
@@ -49,6 +49,11 @@ impl Lost {
             other => other,
         }
     }
+}
+
+/// Whether a request that nobody has begun is sent again: the whole of it is `held`, and that was not done too often.
+pub fn is_safe_when_never_begun(held: bool, replays: u32) -> bool {
+    held && replays < MAX_REPLAYS
 }
 
 /// Methods that may be repeated (RFC 9110, 9.2.2).
@@ -85,12 +90,9 @@ pub fn after_error(on: &RetryOn, error: &Error, written: bool) -> bool {
 /// Whether this answer is a proxy's, whose application took no connection and so got nothing of the request. Believed of a
 /// peer that proved to be of the mesh: a proxy takes the header from what its application says.
 pub fn is_undelivered(response: &Response<Incoming>) -> bool {
-    can_be_undelivered(response.status(), response.headers()) && response.headers().contains_key(UNDELIVERED)
-}
-
-/// Whether an answer has the form of such a one: 503, or what gRPC has for it.
-pub fn can_be_undelivered(status: StatusCode, headers: &HeaderMap) -> bool {
-    status == StatusCode::SERVICE_UNAVAILABLE || headers.contains_key("grpc-status")
+    // An older proxy leaves the header in other answers of its application's.
+    let can_be = response.status() == StatusCode::SERVICE_UNAVAILABLE || response.headers().contains_key("grpc-status");
+    can_be && response.headers().contains_key(UNDELIVERED)
 }
 
 /// Whether the rules ask for another try after this answer.

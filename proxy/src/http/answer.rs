@@ -61,10 +61,8 @@ pub(super) fn answer(
     } else {
         head.headers.remove(headers::DECORATOR);
     }
-    if retry::can_be_undelivered(head.status, &head.headers) {
-        // Of an application it says nothing, and to one neither.
-        head.headers.remove(retry::UNDELIVERED);
-    }
+    // Of an application it says nothing, and to one neither.
+    head.headers.remove(retry::UNDELIVERED);
     if let Some(ops) = &call.ops {
         ops.on_response(&mut head.headers, &exchange);
     }

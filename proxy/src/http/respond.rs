@@ -6,6 +6,7 @@ use super::{
     headers::{OVERLOADED, server_name},
 };
 use crate::{
+    attempt::retry::UNDELIVERED,
     conn::Direction,
     error::Error,
     exchange::{Exchange, Flag, head_bytes},
@@ -37,6 +38,10 @@ pub fn error(error: &Error, client: Client, exchange: &mut Exchange) -> Response
     let mut response = local(error.status(), error.body(retried).into(), client, error.grpc_status());
     if error.is_overload() {
         response.headers_mut().insert(OVERLOADED, HeaderValue::from_static("true"));
+    }
+    let to_peer = client.direction == Direction::Inbound && exchange.conn.secured.as_ref().is_some_and(|s| s.in_mesh);
+    if to_peer && !exchange.sent && matches!(error, Error::Connect { .. }) {
+        response.headers_mut().insert(UNDELIVERED, HeaderValue::from_static("true"));
     }
     response
 }

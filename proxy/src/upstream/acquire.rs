@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     conn::Upstream,
-    error::Error,
+    error::{ConnectFailure, Error},
     limit::{Connections, Gauge, Held, Load, Pending},
     snapshot::cluster::{Cluster, ClusterKey},
 };
@@ -95,7 +95,7 @@ impl WorkerCluster {
             let facts = self.facts(want, counted);
             let target = target(host, &cluster, want);
             let connected = Box::pin(upstreams.connector.h1(&target, facts)).await;
-            let h1 = connected.map_err(|(error, upstream)| (error, Some(upstream)))?;
+            let h1 = connected.map_err(|not| not_connected(host, not))?;
             return Ok(Lease::h1(host.clone(), h1, false, load));
         }
     }
@@ -123,8 +123,8 @@ impl WorkerCluster {
             server_name: None,
             speaks: Speaks::Tcp,
         };
-        let opened = upstreams.connector.io(&target).await.map_err(|(error, upstream)| (error, Some(upstream)))?;
-        let (io, upstream, alpn) = opened;
+        let opened = upstreams.connector.io(&target).await;
+        let (io, upstream, alpn) = opened.map_err(|not| not_connected(host, not))?;
         Ok(StreamLease { io, upstream, alpn, guards: StreamGuards { _slot: slot, _load: load } })
     }
 
@@ -174,7 +174,7 @@ impl WorkerCluster {
             let facts = self.facts(want, counted);
             let target = target(host, cluster, want);
             let connected = Box::pin(upstreams.connector.h2(&target, facts)).await;
-            let h2 = connected.map_err(|(error, upstream)| (error, Some(upstream)))?;
+            let h2 = connected.map_err(|not| not_connected(host, not))?;
             host.h2.borrow_mut().push(h2.clone());
             return Ok((h2, false));
         }
@@ -216,6 +216,14 @@ impl WorkerCluster {
     async fn wait_for_slot(&self) {
         let _ = tokio::time::timeout(LOOK_AGAIN, self.slots.wait()).await;
     }
+}
+
+/// Others are picked for a moment where nobody took the connection.
+fn not_connected(host: &Host, (error, upstream): (Error, Rc<Upstream>)) -> NotAcquired {
+    if matches!(error, Error::Connect { failure: ConnectFailure::Remote, .. }) {
+        host.pass_over();
+    }
+    (error, Some(upstream))
 }
 
 /// How long a cluster's connections may idle; zero: for ever.

@@ -152,7 +152,8 @@ impl WorkerCluster {
         self.dialled.borrow_mut().retain(|_, host| stays(host));
     }
 
-    /// An endpoint; one of `avoid`, or one that took no connection a moment ago, where there is no other. `snapshot` knows our addresses, and whose others are.
+    /// An endpoint; one of `avoid`, or one that took no connection a moment ago, where there is no other. `snapshot` knows our
+    /// addresses, and whose others are.
     ///
     /// # Errors
     /// [`Error::NoHealthyUpstream`], [`Error::Dns`].

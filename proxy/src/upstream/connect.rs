@@ -190,11 +190,12 @@ impl Connector {
         };
         let (socket, local) = self.socket(target).await.map_err(|e| socket_failure(&e))?;
         let tls = tls()?;
+        let in_mesh = matches!(mode, Mode::Mesh);
         let profile = ClientProfile { alpn, sni, mode, handshake_timeout: limit };
         let (stream, connected) =
             tls.connect(socket, &profile, &expected).await.map_err(|e| remote(&format!("TLS error: {e}")))?;
         let alpn = connected.alpn.clone();
-        Ok((UpstreamIo::tls(stream, clock::now()), facts(target, local, Some(connected)), alpn))
+        Ok((UpstreamIo::tls(stream, clock::now()), facts(target, local, Some((connected, in_mesh))), alpn))
     }
 
     async fn socket(&self, target: &Target<'_>) -> io::Result<(Socket, Option<SocketAddr>)> {
@@ -222,9 +223,11 @@ impl Connector {
     }
 }
 
-fn facts(target: &Target<'_>, local: Option<SocketAddr>, connected: Option<Connected>) -> Rc<Upstream> {
+/// `connected`: what a handshake of TLS showed, and whether it was the mesh's own.
+fn facts(target: &Target<'_>, local: Option<SocketAddr>, connected: Option<(Connected, bool)>) -> Rc<Upstream> {
+    let in_mesh = matches!(connected, Some((_, true)));
     let (certificate, own) = match connected {
-        Some(connected) => (Some(connected.peer), connected.local_uri.unwrap_or_default()),
+        Some((connected, _)) => (Some(connected.peer), connected.local_uri.unwrap_or_default()),
         None => (None, Arc::default()),
     };
     Rc::new(Upstream {
@@ -233,6 +236,7 @@ fn facts(target: &Target<'_>, local: Option<SocketAddr>, connected: Option<Conne
         callee: target.callee.cloned(),
         certificate,
         own,
+        in_mesh,
         memo: Memo::default(),
     })
 }

@@ -5,7 +5,8 @@ use mesh_config::{
     model::{Credential, destination::SecretKeys},
     name::NamespacedName,
 };
-use mesh_runtime::tls::material::Certificate;
+use mesh_runtime::{clock, tls::material::Certificate};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// A server that asks for certificates of its clients' authority, and a connector that lives as long as it does.
@@ -66,7 +67,8 @@ impl Exchange {
             server_name: Some(&"ext.example".into()),
             speaks: Speaks::Http1,
         };
-        let _open = self.connector.io(&target).await.map_err(|(error, _)| reason(error))?;
+        let (_io, upstream, _) = self.connector.io(&target).await.map_err(|(error, _)| reason(error))?;
+        assert!(!upstream.in_mesh, "whatever is shown there, nobody outside proves to be of the mesh");
         Ok(self.heard.lock().await.recv().await.unwrap())
     }
 }
@@ -113,7 +115,11 @@ async fn a_secret_has_roots_and_certificate_and_its_successor_counts_for_the_nex
         let roots = exchange.server.root_pem();
         let [one, two] = ["one", "two"].map(|name| exchange.client(name));
         let [first, second] = [&one, &two].map(|pair| exchange.credential(Some(pair), &roots));
-        for (secret, name) in [(&first, "one"), (&first, "one"), (&second, "two")] {
+        let from = clock::system_now() - Duration::from_secs(3600);
+        let uris = ["spiffe://cluster.local/ns/shop/sa/web"];
+        let named = exchange.clients.issue(&uris, &["three"], from, from + Duration::from_secs(86_400));
+        let third = exchange.credential(Some(&named), &roots);
+        for (secret, name) in [(&first, "one"), (&first, "one"), (&second, "two"), (&third, "three")] {
             let shown = exchange.shown(&by_secret(true), Secret::Here(secret.clone())).await;
             assert_eq!(shown, Ok(Some(vec![name.to_owned()])));
         }
