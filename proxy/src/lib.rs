@@ -58,6 +58,8 @@ pub mod conn;
 #[cfg(feature = "serve")]
 pub mod connections;
 #[cfg(feature = "serve")]
+pub mod credential_cache;
+#[cfg(feature = "serve")]
 pub mod error;
 #[cfg(feature = "serve")]
 pub mod exchange;

@@ -3,7 +3,7 @@
 use super::{Labels, Precedence, Visibility};
 use crate::kind::ObjectKind;
 use crate::name::{Host, NamespacedName, Port};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 /// Which endpoint is picked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -178,11 +178,29 @@ pub struct TrafficPolicy {
 
 impl TrafficPolicy {
     /// Its `tls` blocks, and the fields in which they stand.
-    fn tls_blocks(&self, field: String) -> impl Iterator<Item = (String, &UpstreamTls)> {
-        let of_port = format!("{field}.portLevelSettings");
-        let own = self.tls.as_ref().map(|tls| (format!("{field}.tls"), tls));
+    fn tls_blocks(&self, subset: Option<usize>) -> impl Iterator<Item = (TlsField, &UpstreamTls)> {
+        let own = self.tls.as_ref().map(|tls| (TlsField { subset, of_port: false }, tls));
         let ports = self.ports.values().filter_map(|entry| entry.tls.as_ref());
-        own.into_iter().chain(ports.map(move |tls| (of_port.clone(), tls)))
+        own.into_iter().chain(ports.map(move |tls| (TlsField { subset, of_port: true }, tls)))
+    }
+}
+
+/// Where in a DestinationRule a `tls` block stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TlsField {
+    /// In the subset with this number; `None`: in the rule's own policy.
+    subset: Option<usize>,
+    /// In an entry of `portLevelSettings`.
+    of_port: bool,
+}
+
+impl fmt::Display for TlsField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("spec.")?;
+        if let Some(number) = self.subset {
+            write!(f, "subsets[{number}].")?;
+        }
+        f.write_str(if self.of_port { "trafficPolicy.portLevelSettings" } else { "trafficPolicy.tls" })
     }
 }
 
@@ -250,11 +268,9 @@ impl Destination {
     }
 
     /// Every `tls` block: the field that it stands in, and what it says.
-    pub fn tls_blocks<'a>(&'a self) -> impl Iterator<Item = (String, &'a UpstreamTls)> {
-        let own = self.policy.tls_blocks("spec.trafficPolicy".to_owned());
-        let of =
-            |(i, subset): (usize, &'a Subset)| subset.policy.tls_blocks(format!("spec.subsets[{i}].trafficPolicy"));
-        own.chain(self.subsets.iter().enumerate().flat_map(of))
+    pub fn tls_blocks<'a>(&'a self) -> impl Iterator<Item = (TlsField, &'a UpstreamTls)> {
+        let of = |(number, subset): (usize, &'a Subset)| subset.policy.tls_blocks(Some(number));
+        self.policy.tls_blocks(None).chain(self.subsets.iter().enumerate().flat_map(of))
     }
 
     /// The Secrets that it names.

@@ -28,7 +28,8 @@ pub fn names_secrets(mesh: &Mesh, facts: &ProxyFacts) -> bool {
 /// In the proxy's own namespace, whichever the object's is.
 fn named<'a>(mesh: &'a Mesh, facts: &'a ProxyFacts) -> impl Iterator<Item = NamespacedName> {
     let at_gateway = facts.role == Role::Gateway;
-    let gateways = routers::gateways(mesh, facts).filter(move |gateway| at_gateway && !gateway.selector.is_empty());
+    let gateways = at_gateway.then(|| routers::gateways(mesh, facts)).into_iter().flatten();
+    let gateways = gateways.filter(|gateway| !gateway.selector.is_empty());
     let servers = gateways.flat_map(|gateway| &gateway.servers).filter_map(|server| server.protocol.secret());
     let client = Client { namespace: &facts.namespace, labels: &facts.labels };
     // Labels of an unknown workload are unknown, not none.

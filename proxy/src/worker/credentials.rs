@@ -1,6 +1,6 @@
 //! What TLS is accepted with: the profiles of servers, and acceptors of a gateway's servers, made from credentials.
 
-use crate::snapshot::Snapshot;
+use crate::{credential_cache::ByCredential, snapshot::Snapshot};
 use mesh_config::{model::Credential, name::NamespacedName};
 use mesh_runtime::{
     snapshot::Reader,
@@ -9,7 +9,7 @@ use mesh_runtime::{
         server::{ClientAuth, ServerProfile, ServerTls, Serving},
     },
 };
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 /// ALPN of servers whose connections carry requests, in order of preference.
 pub const HTTP_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -22,13 +22,10 @@ pub fn in_mesh(requests: bool) -> ServerProfile {
     ServerProfile::new(alpn.to_vec(), ClientAuth::Required)
 }
 
-/// Acceptors made from credentials, kept while the credential is the same. Servers of different modes may share one:
-/// who asks for client certificates and who does not are two acceptors.
+/// Acceptors made from credentials. Servers of different modes may share one: who asks for client certificates and who does
+/// not are two acceptors.
 #[derive(Default)]
-pub struct Credentials(RefCell<HashMap<Key, (Arc<Credential>, Arc<ServerTls>)>>);
-
-/// What an acceptor depends on besides the credential's content: its name, and whether clients must show a certificate.
-type Key = (NamespacedName, bool);
+pub struct Credentials(ByCredential<bool, Arc<ServerTls>>);
 
 impl Credentials {
     /// The acceptor for servers with this Secret.
@@ -43,25 +40,20 @@ impl Credentials {
     ) -> Result<Arc<ServerTls>, String> {
         let name = NamespacedName::new(snapshot.facts.namespace.as_str(), secret);
         let credential = snapshot.credentials.get(&name).ok_or_else(|| format!("no credential {name}"))?;
-        let key = (name.clone(), require_client_certificate);
-        if let Some((kept, tls)) = self.0.borrow().get(&key)
-            && Arc::ptr_eq(kept, credential)
-        {
-            return Ok(tls.clone());
-        }
-        let unusable = |e: &dyn std::fmt::Display| format!("credential {name} cannot be used: {e}");
-        let certificate =
-            Certificate::from_pem(&credential.chain_pem, &credential.key_pem).map_err(|e| unusable(&e))?;
-        let client_ca = match (require_client_certificate, credential.ca_pem.is_empty()) {
-            (false, _) => None,
-            (true, true) => return Err(unusable(&"it has no CA for client certificates (ca.crt or cacert)")),
-            (true, false) => Some(Arc::new(CaBundle::from_pem(&credential.ca_pem).map_err(|e| unusable(&e))?)),
-        };
-        let serving = Serving { certificates: vec![Arc::new(certificate)], client_ca, subject_alt_names: Vec::new() };
-        let tls = Arc::new(ServerTls::with_certificates(Reader::fixed(Arc::new(serving))));
-        self.0.borrow_mut().insert(key, (credential.clone(), tls.clone()));
-        Ok(tls)
+        self.0.get(credential, require_client_certificate, || made(credential, require_client_certificate))
     }
+}
+
+fn made(credential: &Credential, require_client_certificate: bool) -> Result<Arc<ServerTls>, String> {
+    let unusable = |e: &dyn std::fmt::Display| format!("credential {} cannot be used: {e}", credential.name);
+    let certificate = Certificate::from_pem(&credential.chain_pem, &credential.key_pem).map_err(|e| unusable(&e))?;
+    let client_ca = match (require_client_certificate, credential.ca_pem.is_empty()) {
+        (false, _) => None,
+        (true, true) => return Err(unusable(&"it has no CA for client certificates (ca.crt or cacert)")),
+        (true, false) => Some(Arc::new(CaBundle::from_pem(&credential.ca_pem).map_err(|e| unusable(&e))?)),
+    };
+    let serving = Serving { certificates: vec![Arc::new(certificate)], client_ca, subject_alt_names: Vec::new() };
+    Ok(Arc::new(ServerTls::with_certificates(Reader::fixed(Arc::new(serving)))))
 }
 
 #[cfg(test)]

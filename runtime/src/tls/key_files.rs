@@ -60,8 +60,8 @@ impl KeyFiles {
     /// [`KeyFileError::Roots`]: also where the file was good before, since whom it named may be believed no more.
     pub async fn roots(&self, path: &Arc<str>) -> Result<Arc<CaBundle>, KeyFileError> {
         let parse = |[text]: [Vec<u8>; 1]| CaBundle::from_pem(&text);
-        let (roots, _) = self.roots.get([path.clone()], parse).await;
-        roots.map_err(|reason| KeyFileError::Roots { path: path.clone(), reason })
+        let found = self.roots.get([path.clone()], parse).await;
+        found.now.map_err(|reason| KeyFileError::Roots { path: path.clone(), reason })
     }
 
     /// The certificate in two files as they stand now, or as they stood when they last went together: two files are never
@@ -71,14 +71,16 @@ impl KeyFiles {
     /// [`KeyFileError::Certificate`].
     pub async fn certificate(&self, chain: &Arc<str>, key: &Arc<str>) -> Result<Arc<Certificate>, KeyFileError> {
         let parse = |[chain, key]: [Vec<u8>; 2]| Certificate::from_pem(&chain, &key);
-        let (read, before) = self.certificates.get([chain.clone(), key.clone()], parse).await;
+        let Found { now, kept, is_news } = self.certificates.get([chain.clone(), key.clone()], parse).await;
         let error = |reason| KeyFileError::Certificate { chain: chain.clone(), key: key.clone(), reason };
-        match (read.map_err(error), before) {
-            (Err(error), Some(before)) => {
-                tracing::warn!(%error, serial = before.leaf().serial, "the certificate before goes on being shown");
-                Ok(before)
+        match (now.map_err(error), kept) {
+            (Err(error), Some(kept)) => {
+                if is_news {
+                    tracing::warn!(%error, serial = kept.leaf().serial, "the certificate before goes on being shown");
+                }
+                Ok(kept)
             }
-            (read, _) => read,
+            (now, _) => now,
         }
     }
 }
@@ -92,6 +94,15 @@ struct Files<const N: usize, T> {
     /// Looks that have begun.
     begun: AtomicU64,
     seen: tokio::sync::Mutex<Seen<N, T>>,
+}
+
+/// What a look at files gave.
+struct Found<T> {
+    now: Result<Arc<T>, String>,
+    /// What they were when they last were good.
+    kept: Option<Arc<T>>,
+    /// No look before gave the same.
+    is_news: bool,
 }
 
 #[derive(Debug)]
@@ -122,33 +133,36 @@ impl<const N: usize, T> Clone for Kept<N, T> {
     }
 }
 
+impl<const N: usize, T> Seen<N, T> {
+    fn found(&self, now: Result<Arc<T>, String>, is_news: bool) -> Found<T> {
+        Found { now, kept: self.kept.as_ref().map(|kept| kept.value.clone()), is_news }
+    }
+}
+
 impl<const N: usize, T: Send + Sync + 'static> Known<N, T> {
-    /// What the files are now, and what they were when they last were good.
-    async fn get(
-        &self,
-        paths: [Arc<str>; N],
-        parse: fn([Vec<u8>; N]) -> Result<T, MaterialError>,
-    ) -> (Result<Arc<T>, String>, Option<Arc<T>>) {
+    /// What the files are now; callers who come together share a look.
+    async fn get(&self, paths: [Arc<str>; N], parse: fn([Vec<u8>; N]) -> Result<T, MaterialError>) -> Found<T> {
         let files = self.files(&paths);
         let arrived = files.begun.load(Ordering::Acquire);
         let mut seen = files.seen.lock().await;
         if files.begun.load(Ordering::Acquire) > arrived
             && let Some(last) = &seen.last
         {
-            return (last.clone(), seen.kept.as_ref().map(|kept| kept.value.clone()));
+            return seen.found(last.clone(), false);
         }
         files.begun.fetch_add(1, Ordering::AcqRel);
-        seen.last = None;
+        let before = seen.last.take();
         let kept = seen.kept.clone();
         let looked = spawn_blocking(move || look(&paths, kept, parse).map_err(|e| e.to_string())).await;
         let looked = looked.unwrap_or_else(|e| Err(e.to_string()));
-        let before = seen.kept.as_ref().map(|kept| kept.value.clone());
         if let Ok(kept) = &looked {
             seen.kept = Some(kept.clone());
         }
-        let last = looked.map(|kept| kept.value);
-        seen.last = Some(last.clone());
-        (last, before)
+        let now = looked.map(|kept| kept.value);
+        let reason = |of: &Result<Arc<T>, String>| of.as_ref().err().cloned();
+        let is_news = before.is_none_or(|before| reason(&before) != reason(&now));
+        seen.last = Some(now.clone());
+        seen.found(now, is_news)
     }
 
     fn files(&self, paths: &[Arc<str>; N]) -> Arc<Files<N, T>> {
