@@ -483,20 +483,23 @@ async fn long(pilot: &Pilot) {
     assert_eq!(status, Some(Code::OutOfRange as i32), "ten times the longest call for a certificate");
 }
 
-/// Ten clients at once whose message is as long as it may be, and would be a dozen times as large once it is names; and before
-/// them one alone, which shows what such a message is refused for.
+/// Ten clients at once whose message is as long as it may be, and would be a dozen times as large once it is names.
 async fn dense(pilot: &Pilot) {
     let request = |kind| DeltaDiscoveryRequest {
         resource_names_subscribe: vec![String::new(); MESSAGE / 2 - 1_000],
         ..Hostile::first(kind)
     };
-    assert_eq!(Hostile::ends(pilot, request(Kind::Service)).await, Code::ResourceExhausted);
-    let clients = (0..10).map(|_| Hostile::ends(pilot, request(Kind::Service)));
-    let codes = futures_util::future::join_all(clients).await;
-    // Ten handshakes at once are more than one address may have: some may have given way. On a slow machine a message may not
-    // be whole in the time that there is for it.
-    let refused = [Code::ResourceExhausted, Code::DeadlineExceeded, Code::Cancelled, Code::Unavailable, Code::Unknown];
-    assert!(codes.iter().all(|code| refused.contains(code)), "{codes:?}");
+    // Ten handshakes at once are more than one address may have, and a slow machine may need longer for a message than there is:
+    // whoever gave way or was late begins again, until the message itself is refused.
+    let gave_way = [Code::DeadlineExceeded, Code::Cancelled, Code::Unavailable, Code::Unknown];
+    let refused = async || loop {
+        match Hostile::ends(pilot, request(Kind::Service)).await {
+            code if gave_way.contains(&code) => {}
+            code => break code,
+        }
+    };
+    let codes = futures_util::future::join_all((0..10).map(|_| refused())).await;
+    assert_eq!(codes, [Code::ResourceExhausted; 10]);
 }
 
 /// Whoever takes longer than the clocks allow: connections without a byte, a whole ClientHello or a believed call, streams

@@ -48,9 +48,7 @@ pub(super) fn difference(talks: &mut Talks, view: &View<'_>, reach: &Reach) -> D
             .filter(|(name, version)| !is_same(name, *version))
             .map(|(name, _)| name.clone())
             .collect();
-        for name in &stale {
-            talk.refused.remove(name.as_str());
-        }
+        talk.refused.remove(stale.iter().map(PartName::as_str));
     }
     let mut aliases = new_aliases(talks, &wanted);
     let mut upserts = Vec::new();

@@ -296,17 +296,13 @@ impl State {
         let talk = self.talks.entry(kind).or_default();
         let refusals = answer.error.as_deref().map(|error| refusals(error, &sent)).unwrap_or_default();
         let refused: HashSet<&str> = refusals.iter().map(|refusal| refusal.name.as_str()).collect();
-        for (name, version) in sent.upserts {
-            if refused.contains(name.as_str()) {
-                talk.refused.insert(name, version);
-            } else {
-                talk.refused.remove(name.as_str());
-                talk.held.insert(name, version);
-            }
-        }
-        for name in sent.removed {
-            talk.refused.remove(name.as_str());
-            talk.held.remove(name.as_str());
+        let (not_taken, taken): (Vec<_>, Vec<_>) =
+            sent.upserts.into_iter().partition(|(name, _)| refused.contains(name.as_str()));
+        talk.refused.remove(taken.iter().map(|(name, _)| name.as_str()));
+        talk.refused.update(not_taken);
+        talk.held.update(taken);
+        for known in [&mut talk.refused, &mut talk.held] {
+            known.remove(sent.removed.iter().map(PartName::as_str));
         }
         Some(Answered { kind, mesh: MeshVersion(answer.nonce.mesh), refusals })
     }
@@ -318,7 +314,7 @@ impl State {
         let talk = self.talks.entry(kind).or_default();
         if is_first {
             request.initial.keys().try_for_each(|name| self.said.add(kind, name))?;
-            talk.held = request.initial.into_iter().map(|(name, version)| (PartName(name.into()), version)).collect();
+            talk.held.update(request.initial.into_iter().map(|(name, version)| (PartName(name.into()), version)));
         }
         if is_first || !request.subscribe.is_empty() || !request.unsubscribe.is_empty() {
             // Whose an address is says nothing about what else the client may see.
@@ -332,15 +328,19 @@ impl State {
                 _ => {}
             }
         }
-        for name in request.subscribe {
+        let mut again = Vec::new();
+        for name in &request.subscribe {
             match (kind.asked(), name.as_str()) {
                 (Asked::Whole | Asked::WhatHolds | Asked::WholeAtGateways, "*") => talk.wildcard = true,
                 (Asked::ByService | Asked::ByAddress, name) if name != "*" => {
-                    talk.follow(kind, name, &mut self.said)?
+                    if !talk.follow(kind, name, &mut self.said)? {
+                        again.push(name);
+                    }
                 }
-                _ => return Err(Violation::NotByName { kind, name }),
+                _ => return Err(Violation::NotByName { kind, name: name.clone() }),
             }
         }
+        talk.held.remove(again);
         self.open |= kind == Kind::Service;
         Ok(())
     }
@@ -376,19 +376,15 @@ impl State {
 }
 
 impl Talk {
-    fn follow(&mut self, kind: Kind, name: &str, said: &mut Said) -> Result<(), Violation> {
-        match self.names.get_mut(name) {
-            Some(told) => {
-                // Asked for again: the client may have lost it.
-                *told = None;
-                self.held.remove(name);
-            }
-            None => {
-                said.add(kind, name)?;
-                self.names.insert(name.into(), None);
-            }
+    /// Whether it was not followed before. One that is asked for again the client may have lost: it is told anew.
+    fn follow(&mut self, kind: Kind, name: &str, said: &mut Said) -> Result<bool, Violation> {
+        if let Some(told) = self.names.get_mut(name) {
+            *told = None;
+            return Ok(false);
         }
-        Ok(())
+        said.add(kind, name)?;
+        self.names.insert(name.into(), None);
+        Ok(true)
     }
 }
 
