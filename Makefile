@@ -36,7 +36,7 @@ storm-cluster: ## drills in a cluster under load: rollouts, pilots killed, API s
 	@.ci/cluster nodes
 	@$(CARGO) build --locked --quiet --workspace --bin cluster --bin meshctl --bin storm-cluster
 	@[ -n "$${E2E_IMAGES:-}" ] || { $(MAKE) --no-print-directory images PROFILE=light && .ci/images-tests; }
-	@.ci/storm-cluster $(STORM)
+	@.ci/with-cluster $${CARGO_TARGET_DIR:-target}/debug/storm-cluster $(STORM)
 
 suites: ## judges from outside, read from SUITES=DIR, and a real API server (built from source the first time)
 	@.ci/tools suites
@@ -61,12 +61,12 @@ images: ## container images in target/images (PROFILE=light: for tests, quick; A
 	@.ci/tools images
 	@.ci/images
 
-e2e-cluster: ## tests in a cluster: the one that is up, else one that goes with them (KEEP=1: stays; KUBERNETES)
+e2e-cluster: ## tests in a cluster: the one that is up, else one that goes with them (KEEP=1: stays; DRILLS=1: drills too; KUBERNETES)
 	@.ci/tools cluster
 	@.ci/cluster nodes
 	@$(CARGO) build --locked --quiet --workspace --bin cluster --bin meshctl
 	@[ -n "$${E2E_IMAGES:-}" ] || { $(MAKE) --no-print-directory images PROFILE=light && .ci/images-tests; }
-	@.ci/e2e-cluster
+	@.ci/with-cluster .ci/e2e-cluster
 
 push: ## the images, of both platforms unless ARCH says otherwise, to REGISTRY=host/path (REGISTRY_USER, REGISTRY_PASSWORD, REGISTRY_PLAIN_HTTP, TAG)
 	@test -n "$(REGISTRY)" || { echo "usage: make push REGISTRY=host/path" >&2; exit 64; }

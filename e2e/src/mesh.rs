@@ -263,6 +263,20 @@ pub fn fqdn(service: &str) -> String {
     format!("{service}.{NAMESPACE}.svc.cluster.local")
 }
 
+/// A Secret for these accounts of gateways; `data`: a key and a text in PEM each.
+pub fn secret(name: &str, accounts: &str, data: &[(&str, &str)]) -> String {
+    let mut object = format!(
+        "---\napiVersion: v1\nkind: Secret\n\
+         metadata: {{name: {name}, namespace: {NAMESPACE}, annotations: {{ferromesh.io/gateway-accounts: {accounts}}}}}\n\
+         stringData:\n"
+    );
+    for (key, pem) in data {
+        object.push_str(&format!("  {key}: |\n"));
+        pem.lines().for_each(|line| object.push_str(&format!("    {line}\n")));
+    }
+    object
+}
+
 /// The SPIFFE identity of an account.
 pub fn identity(account: &str) -> String {
     format!("spiffe://cluster.local/ns/{NAMESPACE}/sa/{account}")

@@ -8,7 +8,7 @@ mod outside;
 
 use mesh_e2e::{
     client::{Call, Connection},
-    mesh::{HTTP, Mesh, Plan, Workload, fqdn},
+    mesh::{HTTP, Mesh, Plan, Workload, fqdn, secret},
     until,
     workload::Kind,
 };
@@ -170,12 +170,7 @@ async fn an_egress_gateway_verifies_the_server_by_the_roots_of_a_secret_alone() 
     let mesh = Mesh::start(plan().with_gateway().objects(&service(&outside))).await;
     mesh.write("egress", &through_the_gateway(&mesh));
     mesh.write("rule", &rule("", "mode: SIMPLE, credentialName: roots"));
-    let roots = |pem: &str| {
-        let text: String = pem.lines().map(|line| format!("    {line}\n")).collect();
-        format!(
-            "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: roots-cacert, namespace: test, annotations: {{ferromesh.io/gateway-accounts: gateway}}}}\nstringData:\n  cacert: |\n{text}"
-        )
-    };
+    let roots = |pem: &str| secret("roots-cacert", "gateway", &[("cacert", pem)]);
     mesh.write("secret", &roots(&outside.ca.root_pem()));
     until_seen(&mesh, "ext.example nobody ext.example").await;
     mesh.write("secret", &roots(&outside.clients.root_pem()));

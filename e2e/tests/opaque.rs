@@ -4,7 +4,7 @@
 
 use mesh_e2e::{
     client::connect,
-    mesh::{AUTO, Mesh, Plan, Port, TCP, Workload, fqdn, identity},
+    mesh::{AUTO, Mesh, Plan, Port, TCP, Workload, fqdn, identity, secret},
     until,
     workload::Kind,
 };
@@ -165,8 +165,8 @@ async fn a_rule_that_leads_to_nothing_ends_the_connection_with_a_flag() {
 fn edge(mesh: &Mesh, ca: &TestCa) -> String {
     let (ip, server, tls) = (mesh.ip("gateway"), fqdn("server"), fqdn("tls"));
     let certificate = ca.server_certificate(&["ends.test"]);
-    let indented = |pem: String| pem.lines().map(|line| format!("    {line}\n")).collect::<String>();
-    let (chain, key) = (indented(certificate.chain_pem()), indented(certificate.key_pem()));
+    let ends = [("tls.crt", certificate.chain_pem()), ("tls.key", certificate.key_pem())];
+    let ends = secret("ends", "gateway", &ends.each_ref().map(|(key, pem)| (*key, pem.as_str())));
     let rules = virtual_service(
         "edge",
         &format!(
@@ -182,15 +182,7 @@ fn edge(mesh: &Mesh, ca: &TestCa) -> String {
         ),
     );
     format!(
-        "---
-apiVersion: v1
-kind: Secret
-metadata: {{name: ends, namespace: test, annotations: {{ferromesh.io/gateway-accounts: gateway}}}}
-type: kubernetes.io/tls
-stringData:
-  tls.crt: |
-{chain}  tls.key: |
-{key}---
+        "{ends}---
 apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {{name: edge, namespace: test}}

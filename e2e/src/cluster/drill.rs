@@ -44,7 +44,7 @@ spec:
           readinessProbe: {httpGet: {path: /status/200, port: 8080}, periodSeconds: 1}
 ";
 
-/// What leads to it from outside.
+/// Where it is called from outside.
 const DOOR: &str = "
 apiVersion: networking.istio.io/v1
 kind: Gateway
@@ -52,18 +52,41 @@ metadata: {name: door}
 spec:
   selector: {istio: ingressgateway}
   servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [drill.example.com]}]
----
+";
+
+/// What leads from there to it; answers say this number.
+fn route(number: u32) -> String {
+    format!(
+        "
 apiVersion: networking.istio.io/v1
 kind: VirtualService
-metadata: {name: door}
+metadata: {{name: door}}
 spec:
   hosts: [drill.example.com]
   gateways: [door]
   http:
-    - match: [{uri: {prefix: /proto.}}]
-      route: [{destination: {host: server, port: {number: 9000}}}]
-    - route: [{destination: {host: server, port: {number: 80}}}]
-";
+    - match: [{{uri: {{prefix: /proto.}}}}]
+      route: [{{destination: {{host: server, port: {{number: 9000}}}}}}]
+    - route: [{{destination: {{host: server, port: {{number: 80}}}}}}]
+      headers: {{response: {{set: {{x-number: '{number}'}}}}}}
+"
+    )
+}
+
+/// The server refuses one path, for which nobody asks but who wants to see that.
+fn deny(name: &str, path: &str) -> String {
+    format!(
+        "
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: {name}}}
+spec:
+  selector: {{matchLabels: {{app: server}}}}
+  action: DENY
+  rules: [{{to: [{{operation: {{paths: [{path}]}}}}]}}]
+"
+    )
+}
 
 /// Where a drill is played.
 pub struct Stage<'a> {
@@ -84,6 +107,7 @@ impl<'a> Stage<'a> {
         stage.inside.apply(STRICT)?;
         stage.inside.apply(SERVER)?;
         stage.inside.apply(DOOR)?;
+        stage.inside.apply(&route(0))?;
         stage.inside.kubectl(&["rollout", "status", "deployment/server", "--timeout=180s"])?;
         Ok(stage)
     }

@@ -1,7 +1,7 @@
 //! Worlds with a mode of mutual TLS for each workload, policies drawn at random, and a gateway with and without TLS; and
 //! calls at every door of their proxies.
 
-use mesh_e2e::mesh::{AUTO, HTTP, Plan, Port, TCP, Workload, fqdn};
+use mesh_e2e::mesh::{AUTO, HTTP, Plan, Port, TCP, Workload, fqdn, secret};
 use mesh_e2e::workload::Kind;
 use mesh_runtime::testing::TestCa;
 
@@ -122,14 +122,8 @@ fn policy(rng: &mut fastrand::Rng, target: &str, number: usize) -> String {
 /// Credentials of the gateway: both servers show one certificate, and one asks for another of the same authority.
 fn secrets(edge: &TestCa) -> String {
     let certificate = edge.server_certificate(&["a.example", "b.example"]);
-    let pem = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
-    let (chain, key) = (pem(&certificate.chain_pem()), pem(&certificate.key_pem()));
-    format!(
-        "---\napiVersion: v1\nkind: Secret\n\
-         metadata: {{name: edge, namespace: test, annotations: {{ferromesh.io/gateway-accounts: gateway}}}}\n\
-         stringData:\n  tls.crt: |\n{chain}  tls.key: |\n{key}  ca.crt: |\n{}",
-        pem(&edge.root_pem())
-    )
+    let (chain, key) = (certificate.chain_pem(), certificate.key_pem());
+    secret("edge", "gateway", &[("tls.crt", &chain), ("tls.key", &key), ("ca.crt", &edge.root_pem())])
 }
 
 const EDGE: &str = "---

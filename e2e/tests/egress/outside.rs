@@ -1,5 +1,6 @@
 //! A server outside of the mesh that speaks HTTP in TLS, wants a certificate of its clients, and answers what it saw.
 
+use mesh_e2e::mesh::secret;
 use mesh_runtime::{
     snapshot::Reader,
     testing::TestCa,
@@ -48,21 +49,8 @@ impl Outside {
     /// A Secret of this name with a certificate for `client`, for these accounts.
     pub(crate) fn secret(&self, name: &str, client: &str, accounts: &str) -> String {
         let certificate = self.clients.server_certificate(&[client]);
-        let text = |pem: &str| pem.lines().map(|line| format!("    {line}\n")).collect::<String>();
-        format!(
-            "---
-apiVersion: v1
-kind: Secret
-metadata: {{name: {name}, namespace: test, annotations: {{ferromesh.io/gateway-accounts: {accounts}}}}}
-stringData:
-  tls.crt: |
-{}  tls.key: |
-{}  ca.crt: |
-{}",
-            text(&certificate.chain_pem()),
-            text(&certificate.key_pem()),
-            text(&self.ca.root_pem())
-        )
+        let (chain, key) = (certificate.chain_pem(), certificate.key_pem());
+        secret(name, accounts, &[("tls.crt", &chain), ("tls.key", &key), ("ca.crt", &self.ca.root_pem())])
     }
 }
 

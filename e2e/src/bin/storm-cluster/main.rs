@@ -19,7 +19,44 @@ storm-cluster [--rate N] [--rollouts N] [--away SECONDS] [--changes N] [--only D
   --changes N     policies and routes that change (100)
   --only DRILL    rollouts, pilot, api-server, kubelet, changes, upgrade or revision; may be given several times";
 
-const DRILLS: [&str; 7] = ["rollouts", "pilot", "api-server", "kubelet", "changes", "upgrade", "revision"];
+/// What is done, and says what was.
+type Drill = fn(&Stage<'_>, &Settings) -> Result<String>;
+
+const DRILLS: [(&str, Drill); 7] = [
+    ("rollouts", |stage, settings| {
+        rollouts::rollouts(stage, settings.rollouts)?;
+        Ok(format!("{} rollouts, each with fewer pods and more again", settings.rollouts))
+    }),
+    ("pilot", |stage, _| {
+        outages::pilots_killed(stage)?;
+        Ok("every pilot killed, pods meshed by those that came".to_owned())
+    }),
+    ("api-server", |stage, settings| {
+        let took = outages::api_server_away(stage, settings.away)?;
+        Ok(format!("API server away for {:?}, a change then in force after {took:.1?}", settings.away))
+    }),
+    ("kubelet", |stage, _| {
+        let node = outages::node_of_server(stage)?;
+        outages::kubelet_away(stage, &node, KUBELET)?;
+        Ok(format!("kubelet of {node} away for {KUBELET:?}"))
+    }),
+    ("changes", |stage, settings| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let took = runtime.block_on(changes::changes(stage, changes::gateway(stage)?, settings.changes))?;
+        let (median, p99) = (took.median(), took.p99());
+        Ok(format!("{} changes, from kubectl's end to in force: median {median:.1?}, p99 {p99:.1?}", settings.changes))
+    }),
+    ("upgrade", |stage, _| {
+        upgrade::prepare(stage)?;
+        upgrade::in_place(stage)?;
+        Ok("up and down in place".to_owned())
+    }),
+    ("revision", |stage, _| {
+        upgrade::prepare(stage)?;
+        upgrade::by_revision(stage)?;
+        Ok("up and down by a revision".to_owned())
+    }),
+];
 
 /// How long a kubelet is away.
 const KUBELET: Duration = Duration::from_secs(30);
@@ -49,7 +86,7 @@ impl Settings {
                 _ => bail!("{name:?} is not known"),
             }
         }
-        match settings.only.iter().find(|name| !DRILLS.contains(&name.as_str())) {
+        match settings.only.iter().find(|name| DRILLS.iter().all(|(drill, _)| drill != name)) {
             Some(name) => bail!("there is no drill {name:?}"),
             None => Ok(settings),
         }
@@ -82,59 +119,19 @@ fn main() -> ExitCode {
 
 fn storm(settings: &Settings) -> Result<u64> {
     let mesh = Mesh::installed()?;
-    let wanted = |drill: &&str| settings.only.is_empty() || settings.only.iter().any(|only| only == drill);
+    let wanted = |(name, _): &(&str, Drill)| settings.only.is_empty() || settings.only.iter().any(|only| only == name);
     DRILLS.into_iter().filter(wanted).try_fold(0, |lost, drill| Ok(lost + play(&mesh, drill, settings)?))
 }
 
 /// Plays one drill; gives how many calls were lost.
-fn play(mesh: &Mesh, drill: &str, settings: &Settings) -> Result<u64> {
-    let stage = Stage::new(mesh, &format!("storm-{drill}"))?;
+fn play(mesh: &Mesh, (name, drill): (&str, Drill), settings: &Settings) -> Result<u64> {
+    let stage = Stage::new(mesh, &format!("storm-{name}"))?;
     let load = stage.load(settings.rate)?;
     let begin = clock::now();
-    let said = done(&stage, drill, settings).with_context(|| format!("drill {drill}"));
+    let said = drill(&stage, settings).with_context(|| format!("drill {name}"));
     let told = load.stop()?;
     let took = clock::since(begin).as_secs();
-    println!("\n{drill}: {}, in {took} s", said.as_deref().unwrap_or("did not end"));
+    println!("\n{name}: {}, in {took} s", said.as_deref().unwrap_or("did not end"));
     told.iter().for_each(|told| println!("  {told}"));
     said.map(|_| told.iter().map(|told: &Told| told.failed).sum())
-}
-
-fn done(stage: &Stage<'_>, drill: &str, settings: &Settings) -> Result<String> {
-    Ok(match drill {
-        "rollouts" => {
-            rollouts::rollouts(stage, settings.rollouts)?;
-            format!("{} rollouts, each with fewer pods and more again", settings.rollouts)
-        }
-        "pilot" => {
-            outages::pilots_killed(stage)?;
-            "every pilot killed, pods meshed by those that came".to_owned()
-        }
-        "api-server" => {
-            let took = outages::api_server_away(stage, settings.away)?;
-            format!("API server away for {:?}, a change then in force after {took:.1?}", settings.away)
-        }
-        "kubelet" => {
-            let node = outages::node_of_server(stage)?;
-            outages::kubelet_away(stage, &node, KUBELET)?;
-            format!("kubelet of {node} away for {KUBELET:?}")
-        }
-        "changes" => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let gateway = changes::gateway(stage)?;
-            let took = runtime.block_on(changes::changes(stage, gateway, settings.changes))?;
-            let (median, p99) = (took.median(), took.p99());
-            format!("{} changes, from kubectl's end to in force: median {median:.1?}, p99 {p99:.1?}", settings.changes)
-        }
-        "upgrade" => {
-            upgrade::prepare(stage)?;
-            upgrade::in_place(stage)?;
-            "up and down in place".to_owned()
-        }
-        "revision" => {
-            upgrade::prepare(stage)?;
-            upgrade::by_revision(stage)?;
-            "up and down by a revision".to_owned()
-        }
-        other => bail!("there is no drill {other:?}"),
-    })
 }

@@ -1,8 +1,8 @@
 //! Policies and routes that change under load, each seen in effect; and how long that takes from the moment it is written.
 
-use super::Stage;
-use crate::client::Call;
-use anyhow::{Context, Result, bail, ensure};
+use super::{Stage, deny, route};
+use crate::client::{Call, Reply};
+use anyhow::{Context, Result, ensure};
 use mesh_runtime::clock;
 use std::{net::SocketAddr, time::Duration};
 
@@ -38,9 +38,11 @@ impl Took {
 pub async fn changes(stage: &Stage<'_>, gateway: SocketAddr, times: u32) -> Result<Took> {
     let mut took = Vec::new();
     for number in 0..times {
+        let path = format!("/number/{number}");
         took.push(match number % 2 {
-            0 => change(stage, &route(number), || is_routed(gateway, number)).await?,
-            _ => change(stage, &policy(number), || is_denied(gateway, number)).await?,
+            // A stage begins with route 0.
+            0 => change(stage, &route(number + 1), || is_routed(gateway, number + 1)).await?,
+            _ => change(stage, &deny("number", &path), || is_denied(gateway, &path)).await?,
         });
     }
     took.sort_unstable();
@@ -83,50 +85,17 @@ async fn change<F: Future<Output = Result<bool>>>(
 }
 
 async fn is_routed(gateway: SocketAddr, number: u32) -> Result<bool> {
-    let reply = Call::get("drill.example.com", "/").send(gateway).await?;
-    match reply.status {
-        200 => Ok(reply.header("x-number") == Some(&number.to_string())),
-        other => bail!("a call was answered {other}: {}", reply.body),
-    }
+    let reply = answered(gateway, "/").await?;
+    ensure!(reply.status == 200, "a call was answered {}: {}", reply.status, reply.body);
+    Ok(reply.header("x-number") == Some(&number.to_string()))
 }
 
-async fn is_denied(gateway: SocketAddr, number: u32) -> Result<bool> {
-    let reply = Call::get("drill.example.com", &format!("/number/{number}")).send(gateway).await?;
-    match reply.status {
-        200 => Ok(false),
-        403 => Ok(true),
-        other => bail!("a call was answered {other}: {}", reply.body),
-    }
+async fn is_denied(gateway: SocketAddr, path: &str) -> Result<bool> {
+    let reply = answered(gateway, path).await?;
+    ensure!([200, 403].contains(&reply.status), "a call was answered {}: {}", reply.status, reply.body);
+    Ok(reply.status == 403)
 }
 
-fn route(number: u32) -> String {
-    format!(
-        "
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {{name: door}}
-spec:
-  hosts: [drill.example.com]
-  gateways: [door]
-  http:
-    - match: [{{uri: {{prefix: /proto.}}}}]
-      route: [{{destination: {{host: server, port: {{number: 9000}}}}}}]
-    - route: [{{destination: {{host: server, port: {{number: 80}}}}}}]
-      headers: {{response: {{set: {{x-number: '{number}'}}}}}}
-"
-    )
-}
-
-fn policy(number: u32) -> String {
-    format!(
-        "
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: {{name: number}}
-spec:
-  selector: {{matchLabels: {{app: server}}}}
-  action: DENY
-  rules: [{{to: [{{operation: {{paths: [/number/{number}]}}}}]}}]
-"
-    )
+async fn answered(gateway: SocketAddr, path: &str) -> Result<Reply> {
+    Call::get("drill.example.com", path).send(gateway).await
 }

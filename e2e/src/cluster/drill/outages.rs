@@ -1,6 +1,6 @@
 //! Parts of the mesh or of the cluster that go away for a while.
 
-use super::{super::place::soon, Stage};
+use super::{super::place::soon, Stage, deny};
 use anyhow::{Context, Result, ensure};
 use mesh_runtime::clock;
 use std::{thread::sleep, time::Duration};
@@ -33,7 +33,7 @@ pub fn api_server_away(stage: &Stage<'_>, time: Duration) -> Result<Duration> {
     soon("the API server answers", || cluster.kubectl(&["get", "--raw", "/readyz"]));
     let back = clock::now();
     let name = "after-the-outage";
-    stage.inside.apply(&deny(name))?;
+    stage.inside.apply(&deny(name, &format!("/{name}")))?;
     soon("what was written then is in force", || denied(stage, name));
     let took = clock::since(back);
     stage.inside.kubectl(&["delete", "authorizationpolicy", name])?;
@@ -52,21 +52,6 @@ pub fn kubelet_away(stage: &Stage<'_>, node: &str, time: Duration) -> Result<()>
     local.begin(ended)?;
     let name = format!("node/{node}");
     cluster.kubectl(&["wait", "--for=condition=Ready", &name, "--timeout=120s"]).map(drop)
-}
-
-/// Refuses one path of the server's that nobody else asks for.
-fn deny(name: &str) -> String {
-    format!(
-        "
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: {{name: {name}}}
-spec:
-  selector: {{matchLabels: {{app: server}}}}
-  action: DENY
-  rules: [{{to: [{{operation: {{paths: [/{name}]}}}}]}}]
-"
-    )
 }
 
 fn denied(stage: &Stage<'_>, name: &str) -> Result<()> {
